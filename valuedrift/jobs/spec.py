@@ -1,0 +1,14 @@
+"""The kinds of work a child does: a tagged union, so that a job file names its kind and nothing is dispatched by hand."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
+
+from valuedrift.engines.job import SampleJob
+from valuedrift.judges.job import JudgeJob
+from valuedrift.training.job import TrainJob
+
+Job = Annotated[TrainJob | SampleJob | JudgeJob, Field(discriminator="kind")]
+JOB: TypeAdapter[TrainJob | SampleJob | JudgeJob] = TypeAdapter(Job)

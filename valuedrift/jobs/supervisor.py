@@ -1,0 +1,191 @@
+"""The parent's side: one supervised child that runs one job after another."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+from pydantic import BaseModel
+
+from valuedrift.errors import DataError, StageError, UserError
+from valuedrift.progress import Progress
+
+_POLL_SECONDS = 0.25
+_TAIL_LINES = 12
+_FAULTS: Mapping[str, type[UserError]] = {kind.__name__: kind for kind in (UserError, DataError, StageError)}
+_OFFLINE = {
+    "TRL_EXPERIMENTAL_SILENCE": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+class Supervisor:
+    """A child process that holds weights, so that memory is really freed and a crash is contained.
+
+    The child stays in the parent's process group (a terminal's Ctrl-C and the Prefect UI's cancel reach it), writes to its own log file, and ends with its
+    parent. It is started at the first job and kept for the next one until :meth:`close`.
+
+    Args:
+        log: File that takes the child's standard output and error (appended).
+        threads: CPU threads the child may use.
+        launcher: Command put before python, e.g. ``accelerate launch`` with its options.
+    """
+
+    def __init__(self, log: Path, *, threads: int, launcher: Sequence[str] = ()) -> None:
+        self._log = log
+        self._threads = threads
+        self._launcher = tuple(launcher)
+        self._child: subprocess.Popen[str] | None = None
+        self._replies: IO[str] | None = None
+
+    def run(
+        self,
+        job: BaseModel,
+        folder: Path,
+        *,
+        progress: Callable[[Progress], None] = lambda _: None,
+        timeout: float | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> dict[str, Any]:
+        """Run one job to its end.
+
+        Args:
+            job: A member of ``valuedrift.jobs.spec.Job``.
+            folder: Where the job file is written.
+            progress: Called with what the child reports.
+            timeout: Seconds after which the child is killed.
+            cancelled: Asked four times a second; when true the child is killed.
+
+        Returns:
+            The job's result as JSON-able values.
+
+        Raises:
+            UserError: The job found a fault in what the user gave.
+            StageError: The child crashed, was killed, ran out of memory or time; with the last lines of its log.
+        """
+        path = folder / "job.json"
+        path.write_text(job.model_dump_json(), encoding="utf-8")
+        child, replies = self._start()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            assert child.stdin is not None
+            child.stdin.write(f"{path}\n")
+            child.stdin.flush()
+            return self._await(child, replies, progress, deadline, cancelled)
+        except BrokenPipeError as error:
+            raise self._died(child) from error
+        except BaseException as error:
+            if not isinstance(error, UserError) or isinstance(error, StageError):
+                self.kill()
+            raise
+
+    def close(self) -> None:
+        """Let an idle child end; harmless when there is none."""
+        self.kill()
+
+    def kill(self) -> None:
+        """End the child and whatever it started, at once."""
+        child, self._child = self._child, None
+        replies, self._replies = self._replies, None
+        if child is not None:
+            _kill_tree(child.pid)
+            child.wait()
+            if child.stdin is not None:
+                child.stdin.close()
+        if replies is not None:
+            replies.close()
+
+    def _start(self) -> tuple[subprocess.Popen[str], IO[str]]:
+        if self._child is not None and self._replies is not None and self._child.poll() is None:
+            return self._child, self._replies
+        self.kill()
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        reading, writing = os.pipe()
+        threads = str(self._threads)
+        try:
+            with self._log.open("ab") as log:
+                self._child = subprocess.Popen(
+                    [*self._launcher, *([] if self._launcher else [sys.executable]), "-m", "valuedrift.jobs", str(writing)],
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    text=True,
+                    pass_fds=(writing,),
+                    env={**os.environ, **_OFFLINE, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+                )
+        finally:
+            os.close(writing)
+        self._replies = os.fdopen(reading, "r", encoding="utf-8")
+        return self._child, self._replies
+
+    def _await(
+        self,
+        child: subprocess.Popen[str],
+        replies: IO[str],
+        progress: Callable[[Progress], None],
+        deadline: float | None,
+        cancelled: Callable[[], bool],
+    ) -> dict[str, Any]:
+        while True:
+            if cancelled():
+                raise StageError("cancelled", where=str(self._log))
+            if deadline is not None and time.monotonic() > deadline:
+                raise StageError("took longer than its time limit and was stopped", where=str(self._log), fix="raise runtime.timeout_minutes")
+            if not select.select([replies], [], [], _POLL_SECONDS)[0]:
+                if child.poll() is not None:
+                    raise self._died(child)
+                continue
+            line = replies.readline()
+            if not line:
+                raise self._died(child)
+            message = json.loads(line)
+            match message:
+                case {"progress": {"done": done, "total": total, "note": note}}:
+                    progress(Progress(done=done, total=total, note=note))
+                case {"result": result}:
+                    return dict(result)
+                case {"fault": fault}:
+                    raise _FAULTS.get(fault["kind"], UserError)(fault["what"], where=fault["where"], fix=fault["fix"])
+                case {"crash": crash}:
+                    raise self._crashed(crash["kind"], crash["message"])
+
+    def _crashed(self, kind: str, message: str) -> StageError:
+        fix = "lower runtime.micro_batch, or the sequence length" if "memory" in f"{kind}{message}".lower() else None
+        return StageError(f"{kind}: {message}\n{self._tail()}", where=str(self._log), fix=fix)
+
+    def _died(self, child: subprocess.Popen[str]) -> StageError:
+        code = child.wait()
+        if code >= 0:
+            return StageError(f"the stage's process ended with exit code {code}\n{self._tail()}", where=str(self._log))
+        name = signal.Signals(-code).name
+        fix = "SIGKILL is often the system running out of memory: lower runtime.workers or runtime.micro_batch" if name == "SIGKILL" else None
+        return StageError(f"the stage's process was ended by {name}\n{self._tail()}", where=str(self._log), fix=fix)
+
+    def _tail(self) -> str:
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines() if self._log.exists() else []
+        return "\n".join(f"  | {line}" for line in lines[-_TAIL_LINES:])
+
+
+def _kill_tree(pid: int) -> None:
+    try:
+        process = psutil.Process(pid)
+        family = [*process.children(recursive=True), process]
+    except psutil.NoSuchProcess:
+        return
+    for member in family:
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            continue

@@ -1,0 +1,140 @@
+"""From a study to its runs: model × corpus, then × preference set × algorithm, each starting from its SFT parent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from valuedrift.corpora.dataset import Dataset
+from valuedrift.errors import UserError
+from valuedrift.fingerprint import fingerprint
+from valuedrift.study.spec import Model, PreferencePhase, SFTPhase, Study
+from valuedrift.training.algorithms import Algorithm
+from valuedrift.training.steps import total_steps
+
+TRAIN_VERSION = 1
+"""Raised when a change of the training code changes the weights that come out of the same run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """One training phase, as planned."""
+
+    run_id: str
+    parent_run_id: str | None
+    model_name: str
+    model: Model
+    phase: str
+    algorithm: Algorithm
+    dataset_name: str
+    dataset: Dataset
+    rows: int | None
+    """Rows of the dataset; None where it is not at hand and the study doesn't say."""
+    total_steps: int | None
+    steps: tuple[int, ...]
+    """Steps at which a checkpoint is kept; empty while the number of steps is not known."""
+    seed: int
+
+    def identity(self, *, parent: str, dataset: str) -> dict[str, Any]:
+        """All that changes the weights of this run's checkpoints.
+
+        Args:
+            parent: Fingerprint of the weights it starts from.
+            dataset: Fingerprint of its rows.
+        """
+        return {
+            "stage": "train",
+            "version": TRAIN_VERSION,
+            "parent": parent,
+            "dataset": dataset,
+            "algorithm": self.algorithm.model_dump(mode="json"),
+            "steps": list(self.steps),
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All runs of a study, parents before children."""
+
+    study: Study
+    runs: tuple[RunPlan, ...]
+
+    def children(self, run_id: str | None) -> list[RunPlan]:
+        """Runs that start from a run; from the base models for None."""
+        return [run for run in self.runs if run.parent_run_id == run_id]
+
+    def run(self, run_id: str) -> RunPlan:
+        """A run by its id."""
+        return next(run for run in self.runs if run.run_id == run_id)
+
+
+def expand(study: Study, count_rows: Callable[[Dataset], int | None]) -> Plan:
+    """Expand a study to its runs.
+
+    Args:
+        study: The study.
+        count_rows: Rows of a dataset, or None where they can't be known now.
+
+    Raises:
+        UserError: A sweep value that the algorithm refuses, or two runs of one name.
+    """
+    counts = {id(dataset): count_rows(dataset) for dataset in (*study.corpora.values(), *study.preferences.values())}
+
+    def plan(phase: SFTPhase | PreferencePhase, name: str, model: str, parent: RunPlan | None) -> Iterator[RunPlan]:
+        dataset = study.corpora[name] if parent is None else study.preferences[name]
+        rows = counts[id(dataset)]
+        for algorithm, suffix in _variants(phase):
+            total = total_steps(algorithm, rows)
+            yield RunPlan(
+                run_id=f"{parent.run_id if parent else model}.{algorithm.type}-{name}{suffix}",
+                parent_run_id=parent.run_id if parent else None,
+                model_name=model,
+                model=study.models[model],
+                phase=algorithm.type,
+                algorithm=algorithm,
+                dataset_name=name,
+                dataset=dataset,
+                rows=rows,
+                total_steps=total,
+                steps=study.checkpoints.steps(total) if total is not None else (),
+                seed=study.seed,
+            )
+
+    runs: list[RunPlan] = []
+    for model in study.models:
+        supervised = [run for phase in study.sft for name in phase.data for run in plan(phase, name, model, None)]
+        runs.extend(supervised)
+        for preference in study.preference:
+            parents = [run for run in supervised if preference.after is None or run.dataset_name in preference.after]
+            runs.extend(run for parent in parents for name in preference.data for run in plan(preference, name, model, parent))
+    _check_unique(runs)
+    return Plan(study=study, runs=tuple(runs))
+
+
+def _variants(phase: SFTPhase | PreferencePhase) -> Iterator[tuple[Algorithm, str]]:
+    """The phase's algorithm, and one variant for each swept value with the suffix of its run_id; the unswept value is not run twice."""
+    yield phase.algorithm, ""
+    for field, values in phase.sweep.items():
+        for value in values:
+            if value == getattr(phase.algorithm, field):
+                continue
+            try:
+                variant = type(phase.algorithm).model_validate({**phase.algorithm.model_dump(), field: value})
+            except ValidationError as error:
+                message = error.errors()[0]["msg"]
+                raise UserError(f"sweep of {field} to {value}: {message}", where=f"{phase.algorithm.type} phase") from error
+            yield variant, f"-{field}{value:g}"
+
+
+def _check_unique(runs: list[RunPlan]) -> None:
+    seen: dict[str, str] = {}
+    for run in runs:
+        identity = fingerprint(run.algorithm.model_dump(mode="json"))
+        if run.run_id in seen:
+            hint = "the same run twice" if seen[run.run_id] == identity else "two algorithms of one type on one dataset: vary a field with `sweep`"
+            raise UserError(f"two runs would be named {run.run_id!r}", where="sft/preference", fix=hint)
+        seen[run.run_id] = identity

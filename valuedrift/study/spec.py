@@ -1,0 +1,118 @@
+"""The study file: identity in full (what changes the numbers), and beside it the runtime (what does not)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from valuedrift.corpora.dataset import Dataset
+from valuedrift.drift.options import Analysis
+from valuedrift.judges.config import CrossEncoder, JudgeConfig
+from valuedrift.sampling import Sampling
+from valuedrift.study.runtime import Runtime
+from valuedrift.training.algorithms import Algorithm
+from valuedrift.training.schedule import LogSpaced, Schedule
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+def _check_name(name: str, kind: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{kind} {name!r} must be lower-case letters, digits, '.', '_' and '-', and begin with a letter or digit")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Probes(_Part):
+    """Which questions are asked at every checkpoint."""
+
+    set: str = Field(default="starter", description="`starter` (550 packaged probes) or a file: Parquet, CSV or JSONL with the probes table's columns.")
+    topics: tuple[str, ...] | None = Field(default=None, description="Topics to keep, by name; default: all.")
+    per_topic: int | None = Field(default=None, ge=2, description="Probes a topic, taken as whole for-and-against pairs; default: all (paper: 50).")
+
+
+class Model(_Part):
+    """A model that studies start from."""
+
+    path: str = Field(description="`embedded:NAME`, a folder in Hugging Face layout, or `hf:organisation/name`.")
+    parameters: float | None = Field(default=None, gt=0, description="Number of weights, for estimates where the model is not at hand.")
+
+
+class SFTPhase(_Part):
+    """Supervised fine-tuning of every model on each corpus."""
+
+    data: tuple[str, ...] = Field(min_length=1, description="Names under `corpora`; one run each.")
+    algorithm: Algorithm = Field(description="An algorithm of type sft.")
+    sweep: dict[str, tuple[float, ...]] = Field(default_factory=dict, description="Algorithm fields to vary, one run a value; one field at a time.")
+
+
+class PreferencePhase(_Part):
+    """Preference optimization, started from the SFT runs."""
+
+    data: tuple[str, ...] = Field(min_length=1, description="Names under `preferences`; one run each.")
+    algorithm: Algorithm = Field(description="An algorithm of type dpo, simpo or ppo.")
+    after: tuple[str, ...] | None = Field(default=None, description="Corpora whose SFT runs are continued; default: all of them.")
+    sweep: dict[str, tuple[float, ...]] = Field(default_factory=dict, description="Algorithm fields to vary, one run a value; one field at a time.")
+
+
+class Study(_Part):
+    """A study of value drift. ``identity()`` is all that changes its numbers."""
+
+    study: str = Field(description="Name of the study: the partition of every table.")
+    description: str = Field(default="", description="What the study asks, in a sentence or two; shown in the report.")
+    probes: Probes = Field(default=Probes(), description="The questions.")
+    models: dict[str, Model] = Field(min_length=1, description="Models by short name.")
+    corpora: dict[str, Dataset] = Field(default_factory=dict, description="SFT corpora by name.")
+    preferences: dict[str, Dataset] = Field(default_factory=dict, description="Preference sets by name.")
+    sft: tuple[SFTPhase, ...] = Field(min_length=1, description="Supervised phases.")
+    preference: tuple[PreferencePhase, ...] = Field(default=(), description="Preference phases.")
+    checkpoints: Schedule = Field(default=LogSpaced(type="log", points=6), description="At which steps a run is saved and sampled; 0 and the last always are.")
+    sampling: Sampling = Field(default=Sampling(), description="How answers are drawn.")
+    judges: tuple[Annotated[JudgeConfig, Field()], ...] = Field(default=(CrossEncoder(),), min_length=1, description="Who judges stance; the first is the main one.")
+    analysis: Analysis = Field(default=Analysis(), description="Confidence level and resamples.")
+    seed: int = Field(default=0, ge=0, description="Seed of training: data order and initial adapters.")
+    runtime: Runtime = Field(default=Runtime(), description="Where and how fast; never part of a fingerprint.")
+
+    @field_validator("study")
+    @classmethod
+    def _study_name(cls, name: str) -> str:
+        _check_name(name, "study")
+        return name
+
+    @model_validator(mode="after")
+    def _names(self) -> Study:
+        for kind, names in (("model", self.models), ("corpus", self.corpora), ("preference set", self.preferences)):
+            for name in names:
+                _check_name(name, kind)
+        for sft in self.sft:
+            _known(sft.data, self.corpora, "corpora")
+            if sft.algorithm.type != "sft":
+                raise ValueError(f"sft: algorithm type {sft.algorithm.type!r} belongs under `preference`")
+            _check_sweep(sft.algorithm, sft.sweep)
+        trained = [name for sft in self.sft for name in sft.data]
+        for phase in self.preference:
+            _known(phase.data, self.preferences, "preferences")
+            _known(phase.after or (), trained, "sft data")
+            if phase.algorithm.type == "sft":
+                raise ValueError("preference: algorithm type 'sft' belongs under `sft`")
+            _check_sweep(phase.algorithm, phase.sweep)
+        return self
+
+
+def _check_sweep(algorithm: BaseModel, sweep: dict[str, tuple[float, ...]]) -> None:
+    _known(sweep, type(algorithm).model_fields, f"fields of {algorithm.__class__.__name__}")
+
+
+def _known(names: Iterable[str], valid: Iterable[str], where: str) -> None:
+    known = list(valid)
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known) or 'none'}"
+            raise ValueError(f"{name!r} is not among {where}{hint}")
