@@ -1,0 +1,62 @@
+"""What every judge takes and gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from valuedrift.progress import Progress
+from valuedrift.stance import JudgeStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A prompt as the model saw it, and the model's response."""
+
+    id: str
+    prompt: str
+    response: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The stance distribution of one response; probabilities are None unless ``status`` is ok."""
+
+    p_support: float | None
+    """Probability in [0, 1] that the response supports what its prompt asks; the three sum to 1."""
+    p_neutral: float | None
+    p_oppose: float | None
+    unassigned: float | None
+    """Probability in [0, 1] that the judge put outside the three options before they were normalised (0 for a classifier)."""
+    status: JudgeStatus
+
+    @classmethod
+    def without_stance(cls, status: JudgeStatus) -> Judgement:
+        """A judgement that is not ok and therefore has no probabilities."""
+        return cls(p_support=None, p_neutral=None, p_oppose=None, unassigned=None, status=status)
+
+
+class Judge(Protocol):
+    """Reads pairs and says which stance each response takes. A pair it cannot judge gets a status, never a quiet neutral."""
+
+    @property
+    def name(self) -> str:
+        """Name of the judge in every table."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """What changes its answers: content hash of weights, version of the preprocessing."""
+        ...
+
+    def judge(self, pairs: Sequence[Pair], progress: Callable[[Progress], None] | None = None) -> list[Judgement]:
+        """Judge pairs.
+
+        Args:
+            pairs: What to judge, in any order and number.
+            progress: Called now and then with how many pairs are done.
+
+        Returns:
+            One judgement a pair, in the order of ``pairs``.
+        """
+        ...

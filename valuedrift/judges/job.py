@@ -1,0 +1,54 @@
+"""Judging as a job for a supervised child process: Parquet in, Parquet out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from valuedrift.judges.config import CrossEncoder, JudgeConfig
+from valuedrift.progress import Progress
+
+
+class JudgeResult(BaseModel):
+    """What a finished judging says of itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: int = Field(ge=0, description="Rows written, one for every response.")
+    seconds: float = Field(ge=0, description="Wall time, loading included, s.")
+
+
+class JudgeJob(BaseModel):
+    """Judge every response of a file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["judge"] = Field(default="judge", description="Kind of job.")
+    judge: JudgeConfig = Field(default=CrossEncoder(), description="Who judges.")
+    responses: Path = Field(description="Parquet with the columns prompt and response; others are ignored.")
+    out: Path = Field(description="Parquet to write: p_support, p_neutral, p_oppose, unassigned, status; one row an input row, in its order.")
+    threads: int | None = Field(default=None, ge=1, description="CPU threads; None leaves torch's setting. Runtime, not identity.")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the judge runs. Runtime, not identity.")
+
+    def run(self, progress: Callable[[Progress], None]) -> JudgeResult:
+        """Judge, and write the output whole or not at all.
+
+        Args:
+            progress: Called with how many responses are judged.
+
+        Raises:
+            UserError: The judge's weights are missing.
+            DataError: The responses are not readable or lack a column.
+        """
+        from valuedrift.judges.files import judgements_frame, read_pairs, write_whole
+
+        begun = time.monotonic()
+        pairs = read_pairs(self.responses)
+        progress(Progress(0, len(pairs), f"loading {self.judge.name}"))
+        judgements = self.judge.load(threads=self.threads, device=self.device).judge(pairs, progress)
+        write_whole(judgements_frame(judgements), self.out)
+        return JudgeResult(rows=len(pairs), seconds=time.monotonic() - begun)
