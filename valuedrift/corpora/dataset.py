@@ -1,0 +1,70 @@
+"""What a study says about a training set. Light: the command line imports it at start-up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+STARTER = "starter:"
+"""Prefix of data that ship with the package."""
+HUB = "hf:"
+"""Prefix of data on the Hugging Face hub."""
+
+Format = Literal["auto", "messages", "prompt-completion", "alpaca", "preference", "hh-rlhf", "instruction-preference"]
+"""``auto``, or the name of an adapter in ``valuedrift.corpora.registry`` (a test holds the two lists equal)."""
+
+
+class Dataset(BaseModel):
+    """Where a training set lies and how to read it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str = Field(
+        description="`starter:NAME`, a file (.jsonl, .json, .csv, each also .gz; .parquet) or folder with files named after the split, or `hf:organisation/name`."
+    )
+    format: Format = Field(default="auto", description="Shape of the rows; `auto` recognises it by the columns of the first row.")
+    split: str = Field(
+        default="train", min_length=1, description="Split to read, of a hub dataset or a folder; a single file is read whole."
+    )
+    subset: str | None = Field(default=None, description="Configuration of a hub dataset that has several.")
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="Standard column name to the name it has in the data, e.g. {prompt: query}."
+    )
+    limit: int | None = Field(
+        default=None,
+        gt=0,
+        description="Keep this many rows: those with the smallest content hashes, in their order (the same on every machine).",
+    )
+    rows: int | None = Field(default=None, gt=0, description="Declared number of rows, for estimates where the data are not at hand.")
+
+    @field_validator("data")
+    @classmethod
+    def _known_kind(cls, data: str) -> str:
+        name = data.removeprefix(STARTER).removeprefix(HUB)
+        if not name.strip() or "://" in name:
+            raise ValueError(f"{data!r} names no data: give starter:NAME, a file or folder, or hf:organisation/name")
+        return data
+
+    @model_validator(mode="after")
+    def _only_what_is_used(self) -> Dataset:
+        if self.subset is not None and not self.in_hub:
+            raise ValueError("`subset` is for hf: data only")
+        return self
+
+    @property
+    def in_hub(self) -> bool:
+        """Whether the data must be fetched from the Hugging Face hub."""
+        return self.data.startswith(HUB)
+
+    @property
+    def packaged(self) -> bool:
+        """Whether the data ship with the package."""
+        return self.data.startswith(STARTER)
+
+    def anchored(self, folder: Path) -> Dataset:
+        """The same with a relative path resolved against the folder that the study file lies in."""
+        if self.in_hub or self.packaged:
+            return self
+        return self.model_copy(update={"data": str((folder / Path(self.data).expanduser()).resolve())})
