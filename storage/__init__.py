@@ -1,0 +1,1 @@
+"""Where the tables lie: locations, schemas, atomic writes, manifests, the catalog and its SQL views."""

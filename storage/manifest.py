@@ -1,0 +1,233 @@
+"""What exists: only what a manifest names.
+
+Each study has one sequence of snapshots, ``_manifests/study=<study>/<seq>.json.gz``; a snapshot names every part of every table of the
+study, so that a reader needs one small listing and one object. A writer reads the latest snapshot, adds to it, and commits it under the
+next number with put-if-absent: of several writers one wins, the others read again and add to that. Old snapshots are pruned.
+
+A writer that sleeps between reading and committing could wake when its number has been used and pruned, and would then commit into the
+past. So every snapshot carries the ids of the last commits it contains, and a writer looks afterwards whether the latest one holds its
+own; if not, it adds again. The same ids tell a writer whose answer was lost on the network that its commit had arrived.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+from storage.location import Location, path_part
+from storage.schemas import SHARED_STUDY
+from valuedrift.errors import DataError, UserError
+
+FOLDER = "_manifests"
+_KEPT = 5
+_LINEAGE = 128
+_PATIENCE_S = 120.0
+"""How long a writer keeps trying against others; a commit takes milliseconds, so this is thousands of losses in a row."""
+_FORMAT = 1
+
+Address = tuple[str, tuple[tuple[str, str | int], ...], str]
+
+
+class Share(NamedTuple):
+    """Which part of a compacted object an entry is: one whole row group."""
+
+    row_group: int
+    first_row: int
+    object_rows: int
+    """Rows of the whole object, live or replaced since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One part of a table: the rows of one partition (and slot), and where they lie.
+
+    Attributes:
+        table: The table.
+        partition: Values of its partition columns.
+        slot: Tells parts of one partition apart (stances: the judge); empty where a partition has one part.
+        key: Fingerprint of what the rows were made of.
+        path: The Parquet object, relative to the root.
+        rows: Number of rows.
+        bytes: Size of the object (of the whole one, where several parts share it).
+        schema_version: Version of the table's schema that the object has.
+        written: When, UTC, ISO 8601.
+        sha: SHA-256 of the object's bytes.
+        identity: What the key was made of, for `valuedrift explain`.
+        share: Which part of a compacted object holds the rows; None: the whole object.
+        extra: Anything else worth keeping beside the rows.
+    """
+
+    table: str
+    partition: Mapping[str, str | int]
+    key: str
+    path: str
+    rows: int
+    bytes: int
+    schema_version: int
+    written: str
+    sha: str
+    identity: Mapping[str, Any]
+    slot: str = ""
+    share: Share | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def study(self) -> str:
+        """The study whose manifest names this part."""
+        return study_of(self.partition)
+
+    @property
+    def address(self) -> Address:
+        """What a later part takes the place of: table, partition and slot."""
+        return self.table, tuple(self.partition.items()), self.slot
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All parts of a study at one moment.
+
+    Attributes:
+        seq: Number of the snapshot; 0 is the empty one before the first commit.
+        lineage: Ids of the latest commits that are in it, newest first.
+        entries: The parts by address.
+    """
+
+    seq: int
+    lineage: tuple[str, ...]
+    entries: Mapping[Address, Entry]
+
+    def encoded(self) -> bytes:
+        """The bytes of the snapshot's object; the same snapshot has the same bytes."""
+        content = {"format": _FORMAT, "seq": self.seq, "lineage": self.lineage, "entries": [asdict(e) for e in self.entries.values()]}
+        return gzip.compress(json.dumps(content, separators=(",", ":")).encode(), compresslevel=3, mtime=0)
+
+    @classmethod
+    def decoded(cls, data: bytes, where: str) -> Snapshot:
+        """A snapshot from its bytes.
+
+        Raises:
+            DataError: The object is damaged, or of a newer program.
+        """
+        try:
+            content = json.loads(gzip.decompress(data))
+            if content["format"] != _FORMAT:
+                raise DataError(
+                    f"manifest of format {content['format']}, this program knows {_FORMAT}", where=where, fix="install a newer valuedrift"
+                )
+            entries = [Entry(**{**entry, "share": entry["share"] and Share(*entry["share"])}) for entry in content["entries"]]
+            return cls(content["seq"], tuple(content["lineage"]), {entry.address: entry for entry in entries})
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"damaged manifest: {error}", where=where, fix="restore it, or delete it to fall back to the snapshot before"
+            ) from error
+
+
+def study_of(partition: Mapping[str, str | int]) -> str:
+    """The study that a partition belongs to; tables without one are shared."""
+    return str(partition.get("study", SHARED_STUDY))
+
+
+def folder_of(study: str) -> str:
+    """Name of the folder with the snapshots of a study."""
+    return f"study={path_part(study)}"
+
+
+_EMPTY = Snapshot(0, (), {})
+
+
+class Manifest:
+    """The snapshots of one study.
+
+    Args:
+        folder: Where they lie.
+    """
+
+    def __init__(self, folder: Location) -> None:
+        self._folder = folder
+        self._cached = _EMPTY
+        self._commits = threading.Lock()
+
+    @property
+    def cached(self) -> Snapshot:
+        """The snapshot read last; empty before the first."""
+        return self._cached
+
+    def latest(self, known_seq: int | None = None) -> Snapshot:
+        """The latest snapshot.
+
+        Args:
+            known_seq: Its number if a listing has just told it.
+        """
+        while True:
+            seq = self._seqs()[-1] if known_seq is None else known_seq
+            if seq == self._cached.seq:
+                return self._cached
+            if seq == 0:
+                return _EMPTY
+            place = self._place(seq)
+            try:
+                self._cached = Snapshot.decoded(place.read_bytes(), place.uri)
+            except FileNotFoundError:  # pruned between the listing and the read: there are newer ones
+                known_seq = None
+                continue
+            return self._cached
+
+    def commit(self, change: Callable[[Mapping[Address, Entry]], Mapping[Address, Entry] | None]) -> Snapshot:
+        """Make a change to the study's parts, whoever else writes meanwhile.
+
+        Args:
+            change: From the parts as they are to the parts as they should be, None to leave them; called again after a lost race.
+
+        Returns:
+            The snapshot that holds the change.
+
+        Raises:
+            UserError: Others won every race for two minutes.
+        """
+        commit_id = uuid.uuid4().hex[:12]
+        give_up = time.monotonic() + _PATIENCE_S
+        with self._commits:  # threads of one process queue here and do not race
+            while time.monotonic() < give_up:
+                current = self.latest()
+                if commit_id in current.lineage:
+                    return current
+                entries = change(current.entries)
+                if entries is None:
+                    return current
+                snapshot = Snapshot(current.seq + 1, (commit_id, *current.lineage)[:_LINEAGE], entries)
+                if not self._place(snapshot.seq).put_if_absent(snapshot.encoded()):
+                    time.sleep(random.uniform(0.001, 0.03))
+                    continue
+                seqs = self._seqs()
+                if seqs[-1] == snapshot.seq:
+                    self._cached = snapshot
+                elif commit_id not in self.latest(seqs[-1]).lineage:
+                    continue
+                self._prune(seqs)
+                return snapshot
+        raise UserError("other writers were faster for two minutes", where=self._folder.uri, fix="run fewer writers of one study at once")
+
+    def _place(self, seq: int) -> Location:
+        return self._folder / f"{seq:012d}.json.gz"
+
+    def _seqs(self) -> list[int]:
+        """Numbers of the snapshots that lie there, ascending; [0] where there is none."""
+        return [0, *(seq for found in self._folder.listing() if (seq := seq_of(found.location)) is not None)]
+
+    def _prune(self, seqs: list[int]) -> None:
+        for seq in seqs[1:]:
+            if seq <= seqs[-1] - _KEPT:
+                self._place(seq).delete()
+
+
+def seq_of(location: Location) -> int | None:
+    """The number of a snapshot's object; None for anything else."""
+    number, _, suffix = location.name.partition(".")
+    return int(number) if suffix == "json.gz" and number.isdigit() else None

@@ -1,0 +1,72 @@
+"""Rows from the objects that manifest entries name, eagerly or lazily, in the present schema of their table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import polars as pl
+
+from storage import parquet
+from storage.location import Location
+from storage.manifest import Entry
+from storage.table import TableSchema
+from storage.upgrades import upgraded
+
+_READERS = 16
+"""Objects fetched at once; what counts on S3 is the wait for each."""
+
+
+def frame_of(root: Location, schema: TableSchema, entries: Sequence[Entry]) -> pl.DataFrame:
+    """All rows of some entries of one table, in the order of the entries.
+
+    Raises:
+        FileNotFoundError: An object is gone.
+        DataError: An object is damaged or of a newer version.
+    """
+    with ThreadPoolExecutor(_READERS) as pool:
+        frames = list(pool.map(lambda group: _part(root, schema, group), _by_object(entries)))
+    return pl.concat([schema.polars.to_frame(), *frames]) if frames else schema.polars.to_frame()
+
+
+def lazy_frame_of(root: Location, schema: TableSchema, entries: Sequence[Entry]) -> pl.LazyFrame:
+    """All rows of some entries of one table; nothing is read before it is collected."""
+    return pl.concat([schema.polars.to_frame().lazy(), *(_lazy_part(root, schema, group) for group in _by_object(entries))])
+
+
+def _lazy_part(root: Location, schema: TableSchema, group: Sequence[Entry]) -> pl.LazyFrame:
+    place = root / group[0].path
+    scanned = pl.scan_parquet(place.uri, storage_options=_options(root), hive_partitioning=False)
+    if not _whole(group):
+        scanned = pl.concat([scanned.slice(entry.share.first_row, entry.rows) for entry in group if entry.share])
+    return upgraded(schema, scanned, group[0].schema_version, place.uri)
+
+
+def _part(root: Location, schema: TableSchema, group: Sequence[Entry]) -> pl.DataFrame:
+    place = root / group[0].path
+    row_groups = None if _whole(group) else [entry.share.row_group for entry in group if entry.share]
+    frame = parquet.decoded(place.read_bytes(), place.uri, row_groups)
+    return upgraded(schema, frame.lazy(), group[0].schema_version, place.uri).collect()
+
+
+def _whole(group: Sequence[Entry]) -> bool:
+    """Whether the entries are all rows of their object."""
+    share = group[0].share
+    return share is None or share.object_rows == sum(entry.rows for entry in group)
+
+
+def _options(root: Location) -> dict[str, str] | None:
+    """What polars must know to read from the root's bucket."""
+    if not root.is_remote:
+        return None
+    from storage.s3 import storage_options
+
+    return storage_options()
+
+
+def _by_object(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """Entries that share an object (after compaction) together."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.path, []).append(entry)
+    return list(groups.values())

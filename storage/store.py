@@ -1,0 +1,251 @@
+"""The tables of one root: checked on the way in, named by a manifest, found again by what they were made of.
+
+``Store`` is the only door: tasks put frames and read frames, and never see a path. It is cheap to make, holds no connection of its own,
+may be shared by threads, pickled, and used after a fork.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import polars as pl
+
+from storage import parquet
+from storage.checks import conformed
+from storage.location import Location, path_part
+from storage.manifest import FOLDER, Address, Entry, Manifest, Snapshot, folder_of, seq_of, study_of
+from storage.reading import frame_of, lazy_frame_of
+from storage.schemas import SHARED_STUDY, table_schema
+from storage.table import TableSchema
+from valuedrift.errors import DataError, UserError
+
+_LOOKS = 4
+"""How often a read starts again when a part was replaced under it."""
+_Result = TypeVar("_Result")
+
+
+class Store:
+    """Tables under one root.
+
+    Args:
+        root: A folder or ``s3://bucket/prefix``; made at the first write.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Location.parse(root)
+        self._manifests: dict[str, Manifest] = {}
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[Store], tuple[str]]:
+        return Store, (self.root.uri,)
+
+    def put(
+        self,
+        table: str,
+        frame: pl.DataFrame,
+        *,
+        partition: Mapping[str, str | int],
+        key: str,
+        identity: Mapping[str, Any],
+        slot: str = "",
+        extra: Mapping[str, Any] | None = None,
+    ) -> Entry:
+        """Write one part of a table; it exists for readers from the moment that this returns, and not at all before.
+
+        The part takes the place of whatever lay at the same table, partition and slot under another key; the same key there already is
+        returned as it is.
+
+        Args:
+            table: Name of the table.
+            frame: Its rows; partition columns and nullable columns may be left out.
+            partition: A value for each partition column of the table.
+            key: Fingerprint of what the rows were made of.
+            identity: What that was, as a small JSON-able mapping.
+            slot: Tells parts of one partition apart (stances: the judge).
+            extra: Anything else to keep beside the rows, JSON-able.
+
+        Returns:
+            The manifest's entry.
+
+        Raises:
+            DataError: A rule of the table is broken; nothing was written.
+            UserError: It cannot be written (full disk, no bucket, …); nothing partial is visible.
+        """
+        schema = table_schema(table)
+        partition = _ordered(schema, partition)
+        if (there := self.entry(table, partition, slot)) and there.key == key and self.exists(there):
+            return there
+        place = _folder(schema, partition)
+        rows = conformed(schema, frame, partition, where=place + (f" ({slot})" if slot else ""))
+        data = parquet.encoded(schema, [rows])
+        sha = hashlib.sha256(data).hexdigest()
+        # the content is part of the name: no object is ever overwritten with other bytes, so a reader never sees one change under it
+        path = f"{place}/part-{path_part(key)}-{sha[:12]}.parquet"
+        entry = Entry(
+            table=table, partition=partition, key=key, path=path, rows=rows.height, bytes=len(data), schema_version=schema.version,
+            written=datetime.now(UTC).isoformat(timespec="milliseconds"), sha=sha, identity=dict(identity), slot=slot, extra=dict(extra or
+            {}),
+        )  # fmt: skip
+        (self.root / path).put_bytes(data)
+        self.commit(entry.study, lambda entries: {**entries, entry.address: entry})
+        return entry
+
+    def entry(self, table: str, partition: Mapping[str, str | int], slot: str = "") -> Entry | None:
+        """The part at an address, None where there is none."""
+        partition = _ordered(table_schema(table), partition)
+        return self._manifest(study_of(partition)).latest().entries.get((table, tuple(partition.items()), slot))
+
+    def find(self, table: str, key: str) -> list[Entry]:
+        """All parts with this key, in any study and run, oldest first: work that was done before and need not be done again.
+
+        What was seen before is looked at first without a request; ask `exists` before trusting an entry.
+        """
+        table_schema(table)
+        known = self._with_key(table, key, [manifest.cached for manifest in list(self._manifests.values())])
+        return known or self._with_key(table, key, self.snapshots())
+
+    def entries(self, table: str | None = None, study: str | None = None) -> list[Entry]:
+        """All parts that exist, by table, partition and slot; of one table or study if given."""
+        snapshots = self.snapshots() if study is None else [self._manifest(name).latest() for name in (study, SHARED_STUDY)]
+        every = [entry for snapshot in snapshots for entry in snapshot.entries.values() if table in (None, entry.table)]
+        return sorted(every, key=lambda entry: (entry.table, [(name, str(v).rjust(20)) for name, v in entry.partition.items()], entry.slot))
+
+    def exists(self, entry: Entry) -> bool:
+        """Whether the part's object is really there, in full length."""
+        return (self.root / entry.path).size() == entry.bytes
+
+    def read(self, table: str, **filters: Any) -> pl.DataFrame:
+        """All rows of a table, or those where columns have given values.
+
+        Args:
+            table: Name of the table.
+            filters: Column = value, or a list of values; partition columns select files, others rows.
+
+        Returns:
+            The rows in the table's present schema, whatever version they were written in; empty where there are none.
+
+        Raises:
+            UserError: No such table or column.
+            DataError: An object that the manifest names is missing or damaged.
+        """
+        schema = table_schema(table)
+        wanted = _condition(schema, filters)
+        return self._steady(lambda: frame_of(self.root, schema, self._selected(schema, filters))).filter(wanted)
+
+    def scan(self, table: str, **filters: Any) -> pl.LazyFrame:
+        """Like `read`, lazily: only columns and row groups that a query needs are fetched when it is collected."""
+        schema = table_schema(table)
+        wanted = _condition(schema, filters)
+        return lazy_frame_of(self.root, schema, self._selected(schema, filters)).filter(wanted)
+
+    def read_entry(self, entry: Entry) -> pl.DataFrame:
+        """The rows of one part, in the table's present schema."""
+        try:
+            return frame_of(self.root, table_schema(entry.table), [entry])
+        except FileNotFoundError as error:
+            raise DataError("the manifest names this object, but it is gone", where=str(self.root / entry.path)) from error
+
+    def forget(self, study: str, run_id: str | None = None) -> int:
+        """Remove a run, or a whole study: from the manifest first, then its objects.
+
+        Returns:
+            Number of parts that were removed.
+        """
+        gone = [e for e in self._manifest(study).latest().entries.values() if run_id is None or e.partition.get("run_id") == run_id]
+        if gone:
+            addresses = {entry.address for entry in gone}
+            self.commit(study, lambda entries: {address: entry for address, entry in entries.items() if address not in addresses})
+        return len(gone)
+
+    def studies(self) -> list[str]:
+        """Names of the studies that have tables here."""
+        return sorted({entry.study for snapshot in self.snapshots() for entry in snapshot.entries.values()} - {SHARED_STUDY})
+
+    def snapshots(self) -> list[Snapshot]:
+        """The latest snapshot of every study: one listing, and one read for each that changed since the last look."""
+        latest: dict[str, int] = {}
+        for found in (self.root / FOLDER).listing():
+            folder, seq = found.location.path.split("/")[-2], seq_of(found.location)
+            if seq is not None:
+                latest[folder] = max(seq, latest.get(folder, 0))
+        return [self._in_folder(folder).latest(seq) for folder, seq in latest.items()]
+
+    def commit(self, study: str, change: Callable[[Mapping[Address, Entry]], Mapping[Address, Entry] | None]) -> None:
+        """Change the study's manifest and then remove the objects that no entry names any more."""
+        before: set[str] = set()
+
+        def noted(entries: Mapping[Address, Entry]) -> Mapping[Address, Entry] | None:
+            before.clear()
+            before.update(entry.path for entry in entries.values())
+            return change(entries)
+
+        after = self._manifest(study).commit(noted)
+        for path in before - {entry.path for entry in after.entries.values()}:
+            (self.root / path).delete()
+
+    def _manifest(self, study: str) -> Manifest:
+        return self._in_folder(folder_of(study))
+
+    def _in_folder(self, folder: str) -> Manifest:
+        with self._lock:
+            return self._manifests.setdefault(folder, Manifest(self.root / FOLDER / folder))
+
+    def _with_key(self, table: str, key: str, snapshots: Sequence[Snapshot]) -> list[Entry]:
+        found = [e for snapshot in snapshots for e in snapshot.entries.values() if e.table == table and e.key == key]
+        return sorted(found, key=lambda entry: entry.written)
+
+    def _selected(self, schema: TableSchema, filters: Mapping[str, Any]) -> list[Entry]:
+        """Parts whose partition agrees with the filters."""
+        wanted = {name: {str(value) for value in _values(given)} for name, given in filters.items() if name in schema.partition}
+        study = filters.get("study")
+        entries = self.entries(schema.name, study if isinstance(study, str) else None)
+        return [entry for entry in entries if all(str(entry.partition[name]) in values for name, values in wanted.items())]
+
+    def _steady(self, look: Callable[[], _Result]) -> _Result:
+        """Look again when a part was replaced between reading the manifest and reading the part."""
+        for _ in range(_LOOKS - 1):
+            try:
+                return look()
+            except FileNotFoundError:
+                continue
+        try:
+            return look()
+        except FileNotFoundError as error:
+            raise DataError(
+                "the manifest names an object that is gone", where=str(error.filename or error), fix="valuedrift tables check lists all"
+            ) from error
+
+
+def _ordered(schema: TableSchema, partition: Mapping[str, str | int]) -> dict[str, str | int]:
+    """The partition in the schema's order.
+
+    Raises:
+        UserError: It does not name exactly the table's partition columns.
+    """
+    if set(partition) != set(schema.partition):
+        given = ", ".join(partition) or "nothing"
+        raise UserError(f"table {schema.name} is partitioned by {', '.join(schema.partition)}, not by {given}")
+    if partition.get("study") == SHARED_STUDY:
+        raise UserError(f"a study cannot be called {SHARED_STUDY!r}", fix="this name is used for tables that all studies share")
+    return {name: partition[name] for name in schema.partition}
+
+
+def _folder(schema: TableSchema, partition: Mapping[str, str | int]) -> str:
+    parts = [f"{name}={value:06d}" if isinstance(value, int) else f"{name}={path_part(value)}" for name, value in partition.items()]
+    return "/".join((schema.name, *parts))
+
+
+def _values(given: Any) -> list[Any]:
+    return list(given) if isinstance(given, (list, tuple, set, frozenset)) else [given]
+
+
+def _condition(schema: TableSchema, filters: Mapping[str, Any]) -> pl.Expr:
+    unknown = [name for name in filters if name not in schema.names]
+    if unknown:
+        raise UserError(f"table {schema.name} has no column {unknown[0]!r}", fix=f"columns are {', '.join(schema.names)}")
+    return pl.all_horizontal(pl.lit(True), *(pl.col(name).is_in(_values(given)) for name, given in filters.items()))
