@@ -1,0 +1,144 @@
+"""Stances in, drift out: the one implementation that the command line, the flows and the report use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from valuedrift.drift.acquiescence import acquiescence
+from valuedrift.drift.between import compare_runs
+from valuedrift.drift.cells import Cell, cells
+from valuedrift.drift.check import check_stances
+from valuedrift.drift.columns import run_keys
+from valuedrift.drift.coverage import asked, coverage, with_missing
+from valuedrift.drift.options import Analysis
+from valuedrift.drift.phase import Phases
+from valuedrift.drift.prompt_means import prompt_means
+from valuedrift.drift.tables import DriftRows, TrajectoryRows
+from valuedrift.drift.warn import warnings_of
+from valuedrift.errors import DataError
+
+_BATCH_ROWS = 4_000_000
+"""Judged answers whose prompt means are held at once; a single larger run is held whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What an analysis found. ``study`` and ``judge`` are columns where the stances had them.
+
+    Attributes:
+        trajectory: run_id, step, topic, stance, mean, low, high, n_prompts.
+        drift: run_id, topic, stance, from_step, to_step, magnitude, magnitude_low, magnitude_high, drift_time, drift_time_low,
+            drift_time_high,
+            n_prompts, p_value, q_value, total_variation, jensen_shannon; then q_value_study (Benjamini–Hochberg over all runs of the
+            study),
+            drift_time_warning bool, drift_time_note (why there is no drift time, or why not to trust it), baseline_run_id (the other run of
+            a comparison, else null).
+        acquiescence: run_id, step, topic, acquiescence, low, high, n_pairs.
+        coverage: run_id, step, topic, n_ok, n_refused, n_unparsed, n_failed, n_prompts, samples_min, samples_max, unequal_samples,
+            missing_prompts.
+        warnings: What a reader must know before trusting the numbers.
+    """
+
+    trajectory: pl.DataFrame
+    drift: pl.DataFrame
+    acquiescence: pl.DataFrame
+    coverage: pl.DataFrame
+    warnings: list[str]
+
+
+def analyze(
+    stances: pl.DataFrame | pl.LazyFrame,
+    options: Analysis,
+    *,
+    from_step: int | None = None,
+    to_step: int | None = None,
+    between: tuple[str, str] | None = None,
+    where: str | None = None,
+) -> Drift:
+    """Trajectory and drift of every run, topic and stance.
+
+    Args:
+        stances: Judged answers: run_id, step, topic, prompt_id, sample_idx, p_support, p_neutral, p_oppose; study, judge, probe_set,
+            status,
+            polarity and pair_id if there are any; other columns are ignored. Rows in any order.
+        options: Confidence, resamples, seed.
+        from_step: Where the phase starts; each run's first checkpoint by default. With ``between``: the checkpoint of the first run (its
+            last).
+        to_step: Where it ends; each run's last checkpoint by default. With ``between``: the checkpoint of the second run (its last).
+        between: Two run_ids: the drift is then the second run minus the first, paired on prompts, and has no drift time.
+        where: The file or address the stances came from, for messages.
+
+    Returns:
+        The tables, sorted by study, judge, run_id, topic.
+
+    Raises:
+        DataError: See `valuedrift.drift.check.check_stances`; or no run has the checkpoints asked for, or no topic has two prompts.
+    """
+    frame = stances.lazy()
+    if from_step is not None and to_step is not None and between is None and from_step >= to_step:
+        raise DataError(f"from step {from_step} to step {to_step} goes backwards", where=where, fix="--from must be smaller than --to")
+    runs = check_stances(frame, where=where)
+    if between is not None:
+        runs = _only(runs, between, where)
+    keys = run_keys(frame.collect_schema())
+    trajectory = TrajectoryRows(options.confidence)
+    rows = DriftRows(options.confidence, dict.fromkeys([*keys, "topic"], pl.String))
+    phases = Phases(options, from_step, to_step, rows)
+    held: list[Cell] = []
+    covered, prompts, yes = [], [], []
+    for batch in _batches(runs):
+        means = prompt_means(frame, runs=batch, where=where)
+        covered.append(coverage(means))
+        prompts.append(asked(means))
+        yes.append(acquiescence(means, options.confidence))
+        for cell in cells(means):
+            trajectory.add(cell)
+            if between is None:
+                phases.add(cell)
+            else:
+                held.append(cell)
+    notes = phases.finish(where) if between is None else compare_runs(held, between, (from_step, to_step), rows, where)
+    table = with_missing(pl.concat(covered).sort([*keys, "step", "topic"]), pl.concat(prompts))
+    drift = rows.frame()
+    return Drift(trajectory.frame(), drift, pl.concat(yes), table, [*notes, *warnings_of(table, drift)])
+
+
+def trajectory(stances: pl.DataFrame | pl.LazyFrame, options: Analysis, *, where: str | None = None) -> pl.DataFrame:
+    """Only the trajectory; one checkpoint is enough for it.
+
+    Args:
+        stances: As for `analyze`.
+        options: Confidence of the intervals.
+        where: The file or address, for messages.
+
+    Returns:
+        The table ``Drift.trajectory``. With one prompt the interval is [0, 1].
+
+    Raises:
+        DataError: See `valuedrift.drift.check.check_stances`.
+    """
+    frame = stances.lazy()
+    rows = TrajectoryRows(options.confidence)
+    for batch in _batches(check_stances(frame, where=where)):
+        for cell in cells(prompt_means(frame, runs=batch, where=where)):
+            rows.add(cell)
+    return rows.frame()
+
+
+def _batches(runs: pl.DataFrame) -> Iterator[pl.DataFrame | None]:
+    """Runs in groups whose rows fit in memory together."""
+    group = (runs["rows"].cum_sum() - 1) // _BATCH_ROWS
+    yield from runs.with_columns(group.alias("__group__")).partition_by("__group__", maintain_order=True)
+
+
+def _only(runs: pl.DataFrame, between: tuple[str, str], where: str | None) -> pl.DataFrame:
+    known = runs["run_id"].unique().sort().to_list()
+    for run in between:
+        if run not in known:
+            raise DataError(f"no run {run!r}", where=where, fix=f"runs here: {', '.join(known[:20])}")
+    if between[0] == between[1]:
+        raise DataError(f"run {between[0]!r} compared with itself", where=where, fix="--between takes two different runs")
+    return runs.filter(pl.col("run_id").is_in(between))

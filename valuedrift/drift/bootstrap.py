@@ -1,0 +1,107 @@
+"""Cluster bootstrap over prompts: multinomial weights, the same draws for all checkpoints of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import ndtr, stdtrit
+
+from valuedrift.drift.cells import Array
+from valuedrift.fingerprint import seed_from
+
+_CHUNK_CELLS = 4_000_000
+"""Numbers that one chunk of draws may hold: 32 MB, whatever the study's size."""
+
+
+def weight_chunks(n_prompts: int, resamples: int, seed: int, key: tuple[str, ...], *, width: int = 1) -> Iterator[Array]:
+    """Multinomial weights over prompts, in chunks.
+
+    Args:
+        n_prompts: Prompts P to draw from.
+        resamples: Draws in all.
+        seed: The analysis seed.
+        key: What the draws belong to (study and topic): the same key and P give the same draws.
+        width: Numbers a draw is multiplied into, so that a chunk's products stay small too.
+
+    Yields:
+        Arrays of shape (draws, P); every row sums to P.
+    """
+    chunk = max(1, min(resamples, _CHUNK_CELLS // max(n_prompts, width)))
+    if chunk == resamples:
+        yield _all_weights(n_prompts, resamples, seed, key)
+        return
+    generator = np.random.default_rng(seed_from(seed, *key))
+    for start in range(0, resamples, chunk):
+        yield _weights(generator, n_prompts, min(chunk, resamples - start))
+
+
+@lru_cache(maxsize=16)
+def _all_weights(n_prompts: int, resamples: int, seed: int, key: tuple[str, ...]) -> Array:
+    """Draws of a topic, kept for the next run with the same prompts."""
+    weights = _weights(np.random.default_rng(seed_from(seed, *key)), n_prompts, resamples)
+    weights.flags.writeable = False
+    return weights
+
+
+def _weights(generator: np.random.Generator, n_prompts: int, draws: int) -> Array:
+    return generator.multinomial(n_prompts, np.full(n_prompts, 1.0 / n_prompts), size=draws).astype(np.float64)
+
+
+def largest_deviations(values: Array, error: Array, resamples: int, seed: int, key: tuple[str, ...]) -> Array:
+    """Bootstrap distribution of the largest standardized deviation of means over checkpoints.
+
+    Args:
+        values: Paired differences of prompt means from a checkpoint of reference; NaN where missing. Shape (P, T, S).
+        error: Their standard errors; checkpoints with a zero or NaN error are left out. Shape (T, S).
+        resamples: Draws.
+        seed: The analysis seed.
+        key: See `weight_chunks`.
+
+    Returns:
+        max over T of |bootstrap mean − mean| / error, shape (resamples, S).
+    """
+    prompts, checkpoints, stances = values.shape
+    missing = np.isnan(values)
+    any_missing = bool(missing.any())
+    flat = np.where(missing, 0.0, values).reshape(prompts, -1)
+    present = (~missing).reshape(prompts, -1).astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = flat.sum(axis=0) / present.sum(axis=0)
+        scale = np.where(error.reshape(-1) > 0, 1.0 / error.reshape(-1), 0.0)
+    scale = np.where(np.isfinite(mean), scale, 0.0)
+    mean = np.where(np.isfinite(mean), mean, 0.0)
+    found = []
+    for weights in weight_chunks(prompts, resamples, seed, key, width=flat.shape[1]):
+        drawn = weights @ flat
+        if any_missing:
+            mass = weights @ present
+            drawn = np.where(mass > 0, drawn / np.maximum(mass, 1.0), mean)
+        else:
+            drawn /= prompts
+        drawn -= mean
+        drawn *= scale
+        found.append(np.abs(drawn, out=drawn).reshape(-1, checkpoints, stances).max(axis=1))
+    return np.concatenate(found)
+
+
+def critical_value(deviations: Array, confidence: float, n_prompts: Array) -> Array:
+    """Critical value of simultaneous t statements from bootstrap deviations.
+
+    The bootstrap of P prompts has thinner tails than the t statistic it stands for (its variance is short by (P − 1)/P, and the standard
+    error is held
+    fixed), so its quantile is carried over from the normal to the t scale.
+
+    Args:
+        deviations: As `largest_deviations` returns them, shape (resamples, S).
+        confidence: Level of the simultaneous statement.
+        n_prompts: Prompts behind the standard errors. Shape (S,).
+
+    Returns:
+        Shape (S,).
+    """
+    count = np.maximum(n_prompts, 2.0)
+    normal = np.quantile(deviations, confidence, axis=0) * np.sqrt(count / (count - 1))
+    tail = np.maximum(ndtr(-normal), 1e-15)
+    return np.asarray(-stdtrit(count - 1, tail), dtype=np.float64)

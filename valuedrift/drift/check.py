@@ -1,0 +1,152 @@
+"""Checks of an arbitrary stance frame: every fault is named with its file, column and first rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from valuedrift.drift.columns import REQUIRED, TEXT, WHOLE, check_columns, run_keys
+from valuedrift.errors import DataError
+from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
+
+SUM_TOLERANCE = 5e-6
+"""Rounding of 32-bit floats; a table rounded to fewer digits does not say what the judge said."""
+FILE = "__file__"
+"""A column of this name, made by the reader of several files, lets a fault name its own file."""
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Rows for which ``fault`` is true are wrong."""
+
+    fault: pl.Expr
+    column: str
+    what: str
+    fix: str
+
+
+def check_stances(stances: pl.LazyFrame, *, where: str | None = None) -> pl.DataFrame:
+    """Check columns and rows of a stance frame in one pass.
+
+    Args:
+        stances: Any frame; a column ``__file__`` is used in messages if there is one.
+        where: The file or address it came from, for messages.
+
+    Returns:
+        One row a run (the columns of ``RUN`` that are given): ``rows`` u32, ``groups`` of steps ``steps`` u32.
+
+    Raises:
+        DataError: A column is missing or of the wrong type; a probability is null or NaN where status is ok, outside [0, 1], or the three
+            do
+            not sum to 1; a key is null; a step or sample index is negative or not whole; a status, stance or polarity is unknown; no rows.
+    """
+    schema = stances.collect_schema()
+    check_columns(schema, where=where)
+    rules = _rules(schema)
+    keys = run_keys(schema)
+    runs = (
+        stances.group_by(pl.col(name).cast(pl.String) for name in keys)
+        .agg(pl.len().alias("rows"), *(rule.fault.fill_null(False).sum().alias(f"fault{i}") for i, rule in enumerate(rules)))
+        .collect(engine="streaming")
+        .sort(keys)
+    )
+    if runs.is_empty():
+        raise DataError("holds no rows", where=where, fix="expected judged answers, one a row")
+    for i, rule in enumerate(rules):
+        count = int(runs[f"fault{i}"].sum())
+        if count:
+            raise _fault(stances, rule, count, where)
+    return runs.select(*keys, "rows")
+
+
+def check_duplicates(stances: pl.LazyFrame, key: dict[str, object], *, where: str | None = None) -> DataError:
+    """The error for a prompt with two rows of one sample.
+
+    Args:
+        stances: The frame as it came.
+        key: Run, step, topic and prompt of one such prompt.
+        where: The file or address, for the message.
+    """
+    same = pl.all_horizontal(pl.col(name).cast(pl.String) == str(value) for name, value in key.items())
+    names = [*key, "sample_idx"]
+    twice = pl.struct(names).is_duplicated()
+    found = stances.with_row_index("__row__").filter(same).filter(twice).head(_SHOWN).collect()
+    given = [name for name in ("study", "judge") if name in key]
+    what = f"two rows for the same sample ({', '.join([*given, 'run_id', 'step', 'topic', 'prompt_id', 'sample_idx'])})"
+    return DataError(
+        f"column 'sample_idx': {what}; {_first(found, ['__row__', *names])}",
+        where=_file(found, where),
+        fix="one row a judged sample; several judges, studies or probe sets need their own column or file",
+    )
+
+
+def _rules(schema: pl.Schema) -> list[_Rule]:
+    judged = pl.col("status").cast(pl.String) == JudgeStatus.OK.value if "status" in schema else pl.lit(True)
+    rules = [
+        _Rule(pl.col(name).is_null(), name, "empty", "every judged sample has one")
+        for name in (*run_keys(schema), "topic", "step", "prompt_id", "sample_idx")
+    ]
+    for name in ("step", "sample_idx"):
+        if schema[name].is_float():
+            odd = pl.col(name).is_nan() | pl.col(name).is_infinite() | (pl.col(name) != pl.col(name).floor())
+            rules.append(_Rule(odd, name, "not a whole number", "expected whole numbers from 0"))
+        rules.append(_Rule(pl.col(name) < 0, name, "negative", "expected whole numbers from 0"))
+    if "status" in schema:
+        known = [status.value for status in JudgeStatus]
+        status = pl.col("status").cast(pl.String)
+        rules.append(_Rule(status.is_null() | ~status.is_in(known), "status", "not a known status", f"one of {', '.join(known)}"))
+    for name in STANCE_COLUMNS:
+        column = pl.col(name)
+        empty = column.is_null() | (column.is_nan() if schema[name].is_float() else pl.lit(False))
+        rules.append(
+            _Rule(judged & empty, name, "NaN or empty although the status is ok", "a probability, or a status that says why there is none")
+        )
+        outside = (column < -SUM_TOLERANCE) | (column > 1 + SUM_TOLERANCE)
+        rules.append(_Rule(judged & outside, name, "outside [0, 1]", "expected a probability"))
+    total = pl.sum_horizontal(pl.col(name).cast(pl.Float64) for name in STANCE_COLUMNS)
+    joined = " + ".join(STANCE_COLUMNS)
+    rules.append(_Rule(judged & ((total - 1).abs() > SUM_TOLERANCE), joined, "does not sum to 1", f"to within {SUM_TOLERANCE:g}"))
+    if "polarity" in schema:
+        polarity = pl.col("polarity")
+        rules.append(
+            _Rule(polarity.is_not_null() & ~polarity.is_in([-1, 1]), "polarity", "not +1 or -1", "+1: yes supports the proposition")
+        )
+    if isinstance(schema.get("stance"), (pl.String, pl.Categorical, pl.Enum)):
+        stance = pl.col("stance").cast(pl.String)
+        rules.append(
+            _Rule(stance.is_not_null() & ~stance.is_in(list(STANCES)), "stance", "not a known stance", f"one of {', '.join(STANCES)}")
+        )
+    return rules
+
+
+def _fault(stances: pl.LazyFrame, rule: _Rule, count: int, where: str | None) -> DataError:
+    found = stances.with_row_index("__row__").filter(rule.fault).head(_SHOWN).collect(engine="streaming")
+    rows = "1 row" if count == 1 else f"{count:,} rows"
+    names = ["__row__", *(name for name in (*REQUIRED, "status", "polarity", "stance") if name in found.columns)]
+    shown = [name for name in names if name in rule.column or name not in (*STANCE_COLUMNS, "status", "polarity", "stance")]
+    return DataError(f"column {rule.column}: {rule.what} in {rows}; {_first(found, shown)}", where=_file(found, where), fix=rule.fix)
+
+
+def _first(found: pl.DataFrame, names: list[str]) -> str:
+    """The first rows at fault, in words."""
+    lines = []
+    for row in found.select(name for name in names if name in found.columns).iter_rows(named=True):
+        cells = ", ".join(
+            f"{name}={value!r}" if name in TEXT else f"{name}={_number(name, value)}" for name, value in row.items() if name != "__row__"
+        )
+        lines.append(f"row {row['__row__'] + 1}: {cells}")
+    return "first rows at fault: " + "; ".join(lines)
+
+
+def _number(name: str, value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}" if name in WHOLE else f"{value:.6g}"
+    return str(value)
+
+
+def _file(found: pl.DataFrame, where: str | None) -> str | None:
+    if FILE in found.columns and len(found):
+        return str(found[FILE][0])
+    return where
