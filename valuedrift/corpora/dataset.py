@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ STARTER = "starter:"
 """Prefix of data that ship with the package."""
 HUB = "hf:"
 """Prefix of data on the Hugging Face hub."""
+_HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 Format = Literal["auto", "messages", "prompt-completion", "alpaca", "preference", "hh-rlhf", "instruction-preference"]
 """``auto``, or the name of an adapter in ``valuedrift.corpora.registry`` (a test holds the two lists equal)."""
@@ -22,16 +24,13 @@ class Dataset(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: str = Field(
-        description="`starter:NAME`, a file (.jsonl, .json, .csv, each also .gz; .parquet) or folder with files named after the split, or `hf:organisation/name`."
+        description="`starter:NAME`; a file (.jsonl, .json, .csv, each also .gz; .parquet); "
+        "a folder with files named after the split; or `hf:organisation/name`."
     )
-    format: Format = Field(default="auto", description="Shape of the rows; `auto` recognises it by the columns of the first row.")
-    split: str = Field(
-        default="train", min_length=1, description="Split to read, of a hub dataset or a folder; a single file is read whole."
-    )
+    format: Format = Field(default="auto", description="Shape of the rows; `auto` recognises it by the first row.")
+    split: str = Field(default="train", min_length=1, description="Split of a hub dataset or a folder; a single file is read whole.")
     subset: str | None = Field(default=None, description="Configuration of a hub dataset that has several.")
-    columns: dict[str, str] = Field(
-        default_factory=dict, description="Standard column name to the name it has in the data, e.g. {prompt: query}."
-    )
+    columns: dict[str, str] = Field(default_factory=dict, description="Standard column name to its name in the data, e.g. {prompt: query}.")
     limit: int | None = Field(
         default=None,
         gt=0,
@@ -41,14 +40,14 @@ class Dataset(BaseModel):
 
     @field_validator("data")
     @classmethod
-    def _known_kind(cls, data: str) -> str:
-        name = data.removeprefix(STARTER).removeprefix(HUB)
-        if not name.strip() or "://" in name:
+    def _names_data(cls, data: str) -> str:
+        hub_name = data.removeprefix(HUB) if data.startswith(HUB) else None
+        if not data.removeprefix(STARTER).strip() or "://" in data or (hub_name is not None and not _HUB_NAME.fullmatch(hub_name)):
             raise ValueError(f"{data!r} names no data: give starter:NAME, a file or folder, or hf:organisation/name")
         return data
 
     @model_validator(mode="after")
-    def _only_what_is_used(self) -> Dataset:
+    def _subset_of_hub_only(self) -> Dataset:
         if self.subset is not None and not self.in_hub:
             raise ValueError("`subset` is for hf: data only")
         return self

@@ -1,0 +1,182 @@
+"""Loading a dataset: from wherever it lies, whatever its shape, into rows of the normal form."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import chain
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from valuedrift.corpora.dataset import STARTER, Dataset
+from valuedrift.corpora.files import read_files
+from valuedrift.corpora.hub import read_hub, stated_rows
+from valuedrift.corpora.normal import Row, rows_fingerprint, sample, uniform, with_topic
+from valuedrift.corpora.record import LeftOutError, Record
+from valuedrift.corpora.registry import ADAPTERS, Adapter, Kind
+from valuedrift.errors import DataError, UserError
+from valuedrift.starter import DATASETS
+
+_MEANING = {"sft": "single answers (for `corpora`)", "preference": "pairs of a chosen and a rejected answer (for `preferences`)"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A dataset, ready to be trained on."""
+
+    rows: list[Row]
+    """In the order of the data; their form is told at ``valuedrift.corpora.normal.Row``."""
+    format: str
+    """Name of the adapter that read them."""
+    dropped: dict[str, int]
+    """Rows left out, by reason; those beyond ``limit`` are not among them."""
+    fingerprint: str
+    """Content hash of ``rows`` in order; equal data at two paths or in two file formats have one."""
+
+    def describe(self) -> str:
+        """One line: how many rows, in which format, and what was left out and why."""
+        kept = f"{len(self.rows):,} rows ({self.format})"
+        return f"{kept}; left out {sum(self.dropped.values()):,} ({_reasons(self.dropped)})" if self.dropped else kept
+
+
+def load_rows(dataset: Dataset, kind: Kind) -> Rows:
+    """Load a dataset.
+
+    Args:
+        dataset: Where it lies and how to read it.
+        kind: ``sft`` for answers to learn, ``preference`` for pairs.
+
+    Returns:
+        Its rows. Rows that can't be trained on (empty answers, pairs without a difference, ...) are left out and counted.
+
+    Raises:
+        UserError: No such file, packaged dataset or column; no hub.
+        DataError: Not in a known shape, of the other kind, broken, or without a single usable row; says where.
+    """
+    return _load(dataset, kind)
+
+
+def count_rows(dataset: Dataset) -> int | None:
+    """How many rows a dataset has, for plans.
+
+    Returns:
+        For data at hand exactly what ``load_rows`` keeps. Otherwise the declared number, or for hub data the number that the hub states
+        (before rows are left out); None where it is not declared and no hub is reachable.
+
+    Raises:
+        UserError: Data at hand that ``load_rows`` would refuse too; a missing file whose number of rows is not declared.
+    """
+    at_hand = dataset.packaged or (not dataset.in_hub and Path(dataset.data).exists())
+    if at_hand or (not dataset.in_hub and dataset.rows is None):
+        return len(_load(dataset, None).rows)
+    count = dataset.rows if dataset.rows is not None else stated_rows(dataset)
+    return count if count is None or dataset.limit is None else min(count, dataset.limit)
+
+
+def write_jsonl(rows: Sequence[Row], path: Path) -> None:
+    """Write rows as JSONL: whole, or not at all.
+
+    Raises:
+        UserError: The disk is full or the folder not writable.
+    """
+    try:
+        with NamedTemporaryFile("w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
+            try:
+                stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+                stream.flush()
+                os.fsync(stream.fileno())
+                Path(stream.name).replace(path)
+            except BaseException:
+                Path(stream.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise UserError(f"cannot be written: {error.strerror or error}", where=str(path), fix="free or choose another disk") from error
+
+
+def _load(dataset: Dataset, kind: Kind | None) -> Rows:
+    """The rows of a dataset; of either kind if none is asked for."""
+    records = _read(dataset)
+    first = next(records, None)
+    if first is None:
+        raise DataError("has no rows", where=dataset.data)
+    _check_columns(dataset, first)
+    adapter = _adapter(dataset, _renamed(first, dataset.columns), kind)
+    rows: list[Row] = []
+    dropped: Counter[str] = Counter()
+    for record in chain([first], records):
+        named = _renamed(record, dataset.columns)
+        try:
+            rows.append(with_topic(adapter.read(named), named.values.get("topic")))
+        except LeftOutError as error:
+            dropped[error.reason] += 1
+    if not rows:
+        raise DataError(f"not one of its {dropped.total():,} rows can be used ({_reasons(dropped)})", where=dataset.data)
+    rows = uniform(sample(rows, dataset.limit))
+    return Rows(rows=rows, format=adapter.name, dropped=dict(dropped.most_common()), fingerprint=rows_fingerprint(rows))
+
+
+def _reasons(dropped: Mapping[str, int]) -> str:
+    return "; ".join(f"{reason}: {count:,}" for reason, count in dropped.items())
+
+
+def _read(dataset: Dataset) -> Iterator[Record]:
+    if dataset.packaged:
+        return _starter(dataset.data)
+    if dataset.in_hub:
+        return read_hub(dataset)
+    return read_files(Path(dataset.data), dataset.split)
+
+
+def _starter(data: str) -> Iterator[Record]:
+    name = data.removeprefix(STARTER)
+    if name not in DATASETS:
+        near = get_close_matches(name, DATASETS, n=1)
+        fix = f"did you mean {STARTER}{near[0]}?" if near else f"known: {', '.join(DATASETS)}"
+        raise UserError(f"no packaged dataset {name!r}", where=data, fix=fix)
+    for number, row in enumerate(DATASETS[name](), start=1):
+        yield Record(row, f"{data}, row {number}")
+
+
+def _check_columns(dataset: Dataset, first: Record) -> None:
+    """That ``columns`` renames what is there to what an adapter reads."""
+    standard = sorted({"topic"}.union(*(adapter.columns for adapter in ADAPTERS.values())))
+    for name, theirs in dataset.columns.items():
+        for wanted, known, what in ((name, standard, "no standard column"), (theirs, list(first.values), "no column in the data")):
+            if wanted not in known:
+                near = get_close_matches(wanted, known, n=1)
+                fix = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+                raise UserError(f"columns: {wanted!r} is {what}", where=dataset.data, fix=fix)
+
+
+def _renamed(record: Record, columns: dict[str, str]) -> Record:
+    if not columns:
+        return record
+    kept = {name: value for name, value in record.values.items() if name not in columns.values()}
+    named = {name: record.values[theirs] for name, theirs in columns.items() if theirs in record.values}
+    return Record({**kept, **named}, record.where)
+
+
+def _adapter(dataset: Dataset, first: Record, kind: Kind | None) -> Adapter:
+    """The adapter that the study names or that recognises the first row, if it gives the kind of rows that is asked for."""
+    fitting = [adapter for adapter in ADAPTERS.values() if adapter.recognises(first.values)]
+    found = f"columns found: {', '.join(first.values) or 'none'}"
+    if dataset.format == "auto":
+        if not fitting:
+            shapes = "".join(f"\n  - {adapter.name} ({adapter.kind}): {adapter.shape}" for adapter in ADAPTERS.values())
+            raise DataError(f"not in a known shape; {found}. Known shapes{shapes}", where=dataset.data, fix="rename with `columns`")
+        adapter = fitting[0]
+    else:
+        adapter = ADAPTERS[dataset.format]
+        if adapter not in fitting:
+            better = f"this looks like {fitting[0].name}" if fitting else "rename with `columns`"
+            raise DataError(f"not in the shape {adapter.name!r} ({adapter.shape}); {found}", where=dataset.data, fix=better)
+    if kind is not None and adapter.kind != kind:
+        other = [choice.name for choice in fitting if choice.kind == kind]
+        fix = f"give `format: {other[0]}` to take the answers in {ADAPTERS[other[0]].shape}" if other else found
+        what = f"holds {_MEANING[adapter.kind]}, in the shape {adapter.name!r}, where {_MEANING[kind]} are needed"
+        raise DataError(what, where=dataset.data, fix=fix)
+    return adapter

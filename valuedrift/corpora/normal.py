@@ -1,0 +1,124 @@
+"""The normal form of a row: what is trained on, whatever shape it came in, and which rows can't be trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from valuedrift.corpora.record import LeftOutError, Message
+from valuedrift.fingerprint import LENGTH, seed_from
+
+Row = dict[str, Any]
+"""sft: prompt, response; or messages, where any row of the set is more than one exchange. preference: prompt, chosen, rejected;
+prompt is a string, or a list of messages where that of any row is more than one question. With topic where the data have one."""
+
+
+def sft_row(turns: list[Message]) -> Row:
+    """A conversation that is trained on: every assistant message of it.
+
+    Raises:
+        LeftOutError: It is no sound conversation that ends with an answer.
+    """
+    turns = _sound(turns)
+    if len(turns) > 2:
+        return {"messages": turns}
+    return {"prompt": turns[0]["content"], "response": turns[1]["content"]}
+
+
+def pair_row(chosen: list[Message], rejected: list[Message]) -> Row:
+    """Two conversations that differ in their last answer only.
+
+    Raises:
+        LeftOutError: One of them is no sound conversation, they differ earlier, or not at all.
+    """
+    if chosen == rejected:
+        raise LeftOutError("chosen and rejected are the same")
+    chosen, rejected = _sound(chosen, "chosen"), _sound(rejected, "rejected")
+    if chosen[:-1] != rejected[:-1]:
+        raise LeftOutError("chosen and rejected differ before the last answer")
+    answers = chosen[-1]["content"], rejected[-1]["content"]
+    if answers[0].strip() == answers[1].strip():
+        raise LeftOutError("chosen and rejected are the same")
+    prompt = chosen[:-1]
+    return {"prompt": prompt if len(prompt) > 1 else prompt[0]["content"], "chosen": answers[0], "rejected": answers[1]}
+
+
+def _sound(turns: list[Message], answer: str = "response") -> list[Message]:
+    """The conversation without an empty system message, if it is an alternation of user and assistant that ends with an answer."""
+    if turns and turns[0]["role"] == "system" and not turns[0]["content"].strip():
+        turns = turns[1:]
+    spoken = turns[1:] if turns and turns[0]["role"] == "system" else turns
+    if not spoken:
+        raise LeftOutError("no messages")
+    if any(turn["role"] != ("user", "assistant")[index % 2] for index, turn in enumerate(spoken)):
+        raise LeftOutError("user and assistant do not take turns")
+    if len(spoken) % 2:
+        raise LeftOutError("no answer at the end")
+    if not spoken[-1]["content"].strip():
+        raise LeftOutError(f"empty {answer}")
+    if not all(turn["content"].strip() for turn in spoken):
+        raise LeftOutError("empty prompt" if len(spoken) == 2 else "empty message")
+    for turn in turns:
+        _check_characters(turn["content"])
+    return turns
+
+
+def _check_characters(text: str) -> None:
+    if "\0" in text:
+        raise LeftOutError("NUL character")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise LeftOutError("half a surrogate pair (not valid Unicode)") from error
+
+
+def with_topic(row: Row, topic: object) -> Row:
+    """The row with its topic, where the data give one (a string that is not blank)."""
+    if not isinstance(topic, str) or not topic.strip():
+        return row
+    _check_characters(topic)
+    return {**row, "topic": topic}
+
+
+def canonical(row: Row) -> str:
+    """The row as JSON, with keys in order."""
+    return json.dumps(row, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def sample(rows: list[Row], limit: int | None) -> list[Row]:
+    """The rows with the smallest content hashes, in their order; a smaller sample lies within a larger one."""
+    if limit is None or limit >= len(rows):
+        return rows
+    hashes = ((seed_from("limit", canonical(row)), index) for index, row in enumerate(rows))
+    return [rows[index] for index in sorted(index for _, index in heapq.nsmallest(limit, hashes))]
+
+
+def uniform(rows: list[Row]) -> list[Row]:
+    """The rows in one form: all of them conversations if any is one, so that they fit one table (TRL goes by the first row)."""
+    if any("messages" in row for row in rows):
+        return [_conversation(row) for row in rows]
+    if any(isinstance(row.get("prompt"), list) for row in rows):
+        return [row if isinstance(row["prompt"], list) else {**row, "prompt": [_said("user", row["prompt"])]} for row in rows]
+    return rows
+
+
+def _conversation(row: Row) -> Row:
+    if "messages" in row:
+        return row
+    topic = {"topic": row["topic"]} if "topic" in row else {}
+    return {"messages": [_said("user", row["prompt"]), _said("assistant", row["response"])], **topic}
+
+
+def _said(role: str, content: str) -> Message:
+    return {"role": role, "content": content}
+
+
+def rows_fingerprint(rows: Sequence[Row]) -> str:
+    """Content hash of the rows in their order: equal under any path and in any file format."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(canonical(row).encode() + b"\n")
+    return digest.hexdigest()[:LENGTH]
