@@ -1,0 +1,51 @@
+"""Direct preference optimization through ``trl.DPOTrainer``."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from trl import DPOConfig, DPOTrainer
+
+from valuedrift.progress import Progress
+from valuedrift.training.algorithms import DPO
+from valuedrift.training.encode import Encoder
+from valuedrift.training.keeper import Keeper, Publisher
+from valuedrift.training.loop import POLICY, run_trainer, step_report
+from valuedrift.training.outcome import Outcome
+from valuedrift.training.rows import Preference
+from valuedrift.training.setup import Resumable, Setup
+
+
+class _Trainer(Resumable, DPOTrainer):  # type: ignore[misc] # trl is followed as Any
+    """TRL's, on pairs that are tokens already."""
+
+    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        return dataset
+
+
+def train(setup: Setup, rows: Sequence[Preference], publisher: Publisher, progress: Callable[[Progress], None]) -> Outcome:
+    """Train on preferences, with the parent as the reference.
+
+    Raises:
+        DataError: Too many prompts fill max_length.
+    """
+    algorithm = setup.job.algorithm
+    assert isinstance(algorithm, DPO)
+    encoder = Encoder(setup.tokenizer, algorithm.max_length)
+    data = setup.ordered(encoder.preferences(rows, setup.job.dataset), algorithm, setup.total)
+
+    def build(keeper: Keeper) -> _Trainer:
+        config = DPOConfig(**setup.arguments(POLICY, algorithm, setup.total), beta=algorithm.beta, max_length=None)
+        policy = setup.load_policy()
+        # under adapters the reference is the policy with them off; else TRL would load one from a path, which a merged stack does not have
+        reference = copy.deepcopy(policy) if algorithm.lora is None else None
+        return _Trainer(
+            model=policy, ref_model=reference, args=config, train_dataset=data, processing_class=setup.tokenizer,
+            peft_config=setup.lora(algorithm.lora), callbacks=[keeper],
+        )  # fmt: skip
+
+    report = step_report(progress, "dpo", setup.total)
+    run_trainer(build, setup.folder, phase=POLICY, seed=setup.job.seed, total=setup.total, publisher=publisher, report=report)
+    return Outcome(dropped=encoder.dropped, cut=encoder.cut)

@@ -1,0 +1,115 @@
+"""From rows to tokens: one rule for all algorithms, the one by which models are sampled later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from valuedrift.engines.prompting import PLAIN_FORM, prompt_tokens
+from valuedrift.errors import DataError
+from valuedrift.training.rows import Demonstration, Message, Preference
+
+Encoded = dict[str, list[int]]
+MOST_DROPPED = 0.5
+"""Share of the rows that may be left out as too long before training refuses the dataset."""
+_PLAIN_TURNS = {"user": PLAIN_FORM.replace("{question}", "{0}"), "assistant": " {0}\n"}
+"""Earlier turns where there is no chat template: each question in the paper's form, its answer after it."""
+_MARK = "\u2063answer\u2063"
+
+
+@dataclass
+class Encoder:
+    """Turns prompts and answers into tokens and counts what had to be cut.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        max_length: Tokens of prompt and answer together, at most.
+    """
+
+    tokenizer: Any
+    max_length: int
+    dropped: int = 0
+    cut: int = 0
+    _end: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._end = self._answer_end()
+
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
+        """Tokens of a prompt as it is put to the model, up to where the answer begins."""
+        if len(messages) == 1 and messages[0]["role"] == "user":
+            return prompt_tokens(self.tokenizer, messages[0]["content"])
+        if not self.tokenizer.chat_template:
+            return list(self.tokenizer("".join(_PLAIN_TURNS.get(message["role"], "{0}\n").format(message["content"]) for message in messages))["input_ids"])
+        text = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def answer(self, text: str) -> list[int]:
+        """Tokens of an answer, with the end that makes a model stop there."""
+        text = text if self.tokenizer.chat_template else " " + text
+        return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], *self._end]
+
+    def demonstrations(self, rows: Sequence[Demonstration], path: Path) -> list[Encoded]:
+        """``input_ids`` and ``labels`` (−100 on the prompt) of each row that fits.
+
+        Raises:
+            DataError: More than half of the rows have no room for an answer.
+        """
+        encoded: list[Encoded] = []
+        for row in rows:
+            prompt = self.prompt(row.prompt)
+            room = self.max_length - len(prompt)
+            if room < 1:
+                self.dropped += 1
+                continue
+            answer = self._fit([self.answer(row.response)], room)[0]
+            encoded.append({"input_ids": prompt + answer, "labels": [-100] * len(prompt) + answer})
+        self._check(len(rows), path)
+        return encoded
+
+    def preferences(self, rows: Sequence[Preference], path: Path, answer_length: int | None = None) -> list[Encoded]:
+        """``prompt_ids``, ``chosen_ids`` and ``rejected_ids`` of each row that fits.
+
+        Args:
+            rows: Preference rows.
+            path: The file they are from, for messages.
+            answer_length: Cut answers at this many tokens, too.
+
+        Raises:
+            DataError: More than half of the rows have no room for an answer.
+        """
+        encoded: list[Encoded] = []
+        for row in rows:
+            prompt = self.prompt(row.prompt)
+            room = self.max_length - len(prompt)
+            if room < 1:
+                self.dropped += 1
+                continue
+            chosen, rejected = self._fit([self.answer(row.chosen), self.answer(row.rejected)], room)
+            encoded.append({"prompt_ids": prompt, "chosen_ids": chosen[:answer_length], "rejected_ids": rejected[:answer_length]})
+        self._check(len(rows), path)
+        return encoded
+
+    def _fit(self, answers: list[list[int]], room: int) -> list[list[int]]:
+        self.cut += any(len(answer) > room for answer in answers)
+        return [answer[:room] for answer in answers]
+
+    def _check(self, n_rows: int, path: Path) -> None:
+        if self.dropped == n_rows or self.dropped > MOST_DROPPED * n_rows:
+            raise DataError(
+                f"{self.dropped} of {n_rows} prompts fill max_length = {self.max_length} tokens and leave no room for an answer",
+                where=str(path),
+                fix="raise max_length or shorten the prompts",
+            )
+
+    def _answer_end(self) -> list[int]:
+        """What the chat template puts after an answer, and the end-of-text token, which samplers stop at."""
+        eos = self.tokenizer.eos_token_id
+        if not self.tokenizer.chat_template:
+            return [eos]
+        messages = [{"role": "user", "content": "question"}, {"role": "assistant", "content": _MARK}]
+        text = self.tokenizer.apply_chat_template(messages, tokenize=False)
+        end = self.tokenizer(text.rpartition(_MARK)[2].rstrip(), add_special_tokens=False)["input_ids"]
+        return list(end) if eos in end else [*end, eos]

@@ -1,0 +1,170 @@
+"""A run's folder on disk: what is in it is whole, and nothing in it is later than the state that training would resume from.
+
+    out/step-000016/      a checkpoint (adapter or whole model) with checkpoint.json; appears by one rename
+    out/metrics.jsonl     one row a step
+    out/result.json       written last; its presence means that the run is finished
+    out/_state/           what a killed run resumes from; removed at the end
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from valuedrift.errors import UserError
+from valuedrift.training.result import Metrics, TrainResult
+
+_STEP = "step-"
+_READY = "ready-"
+_PARTIAL = ".partial-"
+
+
+class RunFolder:
+    """The folder of one run.
+
+    Args:
+        out: The folder; made if missing.
+        identity: Fingerprint of all that determines the run's numbers.
+
+    Raises:
+        UserError: The folder belongs to another run.
+    """
+
+    def __init__(self, out: Path, identity: str) -> None:
+        self.out = out
+        self.state = out / "_state"
+        out.mkdir(parents=True, exist_ok=True)
+        owner = out / "run.json"
+        if owner.exists():
+            if json.loads(owner.read_text(encoding="utf-8")).get("identity") != identity:
+                raise UserError("the folder holds another training", where=str(out), fix="give each training a folder of its own")
+        else:
+            if any(path.name != "run.json" and not path.name.startswith(_PARTIAL) for path in out.iterdir()):
+                raise UserError("the folder is not empty and holds no training", where=str(out), fix="give a new or empty folder")
+            write_json(owner, {"identity": identity})
+
+    def result(self) -> TrainResult | None:
+        """The result, if the run is finished."""
+        path = self.out / "result.json"
+        return TrainResult.model_validate_json(path.read_bytes()) if path.exists() else None
+
+    def finish(self, result: TrainResult) -> None:
+        """Write the result, then drop what was kept for resuming."""
+        write_json(self.out / "result.json", result.model_dump(mode="json"))
+        self.clear_state()
+
+    def clear_state(self) -> None:
+        """Drop what is kept for resuming (also what a kill between result and removal left behind)."""
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    def resume_point(self, phase: str) -> tuple[int, Path | None]:
+        """The latest whole state of a phase, after removing all that is partial.
+
+        Args:
+            phase: Folder under ``_state``: ``policy``, or ``reward`` for PPO's reward model.
+
+        Returns:
+            Its step and folder, or (0, None).
+        """
+        folder = self.state / phase
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            if not path.name.startswith(_READY):
+                _remove(path)
+        ready = sorted(folder.iterdir())
+        for path in ready[:-1]:
+            _remove(path)
+        return (int(ready[-1].name.removeprefix(_READY)), ready[-1]) if ready else (0, None)
+
+    def forget_after(self, step: int) -> None:
+        """Remove partial folders, and checkpoints and metrics later than a step: they will be made again."""
+        for path in self.out.iterdir():
+            if path.name.startswith(_PARTIAL) or (path.name.startswith(_STEP) and int(path.name.removeprefix(_STEP)) > step):
+                _remove(path)
+        rows = [row for row in self.metrics() if row.step <= step]
+        text = "".join(row.model_dump_json() + "\n" for row in rows)
+        _write(self.out / "metrics.jsonl", text)
+
+    def checkpoint_path(self, step: int) -> Path:
+        """Where the checkpoint of a step lies."""
+        return self.out / f"{_STEP}{step:06d}"
+
+    def publish(self, step: int, fill: Callable[[Path], None], about: dict[str, Any]) -> Path:
+        """Make a checkpoint appear whole.
+
+        Args:
+            step: Its step.
+            fill: Writes weights (and tokenizer) into the folder it is given.
+            about: Content of checkpoint.json.
+        """
+        target = self.checkpoint_path(step)
+        partial = self.out / f"{_PARTIAL}{target.name}"
+        _remove(partial)
+        partial.mkdir()
+        fill(partial)
+        write_json(partial / "checkpoint.json", about)
+        commit(partial, target)
+        return target
+
+    def keep_state(self, phase: str, step: int, written: Path) -> None:
+        """Make a state the one to resume from and drop earlier ones."""
+        folder = self.state / phase
+        target = folder / f"{_READY}{step:06d}"
+        commit(written, target)
+        for path in folder.iterdir():
+            if path != target:
+                _remove(path)
+
+    def add_metrics(self, row: Metrics) -> None:
+        """Append one row."""
+        with (self.out / "metrics.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(row.model_dump_json() + "\n")
+
+    def metrics(self) -> list[Metrics]:
+        """All whole rows, in order of steps."""
+        path = self.out / "metrics.jsonl"
+        if not path.exists():
+            return []
+        lines = path.read_text(encoding="utf-8").split("\n")
+        return [Metrics.model_validate_json(line) for line in lines[:-1]]  # what follows the last newline is a row cut off by a kill
+
+
+def commit(written: Path, target: Path) -> None:
+    """Rename a folder into place after its files have reached the disk."""
+    for path in [*written.rglob("*"), written]:
+        _sync(path)
+    written.rename(target)
+    _sync(target.parent)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file so that it appears whole."""
+    _write(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(_PARTIAL + path.name)
+    with partial.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,61 @@
+"""A training phase from beginning to end: check, resume or start, train, gather the checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from transformers.utils import logging as transformers_logging
+
+from valuedrift.models.loading import load_tokenizer
+from valuedrift.progress import Progress
+from valuedrift.training.folder import RunFolder
+from valuedrift.training.job import TrainJob
+from valuedrift.training.keeper import Publisher
+from valuedrift.training.result import Checkpoint, TrainResult
+from valuedrift.training.setup import Setup, choose_device
+from valuedrift.training.trainers import TRAINERS
+from valuedrift.weights import Weights, check_model_folder
+
+
+def train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
+    """Run a job; see ``TrainJob.run``."""
+    check_model_folder(job.weights.base)
+    trainer = TRAINERS[job.algorithm.type]
+    rows = trainer.read(job.dataset)
+    total = job.algorithm.total_steps(len(rows))
+    folder = RunFolder(job.out, job.identity())
+    if (done := folder.result()) is not None:
+        folder.clear_state()
+        return done
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    if job.threads is not None:
+        torch.set_num_threads(job.threads)
+    device, bf16 = choose_device(job)
+    setup = Setup(job=job, folder=folder, total=total, device=device, bf16=bf16, tokenizer=load_tokenizer(job.weights.base))
+    steps = job.schedule.steps(total)
+    outcome = trainer.train(setup, rows, Publisher(folder, job.weights, frozenset(steps), total), progress)
+    result = TrainResult(
+        checkpoints=_checkpoints(job, folder, steps),
+        metrics=tuple(folder.metrics()),
+        total_steps=total,
+        rows=len(rows),
+        dropped_rows=outcome.dropped,
+        cut_rows=outcome.cut,
+        reward_accuracy=outcome.reward_accuracy,
+    )
+    folder.finish(result)
+    return result
+
+
+def _checkpoints(job: TrainJob, folder: RunFolder, steps: tuple[int, ...]) -> tuple[Checkpoint, ...]:
+    """The parent as step 0, then what was published."""
+    adapter = job.algorithm.lora is not None
+    losses = {row.step: row.loss for row in folder.metrics()}
+    found = [Checkpoint(step=0, weights=job.weights, adapter=bool(job.weights.adapters), fingerprint=job.weights.fingerprint(), train_loss=None)]
+    for step in steps[1:]:
+        path = folder.checkpoint_path(step)
+        weights = job.weights.plus(path) if adapter else Weights(base=path)
+        found.append(Checkpoint(step=step, weights=weights, adapter=adapter, fingerprint=weights.fingerprint(), train_loss=losses.get(step)))
+    return tuple(found)

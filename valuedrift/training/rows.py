@@ -1,0 +1,126 @@
+"""The normalised dataset files that training reads: JSON Lines of demonstrations or of preferences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from valuedrift.errors import DataError
+
+Message = dict[str, str]
+_Row = TypeVar("_Row")
+_SFT_SHAPE = 'expected {"prompt": text, "response": text} or {"messages": [{"role", "content"}, …]} ending with the assistant'
+_PREFERENCE_SHAPE = 'expected {"prompt": text or messages, "chosen": text, "rejected": text}'
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """A conversation whose last message is the answer to learn."""
+
+    prompt: tuple[Message, ...]
+    response: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """Two answers to one prompt, the first of which is preferred."""
+
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
+
+
+def read_demonstrations(path: Path) -> list[Demonstration]:
+    """Read SFT rows: ``{"prompt", "response"}`` or ``{"messages": [{"role", "content"}, …]}`` that end with the assistant.
+
+    Raises:
+        DataError: The file is missing, empty, not UTF-8 or a row has another shape; names file and row.
+    """
+    return _read(path, _demonstration, _SFT_SHAPE)
+
+
+def read_preferences(path: Path) -> list[Preference]:
+    """Read preference rows: ``{"prompt", "chosen", "rejected"}``; the prompt a text or a list of messages.
+
+    Raises:
+        DataError: The file is missing, empty, not UTF-8 or a row has another shape; names file and row.
+    """
+    return _read(path, _preference, _PREFERENCE_SHAPE)
+
+
+def _read(path: Path, parse: Callable[[dict[str, Any]], _Row], shape: str) -> list[_Row]:
+    rows = []
+    for number, line in _lines(path):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"not valid JSON: {error}", where=f"{path}, row {number}", fix=shape) from None
+        if not isinstance(row, dict):
+            raise DataError("not a JSON object", where=f"{path}, row {number}", fix=shape)
+        try:
+            rows.append(parse(row))
+        except _Fault as fault:
+            raise DataError(str(fault), where=f"{path}, row {number}", fix=shape) from None
+    if not rows:
+        raise DataError("the dataset has no rows", where=str(path), fix="one JSON object a line")
+    return rows
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError("no such dataset file", where=str(path)) from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"not UTF-8 text: {error}", where=str(path)) from None
+    # by newline only: str.splitlines() would also cut at U+2028, which JSON strings may hold
+    return ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
+
+
+class _Fault(Exception):
+    """What is wrong with a row."""
+
+
+def _demonstration(row: dict[str, Any]) -> Demonstration:
+    if "messages" not in row:
+        return Demonstration(prompt=_prompt(row), response=_text(row, "response"))
+    messages = _messages(row["messages"], "messages")
+    if len(messages) < 2 or messages[-1]["role"] != "assistant":
+        raise _Fault("messages do not end with an answer of the assistant")
+    if not messages[-1]["content"].strip():
+        raise _Fault("the assistant's last message is empty")
+    return Demonstration(prompt=messages[:-1], response=messages[-1]["content"])
+
+
+def _preference(row: dict[str, Any]) -> Preference:
+    return Preference(prompt=_prompt(row), chosen=_text(row, "chosen"), rejected=_text(row, "rejected"))
+
+
+def _prompt(row: dict[str, Any]) -> tuple[Message, ...]:
+    prompt = row.get("prompt")
+    if isinstance(prompt, list):
+        return _messages(prompt, "prompt")
+    return ({"role": "user", "content": _text(row, "prompt")},)
+
+
+def _messages(value: Any, field: str) -> tuple[Message, ...]:
+    if not isinstance(value, list) or not value:
+        raise _Fault(f"{field!r} is not a list of messages")
+    for message in value:
+        if not (isinstance(message, dict) and isinstance(message.get("role"), str) and isinstance(message.get("content"), str)):
+            raise _Fault(f"{field!r} holds something that is not a message with role and content")
+    return tuple({"role": message["role"], "content": message["content"]} for message in value)
+
+
+def _text(row: dict[str, Any], field: str) -> str:
+    if field not in row:
+        raise _Fault(f"no field {field!r}; it has {', '.join(map(repr, row)) or 'none'}")
+    value = row[field]
+    if not isinstance(value, str):
+        raise _Fault(f"{field!r} is not a text")
+    if not value.strip():
+        raise _Fault(f"{field!r} is empty")
+    return value

@@ -1,0 +1,48 @@
+"""Supervised fine-tuning through ``trl.SFTTrainer``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from trl import SFTConfig, SFTTrainer
+
+from valuedrift.progress import Progress
+from valuedrift.training.algorithms import SFT
+from valuedrift.training.encode import Encoder
+from valuedrift.training.keeper import Keeper, Publisher
+from valuedrift.training.loop import POLICY, run_trainer, step_report
+from valuedrift.training.outcome import Outcome
+from valuedrift.training.rows import Demonstration
+from valuedrift.training.setup import Resumable, Setup
+
+
+class _Trainer(Resumable, SFTTrainer):  # type: ignore[misc] # trl is followed as Any
+    """TRL's, saving our way."""
+
+
+def train(setup: Setup, rows: Sequence[Demonstration], publisher: Publisher, progress: Callable[[Progress], None]) -> Outcome:
+    """Train on demonstrations.
+
+    Raises:
+        DataError: Too many prompts fill max_length.
+    """
+    algorithm = setup.job.algorithm
+    assert isinstance(algorithm, SFT)
+    encoder = Encoder(setup.tokenizer, algorithm.max_length)
+    data = setup.ordered(encoder.demonstrations(rows, setup.job.dataset), algorithm, setup.total)
+
+    def build(keeper: Keeper) -> _Trainer:
+        config = SFTConfig(
+            **setup.arguments(POLICY, algorithm, setup.total),
+            max_length=None,
+            loss_type="chunked_nll",
+            dataset_kwargs={"skip_prepare_dataset": True},
+        )
+        return _Trainer(
+            model=setup.load_policy(), args=config, train_dataset=data, processing_class=setup.tokenizer,
+            peft_config=setup.lora(algorithm.lora), callbacks=[keeper],
+        )  # fmt: skip
+
+    report = step_report(progress, "sft", setup.total)
+    run_trainer(build, setup.folder, phase=POLICY, seed=setup.job.seed, total=setup.total, publisher=publisher, report=report)
+    return Outcome(dropped=encoder.dropped, cut=encoder.cut)
