@@ -1,7 +1,7 @@
 """The embedded models: real, small ones that lie inside packages of the registry, so that everything runs offline.
 
-SmolLM2 ships as a quantised GGUF file, which nothing can fine-tune; it is converted once to float32 safetensors in the user's cache folder. MiniLM
-ships as safetensors already and is used where it lies.
+SmolLM2 ships as a quantised GGUF file, which nothing can fine-tune; it is converted once to float32 safetensors in the user's cache
+folder. MiniLM ships as safetensors already and is used where it lies.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def embedded_folder(model: EmbeddedModel) -> Path:
             if not folder.is_dir():
                 _convert(model.convert, source, folder)
     except OSError as error:
-        raise UserError(f"cannot write the model cache: {error}", where=str(folder), fix=f"set {CACHE_VARIABLE} to a folder with 1 GB free") from error
+        raise UserError(
+            f"cannot write the model cache: {error}", where=str(folder), fix=f"set {CACHE_VARIABLE} to a folder with 1 GB free"
+        ) from error
     return folder
 
 

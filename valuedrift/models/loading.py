@@ -41,7 +41,9 @@ def load_causal_lm(weights: Weights, *, dtype: str | torch.dtype = "float32", de
     try:
         model = model.to(device=device, dtype=torch_dtype)
     except torch.OutOfMemoryError as error:
-        raise StageError("the device has not enough memory for the model", where=str(weights.base), fix="use a smaller model or dtype") from error
+        raise StageError(
+            "the device has not enough memory for the model", where=str(weights.base), fix="use a smaller model or dtype"
+        ) from error
     model.eval()
     return model, load_tokenizer(weights.base)
 
@@ -56,7 +58,9 @@ def load_base(folder: Path, *, dtype: torch.dtype) -> Any:
 
     check_model_folder(folder)
     try:
-        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True)
+        return AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
+        )
     except (ValueError, OSError, KeyError, RuntimeError) as error:
         raise UserError(f"not loadable as a causal language model: {_first_line(error)}", where=str(folder)) from error
 
@@ -76,7 +80,9 @@ def load_tokenizer(folder: Path) -> Any:
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token is None:
-            raise UserError("tokenizer without padding and end tokens", where=str(folder), fix="set pad_token or eos_token in tokenizer_config.json")
+            raise UserError(
+                "tokenizer without padding and end tokens", where=str(folder), fix="set pad_token or eos_token in tokenizer_config.json"
+            )
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 

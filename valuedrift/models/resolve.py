@@ -17,7 +17,8 @@ def resolve_model(reference: str) -> Path:
     """The folder of a model.
 
     Args:
-        reference: ``embedded:NAME`` (see ``valuedrift.models.embedded.EMBEDDED``), ``hf:ORG/NAME`` or ``hf:ORG/NAME@REVISION`` (Hugging Face hub, or
+        reference: ``embedded:NAME`` (see ``valuedrift.models.embedded.EMBEDDED``), ``hf:ORG/NAME`` or ``hf:ORG/NAME@REVISION`` (Hugging
+        Face hub, or
             its local cache when offline), or the path of a local folder.
 
     Returns:
