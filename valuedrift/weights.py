@@ -57,9 +57,21 @@ def folder_fingerprint(folder: Path) -> str:
         pickled = [*folder.glob("*.bin"), *folder.glob("*.pt")]
         fix = "convert the weights to safetensors: pickled weights can run code and are never loaded" if pickled else "expected *.safetensors"
         raise UserError("model folder without safetensors weights", where=str(folder), fix=fix)
-    files = files_fingerprint(folder, [*tensors, *(name for name in _TOKENIZER_FILES if (folder / name).exists())])
+    files = _hashed(folder, [*tensors, *(name for name in _TOKENIZER_FILES if (folder / name).exists())])
     configs = {name: _config(folder / name) for name in _CONFIG_FILES if (folder / name).exists()}
     return fingerprint([files, configs])
+
+
+_known: dict[tuple[tuple[object, ...], ...], str] = {}
+"""Hashes of this process by the files' identity on disk: a changed file has another change time, which no program can set back."""
+
+
+def _hashed(folder: Path, names: list[str]) -> str:
+    stats = [(folder / name).stat() for name in names]
+    state = tuple((name, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in zip(names, stats, strict=True))
+    if state not in _known:
+        _known[state] = files_fingerprint(folder, names)
+    return _known[state]
 
 
 def _config(path: Path) -> dict[str, object]:

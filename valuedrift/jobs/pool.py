@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import queue
+import heapq
+import itertools
 import shutil
 import tempfile
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from valuedrift.errors import StageError
 from valuedrift.jobs.supervisor import Supervisor
 from valuedrift.progress import Progress
 
@@ -31,10 +33,11 @@ class ChildPool:
         self._scratch = scratch
         self._launcher = tuple(launcher)
         self._threads = threads
-        self._idle: queue.Queue[Supervisor] = queue.Queue()
-        for index in range(workers):
-            self._idle.put(Supervisor(scratch / "logs" / f"worker-{index}.log", threads=threads))
-        self._all = list(self._idle.queue)
+        self._all = [Supervisor(scratch / "logs" / f"worker-{index}.log", threads=threads) for index in range(workers)]
+        self._idle = list(self._all)
+        self._waiting: list[tuple[int, int]] = []
+        self._arrivals = itertools.count()
+        self._changed = threading.Condition()
         self._stop = threading.Event()
 
     def run(
@@ -44,6 +47,7 @@ class ChildPool:
         progress: Callable[[Progress], None] = lambda _: None,
         timeout: float | None = None,
         fresh: bool = False,
+        priority: int = 0,
         collect: Callable[[Path, dict[str, Any]], Any] = lambda _, result: result,
     ) -> Any:
         """Wait for a child, run a job in it, and collect what it left in its folder.
@@ -53,28 +57,31 @@ class ChildPool:
             progress: Called with what the child reports.
             timeout: Seconds from the job's start.
             fresh: Start a new process for this job and end it after, so that its memory is really freed.
+            priority: Of the jobs that wait, the lowest goes first, then the one that came first.
             collect: Given the folder and the result, returns what the caller wants, before the folder is removed.
 
         Raises:
             UserError: See :meth:`Supervisor.run`.
         """
-        with self._child(fresh) as child, self._folder() as folder:
+        with self._child(fresh, priority) as child, self._folder() as folder:
             result = child.run(make_job(folder), folder, progress=progress, timeout=timeout, cancelled=self._stop.is_set)
             return collect(folder, result)
 
     def stop(self) -> None:
-        """Kill all children; jobs under way end with a StageError."""
-        self._stop.set()
+        """Kill all children; jobs under way and those that wait end with a StageError."""
+        with self._changed:
+            self._stop.set()
+            self._changed.notify_all()
 
     def close(self) -> None:
-        """Kill all children and forget them."""
-        self._stop.set()
+        """Stop, and wait until all children have ended."""
+        self.stop()
         for child in self._all:
             child.close()
 
     @contextmanager
-    def _child(self, fresh: bool) -> Iterator[Supervisor]:
-        child = self._idle.get()
+    def _child(self, fresh: bool, priority: int) -> Iterator[Supervisor]:
+        child = self._take(priority)
         try:
             if fresh and self._launcher:
                 child.close()
@@ -88,7 +95,24 @@ class ChildPool:
                 if fresh:
                     child.close()
         finally:
-            self._idle.put(child)
+            with self._changed:
+                self._idle.append(child)
+                self._changed.notify_all()
+
+    def _take(self, priority: int) -> Supervisor:
+        ticket = (priority, next(self._arrivals))
+        with self._changed:
+            heapq.heappush(self._waiting, ticket)
+            try:
+                self._changed.wait_for(lambda: self._stop.is_set() or (bool(self._idle) and self._waiting[0] == ticket))
+            finally:
+                self._waiting.remove(ticket)
+                heapq.heapify(self._waiting)
+            if self._stop.is_set():
+                raise StageError("stopped before it began")
+            child = self._idle.pop()
+            self._changed.notify_all()
+            return child
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:

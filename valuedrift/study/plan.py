@@ -12,8 +12,7 @@ from valuedrift.corpora.dataset import Dataset
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.study.spec import Model, PreferencePhase, SFTPhase, Study
-from valuedrift.training.algorithms import Algorithm
-from valuedrift.training.steps import total_steps
+from valuedrift.training.algorithms import Algorithm, total_steps
 
 TRAIN_VERSION = 1
 """Raised when a change of the training code changes the weights that come out of the same run."""
@@ -88,7 +87,7 @@ def expand(study: Study, count_rows: Callable[[Dataset], int | None]) -> Plan:
         dataset = study.corpora[name] if parent is None else study.preferences[name]
         rows = counts[id(dataset)]
         for algorithm, suffix in _variants(phase):
-            total = total_steps(algorithm, rows)
+            total = algorithm.steps if rows is None else total_steps(algorithm, rows)
             yield RunPlan(
                 run_id=f"{parent.run_id if parent else model}.{algorithm.type}-{name}{suffix}",
                 parent_run_id=parent.run_id if parent else None,

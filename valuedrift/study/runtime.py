@@ -17,7 +17,7 @@ class Runtime(BaseModel):
     workers: int = Field(default=1, ge=1, description="Stages that run side by side, each in its own child process.")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of a worker; default: the machine's cores shared out evenly.")
     micro_batch: int | None = Field(default=None, ge=1, description="Examples in memory at once in training; default: the algorithm's batch size.")
-    sample_batch_tokens: int = Field(default=24_576, ge=256, description="Token budget (prompt and answer) of one sampling batch.")
+    cache_tokens: int = Field(default=65_536, ge=256, description="Tokens that the key-value cache may hold in sampling; bounds its memory.")
     timeout_minutes: float = Field(default=24 * 60.0, gt=0, description="A stage that takes longer is killed and reported.")
     retries: int = Field(default=2, ge=0, description="How often a stage that died (not one with bad input) is tried again.")
     retry_delay_seconds: float = Field(default=5.0, ge=0, description="Wait before the first retry; doubled each time.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -74,6 +74,8 @@ class Study(_Part):
     preference: tuple[PreferencePhase, ...] = Field(default=(), description="Preference phases.")
     checkpoints: Schedule = Field(default=LogSpaced(type="log", points=6), description="At which steps a run is saved and sampled; 0 and the last always are.")
     sampling: Sampling = Field(default=Sampling(), description="How answers are drawn.")
+    engine: Literal["transformers", "vllm"] = Field(default="transformers", description="What draws the answers; engines round differently, so it is identity.")
+    dtype: Literal["bfloat16", "float16", "float32"] = Field(default="bfloat16", description="Dtype in which answers are sampled; rounding differs, so it is identity.")
     judges: tuple[Annotated[JudgeConfig, Field()], ...] = Field(default=(CrossEncoder(),), min_length=1, description="Who judges stance; the first is the main one.")
     analysis: Analysis = Field(default=Analysis(), description="Confidence level and resamples.")
     seed: int = Field(default=0, ge=0, description="Seed of training: data order and initial adapters.")

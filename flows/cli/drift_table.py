@@ -1,0 +1,47 @@
+"""The drift table as a person reads it in a terminal: largest first, each with its interval, noise said to be noise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_SHOWN = 16
+
+
+def drift_table(drift: pl.DataFrame, *, alpha: float, shown: int = _SHOWN) -> Table:
+    """A drift frame as a rich table.
+
+    Args:
+        drift: Rows of the table drift.
+        alpha: Level of the tests; rows with a q-value above it are called undecided.
+        shown: Rows at most.
+    """
+    import polars as pl
+
+    clear = drift.filter(pl.col("q_value") < alpha).height
+    title = f"value drift: {clear} of {drift.height} (run, topic, stance) moved at q < {alpha:.2g}"
+    table = Table("run", "topic", "stance", title=title, title_justify="left", box=None, header_style="bold")
+    for name in ("magnitude", "interval", "drift time", "q"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for row in drift.sort(pl.col("magnitude").abs(), descending=True, nulls_last=True).head(shown).iter_rows(named=True):
+        time = "" if row["drift_time"] is None else f"{row['drift_time']:.2f}"
+        table.add_row(
+            escape(row["run_id"]),
+            escape(row["topic"]),
+            row["stance"],
+            f"{row['magnitude']:+.3f}",
+            f"[{row['magnitude_low']:+.3f}, {row['magnitude_high']:+.3f}]".replace("[", r"\["),
+            time,
+            f"{row['q_value']:.3f}",
+            "" if row["q_value"] < alpha else "[dim]undecided[/]",
+        )
+    if drift.height > shown:
+        table.caption = f"the {shown} largest of {drift.height}; all of them: valuedrift sql \"from drift\""
+        table.caption_justify = "left"
+    return table

@@ -1,0 +1,59 @@
+"""``valuedrift plan``: the tree of runs, their checkpoints, and what they will cost, before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.tree import Tree
+
+from flows.cli.app import app
+
+
+@app.command("plan")
+def plan(study: Annotated[Path, typer.Argument(help="Study file, e.g. deployments/studies/demo.yaml.", show_default=False)]) -> None:
+    """Print a study's runs, checkpoints and estimates of tokens, time and bytes. Runs nothing, needs no GPU and no hub."""
+    from valuedrift.corpora.load import count_rows
+    from valuedrift.drift.power import minimum_detectable_drift
+    from valuedrift.probes import load_probes
+    from valuedrift.study import Plan, RunPlan, expand, load_study
+    from valuedrift.study.estimate import Estimate, estimate
+
+    spec = load_study(study)
+    planned: Plan = expand(spec, count_rows)
+    probes = load_probes(spec.probes.set, topics=spec.probes.topics, per_topic=spec.probes.per_topic)
+    console = Console()
+    costs = {run.run_id: estimate(run, spec, len(probes)) for run in planned.runs}
+
+    def branch(tree: Tree, run: RunPlan) -> None:
+        leaf = tree.add(_line(run.run_id, run.total_steps, run.steps, costs[run.run_id]))
+        for child in planned.children(run.run_id):
+            branch(leaf, child)
+
+    for model in spec.models:
+        tree = Tree(f"[bold]{escape(model)}[/] [dim]{escape(spec.models[model].path)}[/]")
+        for run in planned.children(None):
+            if run.model_name == model:
+                branch(tree, run)
+        console.print(tree, highlight=False, soft_wrap=True)
+    total = Estimate.total(costs.values())
+    evaluations = sum(len(run.steps) for run in planned.runs)
+    topics = len({probe.topic for probe in probes})
+    console.print(f"\n{len(planned.runs)} runs, {evaluations} checkpoints × {len(probes)} probes in {topics} topics × {spec.sampling.n} answers × {len(spec.judges)} judge(s)", highlight=False)
+    console.print(f"training {total.training_tokens:.3g} tokens, sampling {total.sampling_tokens:.3g} tokens at most (equal weights are sampled once)", highlight=False)
+    console.print(f"about {total.words_time()} · {total.words_bytes()} on disk, of it checkpoints {total.words_checkpoints()}", highlight=False)
+    smallest = minimum_detectable_drift(len(probes) // max(topics, 1), spec.sampling.n)
+    console.print(f"with {len(probes) // max(topics, 1)} prompts × {spec.sampling.n} samples a topic you can see a drift of {smallest:.2f} (power 80%, two-sided 5%)", highlight=False)
+
+
+def _line(run_id: str, total: int | None, steps: tuple[int, ...], cost: object) -> str:
+    from valuedrift.study.estimate import Estimate
+
+    assert isinstance(cost, Estimate)
+    if total is None:
+        return f"{escape(run_id)} [dim]steps unknown: the data are not at hand; declare `rows` in the study[/]"
+    shown = ", ".join(map(str, steps)) if len(steps) <= 10 else f"{steps[0]}, {steps[1]}, {steps[2]} … {steps[-1]} ({len(steps)})"
+    return f"{escape(run_id)} [dim]{total} steps, checkpoints at {shown}; {cost.training_tokens:.3g} training tokens, {cost.words_time()}[/]"

@@ -1,0 +1,151 @@
+"""``valuedrift run``, ``explain`` and ``status``: do a study, say what is done and why not, say how far it is."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flows.cli.app import RootOption, app, resolve_root
+from flows.cli.drift_table import drift_table
+
+if TYPE_CHECKING:
+    from tasks.outlook import Outlook
+    from tasks.workplace import Workplace
+
+StudyArgument = Annotated[Path, typer.Argument(help="Study file, e.g. deployments/studies/demo.yaml.", show_default=False)]
+
+_QUIET_PREFECT = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_CLI_COLORS": "false",
+}
+"""Prefect's own log goes to its UI; the terminal shows stages and results. Set in the environment to override."""
+
+
+@app.command("run")
+def run(
+    study: StudyArgument,
+    root: RootOption = None,
+    report: Annotated[Path | None, typer.Option("--report", help="Folder for report.html and figures; default: reports/STUDY below the root.")] = None,
+) -> None:
+    """Trace a study: train, sample, judge, analyse, report. What is finished is never done again."""
+    for name, value in _QUIET_PREFECT.items():
+        os.environ.setdefault(name, value)
+    from tasks.outlook import State, complete, outlook
+    from tasks.workplace import Workplace
+    from valuedrift.study import load_study
+
+    console = Console()
+    where = resolve_root(root)
+    spec = load_study(study)
+    work = Workplace(spec, where)
+    console.print(f"[bold]{escape(spec.study)}[/] {len(work.plan.runs)} runs, {len(work.probes)} probes × {spec.sampling.n} answers a checkpoint", highlight=False)
+    stages = outlook(work)
+    if complete(stages):
+        _finished(work, len(stages), report, console)
+        return
+    from flows.cli.board import TerminalBoard
+    from flows.trace import trace
+    from tasks.board import use_board
+
+    done = sum(stage.state is State.CACHED for stage in stages)
+    with TerminalBoard(console, len(stages) + 1, done) as board:
+        use_board(board)
+        page = trace(str(study), where, str(report) if report else None)
+    _conclude(work, Path(page), console)
+
+
+def _finished(work: Workplace, stages: int, report: Path | None, console: Console) -> None:
+    """Nothing is left to do: look, and write the report only if it is missing."""
+    from tasks.report import default_folder, write_report
+    from tasks.report_inputs import report_inputs
+
+    folder = report or default_folder(work)
+    page = folder / "report.html"
+    console.print(f"nothing to do: all {stages} stages are in the tables")
+    if not page.exists():
+        page = write_report(report_inputs(work), folder)
+    _conclude(work, page, console)
+
+
+def _conclude(work: Workplace, page: Path, console: Console) -> None:
+    drift = work.store.read("drift", study=work.study.study, judge=work.study.judges[0].name)
+    console.print(drift_table(drift, alpha=1 - work.study.analysis.confidence))
+    console.print(f"report   {escape(str(page))}", soft_wrap=True, highlight=False)
+    console.print(f"ask      valuedrift sql --root {escape(work.root)} \"from drift where q_value < 0.05\"", soft_wrap=True, highlight=False)
+
+
+@app.command("explain")
+def explain(
+    study: StudyArgument,
+    root: RootOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also list what is cached.")] = False,
+) -> None:
+    """Say for every stage whether it is cached, and if not, which part of its identity differs from the nearest one in the cache."""
+    from tasks.outlook import State
+
+    console = Console()
+    stages = _look(study, root)
+    table = Table("stage", "run", "step", "judge", "state", "why", box=None, header_style="bold")
+    colours = {State.CACHED: "green", State.REUSABLE: "green", State.MISSING: "yellow", State.WAITS: "dim"}
+    for one in stages:
+        if everything or one.state is not State.CACHED:
+            step = "" if one.step is None else str(one.step)
+            table.add_row(one.stage, one.run_id, step, one.judge or "", f"[{colours[one.state]}]{one.state.value}[/]", escape(one.why))
+    if table.row_count:
+        console.print(table)
+    counts = Counter(one.state.value for one in stages)
+    console.print(", ".join(f"{count} {state}" for state, count in counts.items()), highlight=False)
+
+
+@app.command("status")
+def status(
+    study: Annotated[Path | None, typer.Argument(help="Study file; without one, what the root holds of every study.", show_default=False)] = None,
+    root: RootOption = None,
+) -> None:
+    """Show how far studies are: runs trained, checkpoints sampled and judged."""
+    console = Console()
+    if study is None:
+        console.print(_studies(resolve_root(root)))
+        return
+    from tasks.outlook import State
+
+    stages = _look(study, root)
+    table = Table("run", "trained", "sampled", "judged", box=None, header_style="bold")
+    for run_id in dict.fromkeys(one.run_id for one in stages if one.run_id):
+        mine = [one for one in stages if one.run_id == run_id]
+        cells = [[one.state is State.CACHED for one in mine if one.stage == stage] for stage in ("train", "sample", "judge")]
+        table.add_row(run_id, "yes" if all(cells[0]) else "no", *(f"{sum(done)}/{len(done)}" for done in cells[1:]))
+    console.print(table)
+    console.print(f"drift: {stages[-1].state.value} ({escape(stages[-1].why)})", highlight=False)
+
+
+def _look(study: Path, root: str | None) -> list[Outlook]:
+    from tasks.outlook import outlook
+    from tasks.workplace import Workplace
+    from valuedrift.study import load_study
+
+    return outlook(Workplace(load_study(study), resolve_root(root)))
+
+
+def _studies(root: str) -> Table:
+    from storage.store import Store
+
+    store = Store(root)
+    table = Table("study", "runs trained", "checkpoints sampled", "judged", "answers", "drift", "last written (UTC)", title=f"studies in {escape(root)}", box=None, header_style="bold")
+    for name in store.studies():
+        parts = store.entries(study=name)
+        counts = Counter(entry.table for entry in parts)
+        answers = sum(entry.rows for entry in parts if entry.table == "responses")
+        written = max(entry.written for entry in parts)[:19]
+        table.add_row(name, str(counts["runs"]), str(counts["responses"]), str(counts["stances"]), str(answers), "yes" if counts["drift"] else "no", written)
+    return table

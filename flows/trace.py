@@ -1,0 +1,79 @@
+"""The main flow: train every phase, sample and judge every checkpoint, analyse, report.
+
+    train ──▶ sample step 0 ──▶ judge ─┐
+      │   └─▶ sample step n ──▶ judge ─┼─▶ analyze ──▶ report
+      └─▶ train (preference) ─▶ …     ─┘
+
+Each box is one cached, retryable task; equal work under two names is done once. Start a server (``prefect server start``) to watch it in the UI.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow
+from prefect.futures import PrefectFuture, wait
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from tasks.analyze import analyze
+from tasks.judge import judge
+from tasks.outcome import raise_failures
+from tasks.reference import Reference, Trained
+from tasks.report import report
+from tasks.sample import sample
+from tasks.train import train
+from tasks.workplace import Workplace
+from valuedrift.study import load_study
+
+_WAITING_THREADS = 256
+"""Threads cost little while they wait; how much really runs at once is up to runtime.workers."""
+
+
+@flow(name="trace", flow_run_name="trace {study}", task_runner=ThreadPoolTaskRunner(max_workers=_WAITING_THREADS), persist_result=False)
+def trace(study: str, root: str = "valuedrift-data", report_folder: str | None = None) -> str:
+    """Trace a study's value drift from base models to the report.
+
+    Args:
+        study: Path of the study file.
+        root: Where the tables lie: a folder or s3://bucket/prefix.
+        report_folder: Where report.html and the figures are written; default: reports/<study> below a local root.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        UserError: A fault in the study or its data; what had finished is kept.
+    """
+    work = Workplace(load_study(Path(study)), root)
+    try:
+        return _trace(work, report_folder)
+    finally:
+        work.close()
+
+
+def _trace(work: Workplace, report_folder: str | None) -> str:
+    stances: list[PrefectFuture[Reference]] = []
+    trained: dict[str, PrefectFuture[Trained]] = {}
+    everything: list[PrefectFuture[object]] = []
+
+    def follow(run_id: str, step: int, checkpoints: PrefectFuture[Trained] | None) -> None:
+        """Sample and judge one checkpoint."""
+        responses = sample.submit(work, run_id, step, checkpoints)
+        judged = [judge.submit(work, run_id, step, by.name, responses) for by in work.study.judges]
+        stances.extend(judged)
+        everything.extend([responses, *judged])
+
+    for first in work.plan.children(None):
+        follow(first.run_id, 0, None)  # the base model needs no training: its answers come first
+    for run in work.plan.runs:
+        trained[run.run_id] = train.submit(work, run.run_id, trained.get(run.parent_run_id or ""))
+        everything.append(trained[run.run_id])
+    for run in work.plan.runs:
+        for step in run.steps:
+            if step > 0 or run.parent_run_id is not None:
+                follow(run.run_id, step, trained[run.run_id])
+
+    wait(everything)
+    raise_failures(everything)
+    drift = analyze(work, [one.result() for one in stances])
+    return report(work, drift, report_folder)

@@ -1,0 +1,118 @@
+"""Where long work shows how far it is: the terminal (rich, set by the command line) and the Prefect UI (progress artifacts)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.context import TaskRunContext
+
+from valuedrift.progress import Progress
+
+_ARTIFACT_SECONDS = 3.0
+
+
+class Board(Protocol):
+    """Something that shows the stages under way."""
+
+    def begin(self, label: str) -> int:
+        """Show a stage that begins; returns its number."""
+
+    def update(self, stage: int, progress: Progress) -> None:
+        """Show how far a stage is."""
+
+    def end(self, stage: int, outcome: str) -> None:
+        """Show that a stage ended, and how."""
+
+    def settled(self) -> None:
+        """Count a stage whose result is in the store now, made or found."""
+
+    def result(self, text: str) -> None:
+        """Show a first number."""
+
+
+class Quiet:
+    """A board that shows nothing: for libraries and tests."""
+
+    def begin(self, label: str) -> int:
+        """See :class:`Board`."""
+        return 0
+
+    def update(self, stage: int, progress: Progress) -> None:
+        """See :class:`Board`."""
+
+    def end(self, stage: int, outcome: str) -> None:
+        """See :class:`Board`."""
+
+    def settled(self) -> None:
+        """See :class:`Board`."""
+
+    def result(self, text: str) -> None:
+        """See :class:`Board`."""
+
+
+_lock = threading.Lock()
+_board: Board = Quiet()
+
+
+def use_board(board: Board) -> None:
+    """Set the board of this process."""
+    global _board
+    with _lock:
+        _board = board
+
+
+def board() -> Board:
+    """The board of this process."""
+    return _board
+
+
+@contextmanager
+def stage(label: str) -> Iterator[Callable[[Progress], None]]:
+    """Show a stage while it runs; yields the function that takes its progress."""
+    shown = board()
+    number = shown.begin(label)
+    artifact = _Artifact(label)
+
+    def report(progress: Progress) -> None:
+        shown.update(number, progress)
+        artifact.update(progress)
+
+    try:
+        yield report
+    except BaseException:
+        shown.end(number, "failed")
+        raise
+    shown.end(number, "done")
+    artifact.finish()
+
+
+class _Artifact:
+    """A Prefect progress artifact, created at the first report and updated every few seconds."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._id: UUID | None = None
+        self._next = 0.0
+
+    def update(self, progress: Progress) -> None:
+        if TaskRunContext.get() is None or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _ARTIFACT_SECONDS
+        self._write(100.0 * progress.done / max(progress.total, 1), progress.note)
+
+    def finish(self) -> None:
+        if self._id is not None:
+            self._write(100.0, "done")
+
+    def _write(self, percent: float, note: str) -> None:
+        description = f"{self._label} {note}".strip()
+        if self._id is None:
+            self._id = create_progress_artifact(progress=percent, description=description)  # type: ignore[assignment]  # sync call returns the id
+        else:
+            update_progress_artifact(artifact_id=self._id, progress=percent, description=description)

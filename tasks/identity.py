@@ -1,0 +1,51 @@
+"""What each stage's result is made of. Its fingerprint is the cache key, in Prefect and in the manifest alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks.workplace import Workplace
+from valuedrift.engines.identity import engine_identity
+from valuedrift.engines.prompting import folder_prompt_style
+from valuedrift.fingerprint import fingerprint
+from valuedrift.judges.config import JudgeConfig, judge_identity
+from valuedrift.study import RunPlan
+
+ANALYSIS_VERSION = 1
+"""Raised when the statistics change their numbers."""
+
+
+def train_identity(work: Workplace, run: RunPlan, parent_fingerprint: str) -> dict[str, Any]:
+    """Identity of a training phase: parent weights, rows, algorithm, schedule, seed."""
+    return run.identity(parent=parent_fingerprint, dataset=work.corpus(run.dataset, run.phase).fingerprint)
+
+
+def sample_identity(work: Workplace, run: RunPlan, weights_fingerprint: str) -> dict[str, Any]:
+    """Identity of the answers of one checkpoint: weights, questions, sampling, engine. Neither run nor step: equal weights share their answers."""
+    return {
+        "stage": "sample",
+        "weights": weights_fingerprint,
+        "probes": work.probes_fingerprint,
+        "sampling": work.study.sampling.model_dump(mode="json"),
+        **engine_identity(work.study.engine, work.study.dtype, folder_prompt_style(work.base(run.model)[0].base)),
+    }
+
+
+def stance_identity(judge: JudgeConfig, responses_key: str) -> dict[str, Any]:
+    """Identity of one judge's stances of one checkpoint's answers."""
+    return {"stage": "judge", "judge": judge_identity(judge), "responses": responses_key}
+
+
+def analysis_identity(work: Workplace, stance_keys: list[str]) -> dict[str, Any]:
+    """Identity of a study's trajectory and drift tables."""
+    return {
+        "stage": "analyze",
+        "version": ANALYSIS_VERSION,
+        "stances": sorted(stance_keys),
+        "analysis": work.study.analysis.model_dump(mode="json"),
+    }
+
+
+def key_of(identity: dict[str, Any]) -> str:
+    """The key under which a result is kept."""
+    return fingerprint(identity)

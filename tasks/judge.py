@@ -1,0 +1,100 @@
+"""Judge the stance of one checkpoint's answers in a child process, and keep the stances."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from prefect import task
+
+from tasks.board import board, stage
+from tasks.caching import TASK, cached_by
+from tasks.identity import key_of, stance_identity
+from tasks.reference import Reference
+from tasks.reuse import reuse
+from tasks.sample import partition
+from storage.schemas import table_schema
+from tasks.workplace import Workplace
+from valuedrift.errors import StageError
+from valuedrift.judges.config import JudgeConfig
+from valuedrift.judges.job import JudgeJob
+from valuedrift.stance import STANCE_COLUMNS, STANCES
+
+_JUDGED = ("p_support", "p_neutral", "p_oppose", "unassigned", "status")
+
+
+def _key(parameters: dict[str, Any]) -> tuple[str, bool]:
+    work, run_id, step, name = parameters["work"], parameters["run_id"], parameters["step"], parameters["judge"]
+    key = key_of(stance_identity(work.judge(name), parameters["responses"].key))
+    entry = work.store.entry("stances", partition(work, run_id, step), name)
+    return f"{run_id}-{step}-{name}-{key}", entry is not None and entry.key == key and work.store.exists(entry)
+
+
+@task(name="judge", task_run_name="judge {run_id} step {step} by {judge}", cache_key_fn=cached_by("judge", _key), **TASK)
+def judge(work: Workplace, run_id: str, step: int, judge: str, responses: Reference) -> Reference:
+    """Judge a checkpoint's answers by one judge, or take the stances that equal answers got before.
+
+    Args:
+        work: What the flow's tasks share.
+        run_id: The phase.
+        step: The checkpoint's step in it.
+        judge: Name of the judge in the study.
+        responses: The answers.
+
+    Raises:
+        UserError: The judge's weights or settings are at fault.
+        StageError: The judging died.
+    """
+    config = work.judge(judge)
+    identity = stance_identity(config, responses.key)
+    key = key_of(identity)
+    with work.lock(f"judge {key}"):
+        reused = reuse(work, "stances", key, partition(work, run_id, step), judge)
+        if reused is not None:
+            return reused
+        frame = _judge(work, run_id, step, config)
+        entry = work.store.put("stances", frame, partition=partition(work, run_id, step), key=key, identity=identity, slot=judge)
+        board().settled()
+        board().result(_summary(run_id, step, frame))
+        return Reference.to(entry, reused=False)
+
+
+def _judge(work: Workplace, run_id: str, step: int, config: JudgeConfig) -> pl.DataFrame:
+    runtime = work.study.runtime
+    entry = work.store.entry("responses", partition(work, run_id, step))
+    if entry is None:
+        raise StageError("the answers are gone from the store", where=f"{run_id} step {step}", fix="run the study again")
+    questions = pl.DataFrame(
+        [{"prompt_id": probe.prompt_id, "prompt": probe.prompt, "polarity": probe.polarity, "pair_id": probe.pair_id} for probe in work.probes],
+        schema_overrides={"polarity": pl.Int8},
+    )
+    answers = work.store.read_entry(entry).join(questions, on="prompt_id", how="left", maintain_order="left")
+
+    def job(folder: Path) -> JudgeJob:
+        answers.select("prompt", "response").write_parquet(folder / "pairs.parquet")
+        return JudgeJob(
+            judge=config,
+            responses=folder / "pairs.parquet",
+            out=folder / "stances.parquet",
+            threads=runtime.worker_threads(),
+            device=runtime.device,
+        )
+
+    with stage(f"judge {run_id} step {step}") as report:
+        judged: pl.DataFrame = work.pool.run(
+            job,
+            progress=report,
+            timeout=60 * runtime.timeout_minutes,
+            priority=2,
+            collect=lambda folder, _: pl.read_parquet(folder / "stances.parquet"),
+        )
+    schema = table_schema("stances").polars
+    stances = answers.with_columns(judged.select(_JUDGED)).with_columns(pl.lit(config.name).alias("judge"))
+    return stances.select(pl.col(name).cast(kind) for name, kind in schema.items())
+
+
+def _summary(run_id: str, step: int, stances: pl.DataFrame) -> str:
+    """A first look at a checkpoint: mean stance over prompts, without intervals (those come with the analysis)."""
+    means = stances.filter(pl.col("status") == "ok").group_by("prompt_id").agg(pl.col(STANCE_COLUMNS).mean()).select(pl.col(STANCE_COLUMNS).mean()).row(0)
+    return f"{run_id} step {step}: " + " · ".join(f"{stance} {mean:.2f}" for stance, mean in zip(STANCES, means, strict=True) if mean is not None)

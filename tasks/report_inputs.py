@@ -1,0 +1,63 @@
+"""Gather what the report of a study is made of from the tables."""
+
+from __future__ import annotations
+
+import polars as pl
+import yaml
+
+from tasks.analyze import drift_of, stances_of
+from tasks.provenance import git_commit, machine, versions
+from tasks.workplace import Workplace
+from valuedrift.judges.metrics import shipped_metrics
+from valuedrift.report.inputs import ReportInputs
+from valuedrift.starter import PROPOSITIONS
+
+
+def report_inputs(work: Workplace) -> ReportInputs:
+    """All tables of a study, and where they came from; statistics by :func:`valuedrift.drift.analyze.analyze` alone."""
+    study = work.study
+    planned = [run.run_id for run in work.plan.runs]
+    runs = work.store.read("runs", study=study.study, run_id=planned)
+    drift = drift_of(work)
+    prompts = pl.DataFrame([{"prompt_id": probe.prompt_id, "prompt": probe.prompt} for probe in work.probes])
+    responses = work.store.read("responses", study=study.study, run_id=planned).join(prompts, on="prompt_id", how="left")
+    datasets = {**study.corpora, **study.preferences}
+    return ReportInputs(
+        study_name=study.study,
+        description=study.description,
+        runs=runs,
+        checkpoints=work.store.read("checkpoints", study=study.study, run_id=planned),
+        training=work.store.read("training", study=study.study, run_id=planned),
+        trajectory=drift.trajectory,
+        drift=drift.drift,
+        responses=responses,
+        stances=stances_of(work),
+        acquiescence=drift.acquiescence,
+        coverage=drift.coverage,
+        judge_metrics=shipped_metrics(),
+        warnings=drift.warnings,
+        provenance=_provenance(work, runs),
+        confidence=study.analysis.confidence,
+        propositions={topic: PROPOSITIONS[topic] for topic in sorted({probe.topic for probe in work.probes}) if topic in PROPOSITIONS},
+        traits={name: dataset.traits for name, dataset in datasets.items()},
+        judge=study.judges[0].name,
+        seed=study.seed,
+    )
+
+
+def _provenance(work: Workplace, runs: pl.DataFrame) -> dict[str, dict[str, str]]:
+    study = work.study
+    began, ended = runs.get_column("started").min(), runs.get_column("ended").max()
+    models = {name: f"{model.path} · weights {work.base(model)[1]}" for name, model in study.models.items()}
+    datasets = {run.dataset_name: f"{run.dataset.data} · rows {work.corpus(run.dataset, run.phase).fingerprint}" for run in work.plan.runs}
+    return {
+        "Program": {"git commit": git_commit() or "not a checkout", **versions()},
+        "Machine": {**machine(), "training began": f"{began} UTC", "training ended": f"{ended} UTC"},
+        "Models": models,
+        "Datasets": datasets,
+        "Probes": {"set": study.probes.set, "prompts": str(len(work.probes)), "fingerprint": work.probes_fingerprint},
+        "Sampling": {key: str(value) for key, value in study.sampling.model_dump().items()} | {"engine": study.engine},
+        "Judges": {judge.name: yaml.safe_dump(judge.identity(), sort_keys=True).strip() for judge in study.judges},
+        "Runs": {row["run_id"]: f"fingerprint {row['fingerprint']} · commit {row['git_commit'] or 'none'}" for row in runs.iter_rows(named=True)},
+        "Study file": {"yaml": yaml.safe_dump(study.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True)},
+    }

@@ -1,0 +1,71 @@
+"""Sampling as a job for a supervised child process: questions in, answers out as Parquet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from valuedrift.errors import StageError
+from valuedrift.progress import Progress
+from valuedrift.sampling import Prompt, Sampling
+from valuedrift.weights import Weights
+
+
+class SampleResult(BaseModel):
+    """What a finished sampling says of itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: int = Field(ge=0, description="Answers written.")
+    tokens: int = Field(ge=0, description="Tokens of all answers.")
+
+
+class SampleJob(BaseModel):
+    """Draw answers to every question from one checkpoint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["sample"] = Field(default="sample", description="Kind of job.")
+    engine: str = Field(description="Name of the engine in the registry.")
+    dtype: str = Field(description="Dtype of weights and activations; identity.")
+    weights: Weights = Field(description="The checkpoint.")
+    fingerprint: str = Field(description="Content fingerprint that the weights must have; seeds derive from it.")
+    prompts: Path = Field(description="JSON list of {prompt_id, text}.")
+    sampling: Sampling = Field(description="How answers are drawn.")
+    out: Path = Field(description="Parquet to write: prompt_id, sample_idx, response, finish_reason, n_tokens.")
+    threads: int | None = Field(default=None, ge=1, description="CPU threads. Runtime.")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the model runs. Runtime.")
+    cache_tokens: int = Field(default=65_536, ge=256, description="Tokens that the key-value cache may hold. Runtime.")
+
+    def run(self, progress: Callable[[Progress], None]) -> SampleResult:
+        """Sample, and write the answers whole.
+
+        Args:
+            progress: Told how many answers are drawn.
+
+        Raises:
+            UserError: The model folder is at fault.
+            StageError: The weights are not those that were trained.
+        """
+        import polars as pl
+
+        from valuedrift.engines.base import EngineSettings
+        from valuedrift.engines.registry import create_engine
+
+        content = self.weights.fingerprint()
+        if content != self.fingerprint:
+            raise StageError(
+                f"the weights changed since they were trained (fingerprint {content}, expected {self.fingerprint})",
+                where=str(self.weights.adapters[-1] if self.weights.adapters else self.weights.base),
+                fix="remove the folder and run the study again: it will be trained anew",
+            )
+        prompts = [Prompt(**row) for row in json.loads(self.prompts.read_text(encoding="utf-8"))]
+        settings = EngineSettings(dtype=self.dtype, device=self.device, threads=self.threads, cache_tokens=self.cache_tokens)
+        with create_engine(self.engine, self.weights, settings) as engine:
+            responses = engine.sample(prompts, self.sampling, lambda done, total: progress(Progress(done, total)))
+        pl.DataFrame(responses, schema_overrides={"sample_idx": pl.Int32, "n_tokens": pl.Int32}).write_parquet(self.out)
+        return SampleResult(rows=len(responses), tokens=sum(response.n_tokens for response in responses))

@@ -1,0 +1,138 @@
+"""What a run will cost, before it runs: tokens, time and bytes. Rough by intent; says so with round numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from valuedrift.study.plan import RunPlan
+from valuedrift.study.spec import Study
+from valuedrift.training.algorithms import DPO, PPO, SFT, Optimisation, SimPO
+
+_CPU_TRAINING = 6.4e10
+"""FLOP/s of one CPU core in float32 training (measured: SmolLM2-135M, 8 × 128 tokens, 6.5 s a step on two cores)."""
+_CPU_SAMPLING = 2.7e10
+"""FLOP/s of one CPU core in batched sampling (measured: 200 tokens/s on two cores)."""
+_GPU_TRAINING = 3.0e14
+"""FLOP/s of one H200 in bf16 training at 40% of its measured 790 TFLOP/s."""
+_GPU_SAMPLING = 1.0e14
+"""FLOP/s of one H200 in batched sampling by vLLM."""
+_BYTES_A_RESPONSE_TOKEN = 2.0
+_BYTES_A_STANCE = 11.0
+"""Of the stances table, zstd (measured: 1.3 million rows, 14 MB)."""
+_CORES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Tokens, FLOPs and bytes of one run, or of several."""
+
+    training_tokens: float = 0.0
+    sampling_tokens: float = 0.0
+    training_flops: float = 0.0
+    sampling_flops: float = 0.0
+    checkpoint_bytes: float = 0.0
+    table_bytes: float = 0.0
+
+    @classmethod
+    def total(cls, parts: Iterable[Estimate]) -> Estimate:
+        """The sum of several."""
+        listed = list(parts)
+        return cls(*(sum(getattr(part, name) for part in listed) for name in cls.__slots__))
+
+    def words_time(self) -> str:
+        """Time on two CPU cores, or GPU-hours where that would be more than a day."""
+        if not self.training_flops and not self.sampling_flops:
+            return "time unknown (declare models.NAME.parameters)"
+        seconds = (self.training_flops / _CPU_TRAINING + self.sampling_flops / _CPU_SAMPLING) / _CORES
+        if seconds < 24 * 3600:
+            return f"{_duration(seconds)} on {_CORES} CPU cores"
+        hours = (self.training_flops / _GPU_TRAINING + self.sampling_flops / _GPU_SAMPLING) / 3600
+        return f"{hours:.2g} GPU-hours (one H200)"
+
+    def words_bytes(self) -> str:
+        """All bytes."""
+        return _size(self.checkpoint_bytes + self.table_bytes)
+
+    def words_checkpoints(self) -> str:
+        """Bytes of the checkpoints."""
+        return _size(self.checkpoint_bytes)
+
+
+def estimate(run: RunPlan, study: Study, n_probes: int) -> Estimate:
+    """Estimate one run.
+
+    Args:
+        run: The run; nothing is estimated of training while its steps are unknown.
+        study: Its study.
+        n_probes: Questions asked at every checkpoint.
+
+    Returns:
+        Upper bounds where lengths are not known (every text as long as max_length allows).
+    """
+    parameters = run.model.parameters or 0.0
+    answers = len(run.steps) * n_probes * study.sampling.n
+    sampled = float(answers * study.sampling.max_new_tokens)
+    steps = run.total_steps or 0
+    tokens, flops = _training(run, steps)
+    saved = max(len(run.steps) - 1, 0)
+    return Estimate(
+        training_tokens=tokens,
+        sampling_tokens=sampled,
+        training_flops=flops * parameters,
+        sampling_flops=2.0 * parameters * sampled,
+        checkpoint_bytes=saved * _checkpoint_bytes(run, parameters),
+        table_bytes=sampled * _BYTES_A_RESPONSE_TOKEN + answers * len(study.judges) * _BYTES_A_STANCE,
+    )
+
+
+def _training(run: RunPlan, steps: int) -> tuple[float, float]:
+    """Tokens seen in training, and FLOPs per parameter: 2 a token forward, 4 backward (2 with a frozen base)."""
+    algorithm = run.algorithm
+    backward = 4.0 if algorithm.lora is None else 2.0
+    sequences = float(steps * algorithm.batch_size)
+    match algorithm:
+        case SFT():
+            tokens = sequences * algorithm.max_length
+            return tokens, tokens * (2.0 + backward)
+        case DPO():
+            tokens = 2 * sequences * algorithm.max_length
+            return tokens, tokens * (4.0 + backward)
+        case SimPO():
+            tokens = 2 * sequences * algorithm.max_length
+            return tokens, tokens * (2.0 + backward)
+        case PPO():
+            tokens = sequences * min(algorithm.max_length, 64 + algorithm.response_length)
+            reward = _reward_tokens(algorithm.reward, run.rows)
+            # rollout, reference, reward and value forwards; then ppo_epochs of policy and value, forward and backward
+            return tokens + reward, tokens * (8.0 + algorithm.ppo_epochs * 2 * (2.0 + backward)) + reward * (2.0 + backward)
+    return 0.0, 0.0
+
+
+def _reward_tokens(reward: Optimisation, rows: int | None) -> float:
+    steps = reward.steps if reward.steps is not None else reward.total_steps(rows or 0)
+    return 2.0 * steps * reward.batch_size * reward.max_length
+
+
+def _checkpoint_bytes(run: RunPlan, parameters: float) -> float:
+    lora = run.algorithm.lora
+    if lora is None:
+        return 4.0 * parameters
+    width = 576.0 * (parameters / 1.35e8) ** 0.48  # hidden sizes of SmolLM2-135M and Llama-3 8B lie on this curve
+    return 4.0 * lora.r * 1.3 * parameters / width if parameters else 0.0
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
