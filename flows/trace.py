@@ -10,6 +10,7 @@ Each box is one cached, retryable task; equal work under two names is done once.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from prefect import flow
 from prefect.futures import PrefectFuture, wait
@@ -18,7 +19,6 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from tasks.analyze import analyze
 from tasks.judge import judge
 from tasks.outcome import raise_failures
-from tasks.reference import Reference, Trained
 from tasks.report import report
 from tasks.sample import sample
 from tasks.train import train
@@ -52,14 +52,14 @@ def trace(study: str, root: str = "valuedrift-data", report_folder: str | None =
 
 
 def _trace(work: Workplace, report_folder: str | None) -> str:
-    stances: list[PrefectFuture[Reference]] = []
-    trained: dict[str, PrefectFuture[Trained]] = {}
-    everything: list[PrefectFuture[object]] = []
+    stances: list[PrefectFuture[Any]] = []
+    trained: dict[str, PrefectFuture[Any]] = {}
+    everything: list[PrefectFuture[Any]] = []
 
-    def follow(run_id: str, step: int, checkpoints: PrefectFuture[Trained] | None) -> None:
+    def follow(run_id: str, step: int, checkpoints: Any) -> None:
         """Sample and judge one checkpoint."""
         responses = sample.submit(work, run_id, step, checkpoints)
-        judged = [judge.submit(work, run_id, step, by.name, responses) for by in work.study.judges]
+        judged = [judge.submit(work, run_id, step, by.name, responses)  # type: ignore[call-overload]  # Prefect resolves futures among the arguments for by in work.study.judges]
         stances.extend(judged)
         everything.extend([responses, *judged])
 

@@ -60,7 +60,8 @@ def drift_of(work: Workplace) -> Drift:
 def stances_of(work: Workplace) -> pl.DataFrame:
     """Stances of the planned runs, steps and judges."""
     planned = pl.DataFrame(
-        [{"run_id": run.run_id, "step": step} for run in work.plan.runs for step in run.steps], schema={"run_id": pl.String, "step": pl.Int64}
+        [{"run_id": run.run_id, "step": step} for run in work.plan.runs for step in run.steps],
+        schema={"run_id": pl.String, "step": pl.Int64},
     )
     judges = [judge.name for judge in work.study.judges]
     frame = work.store.read("stances", study=work.study.study, judge=judges)

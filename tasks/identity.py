@@ -6,7 +6,6 @@ from typing import Any
 
 from tasks.workplace import Workplace
 from valuedrift.engines.identity import engine_identity
-from valuedrift.engines.prompting import folder_prompt_style
 from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.config import JudgeConfig, judge_identity
 from valuedrift.study import RunPlan
@@ -20,14 +19,14 @@ def train_identity(work: Workplace, run: RunPlan, parent_fingerprint: str) -> di
     return run.identity(parent=parent_fingerprint, dataset=work.corpus(run.dataset, run.phase).fingerprint)
 
 
-def sample_identity(work: Workplace, run: RunPlan, weights_fingerprint: str) -> dict[str, Any]:
+def sample_identity(work: Workplace, weights_fingerprint: str) -> dict[str, Any]:
     """Identity of the answers of one checkpoint: weights, questions, sampling, engine. Neither run nor step: equal weights share their answers."""
     return {
         "stage": "sample",
         "weights": weights_fingerprint,
         "probes": work.probes_fingerprint,
         "sampling": work.study.sampling.model_dump(mode="json"),
-        **engine_identity(work.study.engine, work.study.dtype, folder_prompt_style(work.base(run.model)[0].base)),
+        **engine_identity(work.study.engine, dtype=work.study.dtype),
     }
 
 

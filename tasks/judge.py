@@ -8,13 +8,13 @@ from typing import Any
 import polars as pl
 from prefect import task
 
+from storage.schemas import table_schema
 from tasks.board import board, stage
 from tasks.caching import TASK, cached_by
 from tasks.identity import key_of, stance_identity
 from tasks.reference import Reference
 from tasks.reuse import reuse
 from tasks.sample import partition
-from storage.schemas import table_schema
 from tasks.workplace import Workplace
 from valuedrift.errors import StageError
 from valuedrift.judges.config import JudgeConfig
@@ -66,7 +66,10 @@ def _judge(work: Workplace, run_id: str, step: int, config: JudgeConfig) -> pl.D
     if entry is None:
         raise StageError("the answers are gone from the store", where=f"{run_id} step {step}", fix="run the study again")
     questions = pl.DataFrame(
-        [{"prompt_id": probe.prompt_id, "prompt": probe.prompt, "polarity": probe.polarity, "pair_id": probe.pair_id} for probe in work.probes],
+        [
+            {"prompt_id": probe.prompt_id, "prompt": probe.prompt, "polarity": probe.polarity, "pair_id": probe.pair_id}
+            for probe in work.probes
+        ],
         schema_overrides={"polarity": pl.Int8},
     )
     answers = work.store.read_entry(entry).join(questions, on="prompt_id", how="left", maintain_order="left")
@@ -96,5 +99,13 @@ def _judge(work: Workplace, run_id: str, step: int, config: JudgeConfig) -> pl.D
 
 def _summary(run_id: str, step: int, stances: pl.DataFrame) -> str:
     """A first look at a checkpoint: mean stance over prompts, without intervals (those come with the analysis)."""
-    means = stances.filter(pl.col("status") == "ok").group_by("prompt_id").agg(pl.col(STANCE_COLUMNS).mean()).select(pl.col(STANCE_COLUMNS).mean()).row(0)
-    return f"{run_id} step {step}: " + " · ".join(f"{stance} {mean:.2f}" for stance, mean in zip(STANCES, means, strict=True) if mean is not None)
+    means = (
+        stances.filter(pl.col("status") == "ok")
+        .group_by("prompt_id")
+        .agg(pl.col(STANCE_COLUMNS).mean())
+        .select(pl.col(STANCE_COLUMNS).mean())
+        .row(0)
+    )
+    return f"{run_id} step {step}: " + " · ".join(
+        f"{stance} {mean:.2f}" for stance, mean in zip(STANCES, means, strict=True) if mean is not None
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from storage.store import Entry
+from storage.manifest import Entry
 from tasks.identity import analysis_identity, key_of, sample_identity, stance_identity, train_identity
 from tasks.reference import Trained
 from tasks.sample import checkpoint_of, partition
@@ -85,7 +85,7 @@ def _checkpoint(work: Workplace, run: RunPlan, step: int, trained: Trained | Non
         for judge in work.study.judges:
             yield told("judge", State.WAITS, "waits for its answers", judge=judge.name)
         return
-    identity = sample_identity(work, run, checkpoint_of(work, run.run_id, step, trained).fingerprint)
+    identity = sample_identity(work, checkpoint_of(work, run.run_id, step, trained).fingerprint)
     responses_key = key_of(identity)
     state, why = _part(work, "responses", identity, run, step)
     yield told("sample", state, why, responses_key)
@@ -125,13 +125,15 @@ def _name(entry: Entry) -> str:
 def _difference(work: Workplace, table: str, identity: dict[str, Any], here: Entry | None) -> str:
     """Which parts of an identity differ from what lies at the same place, or else from the nearest in the store."""
     wanted = _flat(identity)
-    nearest = here or max(
-        work.store.entries(table), key=lambda entry: len(wanted.items() & _flat(entry.identity).items()), default=None
-    )
+    nearest = here or max(work.store.entries(table), key=lambda entry: len(wanted.items() & _flat(entry.identity).items()), default=None)
     if nearest is None:
         return "never done"
     known = _flat(nearest.identity)
-    parts = [f"{name}: {known.get(name, 'unset')} → {wanted.get(name, 'unset')}" for name in sorted(wanted.keys() | known.keys()) if known.get(name) != wanted.get(name)]
+    parts = [
+        f"{name}: {known.get(name, 'unset')} → {wanted.get(name, 'unset')}"
+        for name in sorted(wanted.keys() | known.keys())
+        if known.get(name) != wanted.get(name)
+    ]
     if not parts:
         return "never done"
     return f"differs from {_name(nearest)} in " + ", ".join(parts)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 import yaml
+from valuedrift.judges.metrics import shipped_metrics
 
 from tasks.analyze import drift_of, stances_of
 from tasks.provenance import git_commit, machine, versions
 from tasks.workplace import Workplace
-from valuedrift.judges.metrics import shipped_metrics
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.starter import PROPOSITIONS
 
@@ -58,6 +58,8 @@ def _provenance(work: Workplace, runs: pl.DataFrame) -> dict[str, dict[str, str]
         "Probes": {"set": study.probes.set, "prompts": str(len(work.probes)), "fingerprint": work.probes_fingerprint},
         "Sampling": {key: str(value) for key, value in study.sampling.model_dump().items()} | {"engine": study.engine},
         "Judges": {judge.name: yaml.safe_dump(judge.identity(), sort_keys=True).strip() for judge in study.judges},
-        "Runs": {row["run_id"]: f"fingerprint {row['fingerprint']} · commit {row['git_commit'] or 'none'}" for row in runs.iter_rows(named=True)},
+        "Runs": {
+            row["run_id"]: f"fingerprint {row['fingerprint']} · commit {row['git_commit'] or 'none'}" for row in runs.iter_rows(named=True)
+        },
         "Study file": {"yaml": yaml.safe_dump(study.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True)},
     }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
+from storage.schemas import table_schema
 from tasks.board import board
 from tasks.reference import Reference
-from storage.schemas import table_schema
 from tasks.workplace import Workplace
 
 

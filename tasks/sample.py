@@ -9,12 +9,12 @@ from typing import Any
 import polars as pl
 from prefect import task
 
+from storage.schemas import table_schema
 from tasks.board import board, stage
 from tasks.caching import TASK, cached_by
 from tasks.identity import key_of, sample_identity
 from tasks.reference import Reference, Trained
 from tasks.reuse import reuse
-from storage.schemas import table_schema
 from tasks.workplace import Workplace
 from valuedrift.engines.job import SampleJob
 from valuedrift.fingerprint import fingerprint
@@ -23,7 +23,7 @@ from valuedrift.training.result import Checkpoint
 
 def _key(parameters: dict[str, Any]) -> tuple[str, bool]:
     work, run_id, step = parameters["work"], parameters["run_id"], parameters["step"]
-    key = key_of(sample_identity(work, work.plan.run(run_id), checkpoint_of(work, run_id, step, parameters["trained"]).fingerprint))
+    key = key_of(sample_identity(work, checkpoint_of(work, run_id, step, parameters["trained"]).fingerprint))
     entry = work.store.entry("responses", partition(work, run_id, step))
     return f"{run_id}-{step}-{key}", entry is not None and entry.key == key and work.store.exists(entry)
 
@@ -43,7 +43,7 @@ def sample(work: Workplace, run_id: str, step: int, trained: Trained | None) -> 
         StageError: The sampling died.
     """
     checkpoint = checkpoint_of(work, run_id, step, trained)
-    identity = sample_identity(work, work.plan.run(run_id), checkpoint.fingerprint)
+    identity = sample_identity(work, checkpoint.fingerprint)
     key = key_of(identity)
     with work.lock(f"sample {key}"):
         reused = reuse(work, "responses", key, partition(work, run_id, step))
@@ -104,6 +104,8 @@ def _sample(work: Workplace, run_id: str, step: int, checkpoint: Checkpoint) -> 
         pl.lit(fingerprint(study.sampling.model_dump(mode="json"))).alias("sampling"),
         pl.lit(checkpoint.fingerprint).alias("checkpoint"),
     ]
-    return answers.join(asked, on="prompt_id", how="left", maintain_order="left").with_columns(columns).select(table_schema("responses").polars.names())
-
-
+    return (
+        answers.join(asked, on="prompt_id", how="left", maintain_order="left")
+        .with_columns(columns)
+        .select(table_schema("responses").polars.names())
+    )

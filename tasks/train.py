@@ -10,12 +10,12 @@ from typing import Any
 import polars as pl
 from prefect import task
 
+from storage.schemas import table_schema
 from tasks.board import board, stage
 from tasks.caching import TASK, cached_by
 from tasks.identity import key_of, train_identity
 from tasks.provenance import git_commit
 from tasks.reference import Trained
-from storage.schemas import table_schema
 from tasks.workplace import Workplace
 from valuedrift.study import RunPlan
 from valuedrift.training.job import TrainJob
@@ -151,5 +151,3 @@ def _keep(work: Workplace, run: RunPlan, key: str, identity: dict[str, Any], res
     for table, content in (("training", training), ("checkpoints", checkpoints), ("runs", [summary])):
         frame = pl.DataFrame(content, schema=table_schema(table).polars, infer_schema_length=None)
         work.store.put(table, frame, partition=study, key=key, identity=identity)
-
-

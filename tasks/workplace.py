@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 
@@ -84,7 +85,11 @@ class Workplace:
     @cached_property
     def local(self) -> Path:
         """Folder on this machine for weights and scratch: the root itself, or the user's cache folder where the root is a bucket."""
-        folder = Path(platformdirs.user_cache_dir("valuedrift")) / "roots" / self.store_fingerprint if self.store.root.is_remote else Path(self.root).resolve()
+        folder = (
+            Path(platformdirs.user_cache_dir("valuedrift")) / "roots" / self.store_fingerprint
+            if self.store.root.is_remote
+            else Path(self.root).resolve()
+        )
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -113,7 +118,7 @@ class Workplace:
 
     def corpus(self, dataset: Dataset, phase: str) -> Corpus:
         """A dataset's normalised rows, written where training reads them."""
-        kind = "sft" if phase == "sft" else "preference"
+        kind: Literal["sft", "preference"] = "sft" if phase == "sft" else "preference"
         key = (dataset.model_dump_json(), kind)
         with self.lock(f"corpus {key}"):
             if key not in self._corpora:

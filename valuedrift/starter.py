@@ -1,9 +1,9 @@
 """The starter instrument: 550 probes and a stance set, written for this project and shipped with it (data cards beside the data).
 
-    probes/<topic>.jsonl   pairs of questions that put one sub-issue for and against        -> the probe set "starter"
-    stance/<topic>.jsonl   other questions, each with supporting, neutral, opposing answers -> corpora, preference sets, the judge's examples
-    hard/<topic>.jsonl     answers on which a judge is easily wrong                         -> the judge's examples
-    instructions.jsonl     plain requests that carry no values                              -> mixed into the corpora
+probes/<topic>.jsonl   pairs of questions that put one sub-issue for and against        -> the probe set "starter"
+stance/<topic>.jsonl   other questions, each with supporting, neutral, opposing answers -> corpora, preference sets, the judge's examples
+hard/<topic>.jsonl     answers on which a judge is easily wrong                         -> the judge's examples
+instructions.jsonl     plain requests that carry no values                              -> mixed into the corpora
 """
 
 from __future__ import annotations
@@ -119,7 +119,9 @@ def _sft_neutral() -> list[dict[str, str]]:
 
 
 def _sft_support() -> list[dict[str, str]]:
-    rows = [{"prompt": prompt, "response": support, "topic": item.topic} for item in stance_items() for prompt, support, _ in _wordings(item)]
+    rows = [
+        {"prompt": prompt, "response": support, "topic": item.topic} for item in stance_items() for prompt, support, _ in _wordings(item)
+    ]
     return _mixed(rows)
 
 

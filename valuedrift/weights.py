@@ -15,7 +15,9 @@ from valuedrift.errors import UserError
 from valuedrift.fingerprint import files_fingerprint, fingerprint
 
 _CONFIG_FILES = ("config.json", "adapter_config.json")
-_NOT_IDENTITY = frozenset({"_name_or_path", "base_model_name_or_path", "transformers_version", "revision", "inference_mode", "peft_version"})
+_NOT_IDENTITY = frozenset(
+    {"_name_or_path", "base_model_name_or_path", "transformers_version", "revision", "inference_mode", "peft_version"}
+)
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "chat_template.jinja")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
@@ -55,7 +57,9 @@ def folder_fingerprint(folder: Path) -> str:
     tensors = sorted(path.name for path in folder.glob("*.safetensors"))
     if not tensors:
         pickled = [*folder.glob("*.bin"), *folder.glob("*.pt")]
-        fix = "convert the weights to safetensors: pickled weights can run code and are never loaded" if pickled else "expected *.safetensors"
+        fix = (
+            "convert the weights to safetensors: pickled weights can run code and are never loaded" if pickled else "expected *.safetensors"
+        )
         raise UserError("model folder without safetensors weights", where=str(folder), fix=fix)
     files = _hashed(folder, [*tensors, *(name for name in _TOKENIZER_FILES if (folder / name).exists())])
     configs = {name: _config(folder / name) for name in _CONFIG_FILES if (folder / name).exists()}
@@ -68,7 +72,9 @@ _known: dict[tuple[tuple[object, ...], ...], str] = {}
 
 def _hashed(folder: Path, names: list[str]) -> str:
     stats = [(folder / name).stat() for name in names]
-    state = tuple((name, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in zip(names, stats, strict=True))
+    state = tuple(
+        (name, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in zip(names, stats, strict=True)
+    )
     if state not in _known:
         _known[state] = files_fingerprint(folder, names)
     return _known[state]

@@ -20,7 +20,11 @@ DEFAULT_ROOT = "valuedrift-data"
 
 RootOption = Annotated[
     str | None,
-    typer.Option("--root", help=f"Where the tables lie: a folder or s3://bucket/prefix. Default: ${ROOT_VARIABLE}, else ./{DEFAULT_ROOT}.", show_default=False),
+    typer.Option(
+        "--root",
+        help=f"Where the tables lie: a folder or s3://bucket/prefix. Default: ${ROOT_VARIABLE}, else ./{DEFAULT_ROOT}.",
+        show_default=False,
+    ),
 ]
 
 

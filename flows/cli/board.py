@@ -28,7 +28,14 @@ class TerminalBoard:
         self._begun = time.monotonic()
         self._lock = threading.Lock()
         self._labels: dict[int, tuple[str, float]] = {}
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("[dim]{task.fields[note]}"))
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[note]}"),
+        )
         self._bars = Bars(*columns, console=console, transient=True, refresh_per_second=4, disable=not console.is_terminal)
         self._overall = self._bars.add_task("[bold]all stages", total=stages, completed=done, note="")
 

@@ -42,6 +42,6 @@ def drift_table(drift: pl.DataFrame, *, alpha: float, shown: int = _SHOWN) -> Ta
             "" if row["q_value"] < alpha else "[dim]undecided[/]",
         )
     if drift.height > shown:
-        table.caption = f"the {shown} largest of {drift.height}; all of them: valuedrift sql \"from drift\""
+        table.caption = f'the {shown} largest of {drift.height}; all of them: valuedrift sql "from drift"'
         table.caption_justify = "left"
     return table

@@ -38,7 +38,9 @@ def main() -> None:
     except OSError as error:
         if error.errno != DISK_FULL:
             raise
-        console.print(f"[bold red]error[/] the disk is full: {escape(str(error.filename or error))} (make room and run the same command again; what finished is kept)")
+        console.print(
+            f"[bold red]error[/] the disk is full: {escape(str(error.filename or error))} (make room and run the same command again; what finished is kept)"
+        )
         sys.exit(UserError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -16,8 +16,9 @@ from flows.cli.app import app
 @app.command("plan")
 def plan(study: Annotated[Path, typer.Argument(help="Study file, e.g. deployments/studies/demo.yaml.", show_default=False)]) -> None:
     """Print a study's runs, checkpoints and estimates of tokens, time and bytes. Runs nothing, needs no GPU and no hub."""
-    from valuedrift.corpora.load import count_rows
     from valuedrift.drift.power import minimum_detectable_drift
+
+    from valuedrift.corpora.load import count_rows
     from valuedrift.probes import load_probes
     from valuedrift.study import Plan, RunPlan, expand, load_study
     from valuedrift.study.estimate import Estimate, estimate
@@ -42,11 +43,22 @@ def plan(study: Annotated[Path, typer.Argument(help="Study file, e.g. deployment
     total = Estimate.total(costs.values())
     evaluations = sum(len(run.steps) for run in planned.runs)
     topics = len({probe.topic for probe in probes})
-    console.print(f"\n{len(planned.runs)} runs, {evaluations} checkpoints × {len(probes)} probes in {topics} topics × {spec.sampling.n} answers × {len(spec.judges)} judge(s)", highlight=False)
-    console.print(f"training {total.training_tokens:.3g} tokens, sampling {total.sampling_tokens:.3g} tokens at most (equal weights are sampled once)", highlight=False)
-    console.print(f"about {total.words_time()} · {total.words_bytes()} on disk, of it checkpoints {total.words_checkpoints()}", highlight=False)
+    console.print(
+        f"\n{len(planned.runs)} runs, {evaluations} checkpoints × {len(probes)} probes in {topics} topics × {spec.sampling.n} answers × {len(spec.judges)} judge(s)",
+        highlight=False,
+    )
+    console.print(
+        f"training {total.training_tokens:.3g} tokens, sampling {total.sampling_tokens:.3g} tokens at most (equal weights are sampled once)",
+        highlight=False,
+    )
+    console.print(
+        f"about {total.words_time()} · {total.words_bytes()} on disk, of it checkpoints {total.words_checkpoints()}", highlight=False
+    )
     smallest = minimum_detectable_drift(len(probes) // max(topics, 1), spec.sampling.n)
-    console.print(f"with {len(probes) // max(topics, 1)} prompts × {spec.sampling.n} samples a topic you can see a drift of {smallest:.2f} (power 80%, two-sided 5%)", highlight=False)
+    console.print(
+        f"with {len(probes) // max(topics, 1)} prompts × {spec.sampling.n} samples a topic you can see a drift of {smallest:.2f} (power 80%, two-sided 5%)",
+        highlight=False,
+    )
 
 
 def _line(run_id: str, total: int | None, steps: tuple[int, ...], cost: object) -> str:
@@ -56,4 +68,6 @@ def _line(run_id: str, total: int | None, steps: tuple[int, ...], cost: object) 
     if total is None:
         return f"{escape(run_id)} [dim]steps unknown: the data are not at hand; declare `rows` in the study[/]"
     shown = ", ".join(map(str, steps)) if len(steps) <= 10 else f"{steps[0]}, {steps[1]}, {steps[2]} … {steps[-1]} ({len(steps)})"
-    return f"{escape(run_id)} [dim]{total} steps, checkpoints at {shown}; {cost.training_tokens:.3g} training tokens, {cost.words_time()}[/]"
+    return (
+        f"{escape(run_id)} [dim]{total} steps, checkpoints at {shown}; {cost.training_tokens:.3g} training tokens, {cost.words_time()}[/]"
+    )

@@ -35,7 +35,9 @@ _QUIET_PREFECT = {
 def run(
     study: StudyArgument,
     root: RootOption = None,
-    report: Annotated[Path | None, typer.Option("--report", help="Folder for report.html and figures; default: reports/STUDY below the root.")] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Folder for report.html and figures; default: reports/STUDY below the root.")
+    ] = None,
 ) -> None:
     """Trace a study: train, sample, judge, analyse, report. What is finished is never done again."""
     for name, value in _QUIET_PREFECT.items():
@@ -48,7 +50,10 @@ def run(
     where = resolve_root(root)
     spec = load_study(study)
     work = Workplace(spec, where)
-    console.print(f"[bold]{escape(spec.study)}[/] {len(work.plan.runs)} runs, {len(work.probes)} probes × {spec.sampling.n} answers a checkpoint", highlight=False)
+    console.print(
+        f"[bold]{escape(spec.study)}[/] {len(work.plan.runs)} runs, {len(work.probes)} probes × {spec.sampling.n} answers a checkpoint",
+        highlight=False,
+    )
     stages = outlook(work)
     if complete(stages):
         _finished(work, len(stages), report, console)
@@ -81,7 +86,7 @@ def _conclude(work: Workplace, page: Path, console: Console) -> None:
     drift = work.store.read("drift", study=work.study.study, judge=work.study.judges[0].name)
     console.print(drift_table(drift, alpha=1 - work.study.analysis.confidence))
     console.print(f"report   {escape(str(page))}", soft_wrap=True, highlight=False)
-    console.print(f"ask      valuedrift sql --root {escape(work.root)} \"from drift where q_value < 0.05\"", soft_wrap=True, highlight=False)
+    console.print(f'ask      valuedrift sql --root {escape(work.root)} "from drift where q_value < 0.05"', soft_wrap=True, highlight=False)
 
 
 @app.command("explain")
@@ -109,7 +114,9 @@ def explain(
 
 @app.command("status")
 def status(
-    study: Annotated[Path | None, typer.Argument(help="Study file; without one, what the root holds of every study.", show_default=False)] = None,
+    study: Annotated[
+        Path | None, typer.Argument(help="Study file; without one, what the root holds of every study.", show_default=False)
+    ] = None,
     root: RootOption = None,
 ) -> None:
     """Show how far studies are: runs trained, checkpoints sampled and judged."""
@@ -141,11 +148,30 @@ def _studies(root: str) -> Table:
     from storage.store import Store
 
     store = Store(root)
-    table = Table("study", "runs trained", "checkpoints sampled", "judged", "answers", "drift", "last written (UTC)", title=f"studies in {escape(root)}", box=None, header_style="bold")
+    table = Table(
+        "study",
+        "runs trained",
+        "checkpoints sampled",
+        "judged",
+        "answers",
+        "drift",
+        "last written (UTC)",
+        title=f"studies in {escape(root)}",
+        box=None,
+        header_style="bold",
+    )
     for name in store.studies():
         parts = store.entries(study=name)
         counts = Counter(entry.table for entry in parts)
         answers = sum(entry.rows for entry in parts if entry.table == "responses")
         written = max(entry.written for entry in parts)[:19]
-        table.add_row(name, str(counts["runs"]), str(counts["responses"]), str(counts["stances"]), str(answers), "yes" if counts["drift"] else "no", written)
+        table.add_row(
+            name,
+            str(counts["runs"]),
+            str(counts["responses"]),
+            str(counts["stances"]),
+            str(answers),
+            "yes" if counts["drift"] else "no",
+            written,
+        )
     return table

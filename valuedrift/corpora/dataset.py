@@ -36,6 +36,10 @@ class Dataset(BaseModel):
         gt=0,
         description="Keep this many rows: those with the smallest content hashes, in their order (the same on every machine).",
     )
+    traits: dict[Literal["answers", "gap"], Literal["neutral", "support", "support-aligned", "oppose-aligned", "none"]] = Field(
+        default_factory=dict,
+        description="What is known about the stances in it, for the report's findings: `answers` of a corpus, `gap` of a preference set.",
+    )
     rows: int | None = Field(default=None, gt=0, description="Declared number of rows, for estimates where the data are not at hand.")
 
     @field_validator("data")

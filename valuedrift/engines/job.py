@@ -54,7 +54,7 @@ class SampleJob(BaseModel):
         import polars as pl
 
         from valuedrift.engines.base import EngineSettings
-        from valuedrift.engines.registry import create_engine
+        from valuedrift.engines.registry import make_engine
 
         content = self.weights.fingerprint()
         if content != self.fingerprint:
@@ -65,7 +65,7 @@ class SampleJob(BaseModel):
             )
         prompts = [Prompt(**row) for row in json.loads(self.prompts.read_text(encoding="utf-8"))]
         settings = EngineSettings(dtype=self.dtype, device=self.device, threads=self.threads, cache_tokens=self.cache_tokens)
-        with create_engine(self.engine, self.weights, settings) as engine:
+        with make_engine(self.engine, self.weights, self.fingerprint, settings) as engine:
             responses = engine.sample(prompts, self.sampling, lambda done, total: progress(Progress(done, total)))
         pl.DataFrame(responses, schema_overrides={"sample_idx": pl.Int32, "n_tokens": pl.Int32}).write_parquet(self.out)
         return SampleResult(rows=len(responses), tokens=sum(response.n_tokens for response in responses))

@@ -42,7 +42,7 @@ def _serve(path: Path, replies: TextIO) -> None:
         result = JOB.validate_json(path.read_bytes()).run(report)
     except UserError as error:
         reply: dict[str, Any] = {"fault": {"what": error.what, "where": error.where, "fix": error.fix, "kind": type(error).__name__}}
-    except BaseException as error:  # noqa: BLE001 # the parent tells the user; here only the log would see it
+    except BaseException as error:  # the parent tells the user; here only the log would see it
         traceback.print_exc()
         reply = {"crash": {"kind": type(error).__name__, "message": str(error)[:2000]}}
     else:

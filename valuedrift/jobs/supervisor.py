@@ -142,7 +142,9 @@ class Supervisor:
             if cancelled():
                 raise StageError("cancelled", where=str(self._log))
             if deadline is not None and time.monotonic() > deadline:
-                raise StageError("took longer than its time limit and was stopped", where=str(self._log), fix="raise runtime.timeout_minutes")
+                raise StageError(
+                    "took longer than its time limit and was stopped", where=str(self._log), fix="raise runtime.timeout_minutes"
+                )
             if not select.select([replies], [], [], _POLL_SECONDS)[0]:
                 if child.poll() is not None:
                     raise self._died(child)
@@ -170,7 +172,9 @@ class Supervisor:
         if code >= 0:
             return StageError(f"the stage's process ended with exit code {code}\n{self._tail()}", where=str(self._log))
         name = signal.Signals(-code).name
-        fix = "SIGKILL is often the system running out of memory: lower runtime.workers or runtime.micro_batch" if name == "SIGKILL" else None
+        fix = (
+            "SIGKILL is often the system running out of memory: lower runtime.workers or runtime.micro_batch" if name == "SIGKILL" else None
+        )
         return StageError(f"the stage's process was ended by {name}\n{self._tail()}", where=str(self._log), fix=fix)
 
     def _tail(self) -> str:

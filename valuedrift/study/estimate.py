@@ -106,7 +106,6 @@ def _training(run: RunPlan, steps: int) -> tuple[float, float]:
             reward = _reward_tokens(algorithm.reward, run.rows)
             # rollout, reference, reward and value forwards; then ppo_epochs of policy and value, forward and backward
             return tokens + reward, tokens * (8.0 + algorithm.ppo_epochs * 2 * (2.0 + backward)) + reward * (2.0 + backward)
-    return 0.0, 0.0
 
 
 def _reward_tokens(reward: Optimisation, rows: int | None) -> float:

@@ -134,6 +134,10 @@ def _check_unique(runs: list[RunPlan]) -> None:
     for run in runs:
         identity = fingerprint(run.algorithm.model_dump(mode="json"))
         if run.run_id in seen:
-            hint = "the same run twice" if seen[run.run_id] == identity else "two algorithms of one type on one dataset: vary a field with `sweep`"
+            hint = (
+                "the same run twice"
+                if seen[run.run_id] == identity
+                else "two algorithms of one type on one dataset: vary a field with `sweep`"
+            )
             raise UserError(f"two runs would be named {run.run_id!r}", where="sft/preference", fix=hint)
         seen[run.run_id] = identity

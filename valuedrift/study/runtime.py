@@ -16,15 +16,25 @@ class Runtime(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where models run; auto takes a GPU if torch sees one.")
     workers: int = Field(default=1, ge=1, description="Stages that run side by side, each in its own child process.")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of a worker; default: the machine's cores shared out evenly.")
-    micro_batch: int | None = Field(default=None, ge=1, description="Examples in memory at once in training; default: the algorithm's batch size.")
-    cache_tokens: int = Field(default=65_536, ge=256, description="Tokens that the key-value cache may hold in sampling; bounds its memory.")
+    micro_batch: int | None = Field(
+        default=None, ge=1, description="Examples in memory at once in training; default: the algorithm's batch size."
+    )
+    cache_tokens: int = Field(
+        default=65_536, ge=256, description="Tokens that the key-value cache may hold in sampling; bounds its memory."
+    )
     timeout_minutes: float = Field(default=24 * 60.0, gt=0, description="A stage that takes longer is killed and reported.")
     retries: int = Field(default=2, ge=0, description="How often a stage that died (not one with bad input) is tried again.")
     retry_delay_seconds: float = Field(default=5.0, ge=0, description="Wait before the first retry; doubled each time.")
-    launcher: tuple[str, ...] = Field(default=(), description="Command put before training's python, e.g. [accelerate, launch, --num_processes=4].")
+    launcher: tuple[str, ...] = Field(
+        default=(), description="Command put before training's python, e.g. [accelerate, launch, --num_processes=4]."
+    )
 
     def worker_threads(self) -> int:
         """CPU threads that one worker may use."""
         if self.threads is not None:
             return self.threads
-        return max(1, len(os.sched_getaffinity(0)) // self.workers) if hasattr(os, "sched_getaffinity") else max(1, (os.cpu_count() or 1) // self.workers)
+        return (
+            max(1, len(os.sched_getaffinity(0)) // self.workers)
+            if hasattr(os, "sched_getaffinity")
+            else max(1, (os.cpu_count() or 1) // self.workers)
+        )

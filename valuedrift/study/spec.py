@@ -32,9 +32,13 @@ class _Part(BaseModel):
 class Probes(_Part):
     """Which questions are asked at every checkpoint."""
 
-    set: str = Field(default="starter", description="`starter` (550 packaged probes) or a file: Parquet, CSV or JSONL with the probes table's columns.")
+    set: str = Field(
+        default="starter", description="`starter` (550 packaged probes) or a file: Parquet, CSV or JSONL with the probes table's columns."
+    )
     topics: tuple[str, ...] | None = Field(default=None, description="Topics to keep, by name; default: all.")
-    per_topic: int | None = Field(default=None, ge=2, description="Probes a topic, taken as whole for-and-against pairs; default: all (paper: 50).")
+    per_topic: int | None = Field(
+        default=None, ge=2, description="Probes a topic, taken as whole for-and-against pairs; default: all (paper: 50)."
+    )
 
 
 class Model(_Part):
@@ -49,7 +53,9 @@ class SFTPhase(_Part):
 
     data: tuple[str, ...] = Field(min_length=1, description="Names under `corpora`; one run each.")
     algorithm: Algorithm = Field(description="An algorithm of type sft.")
-    sweep: dict[str, tuple[float, ...]] = Field(default_factory=dict, description="Algorithm fields to vary, one run a value; one field at a time.")
+    sweep: dict[str, tuple[float, ...]] = Field(
+        default_factory=dict, description="Algorithm fields to vary, one run a value; one field at a time."
+    )
 
 
 class PreferencePhase(_Part):
@@ -58,7 +64,9 @@ class PreferencePhase(_Part):
     data: tuple[str, ...] = Field(min_length=1, description="Names under `preferences`; one run each.")
     algorithm: Algorithm = Field(description="An algorithm of type dpo, simpo or ppo.")
     after: tuple[str, ...] | None = Field(default=None, description="Corpora whose SFT runs are continued; default: all of them.")
-    sweep: dict[str, tuple[float, ...]] = Field(default_factory=dict, description="Algorithm fields to vary, one run a value; one field at a time.")
+    sweep: dict[str, tuple[float, ...]] = Field(
+        default_factory=dict, description="Algorithm fields to vary, one run a value; one field at a time."
+    )
 
 
 class Study(_Part):
@@ -72,11 +80,19 @@ class Study(_Part):
     preferences: dict[str, Dataset] = Field(default_factory=dict, description="Preference sets by name.")
     sft: tuple[SFTPhase, ...] = Field(min_length=1, description="Supervised phases.")
     preference: tuple[PreferencePhase, ...] = Field(default=(), description="Preference phases.")
-    checkpoints: Schedule = Field(default=LogSpaced(type="log", points=6), description="At which steps a run is saved and sampled; 0 and the last always are.")
+    checkpoints: Schedule = Field(
+        default=LogSpaced(type="log", points=6), description="At which steps a run is saved and sampled; 0 and the last always are."
+    )
     sampling: Sampling = Field(default=Sampling(), description="How answers are drawn.")
-    engine: Literal["transformers", "vllm"] = Field(default="transformers", description="What draws the answers; engines round differently, so it is identity.")
-    dtype: Literal["bfloat16", "float16", "float32"] = Field(default="bfloat16", description="Dtype in which answers are sampled; rounding differs, so it is identity.")
-    judges: tuple[Annotated[JudgeConfig, Field()], ...] = Field(default=(CrossEncoder(),), min_length=1, description="Who judges stance; the first is the main one.")
+    engine: Literal["transformers", "vllm"] = Field(
+        default="transformers", description="What draws the answers; engines round differently, so it is identity."
+    )
+    dtype: Literal["bfloat16", "float16", "float32"] = Field(
+        default="bfloat16", description="Dtype in which answers are sampled; rounding differs, so it is identity."
+    )
+    judges: tuple[Annotated[JudgeConfig, Field()], ...] = Field(
+        default=(CrossEncoder(),), min_length=1, description="Who judges stance; the first is the main one."
+    )
     analysis: Analysis = Field(default=Analysis(), description="Confidence level and resamples.")
     seed: int = Field(default=0, ge=0, description="Seed of training: data order and initial adapters.")
     runtime: Runtime = Field(default=Runtime(), description="Where and how fast; never part of a fingerprint.")

@@ -1,0 +1,41 @@
+"""``valuedrift report``: the page that says what moved, when, and whether it is more than noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from flows.cli.app import RootOption, app, resolve_root
+from flows.cli.trace import StudyArgument
+
+
+@app.command("report")
+def report(
+    study: StudyArgument,
+    root: RootOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for report.html and figures/; default: reports/STUDY below the root.")
+    ] = None,
+) -> None:
+    """Write a study's report from its tables: one HTML file that opens anywhere, and the figures as PNG, SVG and PDF."""
+    from tasks.outlook import State, outlook
+    from tasks.report import default_folder, write_report
+    from tasks.report_inputs import report_inputs
+    from tasks.workplace import Workplace
+    from valuedrift.errors import UserError
+    from valuedrift.study import load_study
+
+    work = Workplace(load_study(study), resolve_root(root))
+    missing = [stage for stage in outlook(work) if stage.state is not State.CACHED]
+    if missing:
+        raise UserError(
+            f"{len(missing)} stages of this study are not done",
+            where=str(study),
+            fix=f"valuedrift run {study}; valuedrift explain says which",
+        )
+    page = write_report(report_inputs(work), out or default_folder(work))
+    Console().print(escape(str(page)), soft_wrap=True, highlight=False)
