@@ -6,9 +6,14 @@ import numpy as np
 import polars as pl
 
 from valuedrift.drift.columns import run_keys
-from valuedrift.drift.intervals import mean_interval
+from valuedrift.drift.intervals import interval
 
-SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {"acquiescence": pl.Float64, "low": pl.Float64, "high": pl.Float64, "n_pairs": pl.Int32}
+SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "acquiescence": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "n_pairs": pl.Int32,
+}
 
 
 def acquiescence(means: pl.DataFrame, confidence: float) -> pl.DataFrame:
@@ -38,11 +43,11 @@ def acquiescence(means: pl.DataFrame, confidence: float) -> pl.DataFrame:
         pl.when(pl.col("polarity") == -1).then(yes).mean().alias("asked_against"),
     )
     pairs = sides.drop_nulls().select(*by, "pair_id", yes=(pl.col("asked_for") + pl.col("asked_against")) / 2).sort(*by, "pair_id")
-    rows = []
-    for part in pairs.partition_by(by, maintain_order=True):
-        found = mean_interval(part["yes"].to_numpy()[:, None], confidence, bounds=(-1.0, 1.0))
-        rows.append((*part.select(by).row(0), float(found.estimate[0]), float(found.low[0]), float(found.high[0]), len(part)))
-    schema: dict[str, pl.DataType | type[pl.DataType]] = {**{name: means.schema[name] for name in by}, **SCHEMA}
-    return pl.DataFrame(rows, schema=schema, orient="row", strict=False).with_columns(
-        pl.col(name).replace(np.nan, None) for name in ("low", "high")
+    one = pl.col("yes")
+    found = pairs.group_by(by, maintain_order=True).agg(
+        one.mean().alias("acquiescence"), one.std().alias("spread"), pl.len().cast(pl.Int32).alias("n_pairs")
     )
+    count = found["n_pairs"].cast(pl.Float64).to_numpy()
+    mean, error = found["acquiescence"].to_numpy(), found["spread"].fill_null(0.0).to_numpy() / np.sqrt(np.maximum(count, 1.0))
+    ends = interval(mean, error, count, confidence, bounds=(-1.0, 1.0))
+    return found.with_columns(low=ends.low, high=ends.high).select(*by, *SCHEMA)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 from valuedrift.drift.acquiescence import acquiescence
 from valuedrift.drift.between import compare_runs
@@ -94,12 +95,14 @@ def analyze(
         covered.append(coverage(means))
         prompts.append(asked(means))
         yes.append(acquiescence(means, options.confidence))
-        for cell in cells(means):
-            trajectory.add(cell)
-            if between is None:
-                phases.add(cell)
-            else:
-                held.append(cell)
+        # Matrices this small lose more to BLAS threads waiting for each other than they win; one thread also gives the same bits everywhere.
+        with threadpool_limits(limits=1, user_api="blas"):
+            for cell in cells(means):
+                trajectory.add(cell)
+                if between is None:
+                    phases.add(cell)
+                else:
+                    held.append(cell)
     notes = phases.finish(where) if between is None else compare_runs(held, between, (from_step, to_step), rows, where)
     table = with_missing(pl.concat(covered).sort([*keys, "step", "topic"]), pl.concat(prompts))
     drift = rows.frame()

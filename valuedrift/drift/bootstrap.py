@@ -26,7 +26,7 @@ def weight_chunks(n_prompts: int, resamples: int, seed: int, key: tuple[str, ...
         width: Numbers a draw is multiplied into, so that a chunk's products stay small too.
 
     Yields:
-        Arrays of shape (draws, P); every row sums to P.
+        Arrays of shape (P, draws); every column sums to P.
     """
     chunk = max(1, min(resamples, _CHUNK_CELLS // max(n_prompts, width)))
     if chunk == resamples:
@@ -46,7 +46,8 @@ def _all_weights(n_prompts: int, resamples: int, seed: int, key: tuple[str, ...]
 
 
 def _weights(generator: np.random.Generator, n_prompts: int, draws: int) -> Array:
-    return generator.multinomial(n_prompts, np.full(n_prompts, 1.0 / n_prompts), size=draws).astype(np.float64)
+    drawn = generator.multinomial(n_prompts, np.full(n_prompts, 1.0 / n_prompts), size=draws)
+    return np.ascontiguousarray(drawn.T, dtype=np.float64)
 
 
 def largest_deviations(values: Array, error: Array, resamples: int, seed: int, key: tuple[str, ...]) -> Array:
@@ -60,30 +61,31 @@ def largest_deviations(values: Array, error: Array, resamples: int, seed: int, k
         key: See `weight_chunks`.
 
     Returns:
-        max over T of |bootstrap mean − mean| / error, shape (resamples, S).
+        max over T of |bootstrap mean − mean| / error, shape (S, resamples).
     """
     prompts, checkpoints, stances = values.shape
     missing = np.isnan(values)
     any_missing = bool(missing.any())
-    flat = np.where(missing, 0.0, values).reshape(prompts, -1)
-    present = (~missing).reshape(prompts, -1).astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = flat.sum(axis=0) / present.sum(axis=0)
-        scale = np.where(error.reshape(-1) > 0, 1.0 / error.reshape(-1), 0.0)
-    scale = np.where(np.isfinite(mean), scale, 0.0)
-    mean = np.where(np.isfinite(mean), mean, 0.0)
+    # Stances first and draws last, so that the maximum over checkpoints runs along contiguous rows.
+    flat = np.ascontiguousarray(np.where(missing, 0.0, values).transpose(2, 1, 0)).reshape(-1, prompts)
+    present = np.ascontiguousarray((~missing).transpose(2, 1, 0)).reshape(-1, prompts).astype(np.float64)
+    mass = present.sum(axis=1)
+    mean = np.where(mass > 0, flat.sum(axis=1) / np.maximum(mass, 1.0), 0.0)
+    errors = error.T.reshape(-1)
+    scale = np.where((mass > 0) & (errors > 0), 1.0 / np.where(errors > 0, errors, 1.0), 0.0)
     found = []
-    for weights in weight_chunks(prompts, resamples, seed, key, width=flat.shape[1]):
-        drawn = weights @ flat
+    for weights in weight_chunks(prompts, resamples, seed, key, width=len(flat)):
+        drawn = flat @ weights
         if any_missing:
-            mass = weights @ present
-            drawn = np.where(mass > 0, drawn / np.maximum(mass, 1.0), mean)
+            drawn_mass = present @ weights
+            drawn = np.where(drawn_mass > 0, drawn / np.maximum(drawn_mass, 1.0), mean[:, None])
         else:
             drawn /= prompts
-        drawn -= mean
-        drawn *= scale
-        found.append(np.abs(drawn, out=drawn).reshape(-1, checkpoints, stances).max(axis=1))
-    return np.concatenate(found)
+        drawn -= mean[:, None]
+        drawn *= scale[:, None]
+        drawn = drawn.reshape(stances, checkpoints, -1)
+        found.append(np.maximum(drawn.max(axis=1), -drawn.min(axis=1)))
+    return np.concatenate(found, axis=1)
 
 
 def critical_value(deviations: Array, confidence: float, n_prompts: Array) -> Array:
@@ -94,7 +96,7 @@ def critical_value(deviations: Array, confidence: float, n_prompts: Array) -> Ar
     fixed), so its quantile is carried over from the normal to the t scale.
 
     Args:
-        deviations: As `largest_deviations` returns them, shape (resamples, S).
+        deviations: As `largest_deviations` returns them. Shape (S, resamples).
         confidence: Level of the simultaneous statement.
         n_prompts: Prompts behind the standard errors. Shape (S,).
 
@@ -102,6 +104,6 @@ def critical_value(deviations: Array, confidence: float, n_prompts: Array) -> Ar
         Shape (S,).
     """
     count = np.maximum(n_prompts, 2.0)
-    normal = np.quantile(deviations, confidence, axis=0) * np.sqrt(count / (count - 1))
+    normal = np.quantile(deviations, confidence, axis=1) * np.sqrt(count / (count - 1))
     tail = np.maximum(ndtr(-normal), 1e-15)
     return np.asarray(-stdtrit(count - 1, tail), dtype=np.float64)

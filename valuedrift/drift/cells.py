@@ -60,10 +60,15 @@ def cells(means: pl.DataFrame) -> Iterator[Cell]:
     names = prompt_keys(means.schema)
     prompt = pl.concat_str(names, separator="\x1f") if len(names) > 1 else pl.col(names[0])
     frame = means.select(*keys, "step", prompt.alias("prompt"), *STANCES)
-    for part in frame.partition_by(keys, maintain_order=True):
-        steps, step_code = np.unique(part["step"].to_numpy(), return_inverse=True)
-        ids = part["prompt"].unique().sort()
-        code = part["prompt"].cast(pl.Enum(ids)).to_physical().to_numpy()
-        values = np.full((len(ids), len(steps), len(STANCES)), np.nan)
-        values[code, step_code] = part.select(STANCES).to_numpy()
-        yield Cell(dict(zip(keys, part.select(keys).row(0), strict=True)), steps, tuple(ids.to_list()), values)
+    known = frame["prompt"].unique().sort()
+    codes = frame["prompt"].cast(pl.Enum(known)).to_physical().to_numpy()
+    all_steps = frame["step"].to_numpy()
+    numbers = frame.select(STANCES).to_numpy()
+    bounds = frame.select(keys).with_row_index("__first__").unique(keys, keep="first", maintain_order=True)
+    first = bounds["__first__"].to_list()
+    for row, start, end in zip(bounds.drop("__first__").iter_rows(named=True), first, [*first[1:], len(frame)], strict=True):
+        steps, step_code = np.unique(all_steps[start:end], return_inverse=True)
+        prompts, code = np.unique(codes[start:end], return_inverse=True)
+        values = np.full((len(prompts), len(steps), len(STANCES)), np.nan)
+        values[code, step_code] = numbers[start:end]
+        yield Cell(row, steps, tuple(known.gather(prompts).to_list()), values)

@@ -6,9 +6,7 @@ import numpy as np
 from scipy.special import stdtr
 
 from valuedrift.drift.cells import Array
-from valuedrift.drift.intervals import Interval
-
-_TINY = 1e-12
+from valuedrift.drift.intervals import TINY, Interval
 
 
 def paired_p_values(difference: Interval) -> Array:
@@ -25,8 +23,8 @@ def paired_p_values(difference: Interval) -> Array:
     count, error = difference.count, difference.error
     with np.errstate(invalid="ignore", divide="ignore"):
         p = 2 * stdtr(np.maximum(count - 1, 1), -np.abs(difference.estimate) / error)
-    same = error <= _TINY
-    p = np.where(same, np.where(np.abs(difference.estimate) <= _TINY, 1.0, 2.0 ** (1 - count)), p)
+    same = error <= TINY
+    p = np.where(same, np.where(np.abs(difference.estimate) <= TINY, 1.0, 2.0 ** (1 - count)), p)
     return np.where(count > 1, np.minimum(p, 1.0), np.nan)
 
 

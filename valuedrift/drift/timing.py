@@ -12,6 +12,9 @@ from valuedrift.drift.intervals import Interval, mean_interval
 from valuedrift.drift.options import Analysis
 
 _LONG = 0.5
+"""An interval longer than this share of the phase is called out."""
+_ROUNDING = 1e-9
+"""So that a trajectory without any noise reaches its extremum where it equals it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +49,11 @@ def drift_times(cell: Cell, options: Analysis) -> list[DriftTime]:
     to_extremum = values[:, extremum, stances][:, None, :] - values
     missing = mean_interval(to_extremum, options.confidence, bounds=(-1.0, 1.0))
     end_deviations = largest_deviations(to_extremum, missing.error, options.resamples, options.seed, cell.draws_key)
+    at = extremum, np.arange(len(extremum))
+    start_critical = critical_value(start_deviations, options.confidence, moved.count[at])
+    end_critical = critical_value(end_deviations, options.confidence, missing.count[0])
     share = (cell.steps - cell.steps[0]) / (cell.steps[-1] - cell.steps[0])
-    found = []
-    for s in stances:
-        at = int(extremum[s])
-        start_critical = critical_value(start_deviations[:, s], options.confidence, moved.count[at, s])
-        end_critical = critical_value(end_deviations[:, s], options.confidence, missing.count[0, s])
-        found.append(_one(share, s, at, level, moved, missing, float(start_critical), float(end_critical)))
-    return found
+    return [_one(share, s, int(extremum[s]), level, moved, missing, float(start_critical[s]), float(end_critical[s])) for s in stances]
 
 
 def _one(
@@ -65,6 +65,7 @@ def _one(
     sign = 1.0 if reached[at] > 0 else -1.0
     half = level.estimate[at, s] - level.low[at, s] if sign > 0 else level.high[at, s] - level.estimate[at, s]
     short = sign * missing.estimate[:, s]
+    half += _ROUNDING
     if short[0] <= half:
         return DriftTime(None, None, None, False, "too small to time: the start lies within the interval of the extremum")
     arrived = int(np.flatnonzero(short <= half)[0])

@@ -39,9 +39,7 @@ def warnings_of(covered: pl.DataFrame, drift: pl.DataFrame) -> list[str]:
         )
     few = drift.filter(pl.col("n_prompts") < FEW_PROMPTS)
     if len(few):
-        found.append(
-            f"{len(few)} of {len(drift)} rows rest on fewer than {FEW_PROMPTS} prompts: take their intervals as rough"
-        )
+        found.append(f"{len(few)} of {len(drift)} rows rest on fewer than {FEW_PROMPTS} prompts: take their intervals as rough")
     poorly = int(drift["drift_time_warning"].sum())
     if poorly:
         found.append(f"{poorly} drift times are poorly determined (see drift_time_note): a noisy maximum dates drift too late")
