@@ -1,0 +1,115 @@
+"""Drift magnitudes with their intervals: runs down, one topic a panel; zero and the band of little drift drawn in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from valuedrift.figures.style import BAND, INK, LOOKS, MUTED, PAPER, frame_panel, house_style, new_figure
+from valuedrift.findings.registry import LITTLE
+from valuedrift.report.inputs import ReportInputs
+from valuedrift.report.words import known
+from valuedrift.stance import STANCES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_WIDTH, _ROW = 300, 40
+
+
+def _limit(inputs: ReportInputs) -> float:
+    """Half-width of the magnitude axis, the same in every panel."""
+    frame = inputs.main_drift
+    if not frame.height:
+        return 0.5
+    most = frame.select(
+        pl.max_horizontal(pl.col("magnitude_low").abs().max(), pl.col("magnitude_high").abs().max(), pl.col("magnitude").abs().max())
+    ).item()
+    return float(min(1.0, max(0.25, 1.05 * most)))
+
+
+def draw_forest(axes: Axes, inputs: ReportInputs, topic: str, *, labels: bool = True) -> None:
+    """Draw one topic.
+
+    Args:
+        axes: Where to draw.
+        inputs: The study.
+        topic: The topic.
+        labels: Whether to write the runs' names at the left.
+    """
+    runs = inputs.lineage.runs
+    frame = inputs.main_drift.filter(pl.col("topic") == topic)
+    axes.axvspan(-LITTLE, LITTLE, color=BAND, linewidth=0, zorder=0)
+    axes.axvline(0, color=MUTED, linewidth=0.8, zorder=1)
+    for place, run in enumerate(runs):
+        for offset, stance in zip((-0.24, 0.0, 0.24), STANCES, strict=True):
+            rows = frame.filter((pl.col("run_id") == run.run_id) & (pl.col("stance") == stance.value))
+            if not rows.height:
+                continue
+            row, look = rows.row(0, named=True), LOOKS[stance]
+            moved = known(row["q"]) and row["q"] < inputs.alpha
+            if known(row["magnitude_low"]) and known(row["magnitude_high"]):
+                axes.plot(
+                    [row["magnitude_low"], row["magnitude_high"]],
+                    [place + offset] * 2,
+                    color=look.colour,
+                    linewidth=1.5,
+                    alpha=1.0 if moved else 0.45,
+                )
+            axes.plot(
+                [row["magnitude"]],
+                [place + offset],
+                marker=look.marker,
+                markersize=6,
+                color=look.colour,
+                markerfacecolor=look.colour if moved else PAPER,
+                markeredgewidth=1.3,
+            )
+    axes.set_ylim(len(runs) - 0.5, -0.5)
+    axes.set_yticks(range(len(runs)), [_label(run.label, run.supervised) for run in runs] if labels else [""] * len(runs))
+    for text in axes.get_yticklabels():
+        text.set_color(INK)
+    limit = _limit(inputs)
+    axes.set_xlim(-limit, limit)
+    axes.set_xlabel("drift magnitude (change of mean probability)")
+    frame_panel(axes)
+    axes.grid(False, axis="y")
+    axes.grid(True, axis="x")
+
+
+def _label(label: str, supervised: bool) -> str:
+    return label if supervised else f"→ {label}"
+
+
+def forest_panel(inputs: ReportInputs, topic: str) -> Figure:
+    """One topic for the page."""
+    with house_style():
+        figure = new_figure(_WIDTH + 110, 46 + _ROW * max(1, len(inputs.lineage.runs)))
+        draw_forest(figure.add_subplot(), inputs, topic)
+    return figure
+
+
+def forest_figure(inputs: ReportInputs) -> Figure:
+    """All topics side by side, for files; further rows beyond four topics."""
+    from matplotlib.lines import Line2D
+
+    topics = inputs.topics or ["(no topic)"]
+    across = min(4, len(topics))
+    down = -(-len(topics) // across)
+    with house_style():
+        figure = new_figure(150 + 230 * across, 40 + down * (60 + _ROW * max(1, len(inputs.lineage.runs))))
+        figure.set_facecolor(PAPER)
+        grid = figure.subplots(down, across, squeeze=False)
+        for place, axes in enumerate(grid.flat):
+            if place >= len(topics):
+                axes.set_axis_off()
+                continue
+            draw_forest(axes, inputs, topics[place], labels=place % across == 0)
+            axes.set_title(topics[place])
+        lines = [Line2D([], [], color=LOOKS[s].colour, marker=LOOKS[s].marker, label=s.value) for s in STANCES]
+        hollow = Line2D([], [], color=MUTED, marker="o", markerfacecolor=PAPER, linestyle="none", label=f"hollow: q ≥ {inputs.alpha:g}")
+        band = Line2D([], [], color=BAND, linewidth=8, label=f"little drift: within ±{LITTLE:.2f}")
+        figure.legend(handles=[*lines, hollow, band], loc="outside upper right", ncols=5)
+    return figure

@@ -1,0 +1,130 @@
+"""The paper's figure: one line per stance with its interval, over the steps of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from valuedrift.figures.style import GRID, LOOKS, MUTED, PAPER, frame_panel, house_style, new_figure, new_panel, step_axis
+from valuedrift.report.inputs import ReportInputs
+from valuedrift.report.lineage import Run
+from valuedrift.report.words import known
+from valuedrift.stance import STANCES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+PANEL = (236.0, 168.0)
+"""Width and height of one panel on the page, in points."""
+_PER_ROW = 4
+
+
+def draw_trajectory(axes: Axes, inputs: ReportInputs, run_id: str, topic: str) -> None:
+    """Draw one run on one topic: mean stance probabilities, interval bands, and a ring at the drift time of each stance that moved.
+
+    Args:
+        axes: Where to draw.
+        inputs: The study.
+        run_id: The run.
+        topic: The topic.
+    """
+    here = (pl.col("run_id") == run_id) & (pl.col("topic") == topic)
+    frame = inputs.main_trajectory.filter(here)
+    drift = {row["stance"]: row for row in inputs.main_drift.filter(here).iter_rows(named=True)}
+    for stance in STANCES:
+        rows = frame.filter(pl.col("stance") == stance.value)
+        if not rows.height:
+            continue
+        look = LOOKS[stance]
+        steps, mean = rows.get_column("step").to_numpy(), rows.get_column("mean").to_numpy()
+        low, high = rows.get_column("low").to_numpy(), rows.get_column("high").to_numpy()
+        axes.fill_between(steps, low, high, color=look.colour, alpha=0.16, linewidth=0)
+        if len(steps) == 1:
+            axes.errorbar(steps, mean, yerr=[mean - low, high - mean], color=look.colour, elinewidth=1.2)
+        axes.plot(steps, mean, color=look.colour, linestyle=look.line, marker=look.marker, markeredgewidth=0)
+        row = drift.get(stance.value)
+        if row and known(row["drift_time"]) and known(row["q"]) and row["q"] < inputs.alpha:
+            _ring(
+                axes, steps.tolist(), mean.tolist(), row["from_step"] + row["drift_time"] * (row["to_step"] - row["from_step"]), look.colour
+            )
+    axes.set_ylim(0, 1)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
+    frame_panel(axes)
+    step_axis(axes, frame.get_column("step").unique().to_list())
+
+
+def _ring(axes: Axes, steps: list[int], mean: list[float], at: float, colour: str) -> None:
+    nearest = min(range(len(steps)), key=lambda i: abs(steps[i] - at))
+    axes.plot(
+        [steps[nearest]],
+        [mean[nearest]],
+        marker="o",
+        markersize=9,
+        markerfacecolor="none",
+        markeredgecolor=colour,
+        markeredgewidth=1.4,
+        zorder=5,
+        clip_on=False,
+    )
+
+
+def trajectory_panel(inputs: ReportInputs, run_id: str, topic: str) -> Figure:
+    """One panel for the page, whose title and key stand beside it in HTML."""
+    with house_style():
+        figure, axes = new_panel(*PANEL)
+        draw_trajectory(axes, inputs, run_id, topic)
+    return figure
+
+
+def topic_figure(inputs: ReportInputs, topic: str) -> Figure:
+    """The whole figure of one topic: a row a supervised run, on its left SFT, on its right each preference run that continues it.
+
+    Args:
+        inputs: The study.
+        topic: The topic.
+
+    Returns:
+        A figure on a white ground, for files.
+    """
+    lineage = inputs.lineage
+    rows: list[tuple[Run, list[Run], bool]] = []
+    for root in lineage.roots():
+        family = lineage.family(root)
+        chunks = [family[i : i + _PER_ROW] for i in range(0, len(family), _PER_ROW)] or [[]]
+        rows.extend((root, chunk, index == 0) for index, chunk in enumerate(chunks))
+    most = max((len(chunk) for _, chunk, _ in rows), default=0)
+    with house_style():
+        figure = new_figure(60 + 190 * (1 + most), 78 + 158 * max(1, len(rows)))
+        figure.set_facecolor(PAPER)
+        top, bottom = figure.subfigures(2, 1, height_ratios=[46, max(1, len(rows)) * 158])
+        _heading(top, inputs, topic, most)
+        grid = bottom.subplots(max(1, len(rows)), 1 + most, sharey=True, squeeze=False)
+        for line, (root, family, first) in zip(grid, rows, strict=False):
+            panels: list[Run | None] = [root if first else None, *family]
+            for axes, run in zip(line, panels + [None] * (1 + most - len(panels)), strict=True):
+                if run is None:
+                    axes.set_axis_off()
+                    continue
+                draw_trajectory(axes, inputs, run.run_id, topic)
+                arrow = "" if run is root else "→ "
+                title = run.title if run is root or run.parent_run_id != root.run_id else run.label
+                axes.set_title(f"{arrow}{title}")
+            line[0].set_ylabel("mean stance probability")
+    return figure
+
+
+def _heading(figure: SubFigure, inputs: ReportInputs, topic: str, most: int) -> None:
+    from matplotlib.lines import Line2D
+
+    share = f"{100 * inputs.confidence:g}%"
+    figure.text(0.01, 0.94, topic[:1].upper() + topic[1:], fontsize=13, fontweight="bold", va="top")
+    figure.text(0.01, 0.34, f"band: {share} interval, clustered by question", fontsize=8, color=MUTED, va="top")
+    if most:
+        figure.text(1 / (1 + most), 0.34, "preference phases, continuing the SFT run on their left →", fontsize=8, color=MUTED, va="top")
+    ring = Line2D(
+        [], [], marker="o", markersize=8, markerfacecolor="none", markeredgecolor=MUTED, linestyle="none", label="drift time (where moved)"
+    )
+    lines = [Line2D([], [], color=LOOKS[s].colour, linestyle=LOOKS[s].line, marker=LOOKS[s].marker, label=s.value) for s in STANCES]
+    figure.legend(handles=[*lines, ring], loc="upper right", ncols=4, borderaxespad=0.2, edgecolor=GRID)

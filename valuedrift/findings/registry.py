@@ -1,0 +1,73 @@
+"""What a finding is, and what can be said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from valuedrift.findings.tables import Tables
+
+LITTLE = 0.10
+"""A drift within ± this much counts as little: one answer in ten changes its stance. Phases that the paper calls flat are reported to have moved
+0.02 to 0.05, those it calls moved 0.15 to 0.53; this lies midway between the two kinds."""
+EARLY = 0.25
+"""Drift time up to which a drift counts as early: the first quarter of the phase. Reported: 0.09 for SFT, 0.34 and 0.42 for SimPO."""
+
+
+class Outcome(StrEnum):
+    """What a study says about a finding."""
+
+    SEEN = "seen"
+    NOT_SEEN = "not seen"
+    UNDECIDED = "undecided"
+    NOT_TESTED = "not tested"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An outcome and the numbers it rests on."""
+
+    outcome: Outcome
+    evidence: str
+    """One or more sentences with numbers; may hold names of runs and topics, which are untrusted text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One qualitative claim of the paper and how it is checked."""
+
+    id: str
+    statement: str
+    source: str
+    """Where the claim stands, as far as that is known."""
+    rule: str
+    """When it counts as seen and when as not seen, in words; everything between is undecided."""
+    check: Callable[[Tables], Verdict]
+
+
+def combine(verdicts: Sequence[Verdict], untested: str) -> Verdict:
+    """One verdict from several runs (or pairs of runs) that each test a finding.
+
+    Args:
+        verdicts: Theirs.
+        untested: What the study would need, for a study in which nothing tests it.
+
+    Returns:
+        Seen (not seen) if at least half of them say so and none says the opposite; with both kinds, or too few of either, undecided.
+    """
+    tested = [verdict for verdict in verdicts if verdict.outcome is not Outcome.NOT_TESTED]
+    if not tested:
+        return verdicts[0] if verdicts else Verdict(Outcome.NOT_TESTED, untested)
+    evidence = " ".join(verdict.evidence for verdict in tested)
+    seen = sum(verdict.outcome is Outcome.SEEN for verdict in tested)
+    against = sum(verdict.outcome is Outcome.NOT_SEEN for verdict in tested)
+    if seen and against:
+        return Verdict(Outcome.UNDECIDED, f"Mixed: seen in {seen} and not seen in {against} of {len(tested)} cases. {evidence}")
+    if 2 * seen >= len(tested) and seen:
+        return Verdict(Outcome.SEEN, evidence)
+    if 2 * against >= len(tested) and against:
+        return Verdict(Outcome.NOT_SEEN, evidence)
+    return Verdict(Outcome.UNDECIDED, evidence)

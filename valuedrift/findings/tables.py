@@ -1,0 +1,126 @@
+"""The tables that findings are read from, and the few estimates over all topics together; all statistics are valuedrift.drift's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from valuedrift.drift.analyze import analyze
+from valuedrift.drift.options import Analysis
+from valuedrift.errors import DataError
+from valuedrift.stance import Stance
+
+_TOGETHER = "all topics"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A difference of mean stance probabilities, with its interval."""
+
+    estimate: float
+    low: float
+    high: float
+    n_prompts: int
+
+    def within(self, margin: float) -> bool:
+        """Whether the whole interval lies within ± margin."""
+        return -margin < self.low and self.high < margin
+
+    def beyond(self, margin: float) -> bool:
+        """Whether the whole interval lies outside ± margin."""
+        return self.low > margin or self.high < -margin
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Interval of the absolute value."""
+        ends = sorted((abs(self.low), abs(self.high)))
+        return (0.0 if self.low <= 0 <= self.high else ends[0], ends[1])
+
+
+@dataclass(frozen=True)
+class Tables:
+    """One study, under one judge.
+
+    Attributes:
+        runs: Table runs.
+        drift: Table drift, one row a (run, topic, stance), with ``q``: the q-value to go by.
+        stances: Table stances.
+        traits: Dataset to what is known of it: ``answers`` and ``gap``.
+        titles: Run to what it is called in sentences.
+        confidence: Level of intervals; 1 − confidence is that of tests.
+    """
+
+    runs: pl.DataFrame
+    drift: pl.DataFrame
+    stances: pl.DataFrame
+    traits: Mapping[str, Mapping[str, str]]
+    titles: Mapping[str, str]
+    confidence: float = 0.95
+    _effects: dict[tuple[str, ...], dict[str, Effect]] = field(default_factory=dict, repr=False)
+
+    @property
+    def alpha(self) -> float:
+        """Level of the tests."""
+        return round(1 - self.confidence, 10)
+
+    def select(self, *phases: str, **traits: str | None) -> list[dict[str, Any]]:
+        """Rows of runs of one of these phases (any, if none is named) whose dataset has these traits."""
+        return [
+            row
+            for row in self.runs.iter_rows(named=True)
+            if (not phases or row["phase"] in phases) and all(self.trait(row, name) == value for name, value in traits.items())
+        ]
+
+    def trait(self, run: Mapping[str, Any], name: str) -> str | None:
+        """What is known of a run's dataset, None where nothing is."""
+        return self.traits.get(run["dataset"], {}).get(name)
+
+    def cells(self, run_id: str, stance: str | None = None) -> list[dict[str, Any]]:
+        """Rows of drift of a run, by topic."""
+        mine = self.drift.filter(pl.col("run_id") == run_id)
+        return (mine if stance is None else mine.filter(pl.col("stance") == stance)).sort("topic", "stance").to_dicts()
+
+    def moved(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row of drift is more than noise after correction."""
+        return row["q"] is not None and row["q"] < self.alpha
+
+    def overall(self, run_id: str) -> dict[str, Effect]:
+        """Drift of a run by stance over the prompts of all topics together; empty where the stances do not tell."""
+        return self._effect((run_id,))
+
+    def difference(self, first: str, second: str) -> dict[str, Effect]:
+        """Second run minus first run at their last checkpoints, by stance, paired on the prompts of all topics together.
+
+        For two runs that continue one parent this is the difference of their drifts.
+        """
+        return self._effect((first, second))
+
+    def _effect(self, runs: tuple[str, ...]) -> dict[str, Effect]:
+        if runs not in self._effects:
+            self._effects[runs] = self._compute(runs)
+        return self._effects[runs]
+
+    def _compute(self, runs: tuple[str, ...]) -> dict[str, Effect]:
+        if "run_id" not in self.stances.columns:
+            return {}
+        step = pl.col("step")
+        ends = self.stances.filter(pl.col("run_id").is_in(runs)).filter(
+            (step == step.min().over("run_id")) | (step == step.max().over("run_id"))
+        )
+        together = ends.with_columns(
+            prompt_id=pl.concat_str(pl.col("topic").cast(pl.String), pl.col("prompt_id"), separator="\x1f"), topic=pl.lit(_TOGETHER)
+        )
+        try:
+            # The fewest resamples: they serve drift time only, which is not read here.
+            found = analyze(
+                together, Analysis(confidence=self.confidence, resamples=100), between=(runs[0], runs[1]) if len(runs) == 2 else None
+            )
+        except DataError:  # too little to compare: said as "not tested" where it is asked for
+            return {}
+        return {
+            str(Stance(row["stance"])): Effect(row["magnitude"], row["magnitude_low"], row["magnitude_high"], row["n_prompts"])
+            for row in found.drift.iter_rows(named=True)
+        }

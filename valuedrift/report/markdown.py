@@ -1,0 +1,69 @@
+"""The short version of the report in Markdown, for a flow run's artifact."""
+
+from __future__ import annotations
+
+import re
+
+from valuedrift.findings.paper import evaluate
+from valuedrift.report.answer import answer, asked
+from valuedrift.report.inputs import ReportInputs
+from valuedrift.report.quality import distrust
+from valuedrift.report.rows import drift_rows
+from valuedrift.report.tables import finding_tables
+from valuedrift.report.words import plain
+
+_MOST_ROWS = 20
+_MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|~:/@$^=])")
+
+
+def build_markdown(inputs: ReportInputs) -> str:
+    """The answer, the findings and the largest drifts of a study.
+
+    Args:
+        inputs: The study's tables.
+
+    Returns:
+        GitHub-flavoured Markdown; all text from tables is escaped, so that nothing in it becomes markup, a link or HTML.
+    """
+    said, rows = answer(inputs), drift_rows(inputs)
+    lines = [
+        f"# {escape(inputs.study_name)}",
+        "",
+        escape(inputs.description),
+        "",
+        escape(asked(inputs)),
+        "",
+        f"**{escape(said.headline)}**",
+        "",
+    ]
+    lines += [f"- {escape(point)}" for point in said.points]
+    lines += ["", "## The paper's findings, in this study", "", "| | finding | evidence |", "|---|---|---|"]
+    lines += [
+        f"| **{verdict.outcome.value}** | {escape(finding.statement)} | {escape(verdict.evidence)} |"
+        for finding, verdict in evaluate(finding_tables(inputs))
+    ]
+    if rows:
+        lines += ["", f"## Largest drifts ({min(len(rows), _MOST_ROWS)} of {len(rows)})", ""]
+        lines += ["| run | topic | stance | magnitude | drift time | q | questions | |", "|---|---|---|---|---|---|---|---|"]
+        for row in rows[:_MOST_ROWS]:
+            cells = (
+                row.run.title,
+                row.topic,
+                row.stance,
+                row.amount,
+                f"{plain(row.time)} {row.time_interval}",
+                row.q_text,
+                str(row.n_prompts),
+                row.kind,
+            )
+            lines.append(f"| {' | '.join(escape(cell) for cell in cells)} |")
+    lines += ["", "## Before you rely on it", ""]
+    lines += [f"- {escape(point)}" for point in (*inputs.warnings, *distrust(inputs))]
+    return "\n".join(lines) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, on one line: HTML as entities, every mark of Markdown (and of autolinks) behind a backslash."""
+    flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKS.sub(r"\\\1", flat)

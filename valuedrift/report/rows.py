@@ -1,0 +1,152 @@
+"""One drift of the table as the page tells it: moved, little, or undecided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import NormalDist, median
+from typing import Any, Literal
+
+import polars as pl
+
+from valuedrift.findings.registry import LITTLE
+from valuedrift.report.inputs import ReportInputs
+from valuedrift.report.lineage import Run
+from valuedrift.report.words import interval, known, percent, plain, probability, signed, signed_interval
+
+Kind = Literal["moved", "little", "undecided"]
+_POWER = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class DriftRow:
+    """A (run, topic, stance) with its numbers, ready to be written down."""
+
+    run: Run
+    topic: str
+    stance: str
+    magnitude: float
+    low: float | None
+    high: float | None
+    before: float | None
+    """Mean stance probability where the phase starts."""
+    after: float | None
+    """… and where it ends."""
+    time: float | None
+    time_low: float | None
+    time_high: float | None
+    time_note: str
+    step: int | None
+    """Training step at the drift time."""
+    last_step: int
+    q: float | None
+    n_prompts: int
+    kind: Kind
+
+    @property
+    def amount(self) -> str:
+        """``+0.38 [+0.30, +0.45]``."""
+        return f"{signed(self.magnitude)} {signed_interval(self.low, self.high)}".strip()
+
+    @property
+    def interval(self) -> str:
+        """Interval of the magnitude."""
+        return signed_interval(self.low, self.high)
+
+    @property
+    def path(self) -> str:
+        """``0.12 → 0.50``."""
+        return f"{plain(self.before)} → {plain(self.after)}"
+
+    @property
+    def time_interval(self) -> str:
+        """Interval of the drift time."""
+        return interval(self.time_low, self.time_high)
+
+    @property
+    def when(self) -> str:
+        """The drift time in a sentence; empty where there is none."""
+        if self.time is None or self.step is None:
+            return ""
+        spread = (
+            f", interval {percent(self.time_low)} to {percent(self.time_high)}" if known(self.time_low) and known(self.time_high) else ""
+        )
+        return f"by step {self.step:,} of {self.last_step:,} ({percent(self.time)} of the phase{spread})"
+
+    @property
+    def q_text(self) -> str:
+        """The q-value as text."""
+        return probability(self.q)
+
+    @property
+    def q_clause(self) -> str:
+        """``q < 0.001`` or ``q = 0.03``."""
+        text = self.q_text
+        return f"q {text[0]} {text[1:]}" if text.startswith("<") else f"q = {text}"
+
+
+def drift_rows(inputs: ReportInputs) -> list[DriftRow]:
+    """All drifts of the main judge, largest magnitude first."""
+    runs = {run.run_id: run for run in inputs.lineage.runs}
+    means = {(row["run_id"], row["topic"], row["stance"], row["step"]): row["mean"] for row in inputs.main_trajectory.iter_rows(named=True)}
+    return [_row(row, runs[row["run_id"]], means, inputs.alpha) for row in inputs.main_drift.iter_rows(named=True) if row["run_id"] in runs]
+
+
+def _row(row: Mapping[str, Any], run: Run, means: Mapping[tuple[str, str, str, int], float], alpha: float) -> DriftRow:
+    first, last, time = row["from_step"], row["to_step"], row["drift_time"]
+    low, high = row["magnitude_low"], row["magnitude_high"]
+    moved = known(row["q"]) and row["q"] < alpha
+    small = known(low) and known(high) and low > -LITTLE and high < LITTLE
+    cell = (row["run_id"], row["topic"], row["stance"])
+    return DriftRow(
+        run=run,
+        topic=row["topic"],
+        stance=row["stance"],
+        magnitude=row["magnitude"],
+        low=low,
+        high=high,
+        before=means.get((*cell, first)),
+        after=means.get((*cell, last)),
+        time=time,
+        time_low=row["drift_time_low"],
+        time_high=row["drift_time_high"],
+        time_note=row.get("drift_time_note") or "",
+        step=round(first + time * (last - first)) if known(time) else None,
+        last_step=last,
+        q=row["q"],
+        n_prompts=row["n_prompts"],
+        kind="moved" if moved else "little" if small else "undecided",
+    )
+
+
+def smallest_visible(rows: list[DriftRow], confidence: float) -> float | None:
+    """The drift that a typical test of the study would have told from zero in four of five repetitions, uncorrected.
+
+    Args:
+        rows: The drifts.
+        confidence: Level of their intervals.
+
+    Returns:
+        (z of the interval + z of 80% power) standard errors, the median over the tests; None without intervals.
+    """
+    z, halves = (
+        NormalDist().inv_cdf(0.5 + confidence / 2),
+        [(row.high - row.low) / 2 for row in rows if row.low is not None and row.high is not None and known(row.low)],
+    )
+    if not halves:
+        return None
+    return median(halves) * (z + NormalDist().inv_cdf(_POWER)) / z
+
+
+def by_run(rows: list[DriftRow]) -> dict[str, list[DriftRow]]:
+    """Rows of each run, in their order."""
+    found: dict[str, list[DriftRow]] = {}
+    for row in rows:
+        found.setdefault(row.run.run_id, []).append(row)
+    return found
+
+
+def questions_per_topic(inputs: ReportInputs) -> tuple[int, int] | None:
+    """Fewest and most questions that a drift rests on."""
+    counts = inputs.main_drift.get_column("n_prompts") if inputs.main_drift.height else pl.Series([], dtype=pl.Int32)
+    return (int(counts.min()), int(counts.max())) if len(counts) else None  # type: ignore[arg-type]

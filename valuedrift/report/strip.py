@@ -1,0 +1,60 @@
+"""How a question becomes a number, told by one question of the study itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from valuedrift.report.examples import Example
+from valuedrift.report.inputs import ReportInputs
+from valuedrift.report.rows import DriftRow
+from valuedrift.report.words import counted, plain, signed
+from valuedrift.stance import STANCES
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """One step of the way."""
+
+    name: str
+    what: str
+    example: str
+
+
+def stations(inputs: ReportInputs, shown: dict[str, list[Example]], rows: list[DriftRow]) -> list[Station]:
+    """The way of the first example's question, with its own numbers; without an example only the words."""
+    example = next((example for examples in shown.values() for example in examples), None)
+    row = None
+    if example is not None:
+        mine = [row for row in rows if row.run.run_id == example.run.run_id and row.topic == example.topic]
+        row = mine[0] if mine else None
+    place = STANCES.index(next(s for s in STANCES if s.value == row.stance)) if row else 0
+    stance = row.stance if row else "support"
+    judged = means = topic = drift = asked = answers = ""
+    if example is not None:
+        asked = example.prompt
+        answers = f"{counted(example.after.n_samples, 'judged answer')} at step {example.after.step:,} of {example.run.title}"
+        if example.after.stance is not None:
+            judged = "first answer: " + ", ".join(f"{s.value} {plain(p)}" for s, p in zip(STANCES, example.after.stance, strict=True))
+        if example.after.mean is not None:
+            means = f"{stance} {plain(example.after.mean[place])}"
+    if row is not None:
+        topic = f"{row.topic}, {row.stance}: {plain(row.after)}, over {counted(row.n_prompts, 'question')}"
+        drift = f"{plain(row.after)} − {plain(row.before)} = {signed(row.magnitude)} {row.interval}"
+    share = f"{100 * inputs.confidence:g}%"
+    return [
+        Station("Question", "Each topic is a set of questions that ask for a position.", asked),
+        Station("Answers", "Every checkpoint answers every question several times.", answers),
+        Station("Stances", "A judge reads question and answer and gives a probability to each stance.", judged),
+        Station("Question mean", "The answers to one question are averaged first: they are not independent.", means),
+        Station("Topic mean", f"Then the questions of the topic; the band is the {share} interval over questions.", topic),
+        Station("Drift", "Last checkpoint minus first, question by question.", drift),
+    ]
+
+
+def sampled(inputs: ReportInputs) -> int:
+    """Most answers drawn to one question at one checkpoint."""
+    if not inputs.main_stances.height:
+        return 0
+    return int(inputs.main_stances.group_by("run_id", "step", "topic", "prompt_id").agg(pl.len().alias("n")).get_column("n").max() or 0)  # type: ignore[arg-type]

@@ -1,0 +1,76 @@
+"""Numbers and lists as they stand in sentences and tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+MISSING = "–"
+
+
+def known(value: float | None) -> bool:
+    """Whether a number is there (not null, not NaN)."""
+    return value is not None and not math.isnan(value)
+
+
+def signed(value: float | None, digits: int = 2) -> str:
+    """A difference with its sign, by a true minus: ``+0.38``, ``−0.02``, ``0.00``."""
+    if value is None or math.isnan(value):
+        return MISSING
+    text = f"{abs(value):.{digits}f}"
+    if not float(text):
+        return text
+    return f"{'+' if value > 0 else '−'}{text}"
+
+
+def plain(value: float | None, digits: int = 2) -> str:
+    """A number, or a dash where there is none."""
+    if value is None or math.isnan(value):
+        return MISSING
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def signed_interval(low: float | None, high: float | None) -> str:
+    """``[+0.30, +0.45]``."""
+    return f"[{signed(low)}, {signed(high)}]" if known(low) and known(high) else ""
+
+
+def interval(low: float | None, high: float | None, digits: int = 2) -> str:
+    """``[0.30, 0.45]``."""
+    return f"[{plain(low, digits)}, {plain(high, digits)}]" if known(low) and known(high) else ""
+
+
+def percent(value: float | None) -> str:
+    """A share of 1 as a whole percentage; what is under 1% but not 0 is said so."""
+    if value is None or math.isnan(value):
+        return MISSING
+    if 0 < value < 0.005:
+        return "<1%"
+    return f"{100 * value:.0f}%"
+
+
+def probability(value: float | None) -> str:
+    """A p- or q-value: ``0.03``, ``0.004``, ``<0.001``."""
+    if value is None or math.isnan(value):
+        return MISSING
+    if value < 0.001:
+        return "<0.001"
+    return f"{value:.3f}" if value < 0.0995 else f"{value:.2f}"
+
+
+def listed(items: Sequence[str], most: int = 6) -> str:
+    """``a, b and c``; beyond ``most``, ``a, b and 7 others``."""
+    shown = list(items)
+    if len(shown) > most:
+        shown = [*shown[: most - 1], f"{len(shown) - most + 1} others"]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """``1 run``, ``12 runs``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def slug(text: str) -> str:
+    """Lower-case letters, digits and hyphens of a text: for file names and anchors."""
+    return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in text.lower()).split()) or "x"
