@@ -14,6 +14,7 @@ SUM_TOLERANCE = 5e-6
 """Rounding of 32-bit floats; a table rounded to fewer digits does not say what the judge said."""
 FILE = "__file__"
 """A column of this name, made by the reader of several files, lets a fault name its own file."""
+_ROW = "__row__"
 _SHOWN = 5
 
 
@@ -72,7 +73,7 @@ def check_duplicates(stances: pl.LazyFrame, key: dict[str, object], *, where: st
     same = pl.all_horizontal(pl.col(name).cast(pl.String) == str(value) for name, value in key.items())
     names = [*key, "sample_idx"]
     twice = pl.struct(names).is_duplicated()
-    found = stances.with_row_index("__row__").filter(same).filter(twice).head(_SHOWN).collect()
+    found = _numbered(stances, stances.with_row_index(_ROW).filter(same).filter(twice).head(_SHOWN).collect())
     given = [name for name in ("study", "judge") if name in key]
     what = f"two rows for the same sample ({', '.join([*given, 'run_id', 'step', 'topic', 'prompt_id', 'sample_idx'])})"
     return DataError(
@@ -122,9 +123,9 @@ def _rules(schema: pl.Schema) -> list[_Rule]:
 
 
 def _fault(stances: pl.LazyFrame, rule: _Rule, count: int, where: str | None) -> DataError:
-    found = stances.with_row_index("__row__").filter(rule.fault).head(_SHOWN).collect(engine="streaming")
+    found = _numbered(stances, stances.with_row_index(_ROW).filter(rule.fault).head(_SHOWN).collect(engine="streaming"))
     rows = "1 row" if count == 1 else f"{count:,} rows"
-    names = ["__row__", *(name for name in (*REQUIRED, "status", "polarity", "stance") if name in found.columns)]
+    names = [_ROW, *(name for name in (*REQUIRED, "status", "polarity", "stance") if name in found.columns)]
     shown = [name for name in names if name in rule.column or name not in (*STANCE_COLUMNS, "status", "polarity", "stance")]
     return DataError(f"column {rule.column}: {rule.what} in {rows}; {_first(found, shown)}", where=_file(found, where), fix=rule.fix)
 
@@ -134,9 +135,9 @@ def _first(found: pl.DataFrame, names: list[str]) -> str:
     lines = []
     for row in found.select(name for name in names if name in found.columns).iter_rows(named=True):
         cells = ", ".join(
-            f"{name}={value!r}" if name in TEXT else f"{name}={_number(name, value)}" for name, value in row.items() if name != "__row__"
+            f"{name}={value!r}" if name in TEXT else f"{name}={_number(name, value)}" for name, value in row.items() if name != _ROW
         )
-        lines.append(f"row {row['__row__'] + 1}: {cells}")
+        lines.append(f"row {row[_ROW] + 1}: {cells}")
     return "first rows at fault: " + "; ".join(lines)
 
 
@@ -144,6 +145,15 @@ def _number(name: str, value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}" if name in WHOLE else f"{value:.6g}"
     return str(value)
+
+
+def _numbered(stances: pl.LazyFrame, found: pl.DataFrame) -> pl.DataFrame:
+    """Rows counted within the file of the first of them, and only those of that file."""
+    if FILE not in found.columns or found.is_empty():
+        return found
+    file = pl.col(FILE) == found[FILE][0]
+    first = stances.with_row_index(_ROW).filter(file).select(pl.col(_ROW).min()).collect(engine="streaming").item()
+    return found.filter(file).with_columns(pl.col(_ROW) - first)
 
 
 def _file(found: pl.DataFrame, where: str | None) -> str | None:

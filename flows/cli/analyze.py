@@ -1,0 +1,130 @@
+"""``valuedrift analyze``: drift and trajectories from any stance table, with nothing else set up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from flows.cli.app import app
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from storage.location import Location
+    from valuedrift.drift.analyze import Drift
+
+_SHOWN = 20
+_OTHER_FORMATS = (".csv", ".json", ".jsonl", ".tsv", ".xlsx")
+
+
+@app.command("analyze")
+def analyze(
+    stances: Annotated[
+        str,
+        typer.Argument(
+            metavar="STANCES",
+            help="A Parquet file, a folder (read at any depth), a glob or an s3:// address with the columns run_id, step, topic, prompt_id, "
+            "sample_idx, p_support, p_neutral, p_oppose; also study, judge, probe_set, status, polarity and pair_id where there are any.",
+        ),
+    ],
+    out: Annotated[
+        str | None, typer.Option("--out", help="Parquet file for the drift table, local or s3://. Without it: only shown.")
+    ] = None,
+    trajectory: Annotated[str | None, typer.Option("--trajectory", help="Parquet file for the trajectory table, local or s3://.")] = None,
+    confidence: Annotated[float, typer.Option("--confidence", min=0.51, max=0.9999, help="Level of the intervals.")] = 0.95,
+    resamples: Annotated[int, typer.Option("--resamples", min=100, max=100_000, help="Draws of the cluster bootstrap.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
+    from_step: Annotated[int | None, typer.Option("--from", help="First checkpoint; default: the first of each run.")] = None,
+    to_step: Annotated[int | None, typer.Option("--to", help="Last checkpoint; default: the last of each run.")] = None,
+    between: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--between",
+            metavar="RUN_A RUN_B",
+            help="Compare two runs, paired on prompts: B at --to (default: its last) minus A at --from (default: its last).",
+        ),
+    ] = None,
+) -> None:
+    """How far, when and how surely each run moved each stance: from a stance table to a drift table, with intervals."""
+    import polars as pl
+
+    from storage.foreign import broken_file, find_parquet, scan_parquet
+    from valuedrift.drift.analyze import analyze as compute
+    from valuedrift.drift.columns import OPTIONAL, REQUIRED, check_columns
+    from valuedrift.drift.options import Analysis
+
+    targets = {name: _target(address) for name, address in (("drift", out), ("trajectory", trajectory)) if address is not None}
+    _check_targets(targets, stances)
+    files = find_parquet(stances, leave_out=targets.values())
+    for file in files:
+        check_columns(file.columns, where=file.location.uri)
+    options = Analysis(confidence=confidence, resamples=resamples, seed=seed)
+    frame = scan_parquet(files, [*REQUIRED, *OPTIONAL, "stance"])
+    try:
+        found = compute(frame, options, from_step=from_step, to_step=to_step, between=between, where=stances)
+    except pl.exceptions.ComputeError as error:
+        raise broken_file(files, error) from error
+    tables = {"drift": found.drift, "trajectory": found.trajectory}
+    for name, target in targets.items():
+        target.put_bytes(_parquet(tables[name]))
+    _show(found, options.alpha)
+    for name, target in targets.items():
+        Console().print(f"{name}: {tables[name].height:,} rows in {escape(target.uri)}", soft_wrap=True, highlight=False)
+
+
+def _target(address: str) -> Location:
+    """Where a table is to be written.
+
+    Raises:
+        UserError: The name asks for another format.
+    """
+    from storage.location import Location
+    from valuedrift.errors import UserError
+
+    if address.lower().endswith(_OTHER_FORMATS):
+        raise UserError(
+            "this table is written as Parquet", where=address, fix="end the name in .parquet; duckdb or polars turn it into anything"
+        )
+    if address.endswith("/") or not Location.parse(address).path:
+        raise UserError("a folder where a file is needed", where=address, fix="give a file name, e.g. drift.parquet")
+    return Location.parse(address)
+
+
+def _check_targets(targets: dict[str, Location], stances: str) -> None:
+    """Refuse to write over the input, or two tables into one file."""
+    from storage.location import Location
+    from valuedrift.errors import UserError
+
+    for target in targets.values():
+        if target == Location.parse(stances):
+            raise UserError("this would overwrite the stances", where=target.uri, fix="give another --out or --trajectory")
+    if len(set(targets.values())) < len(targets):
+        raise UserError("--out and --trajectory name the same file", where=next(iter(targets.values())).uri, fix="give two names")
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _show(found: Drift, alpha: float) -> None:
+    """The drift as tables, one a study and judge, and what to know before trusting it."""
+    from flows.cli.drift_table import drift_table
+
+    console = Console()
+    keys = [name for name in ("study", "judge") if name in found.drift.columns]
+    parts = found.drift.partition_by(keys, maintain_order=True) if keys else [found.drift]
+    for part in parts:
+        if len(parts) > 1:
+            console.print(" · ".join(f"{name} [bold]{escape(str(part[name][0]))}[/]" for name in keys), highlight=False)
+        table = drift_table(part, alpha=alpha, shown=_SHOWN)
+        table.caption = f"the {_SHOWN} largest of {part.height}" if part.height > _SHOWN else None
+        console.print(table)
+    for warning in found.warnings:
+        console.print(f"[yellow]note[/] {escape(warning)}", soft_wrap=True, highlight=False)

@@ -1,0 +1,181 @@
+"""Parquet files of others, at any address: a file, a folder, a glob, local or on S3; a broken one is named before anything is computed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import polars as pl
+
+from storage.location import Location
+from valuedrift.errors import DataError
+
+FILE = "__file__"
+"""Column of a scan that says which file a row is from; it costs nothing unless it is asked for."""
+_READERS = 16
+_GLOB = re.compile(r"[*?\[]")
+_HIVE = re.compile(r"([^=/]+)=([^/]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignFile:
+    """A Parquet file whose footer was read.
+
+    Attributes:
+        location: Where it lies.
+        schema: Columns in the file.
+        folders: Columns that its path gives (``run_id=a/step=100/``) and the file itself does not have.
+    """
+
+    location: Location
+    schema: pl.Schema
+    folders: dict[str, str | int]
+
+    @property
+    def columns(self) -> pl.Schema:
+        """Columns of the file and of its path."""
+        return pl.Schema(
+            {**self.schema, **{name: pl.Int64 if isinstance(value, int) else pl.String for name, value in self.folders.items()}}
+        )
+
+
+def find_parquet(address: str, *, leave_out: Iterable[Location] = ()) -> list[ForeignFile]:
+    """The Parquet files at an address, in order of their paths.
+
+    Args:
+        address: A file, a folder (read at any depth), a glob (``*`` within a folder, ``**`` across), each local or ``s3://``.
+        leave_out: Files of a folder or glob that are not meant (results that are written there).
+
+    Raises:
+        DataError: Nothing is there, the folder holds no Parquet file, or a file is truncated or no Parquet.
+        UserError: The address cannot be reached.
+    """
+    place = Location.parse(address)
+    if place.exists():
+        found = [place]
+    else:
+        base, pattern = _split(place)
+        skipped = set(leave_out)
+        found = [one.location for one in base.listing() if _visible(one.location, base) and one.location not in skipped]
+        matching = re.compile(pattern)
+        found = [
+            one for one in found if matching.fullmatch(one.path) and (_GLOB.search(place.path) or one.name.endswith((".parquet", ".pq")))
+        ]
+    if not found:
+        raise DataError("no Parquet file here", where=address, fix="give a Parquet file, a folder with some, a glob or an s3:// address")
+    with ThreadPoolExecutor(_READERS) as pool:
+        schemas = list(pool.map(_footer, found))
+    return [ForeignFile(one, schema, _folders(one, schema)) for one, schema in zip(found, schemas, strict=True)]
+
+
+def scan_parquet(files: Sequence[ForeignFile], columns: Iterable[str]) -> pl.LazyFrame:
+    """One lazy frame over files that need not have the same columns or number types.
+
+    Args:
+        files: As `find_parquet` returns them.
+        columns: Those wanted; the ones that no file has are left out, where only some have it the others give null.
+
+    Returns:
+        Text as String, whole numbers as i64, others as f64, and `FILE`.
+    """
+    wanted = list(columns)
+    groups: dict[tuple[tuple[str, str], ...], list[ForeignFile]] = {}
+    for file in files:
+        groups.setdefault(tuple((name, str(file.columns[name])) for name in wanted if name in file.columns), []).append(file)
+    return pl.concat([_scanned(group, wanted) for group in groups.values()], how="diagonal_relaxed")
+
+
+def broken_file(files: Sequence[ForeignFile], error: Exception) -> DataError:
+    """The error for a scan that failed while its rows were read: says which file cannot be read."""
+    for file in files:
+        try:
+            pl.scan_parquet(file.location.uri, storage_options=_options(file.location), hive_partitioning=False).select(
+                pl.all().null_count()
+            ).collect(engine="streaming")
+        except (pl.exceptions.PolarsError, OSError) as reason:
+            return DataError(f"damaged Parquet file: {_line(reason)}", where=file.location.uri, fix="copy or make it again")
+    return DataError(f"cannot be read: {_line(error)}", where=files[0].location.uri)
+
+
+def _scanned(group: list[ForeignFile], wanted: list[str]) -> pl.LazyFrame:
+    first = group[0]
+    physical = {name: first.schema[name] for name in wanted if name in first.schema}
+    frame = pl.scan_parquet(
+        [file.location.uri for file in group],
+        schema=physical,
+        extra_columns="ignore",
+        include_file_paths=FILE,
+        hive_partitioning=False,
+        glob=False,
+        storage_options=_options(first.location),
+    )
+    from_path = [
+        pl.col(FILE).replace_strict({file.location.uri: file.folders[name] for file in group}, return_dtype=first.columns[name]).alias(name)
+        for name in wanted
+        if name in first.folders
+    ]
+    return frame.with_columns(*(_plain(name, kind) for name, kind in physical.items()), *from_path)
+
+
+def _plain(name: str, kind: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    if kind.is_integer():
+        return column.cast(pl.Int64)
+    if kind.is_numeric():
+        return column.cast(pl.Float64)
+    return column.cast(pl.String) if isinstance(kind, (pl.Categorical, pl.Enum)) else column
+
+
+def _footer(place: Location) -> pl.Schema:
+    try:
+        return pl.scan_parquet(place.uri, storage_options=_options(place), hive_partitioning=False, glob=False).collect_schema()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        fix = "a truncated copy, a file still being written, or another format; copy or make it again"
+        raise DataError(f"not a whole Parquet file: {_line(error)}", where=place.uri, fix=fix) from error
+
+
+def _split(place: Location) -> tuple[Location, str]:
+    """The folder to list, and a regular expression for the whole paths that are meant below it."""
+    parts = place.path.split("/")
+    plain = next((i for i, part in enumerate(parts) if _GLOB.search(part)), len(parts))
+    base, pattern = "/".join(parts[:plain]), "/".join(parts[plain:])
+    folder = Location(place.scheme, place.bucket, base or ("/" if place.scheme == "file" else ""))
+    prefix = re.escape(base) + "/" if base else ""
+    return folder, prefix + (_expression(pattern) if pattern else ".*")
+
+
+def _expression(pattern: str) -> str:
+    """A glob as a regular expression."""
+    tokens = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    pieces = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]*\])", pattern)
+    return "".join(tokens.get(piece, piece.replace("[!", "[^", 1) if piece.startswith("[") else re.escape(piece)) for piece in pieces)
+
+
+def _visible(place: Location, base: Location) -> bool:
+    """Hidden and underscored names are metadata by custom."""
+    return not any(part.startswith((".", "_")) for part in place.relative_to(base).split("/"))
+
+
+def _folders(place: Location, schema: pl.Schema) -> dict[str, str | int]:
+    folders = place.path.rsplit("/", 1)[0]
+    return {name: _value(unquote(text)) for name, text in _HIVE.findall(folders) if name not in schema}
+
+
+def _value(text: str) -> str | int:
+    """A whole number if the text is one and writes back the same."""
+    return int(text) if re.fullmatch(r"0|-?[1-9]\d{0,17}", text) else text
+
+
+def _options(place: Location) -> dict[str, str] | None:
+    if not place.is_remote:
+        return None
+    from storage.s3 import storage_options
+
+    return storage_options()
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
