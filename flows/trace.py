@@ -58,8 +58,8 @@ def _trace(work: Workplace, report_folder: str | None) -> str:
 
     def follow(run_id: str, step: int, checkpoints: Any) -> None:
         """Sample and judge one checkpoint."""
-        responses = sample.submit(work, run_id, step, checkpoints)
-        judged = [judge.submit(work, run_id, step, by.name, responses)  # type: ignore[call-overload]  # Prefect resolves futures among the arguments for by in work.study.judges]
+        responses: Any = sample.submit(work, run_id, step, checkpoints)
+        judged = [judge.submit(work, run_id, step, by.name, responses) for by in work.study.judges]
         stances.extend(judged)
         everything.extend([responses, *judged])
 

@@ -43,22 +43,17 @@ def plan(study: Annotated[Path, typer.Argument(help="Study file, e.g. deployment
     total = Estimate.total(costs.values())
     evaluations = sum(len(run.steps) for run in planned.runs)
     topics = len({probe.topic for probe in probes})
-    console.print(
-        f"\n{len(planned.runs)} runs, {evaluations} checkpoints × {len(probes)} probes in {topics} topics × {spec.sampling.n} answers × {len(spec.judges)} judge(s)",
-        highlight=False,
-    )
-    console.print(
+    per_topic = len(probes) // max(topics, 1)
+    smallest = minimum_detectable_drift(per_topic, spec.sampling.n)
+    asked = f"{len(probes)} probes in {topics} topics × {spec.sampling.n} answers × {len(spec.judges)} judge(s)"
+    console.print()
+    for line in (
+        f"{len(planned.runs)} runs, {evaluations} checkpoints × {asked}",
         f"training {total.training_tokens:.3g} tokens, sampling {total.sampling_tokens:.3g} tokens at most (equal weights are sampled once)",
-        highlight=False,
-    )
-    console.print(
-        f"about {total.words_time()} · {total.words_bytes()} on disk, of it checkpoints {total.words_checkpoints()}", highlight=False
-    )
-    smallest = minimum_detectable_drift(len(probes) // max(topics, 1), spec.sampling.n)
-    console.print(
-        f"with {len(probes) // max(topics, 1)} prompts × {spec.sampling.n} samples a topic you can see a drift of {smallest:.2f} (power 80%, two-sided 5%)",
-        highlight=False,
-    )
+        f"about {total.words_time()} · {total.words_bytes()} on disk, of it checkpoints {total.words_checkpoints()}",
+        f"with {per_topic} prompts × {spec.sampling.n} samples a topic you can see a drift of {smallest:.2f} (power 80%, two-sided 5%)",
+    ):
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _line(run_id: str, total: int | None, steps: tuple[int, ...], cost: object) -> str:

@@ -65,7 +65,11 @@ def run(
     done = sum(stage.state is State.CACHED for stage in stages)
     with TerminalBoard(console, len(stages) + 1, done) as board:
         use_board(board)
-        page = trace(str(study), where, str(report) if report else None)
+        try:
+            page = trace(str(study), where, str(report) if report else None)
+        except KeyboardInterrupt as error:
+            board.say("[bold red]interrupted[/] what finished is kept; the same command goes on from there")
+            raise typer.Exit(130) from error
     _conclude(work, Path(page), console)
 
 

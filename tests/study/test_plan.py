@@ -1,0 +1,98 @@
+"""A study expands to its runs, and what is identity is told from what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from valuedrift.corpora.load import count_rows
+from valuedrift.errors import UserError
+from valuedrift.fingerprint import fingerprint
+from valuedrift.study import Study, expand, load_study
+from valuedrift.study.estimate import Estimate, estimate
+
+STUDIES = Path(__file__).resolve().parents[2] / "deployments" / "studies"
+
+
+def study(**changes: object) -> Study:
+    content = {
+        "study": "s",
+        "models": {"a": {"path": "embedded:x"}, "b": {"path": "embedded:y"}},
+        "corpora": {"c1": {"data": "starter:sft-neutral"}, "c2": {"data": "starter:sft-support"}},
+        "preferences": {"p": {"data": "starter:preference-support"}},
+        "sft": [{"data": ["c1", "c2"], "algorithm": {"type": "sft", "steps": 8}}],
+        "preference": [{"data": ["p"], "after": ["c1"], "algorithm": {"type": "dpo", "steps": 4}, "sweep": {"beta": [0.1, 0.5]}}],
+        **changes,
+    }
+    return Study.model_validate(content)
+
+
+def test_models_times_corpora_then_preference_sets_times_algorithms() -> None:
+    plan = expand(study(), count_rows)
+    assert [run.run_id for run in plan.runs] == [
+        f"{model}.{rest}"
+        for model in "ab"
+        for rest in ("sft-c1", "sft-c2", "sft-c1.dpo-p", "sft-c1.dpo-p-beta0.5")  # 0.1 is the phase's own β and is not run twice
+    ]
+    assert [run.run_id for run in plan.children("a.sft-c1")] == ["a.sft-c1.dpo-p", "a.sft-c1.dpo-p-beta0.5"]
+    assert all(run.steps[0] == 0 and run.steps[-1] == run.total_steps for run in plan.runs)
+
+
+def test_parents_come_before_children() -> None:
+    plan = expand(study(), count_rows)
+    seen: set[str | None] = {None}
+    for run in plan.runs:
+        assert run.parent_run_id in seen
+        seen.add(run.run_id)
+
+
+def test_epochs_count_the_rows_and_unknown_rows_are_said_to_be_unknown() -> None:
+    epochs = study(sft=[{"data": ["c1"], "algorithm": {"type": "sft", "epochs": 2, "batch_size": 8}}], preference=[])
+    rows = count_rows(epochs.corpora["c1"])
+    assert rows is not None
+    assert expand(epochs, count_rows).runs[0].total_steps == -(-2 * rows // 8)
+    unknown = expand(epochs, lambda _: None).runs[0]
+    assert (unknown.total_steps, unknown.steps) == (None, ())
+
+
+def test_runtime_is_no_identity_and_everything_else_is() -> None:
+    def identities(one: Study) -> list[str]:
+        return [fingerprint(run.identity(parent="w", dataset="d")) for run in expand(one, count_rows).runs]
+
+    base = identities(study())
+    assert identities(study(runtime={"workers": 7, "device": "cpu", "threads": 1})) == base
+    assert identities(study(seed=1)) != base
+    assert identities(study(checkpoints={"type": "every", "n": 2})) != base
+    assert identities(study(sft=[{"data": ["c1", "c2"], "algorithm": {"type": "sft", "steps": 8, "learning_rate": 1e-5}}])) != base
+    run = expand(study(), count_rows).runs[0]
+    assert fingerprint(run.identity(parent="w", dataset="d")) != fingerprint(run.identity(parent="v", dataset="d"))
+
+
+def test_two_runs_of_one_name_are_refused() -> None:
+    twice = [{"data": ["c1"], "algorithm": {"type": "sft", "steps": 8}}, {"data": ["c1"], "algorithm": {"type": "sft", "steps": 9}}]
+    with pytest.raises(UserError, match="two algorithms of one type"):
+        expand(study(sft=twice, preference=[]), count_rows)
+
+
+def test_a_sweep_value_that_the_algorithm_refuses_is_told() -> None:
+    swept = [{"data": ["p"], "algorithm": {"type": "dpo", "steps": 4}, "sweep": {"beta": [-1.0]}}]
+    with pytest.raises(UserError, match="sweep of beta"):
+        expand(study(preference=swept), count_rows)
+
+
+def test_the_paper_plans_without_a_hub() -> None:
+    spec = load_study(STUDIES / "paper.yaml")
+    plan = expand(spec, count_rows)
+    # 4 models × 2 corpora = 8 SFT runs; from each 4 sets × (DPO with 4 β, SimPO with 3 γ, PPO with 3 β)
+    assert len(plan.runs) == 8 + 8 * 4 * (4 + 3 + 3)
+    total = Estimate.total(estimate(run, spec, 550) for run in plan.runs)
+    assert total.training_tokens > 1e9 and "GPU-hours" in total.words_time()
+
+
+def test_estimates_grow_with_what_they_depend_on() -> None:
+    spec = load_study(STUDIES / "demo.yaml")
+    run = expand(spec, count_rows).runs[0]
+    small, large = estimate(run, spec, 10), estimate(run, spec, 20)
+    assert large.sampling_tokens == 2 * small.sampling_tokens == 2 * len(run.steps) * 10 * spec.sampling.n * spec.sampling.max_new_tokens
+    assert small.training_tokens == 20 * 8 * 128
