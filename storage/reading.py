@@ -31,15 +31,28 @@ def frame_of(root: Location, schema: TableSchema, entries: Sequence[Entry]) -> p
 
 def lazy_frame_of(root: Location, schema: TableSchema, entries: Sequence[Entry]) -> pl.LazyFrame:
     """All rows of some entries of one table; nothing is read before it is collected."""
-    return pl.concat([schema.polars.to_frame().lazy(), *(_lazy_part(root, schema, group) for group in _by_object(entries))])
+    paths: dict[int, list[str]] = {}
+    frames = [schema.polars.to_frame().lazy()]
+    for group in _by_object(entries):
+        if _whole(group):
+            paths.setdefault(group[0].schema_version, []).append((root / group[0].path).uri)
+        else:
+            scanned = _scanned(root, schema, group[0].schema_version, [(root / group[0].path).uri])
+            frames += [scanned.slice(entry.share.first_row, entry.rows) for entry in group if entry.share]
+    frames += [_scanned(root, schema, version, uris) for version, uris in sorted(paths.items())]
+    return pl.concat(frames)
 
 
-def _lazy_part(root: Location, schema: TableSchema, group: Sequence[Entry]) -> pl.LazyFrame:
-    place = root / group[0].path
-    scanned = pl.scan_parquet(place.uri, storage_options=_options(root), hive_partitioning=False)
-    if not _whole(group):
-        scanned = pl.concat([scanned.slice(entry.share.first_row, entry.rows) for entry in group if entry.share])
-    return upgraded(schema, scanned, group[0].schema_version, place.uri)
+def whole_objects(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries whose objects hold nothing but live entries, so that every row of the object counts."""
+    return [entry for group in _by_object(entries) if _whole(group) for entry in group]
+
+
+def _scanned(root: Location, schema: TableSchema, version: int, uris: list[str]) -> pl.LazyFrame:
+    # the present schema is known, so that no file must be opened to learn it
+    known = schema.polars if version == schema.version else None
+    frame = pl.scan_parquet(uris, schema=known, storage_options=_options(root), hive_partitioning=False, glob=False)
+    return upgraded(schema, frame, version, uris[0])
 
 
 def _part(root: Location, schema: TableSchema, group: Sequence[Entry]) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from frames import stances_frame
+from stance_frames import stances_frame
 
 from storage.store import Store
 from valuedrift.errors import DataError, UserError

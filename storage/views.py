@@ -1,0 +1,44 @@
+"""The views that a SQL query sees, and what they and their columns mean: the tables themselves, and those derived in sql/*.sql."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from storage.schemas import TABLES
+
+_DERIVED = ("value_profile", "stance_counts", "judge_agreement")
+
+
+@dataclass(frozen=True)
+class View:
+    """A view.
+
+    Attributes:
+        name: Its name in SQL.
+        doc: What one row is.
+        columns: What each column says, by name, in order.
+        query: The query that makes it; None for a table.
+    """
+
+    name: str
+    doc: str
+    columns: dict[str, str]
+    query: str | None = None
+
+
+@cache
+def views() -> dict[str, View]:
+    """All views by name, in the order in which they build on each other."""
+    tables = {t.name: View(t.name, t.doc, {column.name: column.doc for column in t.columns}) for t in TABLES.values()}
+    return {**tables, **{name: _parsed(name) for name in _DERIVED}}
+
+
+def _parsed(name: str) -> View:
+    """A view from its file: the first comment line says what it is, the comment lines ``-- column: …`` what its columns are."""
+    text = (resources.files("storage") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+    comments = [line[2:].strip() for line in text.splitlines() if line.startswith("--")]
+    query = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+    pairs = [comment.split(": ", 1) for comment in comments[comments.index("") :] if ": " in comment]
+    return View(name, comments[0], {column: doc for column, doc in pairs if column.isidentifier()}, query)
