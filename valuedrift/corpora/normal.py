@@ -17,7 +17,7 @@ prompt is a string, or a list of messages where that of any row is more than one
 
 
 def sft_row(turns: list[Message]) -> Row:
-    """A conversation that is trained on: every assistant message of it.
+    """A conversation to learn from.
 
     Raises:
         LeftOutError: It is no sound conversation that ends with an answer.
