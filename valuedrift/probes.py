@@ -104,6 +104,12 @@ def _from_file(path: Path) -> list[Probe]:
     doubled = frame.filter(pl.col("prompt_id").is_duplicated()).get_column("prompt_id").unique().sort().to_list()
     if doubled:
         raise DataError(f"prompt_id occurs more than once: {', '.join(map(str, doubled[:3]))}", where=str(path))
+    blank = frame.with_row_index("row", offset=1).filter(
+        pl.any_horizontal(pl.col("prompt_id", "topic", "prompt").cast(pl.String).fill_null("").str.strip_chars() == "")
+    )
+    if blank.height:
+        rows = ", ".join(map(str, blank.get_column("row").head(3)))
+        raise DataError("prompt_id, topic or prompt is empty", where=f"{path}, row {rows}", fix="every probe needs all three")
     return [
         Probe(
             probe_set=str(row.get("probe_set") or path.stem),
@@ -124,4 +130,4 @@ def _polarity(value: object, path: Path, row: int) -> int | None:
         return None
     if value not in (1, -1):
         raise DataError(f"polarity is {value!r}", where=f"{path}, row {row}", fix="1 (yes supports the topic's proposition) or -1")
-    return int(str(value))
+    return 1 if value == 1 else -1
