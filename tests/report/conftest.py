@@ -38,7 +38,6 @@ TEXT = {
     1: "People disagree about this, and for good reasons. It depends on the facts of the case and on what one values most.",
     2: "No. It would do more harm than good, and there are better ways of reaching the same end.",
 }
-HOSTILE = "<script>alert('x')</script> **bold** <img src=x onerror=alert(1)> [click](javascript:alert(1)) | a | b |\n# heading"
 
 
 def study(
@@ -103,6 +102,8 @@ def study(
         "traits": TRAITS,
         "judge": JUDGE,
     }
+    if "runs_table" in changes:
+        changes["runs"] = changes.pop("runs_table")
     return ReportInputs(**{**fields, **changes})
 
 

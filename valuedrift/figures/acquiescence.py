@@ -8,6 +8,7 @@ import polars as pl
 
 from valuedrift.figures.style import INK, MUTED, PAPER, frame_panel, house_style, new_figure, new_panel, step_axis
 from valuedrift.report.inputs import ReportInputs
+from valuedrift.report.words import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +48,7 @@ def draw_yes_saying(axes: Axes, inputs: ReportInputs, run_id: str, topic: str) -
 def yes_saying_panel(inputs: ReportInputs, run_id: str, topic: str) -> Figure:
     """One small panel for the page."""
     with house_style():
-        figure, axes = new_panel(210, 118)
+        figure, axes = new_panel(208, 124)
         draw_yes_saying(axes, inputs, run_id, topic)
     return figure
 
@@ -64,5 +65,5 @@ def yes_saying_figure(inputs: ReportInputs) -> Figure | None:
         for line, run in zip(grid, runs, strict=True):
             for axes, topic in zip(line, inputs.topics, strict=True):
                 draw_yes_saying(axes, inputs, run.run_id, topic)
-                axes.set_title(f"{run.title}: {topic}", fontsize=8.5)
+                axes.set_title(f"{run.title}: {visible(topic)}", fontsize=8.5)
     return figure

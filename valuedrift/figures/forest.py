@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from valuedrift.figures.style import BAND, INK, LOOKS, MUTED, PAPER, frame_panel, house_style, new_figure
+from valuedrift.figures.style import BAND, INK, LOOKS, MUTED, PAPER, frame_panel, house_style, new_figure, new_panel
 from valuedrift.findings.registry import LITTLE
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.report.words import known
+from valuedrift.report.words import known, visible
 from valuedrift.stance import STANCES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_WIDTH, _ROW = 300, 40
+_WIDTH, _ROW = 362, 40
+_LETTER, _LABEL = 5.2, 190
+"""Points a letter of a run's name takes, and the most that all of them may take."""
 
 
 def _limit(inputs: ReportInputs) -> float:
@@ -73,7 +75,7 @@ def draw_forest(axes: Axes, inputs: ReportInputs, topic: str, *, labels: bool = 
         text.set_color(INK)
     limit = _limit(inputs)
     axes.set_xlim(-limit, limit)
-    axes.set_xlabel("drift magnitude (change of mean probability)")
+    axes.set_xlabel("drift magnitude")
     frame_panel(axes)
     axes.grid(False, axis="y")
     axes.grid(True, axis="x")
@@ -86,8 +88,9 @@ def _label(label: str, supervised: bool) -> str:
 def forest_panel(inputs: ReportInputs, topic: str) -> Figure:
     """One topic for the page."""
     with house_style():
-        figure = new_figure(_WIDTH + 110, 46 + _ROW * max(1, len(inputs.lineage.runs)))
-        draw_forest(figure.add_subplot(), inputs, topic)
+        longest = max((len(_label(run.label, run.supervised)) for run in inputs.lineage.runs), default=0)
+        figure, axes = new_panel(_WIDTH, 46 + _ROW * max(1, len(inputs.lineage.runs)), left=min(_LABEL, 14 + _LETTER * longest))
+        draw_forest(axes, inputs, topic)
     return figure
 
 
@@ -107,7 +110,7 @@ def forest_figure(inputs: ReportInputs) -> Figure:
                 axes.set_axis_off()
                 continue
             draw_forest(axes, inputs, topics[place], labels=place % across == 0)
-            axes.set_title(topics[place])
+            axes.set_title(visible(topics[place]))
         lines = [Line2D([], [], color=LOOKS[s].colour, marker=LOOKS[s].marker, label=s.value) for s in STANCES]
         hollow = Line2D([], [], color=MUTED, marker="o", markerfacecolor=PAPER, linestyle="none", label=f"hollow: q ≥ {inputs.alpha:g}")
         band = Line2D([], [], color=BAND, linewidth=8, label=f"little drift: within ±{LITTLE:.2f}")

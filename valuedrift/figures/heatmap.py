@@ -9,7 +9,7 @@ import polars as pl
 
 from valuedrift.figures.style import DIVERGING, INK, MUTED, PAPER, house_style, new_figure
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.report.words import known, signed
+from valuedrift.report.words import known, signed, visible
 from valuedrift.stance import STANCES
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def heatmap_figure(inputs: ReportInputs) -> Figure:
                         color=colour,
                     )
             axes.set_title(stance.value)
-            axes.set_xticks(range(len(topics)), topics, rotation=35, ha="right", rotation_mode="anchor")
+            axes.set_xticks(range(len(topics)), [visible(topic) for topic in topics], rotation=35, ha="right", rotation_mode="anchor")
             axes.set_yticks(range(len(runs)), [run.label if run.supervised else f"→ {run.label}" for run in runs])
             axes.tick_params(length=0)
             for spine in axes.spines.values():

@@ -25,13 +25,14 @@ class Look:
 
     colour: str
     marker: str
-    line: str
+    line: Any
+    """Matplotlib's line style."""
 
 
 LOOKS: Mapping[str, Look] = MappingProxyType(
     {
         Stance.SUPPORT: Look("#004488", "o", "-"),
-        Stance.NEUTRAL: Look("#ba8a1e", "s", (0, (5, 1.6))),  # type: ignore[arg-type]
+        Stance.NEUTRAL: Look("#ba8a1e", "s", (0, (5, 1.6))),
         Stance.OPPOSE: Look("#bb5566", "^", "-"),
     }
 )
@@ -47,11 +48,11 @@ DIVERGING = (DOWN, "#f4f4f1", UP)
 """Down, nothing, up: brown to teal, told apart by colour-blind readers and not mistaken for a stance."""
 _SETTINGS: Mapping[str, Any] = MappingProxyType(
     {
-        "font.family": "DejaVu Sans", "font.size": 9.0, "axes.titlesize": 9.5, "axes.titlelocation": "left", "axes.labelsize": 8.5, "xtick.labelsize": 8.0,
-        "ytick.labelsize": 8.0, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": MUTED, "axes.labelcolor": MUTED, "axes.titlecolor": INK,
+        "font.family": "DejaVu Sans", "font.size": 10.0, "axes.titlesize": 10.0, "axes.titlelocation": "left", "axes.labelsize": 9.5, "xtick.labelsize": 9.5,
+        "ytick.labelsize": 9.5, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": MUTED, "axes.labelcolor": MUTED, "axes.titlecolor": INK,
         "text.color": INK, "xtick.color": MUTED, "ytick.color": MUTED, "axes.linewidth": 0.8, "grid.color": GRID, "grid.linewidth": 0.8, "axes.axisbelow": True,
-        "lines.linewidth": 1.8, "lines.markersize": 4.0, "legend.frameon": False, "legend.fontsize": 8.5, "svg.fonttype": "none", "svg.hashsalt": "valuedrift",
-        "pdf.fonttype": 42, "path.simplify": False, "figure.dpi": 72.0, "axes.unicode_minus": True,
+        "lines.linewidth": 1.8, "lines.markersize": 4.0, "legend.frameon": False, "legend.fontsize": 9.5, "svg.fonttype": "none", "svg.hashsalt": "valuedrift",
+        "pdf.fonttype": 42, "text.parse_math": False, "path.simplify": False, "figure.dpi": 72.0, "axes.unicode_minus": True,
     }
 )  # fmt: skip
 
@@ -63,7 +64,7 @@ def house_style() -> Iterator[None]:
 
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(_SETTINGS)
+        mpl.rcParams.update(dict(_SETTINGS))  # type: ignore[arg-type]  # its keys are literals to mypy; a wrong one raises here
         yield
 
 
@@ -77,7 +78,7 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def new_panel(width: float, height: float, *, left: float = 26, bottom: float = 31) -> tuple[Figure, Axes]:
+def new_panel(width: float, height: float, *, left: float = 26, bottom: float = 34) -> tuple[Figure, Axes]:
     """A figure with one axes at fixed margins (points), so that panels side by side line up and need no layout pass."""
     figure = new_figure(width, height)
     figure.set_layout_engine("none")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from html import escape
 from typing import TYPE_CHECKING
 
 from valuedrift.figures.style import CSS_VARIABLES, house_style
+from valuedrift.report.words import visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +35,8 @@ def inline_svg(figure: Figure, name: str, description: str) -> str:
         The element. Text stays text, in the page's font.
     """
     buffer = io.StringIO()
-    with house_style():
+    with house_style(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the page's own font will have it: text stays text
         figure.savefig(buffer, format="svg", metadata=METADATA, transparent=True)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
@@ -49,5 +52,5 @@ def inline_svg(figure: Figure, name: str, description: str) -> str:
     body = _COLOUR.sub(lambda m: f"var(--{CSS_VARIABLES[m[0]]})", body)
     body = _NUMBER.sub(lambda m: f"{float(m[0]):.2f}", body)
     body = re.sub(r"\s*\n\s*", " ", re.sub(r">\s+<", "><", body)).replace("<g/>", "")
-    head = f'<svg viewBox="0 0 {box[1]} {box[2]}" role="img" aria-label="{escape(description)}" style="max-width:{float(box[1]):.0f}px">'
+    head = f'<svg viewBox="0 0 {box[1]} {box[2]}" role="img" aria-label="{escape(visible(description))}" style="max-width:{float(box[1]):.0f}px">'
     return head + body.strip()

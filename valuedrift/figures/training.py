@@ -45,7 +45,7 @@ def draw_training(axes: Axes, inputs: ReportInputs, run_id: str, measure: str) -
 def training_panel(inputs: ReportInputs, run_id: str, measure: str) -> Figure:
     """One small panel for the page."""
     with house_style():
-        figure, axes = new_panel(210, 118, left=32)
+        figure, axes = new_panel(208, 124, left=36)
         draw_training(axes, inputs, run_id, measure)
     return figure
 

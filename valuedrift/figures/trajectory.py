@@ -9,14 +9,14 @@ import polars as pl
 from valuedrift.figures.style import GRID, LOOKS, MUTED, PAPER, frame_panel, house_style, new_figure, new_panel, step_axis
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.lineage import Run
-from valuedrift.report.words import known
+from valuedrift.report.words import known, visible
 from valuedrift.stance import STANCES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-PANEL = (236.0, 168.0)
+PANEL = (208.0, 158.0)
 """Width and height of one panel on the page, in points."""
 _PER_ROW = 4
 
@@ -98,7 +98,7 @@ def topic_figure(inputs: ReportInputs, topic: str) -> Figure:
     with house_style():
         figure = new_figure(60 + 190 * (1 + most), 78 + 158 * max(1, len(rows)))
         figure.set_facecolor(PAPER)
-        top, bottom = figure.subfigures(2, 1, height_ratios=[46, max(1, len(rows)) * 158])
+        top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[46, max(1, len(rows)) * 158]).flat
         _heading(top, inputs, topic, most)
         grid = bottom.subplots(max(1, len(rows)), 1 + most, sharey=True, squeeze=False)
         for line, (root, family, first) in zip(grid, rows, strict=False):
@@ -119,10 +119,10 @@ def _heading(figure: SubFigure, inputs: ReportInputs, topic: str, most: int) -> 
     from matplotlib.lines import Line2D
 
     share = f"{100 * inputs.confidence:g}%"
-    figure.text(0.01, 0.94, topic[:1].upper() + topic[1:], fontsize=13, fontweight="bold", va="top")
-    figure.text(0.01, 0.34, f"band: {share} interval, clustered by question", fontsize=8, color=MUTED, va="top")
+    figure.text(0.01, 0.94, visible(topic[:1].upper() + topic[1:]), fontsize=13, fontweight="bold", va="top")
+    figure.text(0.01, 0.34, f"band: {share} interval, clustered by question", fontsize=9, color=MUTED, va="top")
     if most:
-        figure.text(1 / (1 + most), 0.34, "preference phases, continuing the SFT run on their left →", fontsize=8, color=MUTED, va="top")
+        figure.text(1 / (1 + most), 0.34, "preference phases, continuing the SFT run on their left →", fontsize=9, color=MUTED, va="top")
     ring = Line2D(
         [], [], marker="o", markersize=8, markerfacecolor="none", markeredgecolor=MUTED, linestyle="none", label="drift time (where moved)"
     )

@@ -1,1 +1,30 @@
-"""The report: one HTML file that answers first and shows how it knows (``page.build_report``), and a short Markdown one (``markdown.build_markdown``)."""
+"""The report: one HTML file that answers first and shows how it knows, a short Markdown version, and the figures as files.
+
+The names below are loaded when they are first used: figures and page read each other's neighbours, and matplotlib is heavy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from valuedrift.figures.write import write_figures
+    from valuedrift.report.inputs import ReportInputs
+    from valuedrift.report.markdown import build_markdown
+    from valuedrift.report.page import build_report
+
+__all__ = ["ReportInputs", "build_markdown", "build_report", "write_figures"]
+
+_HOMES = {
+    "ReportInputs": "valuedrift.report.inputs",
+    "build_markdown": "valuedrift.report.markdown",
+    "build_report": "valuedrift.report.page",
+    "write_figures": "valuedrift.figures.write",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+import polars as pl
+
+from valuedrift.figures.acquiescence import yes_saying
 from valuedrift.findings.registry import LITTLE
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.lineage import Run
 from valuedrift.report.rows import DriftRow, by_run, drift_rows, questions_per_topic, smallest_visible
-from valuedrift.report.words import counted, listed, plain
+from valuedrift.report.words import counted, listed, plain, signed, signed_interval
+from valuedrift.stance import STANCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,6 @@ class RunAnswer:
     run: Run
     moved: int
     tests: int
-    largest: DriftRow | None
     text: str
 
 
@@ -63,9 +66,7 @@ def answer(inputs: ReportInputs) -> Answer:
 
 def _headline(inputs: ReportInputs, rows: list[DriftRow]) -> str:
     if not rows:
-        reason = (
-            "no run has two judged checkpoints with two questions in common" if inputs.trajectory.height else "nothing has been judged yet"
-        )
+        reason = "no run has two judged checkpoints with two questions in common" if inputs.trajectory.height else "nothing was judged"
         return f"This study cannot say whether anything moved: {reason}."
     moved = [row for row in rows if row.kind == "moved"]
     if not moved:
@@ -75,29 +76,54 @@ def _headline(inputs: ReportInputs, rows: list[DriftRow]) -> str:
             f"The largest one measured is {top.run.title} on {top.topic}, {top.stance} {top.amount} ({top.q_clause})."
         )
     top = moved[0]
-    when = f" It got there {top.when}." if top.when else ""
     verb = "raised" if top.magnitude > 0 else "lowered"
-    return f"{top.run.title} moved values most: it {verb} {top.stance} on {top.topic} by {top.amount}, from {top.path.replace(' → ', ' to ')}.{when} This is more than noise ({top.q_clause})."
+    said = f"{top.run.title} moved values most: it {verb} {top.stance} on {top.topic} by {top.amount}, from {plain(top.before)} to {plain(top.after)}."
+    when = f" It got there {top.when}." if top.when else ""
+    return f"{said}{when} This is more than noise ({top.q_clause})."
 
 
 def _points(inputs: ReportInputs, rows: list[DriftRow], smallest: float | None) -> list[str]:
     count = Counter(row.kind for row in rows)
     family = "all tests of the study" if inputs.corrected_over_study else "the tests of each run"
     questions = questions_per_topic(inputs)
-    resting = f", each resting on {_span(questions)} questions" if questions else ""
+    tests = f"{counted(len(rows), 'test')} (one per run, topic and stance{f', on {_span(questions)} questions' if questions else ''})"
     points = [
-        f"{count['moved']} of {len(rows)} tests (one a run, topic and stance{resting}) moved by more than noise: q below {inputs.alpha:g}, corrected over {family}.",
+        f"{count['moved']} of {tests} moved by more than noise: q below {inputs.alpha:g}, corrected over {family}.",
         f"{count['little']} moved little if at all: the whole interval lies within ±{LITTLE:.2f}.",
     ]
     if count["undecided"]:
         points.append(
-            f"{count['undecided']} {'is' if count['undecided'] == 1 else 'are'} undecided: the interval holds no drift as well as a drift of ±{LITTLE:.2f} or more. They do not show that nothing moved."
+            f"{count['undecided']} {'is' if count['undecided'] == 1 else 'are'} undecided: neither more than noise after correction nor surely within ±{LITTLE:.2f}. "
+            "This does not show that nothing moved."
         )
     if smallest is not None:
         points.append(
-            f"The smallest drift that a typical test here could see is about {plain(smallest)} (seen in four of five repetitions, before correction). More questions make it smaller."
+            f"The smallest drift that a typical test here could see is about {plain(smallest)} (in four of five repetitions, before correction). "
+            "More questions make it smaller."
         )
+    points.extend(_yes(inputs))
     return points
+
+
+def _yes(inputs: ReportInputs) -> list[str]:
+    """Yes-saying where it changed most, if its intervals at both ends lie apart: then a stance moved for a question and its opposite alike."""
+    changes = []
+    for run in inputs.lineage.runs:
+        frame = yes_saying(inputs, run.run_id)
+        for topic in inputs.topics if frame.height else []:
+            rows = frame.filter(pl.col("topic") == topic).drop_nulls(["low", "high"]).sort("step")
+            first, last = (rows.row(0, named=True), rows.row(-1, named=True)) if rows.height > 1 else (None, None)
+            if first and last and (first["high"] < last["low"] or last["high"] < first["low"]):
+                changes.append((abs(last["acquiescence"] - first["acquiescence"]), run, topic, first, last))
+    if not changes:
+        return []
+    _, run, topic, first, last = max(changes, key=lambda change: change[0])
+    rose = "rose" if last["acquiescence"] > first["acquiescence"] else "fell"
+    return [
+        f"Yes-saying {rose} most in {run.title} on {topic}, from {signed(first['acquiescence'])} to "
+        f"{signed(last['acquiescence'])} {signed_interval(last['low'], last['high'])}: to that extent the answers {'agree' if rose == 'rose' else 'disagree'} more with "
+        "a question and with its opposite alike, which is no view on the topic."
+    ]
 
 
 def _runs(inputs: ReportInputs, rows: list[DriftRow]) -> list[RunAnswer]:
@@ -106,17 +132,35 @@ def _runs(inputs: ReportInputs, rows: list[DriftRow]) -> list[RunAnswer]:
     for run in inputs.lineage.runs:
         tests = mine.get(run.run_id, [])
         moved = [row for row in tests if row.kind == "moved"]
-        if not tests:
-            text = "Not measured: fewer than two judged checkpoints."
-        elif moved:
-            text = f"Largest: {moved[0].stance} on {moved[0].topic}, {moved[0].amount}{', ' + moved[0].when if moved[0].when else ''}."
-        elif all(row.kind == "little" for row in tests):
-            text = f"Moved little if at all: every interval lies within ±{LITTLE:.2f}."
-        else:
-            undecided = sum(row.kind == "undecided" for row in tests)
-            text = f"No drift beyond noise; {undecided} of {counted(len(tests), 'test')} undecided. Largest measured: {tests[0].stance} on {tests[0].topic}, {tests[0].amount}."
-        found.append(RunAnswer(run, len(moved), len(tests), (moved or tests or [None])[0], text))
+        found.append(RunAnswer(run, len(moved), len(tests), _told(tests, moved)))
     return found
+
+
+def _told(tests: list[DriftRow], moved: list[DriftRow]) -> str:
+    if not tests:
+        return "Not measured: fewer than two judged checkpoints."
+    if moved:
+        top = moved[0]
+        return f"{_directions(tests, moved)} Most: {top.stance} on {top.topic}, {top.amount}{', ' + top.when if top.when else ''}."
+    undecided = sum(row.kind == "undecided" for row in tests)
+    if not undecided:
+        return f"Moved little if at all: every interval lies within ±{LITTLE:.2f}."
+    top = tests[0]
+    return f"No drift beyond noise; {undecided} of {counted(len(tests), 'test')} undecided. Largest measured: {top.stance} on {top.topic}, {top.amount}."
+
+
+def _directions(tests: list[DriftRow], moved: list[DriftRow]) -> str:
+    """``Neutral up in 3 of 3 topics, support down in 2.``."""
+    topics = len({row.topic for row in tests})
+    said = []
+    for stance in STANCES:
+        for word, sign in (("up", 1), ("down", -1)):
+            count = sum(row.stance == stance.value and row.magnitude * sign > 0 for row in moved)
+            if count:
+                said.append((count, f"{stance.value} {word} in {count}"))
+    said.sort(key=lambda item: -item[0])
+    first, *rest = [text for _, text in said]
+    return ", ".join([f"{first} of {counted(topics, 'topic')}", *rest]).capitalize() + "."
 
 
 def _span(ends: tuple[int, int]) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from valuedrift.report.words import visible
+
 PHASES: Mapping[str, str] = {"sft": "SFT", "dpo": "DPO", "simpo": "SimPO", "ppo": "PPO"}
 """Phase to the way it is written; an algorithm that is not known here is written in capitals."""
 
@@ -92,7 +94,15 @@ def trace_lineage(runs: pl.DataFrame) -> Lineage:
     def visit(run_id: str) -> None:
         row = rows[run_id]
         ordered.append(
-            Run(run_id, row["parent_run_id"], str(row["model"]), str(row["phase"]), str(row["dataset"]), label(run_id), title(run_id))
+            Run(
+                run_id,
+                row["parent_run_id"],
+                str(row["model"]),
+                str(row["phase"]),
+                str(row["dataset"]),
+                visible(label(run_id)),
+                visible(title(run_id)),
+            )
         )
         for child in rows:
             if rows[child]["parent_run_id"] == run_id:

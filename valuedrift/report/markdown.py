@@ -13,7 +13,8 @@ from valuedrift.report.tables import finding_tables
 from valuedrift.report.words import plain
 
 _MOST_ROWS = 20
-_MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|~:/@$^=])")
+_MARKS = re.compile(r"[\\`*_{}\[\]|~$@]|:(?=//)|(?<=www)\.|^[-+#=]|(?<=^\d)[.)]|(?<=^\d\d)[.)]", re.IGNORECASE)
+"""Marks of Markdown wherever they stand, the colon and the point that make a bare address a link, and what starts a list or a heading."""
 
 
 def build_markdown(inputs: ReportInputs) -> str:
@@ -63,7 +64,7 @@ def build_markdown(inputs: ReportInputs) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that Markdown shows as it is, on one line: HTML as entities, every mark of Markdown (and of autolinks) behind a backslash."""
+    """Text that Markdown shows as it is, on one line: HTML as entities, what Markdown would read as a mark behind a backslash."""
     flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _MARKS.sub(r"\\\1", flat)
+    return _MARKS.sub(r"\\\g<0>", flat)

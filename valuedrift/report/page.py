@@ -27,11 +27,11 @@ from valuedrift.report.examples import examples
 from valuedrift.report.glossary import GLOSSARY
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.lineage import PHASES
-from valuedrift.report.quality import count_judgements, distrust, measured
+from valuedrift.report.quality import caution, count_judgements, distrust, measured
 from valuedrift.report.rows import DriftRow, drift_rows
 from valuedrift.report.strip import stations
 from valuedrift.report.tables import finding_tables
-from valuedrift.report.words import counted, percent, plain, signed, slug
+from valuedrift.report.words import counted, percent, plain, signed, slug, visible
 from valuedrift.stance import STANCES
 
 _OPEN_TOPICS = 4
@@ -77,6 +77,7 @@ def build_report(inputs: ReportInputs) -> str:
             yes=_yes_saying(inputs),
             judges=measured(inputs),
             distrust=distrust(inputs),
+            caution=caution(inputs),
             counts=count_judgements(inputs),
             little=LITTLE,
             open_topics=_OPEN_TOPICS,
@@ -99,18 +100,7 @@ def _asset(name: str) -> str:
 
 
 def _shown(value: object) -> object:
-    """Text of tables made fit for a page: control characters and lone surrogates, which no HTML may hold, become visible signs."""
-    if not isinstance(value, str) or isinstance(value, Markup):
-        return value
-    return "".join(_sign(c) for c in value) if any(c < " " or "\x7f" <= c <= "\x9f" or "\ud800" <= c <= "\udfff" for c in value) else value
-
-
-def _sign(char: str) -> str:
-    if char in "\n\t":
-        return char
-    if char < " ":
-        return chr(0x2400 + ord(char))
-    return "\ufffd" if "\x7f" <= char <= "\x9f" or "\ud800" <= char <= "\udfff" else char
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _figure(figure: Any, name: str, description: str) -> Markup:

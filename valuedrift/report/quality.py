@@ -60,11 +60,12 @@ def count_judgements(inputs: ReportInputs) -> list[Counts]:
     else:
         return []
     rows = {row["run_id"]: row for row in table.iter_rows(named=True)}
-    return [
-        Counts(run, *(int(rows[run.run_id][name]) for name in names), missing_prompts=rows[run.run_id]["missing"])
-        for run in inputs.lineage.runs
-        if run.run_id in rows
-    ]
+    return [Counts(run, *_numbers(rows[run.run_id], names)) for run in inputs.lineage.runs if run.run_id in rows]
+
+
+def _numbers(row: Mapping[str, int | None], names: list[str]) -> tuple[int, int, int, int, int | None]:
+    ok, refused, unparsed, failed = (row[name] or 0 for name in names)
+    return ok, refused, unparsed, failed, row["missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,29 +124,45 @@ def _class(stance: str, values: Mapping[str, Any]) -> tuple[str, str, str, str, 
     )
 
 
+NOT_IN_INTERVALS = (
+    "The intervals on this page carry the spread over questions, not the judge's errors. A bias of the judge is in every number, "
+    "and it may differ between the styles in which a model answers before and after training."
+)
+
+
+def caution(inputs: ReportInputs) -> str:
+    """The judge's quality in a sentence, by the test set on which it did worst."""
+    mine = [metric for metric in _mine(inputs) if metric.get("accuracy") is not None]
+    if not mine:
+        return "The quality of the judge was not measured: every number here is a reading from an instrument that nobody has checked."
+    worst = min(mine, key=lambda metric: float(metric["accuracy"]))
+    return f"{_wrong(worst)} No interval on this page contains the judge's errors."
+
+
 def distrust(inputs: ReportInputs) -> list[str]:
     """Where not to trust the judge, in sentences: what its figures show, and what they cannot show."""
-    found = []
-    mine = [metric for metric in inputs.judge_metrics if metric.get("name") in (None, inputs.main_judge)]
-    if not mine:
-        found.append(
-            "The quality of this judge was not measured. Treat every number on this page as a measurement by an unknown instrument."
-        )
-    for metric in mine:
+    found = [] if _mine(inputs) else [caution(inputs)]
+    for metric in _mine(inputs):
         data = metric.get("data", "its test set")
+        if metric.get("accuracy") is not None:
+            found.append(_wrong(metric))
         for stance, values in (metric.get("per_class") or {}).items():
-            few = f", from only {values['n']} answers" if values.get("n") is not None and values["n"] < FEW else ""
+            few = f" (there are only {values['n']}, so this is rough)" if values.get("n") is not None and values["n"] < FEW else ""
             if values.get("precision") is not None and values["precision"] < WEAK:
                 found.append(f"On {data}, {percent(1 - values['precision'])} of the answers it called {stance} were not{few}.")
             if values.get("recall") is not None and values["recall"] < WEAK:
                 found.append(f"On {data}, it missed {percent(1 - values['recall'])} of the {stance} answers{few}.")
-        accuracy = metric.get("accuracy")
-        if accuracy is not None and accuracy < 1:
-            found.append(f"On {data}, it was wrong on about one answer in {max(1, round(1 / (1 - accuracy)))}{_size(metric)}.")
-    found.append(
-        "The intervals on this page carry the spread over questions, not the judge's errors: a bias of the judge is in every number alike, and may differ between an untrained and a trained model's style."
-    )
-    return found
+    return [*found, NOT_IN_INTERVALS]
+
+
+def _mine(inputs: ReportInputs) -> list[Mapping[str, Any]]:
+    return [metric for metric in inputs.judge_metrics if metric.get("name") in (None, inputs.main_judge)]
+
+
+def _wrong(metric: Mapping[str, Any]) -> str:
+    wrong = 1 - float(metric["accuracy"])
+    how = f"about one answer in {round(1 / wrong)}" if wrong > 0 else "no answer"
+    return f"On {metric.get('data', 'its test set')}, the judge was wrong on {how}{_size(metric)}."
 
 
 def _size(metric: Mapping[str, Any]) -> str:

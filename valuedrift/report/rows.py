@@ -68,10 +68,15 @@ class DriftRow:
         """The drift time in a sentence; empty where there is none."""
         if self.time is None or self.step is None:
             return ""
-        spread = (
-            f", interval {percent(self.time_low)} to {percent(self.time_high)}" if known(self.time_low) and known(self.time_high) else ""
+        at = f"by step {self.step:,} of {self.last_step:,}"
+        if not (known(self.time_low) and known(self.time_high)):
+            return f"{at} ({percent(self.time)} of the phase)"
+        spread = f"interval {percent(self.time_low)} to {percent(self.time_high)}"
+        return (
+            f"{at}, though when is uncertain ({spread} of the phase)"
+            if self.time_note
+            else f"{at} ({percent(self.time)} of the phase, {spread})"
         )
-        return f"by step {self.step:,} of {self.last_step:,} ({percent(self.time)} of the phase{spread})"
 
     @property
     def q_text(self) -> str:
@@ -82,7 +87,7 @@ class DriftRow:
     def q_clause(self) -> str:
         """``q < 0.001`` or ``q = 0.03``."""
         text = self.q_text
-        return f"q {text[0]} {text[1:]}" if text.startswith("<") else f"q = {text}"
+        return f"q\u00a0<\u00a0{text[1:]}" if text.startswith("<") else f"q\u00a0=\u00a0{text}"
 
 
 def drift_rows(inputs: ReportInputs) -> list[DriftRow]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 MISSING = "–"
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def known(value: float | None) -> bool:
@@ -74,3 +76,14 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 def slug(text: str) -> str:
     """Lower-case letters, digits and hyphens of a text: for file names and anchors."""
     return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in text.lower()).split()) or "x"
+
+
+def visible(text: str) -> str:
+    """Text fit for HTML, SVG and PDF: control characters and lone surrogates, which none of them may hold, become visible signs."""
+    return "".join(map(_sign, text)) if _UNFIT.search(text) else text
+
+
+def _sign(char: str) -> str:
+    if char in "\n\t" or not _UNFIT.match(char):
+        return char
+    return chr(0x2400 + ord(char)) if char < " " else "\ufffd"

@@ -1,0 +1,183 @@
+"""The page is whole, loads nothing, shows untrusted text as text, and says the truth about poor studies."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import polars as pl
+import pytest
+
+from valuedrift.report import build_report
+from valuedrift.report.inputs import ReportInputs
+
+VOID = {"meta", "br", "hr", "img", "input", "link", "col", "source", "wbr"}
+LOADING = {"src", "srcset", "poster", "data", "action", "formaction", "background", "ping", "manifest"}
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }} </style></title> **b** `c` $x_y$ ]]> & \x00\x1b \u202e'
+
+
+class Reader(HTMLParser):
+    """Checks nesting while it reads, and keeps what the tests ask for."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text: list[str] = []
+        self.sections: list[str] = []
+        self.script = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag == "section":
+            self.sections.append(dict(attrs)["id"] or "")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag, f"</{tag}> at {self.getpos()}"
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.script += data
+        elif not self.open or self.open[-1] != "style":
+            self.text.append(data)
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    reader.close()
+    assert not reader.open, f"never closed: {reader.open}"
+    return reader
+
+
+@pytest.fixture(scope="module")
+def page(demo_inputs: ReportInputs) -> str:
+    return build_report(demo_inputs)
+
+
+def check_contained(page: str) -> Reader:
+    """Well-formed, loads nothing, ids unique, every reference within the page resolves."""
+    reader = read(page)
+    assert reader.tags["script"] == 1
+    assert not {"img", "iframe", "object", "embed", "link", "base", "form", "video", "audio", "foreignobject"} & set(reader.tags)
+    for tag, name, value in reader.attributes:
+        assert name not in LOADING, (tag, name, value)
+        assert not name.startswith("on"), (tag, name, value)
+        if name in ("href", "xlink:href"):
+            assert value.startswith("#"), (tag, value)
+    ids = Counter(value for _, name, value in reader.attributes if name == "id")
+    assert max(ids.values()) == 1
+    wanted = {value[1:] for _, name, value in reader.attributes if name == "href"} | set(re.findall(r"url\(#([^)]+)\)", page))
+    assert wanted <= set(ids)
+    assert not re.search(r"url\((?!#)|@import|@font-face", page)
+    policy = next(value for tag, name, value in reader.attributes if tag == "meta" and "default-src" in value)
+    assert "default-src 'none'" in policy
+    assert base64.b64encode(hashlib.sha256(reader.script.encode()).digest()).decode() in policy
+    return reader
+
+
+def test_page_is_well_formed_and_loads_nothing(page: str) -> None:
+    check_contained(page)
+
+
+def test_the_answer_comes_first_then_the_figures_then_what_they_rest_on(page: str) -> None:
+    order = read(page).sections
+    assert order == ["answer", "findings", "reading", "figures", "magnitudes", "table", "training", "examples", "yes-saying", "judge", "data", "provenance"]
+
+
+def test_every_drift_stands_in_the_table_with_its_numbers(page: str, demo_inputs: ReportInputs) -> None:
+    body = page[page.index('<table class="drift') : page.index("</table>", page.index('<table class="drift'))]
+    rows = re.findall(r"<tr class=\"(moved|little|undecided)\">(.*?)</tr>", body, re.DOTALL)
+    drift = demo_inputs.main_drift
+    assert len(rows) == drift.height == 54
+    alpha = sum(kind == "moved" for kind, _ in rows)
+    assert alpha == drift.filter(pl.col("q") < 0.05).height
+    shown = [abs(float(re.search(r'data-value="([\d.e-]+)"', cells)[1])) for _, cells in rows]  # type: ignore[index]
+    assert shown == sorted(shown, reverse=True)
+
+
+def test_hostile_text_anywhere_is_shown_as_text(make_study: Callable[..., ReportInputs]) -> None:
+    inputs = make_study(topics=("abortion",), runs=2)
+
+    def spoil(frame: pl.DataFrame, *columns: str) -> pl.DataFrame:
+        return frame.with_columns(pl.col(name) + HOSTILE for name in columns)
+
+    runs = spoil(inputs.runs, "run_id", "parent_run_id", "dataset", "model", "fingerprint")
+    frames = {name: spoil(getattr(inputs, name), "run_id", "topic") for name in ("trajectory", "drift", "stances", "acquiescence", "coverage")}
+    responses = spoil(inputs.responses, "run_id", "topic", "prompt", "response")
+    metrics = [{**inputs.judge_metrics[0], "data": HOSTILE, "note": HOSTILE}]
+    traits = {f"{name}{HOSTILE}": value for name, value in inputs.traits.items()}
+    spoiled = make_study(
+        topics=("abortion",), runs=2, study_name=HOSTILE, description=HOSTILE, responses=responses, judge_metrics=metrics, traits=traits,
+        warnings=[HOSTILE], provenance={HOSTILE: {HOSTILE: HOSTILE, "two lines": f"{HOSTILE}\n{HOSTILE}"}}, propositions={f"abortion{HOSTILE}": HOSTILE},
+        training=spoil(inputs.training, "run_id"), **frames, **{"runs_table": runs},
+    )  # fmt: skip
+    page = build_report(spoiled)
+    reader = check_contained(page)
+    text = "".join(reader.text)
+    assert text.count("<script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}") > 20
+    assert "49" not in page.split("7*7")[1][:40]
+    assert not set(page) & {"\x00", "\x1b"}
+    assert "␀␛" in page
+
+
+def test_answers_keep_their_line_breaks_and_markdown(make_study: Callable[..., ReportInputs]) -> None:
+    answer = "# heading\n\n**bold** [click](javascript:alert(1)) | a | b |\n<b>tag</b> &amp; 1 < 2"
+    inputs = make_study(topics=("religion",), runs=1)
+    page = build_report(make_study(topics=("religion",), runs=1, responses=inputs.responses.with_columns(response=pl.lit(answer))))
+    assert "".join(check_contained(page).text).count(answer) == 4  # two questions, before and after
+
+
+def test_one_checkpoint_is_no_drift_and_the_page_says_so(make_study: Callable[..., ReportInputs]) -> None:
+    page = build_report(make_study(one_step=True, topics=("religion",)))
+    text = "".join(check_contained(page).text)
+    assert "This study cannot say whether anything moved" in text
+    assert "No run has two judged checkpoints" in text
+    assert "not tested" in text and ">seen<" not in page
+
+
+def test_one_topic_one_run_no_judge_metrics_no_training(make_study: Callable[..., ReportInputs]) -> None:
+    inputs = make_study(topics=("religion",), runs=1, judge_metrics=[], training=pl.DataFrame(), acquiescence=None, coverage=None, provenance={}, traits={}, propositions={})
+    page = build_report(inputs)
+    text = "".join(check_contained(page).text)
+    assert "1 training run of smollm" in text
+    assert "not continued" in text and "Preference phase" not in page
+    assert "an instrument that nobody has checked" in text
+    assert "No training measurements were recorded." in text
+    assert "it needs questions in for-and-against pairs" in text
+    assert "No SFT run is on a corpus whose answers are known" in text
+    assert "not counted" in text  # missing questions, without a coverage table
+
+
+def test_nothing_at_all_still_makes_a_page(make_study: Callable[..., ReportInputs]) -> None:
+    empty = dict.fromkeys(("checkpoints", "training", "trajectory", "drift", "responses", "stances"), pl.DataFrame())
+    text = "".join(check_contained(build_report(make_study(runs=1, topics=("religion",), acquiescence=None, coverage=None, judge=None, **empty))).text)
+    assert "nothing was judged" in text
+
+
+def test_noise_alone_is_not_told_as_drift(make_study: Callable[..., ReportInputs]) -> None:
+    inputs = make_study(topics=("religion",), runs=1)
+    quiet = inputs.drift.with_columns(q_value_study=pl.lit(0.4), q_value=pl.lit(0.001))
+    text = "".join(read(build_report(make_study(topics=("religion",), runs=1, drift=quiet))).text)
+    assert "No drift in this study is more than noise: none of 3 tests has q below 0.05" in text
+
+
+def test_a_second_judge_does_not_leak_into_the_page(make_study: Callable[..., ReportInputs]) -> None:
+    inputs = make_study(topics=("religion",), runs=1)
+    frames = {name: getattr(inputs, name) for name in ("trajectory", "drift", "stances", "acquiescence", "coverage")}
+    doubled = {name: pl.concat([frame.with_columns(judge=pl.lit("other")), frame]) for name, frame in frames.items()}
+    assert build_report(make_study(topics=("religion",), runs=1, **doubled)) == build_report(inputs)
