@@ -6,6 +6,8 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+from torch.nn import functional
 from trl import DPOConfig, DPOTrainer
 
 from valuedrift.progress import Progress
@@ -14,15 +16,28 @@ from valuedrift.training.encode import Encoder
 from valuedrift.training.keeper import Keeper, Publisher
 from valuedrift.training.loop import POLICY, run_trainer, step_report
 from valuedrift.training.outcome import Outcome
+from valuedrift.training.pairs import keep_rewards, pair_logps
 from valuedrift.training.rows import Preference
 from valuedrift.training.setup import Resumable, Setup
 
 
 class _Trainer(Resumable, DPOTrainer):  # type: ignore[misc] # trl is followed as Any
-    """TRL's, on pairs that are tokens already."""
+    """TRL's, on pairs that are tokens already, with logits for answers only."""
 
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         return dataset
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        logps, _ = pair_logps(model, inputs)
+        with torch.no_grad():
+            if self.ref_model is None:
+                with self.accelerator.unwrap_model(model).disable_adapter():
+                    reference, _ = pair_logps(model, inputs)
+            else:
+                reference, _ = pair_logps(self.ref_model, inputs)
+        chosen, rejected = (self.beta * (logps - reference)).chunk(2)
+        keep_rewards(self._metrics["train"], chosen, rejected)
+        return -functional.logsigmoid(chosen - rejected).mean()
 
 
 def train(setup: Setup, rows: Sequence[Preference], publisher: Publisher, progress: Callable[[Progress], None]) -> Outcome:

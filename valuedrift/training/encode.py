@@ -92,6 +92,17 @@ class Encoder:
         self._check(len(rows), path)
         return encoded
 
+    def prompts(self, prompts: Sequence[Sequence[Message]], path: Path, room: int) -> list[Encoded]:
+        """``input_ids`` of each prompt that leaves room for an answer.
+
+        Raises:
+            DataError: More than half of the prompts leave none.
+        """
+        encoded = [ids for ids in map(self.prompt, prompts) if len(ids) + room <= self.max_length]
+        self.dropped += len(prompts) - len(encoded)
+        self._check(len(prompts), path)
+        return [{"input_ids": ids} for ids in encoded]
+
     def _fit(self, answers: list[list[int]], room: int) -> list[list[int]]:
         self.cut += any(len(answer) > room for answer in answers)
         return [answer[:room] for answer in answers]

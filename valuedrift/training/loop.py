@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from transformers import set_seed
+from transformers import TrainerState, set_seed
 
 from valuedrift.progress import Progress
 from valuedrift.training.folder import RunFolder
@@ -46,8 +46,9 @@ def run_trainer(
         folder.forget_after(step)
     set_seed(seed)
     trainer = build(Keeper(folder, phase, report, publisher))
-    if state is not None and step == total:  # killed between the last save and the result: only the weights are wanted, by whoever asked for the trainer
+    if state is not None and step == total:  # trained to the end already, by a process that was killed later
         trainer._load_from_checkpoint(str(state))
+        trainer.state = TrainerState.load_from_json(str(state / "trainer_state.json"))
     else:
         trainer.train(resume_from_checkpoint=str(state) if state else None)
     return trainer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from trl import SFTConfig, SFTTrainer
 
@@ -10,6 +11,7 @@ from valuedrift.progress import Progress
 from valuedrift.training.algorithms import SFT
 from valuedrift.training.encode import Encoder
 from valuedrift.training.keeper import Keeper, Publisher
+from valuedrift.training.logps import token_logps
 from valuedrift.training.loop import POLICY, run_trainer, step_report
 from valuedrift.training.outcome import Outcome
 from valuedrift.training.rows import Demonstration
@@ -17,7 +19,12 @@ from valuedrift.training.setup import Resumable, Setup
 
 
 class _Trainer(Resumable, SFTTrainer):  # type: ignore[misc] # trl is followed as Any
-    """TRL's, saving our way."""
+    """TRL's, saving our way, with logits for answers only."""
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        labels = inputs["labels"]
+        logps, counted = token_logps(model, inputs["input_ids"], inputs["attention_mask"], labels != -100)
+        return -logps.sum() / (counted.sum() if num_items_in_batch is None else num_items_in_batch)
 
 
 def train(setup: Setup, rows: Sequence[Demonstration], publisher: Publisher, progress: Callable[[Progress], None]) -> Outcome:
@@ -35,7 +42,6 @@ def train(setup: Setup, rows: Sequence[Demonstration], publisher: Publisher, pro
         config = SFTConfig(
             **setup.arguments(POLICY, algorithm, setup.total),
             max_length=None,
-            loss_type="chunked_nll",
             dataset_kwargs={"skip_prepare_dataset": True},
         )
         return _Trainer(

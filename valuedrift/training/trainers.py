@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from valuedrift.progress import Progress
-from valuedrift.training import dpo, sft
+from valuedrift.training import dpo, ppo, sft, simpo
 from valuedrift.training.keeper import Publisher
 from valuedrift.training.outcome import Outcome
 from valuedrift.training.rows import read_demonstrations, read_preferences
@@ -34,4 +34,6 @@ class TrainerKind:
 TRAINERS: Mapping[str, TrainerKind] = {
     "sft": TrainerKind(read_demonstrations, sft.train),
     "dpo": TrainerKind(read_preferences, dpo.train),
+    "simpo": TrainerKind(read_preferences, simpo.train),
+    "ppo": TrainerKind(read_preferences, ppo.train),
 }

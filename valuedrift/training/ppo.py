@@ -1,0 +1,171 @@
+"""Proximal policy optimization through ``trl.experimental.ppo``, with a reward model trained on the same pairs.
+
+TRL's PPO trainer has its own loop, which cannot resume. It calls ``on_train_begin`` before its first step, though, and takes its batches from
+``self.dataloader``: so ours sets policy, value model, optimizer, scheduler and random numbers back there, and gives it the batches that are left.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import inject_adapter_in_model
+from torch import Tensor
+from torch.utils.data import DataLoader, SequentialSampler
+from transformers import DataCollatorWithPadding, TrainerControl, TrainerState, TrainingArguments, set_seed
+from trl.experimental.ppo import PPOConfig, PPOTrainer
+
+from valuedrift.errors import UserError
+from valuedrift.fingerprint import seed_from
+from valuedrift.progress import Progress
+from valuedrift.training.algorithms import PPO
+from valuedrift.training.encode import Encoded, Encoder
+from valuedrift.training.keeper import Keeper, Publisher
+from valuedrift.training.loop import POLICY, step_report
+from valuedrift.training.outcome import Outcome
+from valuedrift.training.reward import train_reward_model
+from valuedrift.training.rows import Preference
+from valuedrift.training.setup import Setup
+from valuedrift.training.state import load_state, save_state
+
+_VALUE_WEIGHT = 0.1
+"""Weight of the value loss beside the policy's (TRL's default)."""
+
+
+class _Trainer(PPOTrainer):  # type: ignore[misc] # trl is followed as Any
+    """TRL's, with batches in our order and a state to resume from."""
+
+    def trained(self) -> dict[str, Tensor]:
+        """What is trained of policy and value model, by name."""
+        return {name: weight for name, weight in self.accelerator.unwrap_model(self.model).named_parameters() if weight.requires_grad}
+
+    def continue_from(self, step: int, state: Path | None) -> None:
+        """Give the loop the steps that are left, from the state of the last one taken."""
+        rows = self.train_dataset.select(range(step * self.args.batch_size, len(self.train_dataset)))
+        # a generator of its own: opening a loader draws a seed, and must not move the random numbers of the rollouts
+        loader = DataLoader(
+            rows, batch_size=self.args.local_batch_size, sampler=SequentialSampler(rows), collate_fn=self.data_collator, generator=torch.Generator()
+        )  # fmt: skip
+        self.dataloader = self.accelerator.prepare(loader)
+        if state is not None:
+            self.args.num_total_batches -= step
+            self.state.global_step = step
+            self.state.episode = step * self.args.batch_size
+            load_state(state, self.trained(), self.optimizer, self.lr_scheduler)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """TRL's own fails with the transformers that it asks for, and leaves out the value model."""
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        self.accelerator.unwrap_model(self.model).policy.save_pretrained(folder)
+        save_state(folder, self.trained(), self.optimizer, self.lr_scheduler)
+
+
+class _Keeper(Keeper):
+    """Starts the loop where it was, and makes the draws of each step a function of seed and step."""
+
+    trainer: _Trainer
+    start: tuple[int, Path | None] = (0, None)
+    seed: int = 0
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Set everything back before the first step."""
+        self.trainer.continue_from(*self.start)
+        self._seed(state.global_step)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> TrainerControl:
+        """Ask for a save where one is due; seed the next step."""
+        self._seed(state.global_step)
+        return super().on_step_end(args, state, control, **kwargs)
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **kwargs: Any) -> None:
+        """Keep the step's row, with the loss that is optimized."""
+        if "loss/policy_avg" in logs:
+            logs = {**logs, "loss": logs["loss/policy_avg"] + _VALUE_WEIGHT * logs["loss/value_avg"]}
+        super().on_log(args, state, control, logs, **kwargs)
+
+    def _seed(self, step: int) -> None:
+        set_seed(seed_from("rollouts", self.seed, step) % 2**32)
+
+
+def train(setup: Setup, rows: Sequence[Preference], publisher: Publisher, progress: Callable[[Progress], None]) -> Outcome:
+    """Train a reward model on the preferences, then the policy on their prompts.
+
+    Raises:
+        DataError: Too many prompts fill max_length.
+        UserError: The tokenizer has no token to pad with.
+    """
+    algorithm = setup.job.algorithm
+    assert isinstance(algorithm, PPO)
+    path = setup.job.dataset
+    before = algorithm.reward.total_steps(len(rows))
+    everything = before + setup.total
+    # answers as long as the rollouts': a reward model that never saw an unfinished answer would judge them by having no end
+    judged = Encoder(setup.tokenizer, algorithm.reward.max_length)
+    pairs = judged.preferences(rows, path, answer_length=algorithm.response_length)
+    asked = Encoder(setup.tokenizer, algorithm.max_length)
+    prompts = asked.prompts([row.prompt for row in rows], path, room=algorithm.response_length)
+    choose_padding(setup.tokenizer, [ids for row in pairs for ids in row.values()] + [row["input_ids"] for row in prompts])
+    reward, accuracy = train_reward_model(setup, pairs, before, step_report(progress, "reward model", everything))
+    step, state = setup.folder.resume_point(POLICY)
+    setup.folder.forget_after(step)
+    if step < setup.total:
+        keeper = _Keeper(setup.folder, POLICY, step_report(progress, "ppo", everything, before), publisher)
+        keeper.start, keeper.seed = (step, state), setup.job.seed
+        set_seed(setup.job.seed)
+        keeper.trainer = _build(setup, algorithm, reward, prompts, keeper)
+        # TRL's loop calls models outside accelerate's autocast; without a cache, since a cached copy would outlive the optimizer's step
+        with torch.autocast(setup.device, dtype=torch.bfloat16, enabled=setup.bf16, cache_enabled=False):
+            keeper.trainer.train()
+    return Outcome(dropped=judged.dropped, cut=judged.cut, reward_accuracy=accuracy)
+
+
+def _build(setup: Setup, algorithm: PPO, reward: Any, prompts: list[Encoded], keeper: _Keeper) -> _Trainer:
+    arguments = setup.arguments(POLICY, algorithm, setup.total)
+    group = algorithm.batch_size // algorithm.mini_batches
+    micro = setup.micro_batch(group)
+    arguments |= {"per_device_train_batch_size": micro, "gradient_accumulation_steps": algorithm.batch_size // micro}
+    config = PPOConfig(
+        **arguments,
+        total_episodes=setup.total * algorithm.batch_size, num_ppo_epochs=algorithm.ppo_epochs, num_mini_batches=algorithm.mini_batches,
+        kl_coef=algorithm.kl_coefficient, response_length=algorithm.response_length, temperature=algorithm.temperature,
+        local_rollout_forward_batch_size=algorithm.batch_size, num_sample_generations=0, stop_token="eos", vf_coef=_VALUE_WEIGHT,
+    )  # fmt: skip
+    policy = setup.load_policy()
+    reference = copy.deepcopy(policy) if algorithm.lora is None else None
+    # logits in float32 whatever the weights are: the ratio of new to old probabilities is all that PPO sees
+    for model in (policy, reference):
+        if model is not None:
+            model.get_output_embeddings().register_forward_hook(lambda module, inputs, logits: logits.float())
+    value = copy.deepcopy(reward)
+    if (adapters := setup.lora(algorithm.lora, head=True)) is not None:
+        inject_adapter_in_model(adapters, value)
+        value.score.requires_grad_(True)
+        value.score.float()
+    trainer = _Trainer(
+        args=config, processing_class=setup.tokenizer, model=policy, ref_model=reference, reward_model=reward, value_model=value,
+        train_dataset=setup.ordered(prompts, algorithm, setup.total), data_collator=DataCollatorWithPadding(setup.tokenizer),
+        peft_config=setup.lora(algorithm.lora), callbacks=[keeper],
+    )  # fmt: skip
+    trainer.accelerator.gradient_accumulation_steps = group // micro  # TRL accumulates over a whole batch, also where it is to make several updates
+    return trainer
+
+
+def choose_padding(tokenizer: Any, rows: list[list[int]]) -> None:
+    """Make the tokenizer pad with a token that occurs in none of the rows.
+
+    TRL's PPO takes every padding token for padding, wherever it stands. Chat models mostly pad with the token that ends a turn: their prompts would be
+    read with holes, and no answer would ever be seen to end.
+
+    Raises:
+        UserError: All special tokens occur in the rows.
+    """
+    used = {token for row in rows for token in row} | {tokenizer.eos_token_id}
+    special = [tokenizer.pad_token_id, *sorted(tokenizer.added_tokens_decoder)]
+    spare = next((token for token in special if token is not None and token not in used), None)
+    if spare is None:
+        raise UserError("PPO needs a special token for padding that no prompt uses", where=str(tokenizer.name_or_path), fix="add a pad_token")
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(spare)
+    tokenizer.padding_side = "left"

@@ -1,0 +1,79 @@
+"""The reward model of PPO through ``trl.RewardTrainer``: the parent with a scalar head, on the same pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from transformers import AutoModelForSequenceClassification
+from trl import RewardConfig, RewardTrainer
+
+from valuedrift.training.algorithms import PPO
+from valuedrift.training.encode import Encoded
+from valuedrift.training.keeper import Keeper
+from valuedrift.training.loop import run_trainer
+from valuedrift.training.setup import Resumable, Setup
+
+PHASE = "reward"
+
+
+class _Trainer(Resumable, RewardTrainer):  # type: ignore[misc] # trl is followed as Any
+    """TRL's, saving our way."""
+
+
+def train_reward_model(setup: Setup, pairs: list[Encoded], total: int, report: Callable[[int, Mapping[str, float]], None]) -> tuple[Any, float | None]:
+    """Train, or take up a training that was killed; one that is finished is not redone.
+
+    TRL would silently drop pairs longer than its ``max_length``; ours are cut and counted beforehand, and it is given none.
+
+    Args:
+        setup: The job; its tokenizer pads with a token that occurs nowhere else.
+        pairs: ``prompt_ids``, ``chosen_ids`` and ``rejected_ids``.
+        total: Optimizer steps.
+        report: Told of every step.
+
+    Returns:
+        The reward model, its adapters merged, and the share of pairs it ranked rightly over the last quarter of its training.
+    """
+    algorithm = setup.job.algorithm
+    assert isinstance(algorithm, PPO)
+    rows = [{"chosen_ids": row["prompt_ids"] + row["chosen_ids"], "rejected_ids": row["prompt_ids"] + row["rejected_ids"]} for row in pairs]
+    data = setup.ordered(rows, algorithm.reward, total)
+
+    def build(keeper: Keeper) -> _Trainer:
+        config = RewardConfig(**setup.arguments(PHASE, algorithm.reward, total), max_length=None)
+        return _Trainer(
+            model=with_scalar_head(setup.load_policy(), setup.tokenizer.pad_token_id), args=config, train_dataset=data,
+            processing_class=setup.tokenizer, peft_config=setup.lora(algorithm.lora, head=True), callbacks=[keeper],
+        )  # fmt: skip
+
+    trainer = run_trainer(build, setup.folder, phase=PHASE, seed=setup.job.seed, total=total, publisher=None, report=report)
+    model = trainer.model if algorithm.lora is None else trainer.model.merge_and_unload()
+    return model.eval(), _late_accuracy(trainer.state.log_history)
+
+
+def with_scalar_head(model: Any, pad_token_id: int) -> Any:
+    """The body of a causal language model under a new head of one number; the head starts at zero, so that no answer is preferred before training.
+
+    Args:
+        model: A causal language model; its body is taken over, not copied.
+        pad_token_id: By which the end of a row is found.
+    """
+    config = model.config
+    config.num_labels = 1
+    config.pad_token_id = pad_token_id
+    with torch.device("meta"):
+        scored = AutoModelForSequenceClassification.from_config(config)
+    body = getattr(model, model.base_model_prefix)
+    setattr(scored, scored.base_model_prefix, body)
+    weight = next(body.parameters())
+    scored.score = torch.nn.Linear(config.hidden_size, 1, bias=False, device=weight.device, dtype=weight.dtype)
+    torch.nn.init.zeros_(scored.score.weight)
+    return scored
+
+
+def _late_accuracy(history: list[dict[str, float]]) -> float | None:
+    values = [row["accuracy"] for row in history if "accuracy" in row]
+    late = values[-max(1, len(values) // 4) :]
+    return sum(late) / len(late) if late else None
