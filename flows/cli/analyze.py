@@ -53,7 +53,7 @@ def analyze(
 
     from storage.foreign import broken_file, find_parquet, scan_parquet
     from valuedrift.drift.analyze import analyze as compute
-    from valuedrift.drift.columns import OPTIONAL, REQUIRED, check_columns
+    from valuedrift.drift.columns import OPTIONAL, REQUIRED, check_alike, check_columns
     from valuedrift.drift.options import Analysis
 
     targets = {name: _target(address) for name, address in (("drift", out), ("trajectory", trajectory)) if address is not None}
@@ -61,6 +61,7 @@ def analyze(
     files = find_parquet(stances, leave_out=targets.values())
     for file in files:
         check_columns(file.columns, where=file.location.uri)
+    check_alike({file.location.uri: file.columns for file in files})
     options = Analysis(confidence=confidence, resamples=resamples, seed=seed)
     frame = scan_parquet(files, [*REQUIRED, *OPTIONAL, "stance"])
     try:

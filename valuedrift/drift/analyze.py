@@ -80,7 +80,8 @@ def analyze(
     """
     frame = stances.lazy()
     if from_step is not None and to_step is not None and between is None and from_step >= to_step:
-        raise DataError(f"from step {from_step} to step {to_step} goes backwards", where=where, fix="--from must be smaller than --to")
+        fault = "is no phase" if from_step == to_step else "goes backwards"
+        raise DataError(f"column step: from step {from_step} to step {to_step} {fault}", where=where, fix="from must be smaller than to")
     runs = check_stances(frame, where=where)
     if between is not None:
         runs = _only(runs, between, where)

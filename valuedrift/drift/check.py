@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from valuedrift.drift.columns import REQUIRED, TEXT, WHOLE, check_columns, run_keys
+from valuedrift.drift.columns import REQUIRED, TEXT, WHOLE, check_columns, run_keys, wrong_types
 from valuedrift.errors import DataError
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
 
@@ -45,6 +45,8 @@ def check_stances(stances: pl.LazyFrame, *, where: str | None = None) -> pl.Data
     """
     schema = stances.collect_schema()
     check_columns(schema, where=where)
+    for name in wrong_types(schema):
+        raise _wrong_type(stances, name, schema[name], where)
     rules = _rules(schema)
     keys = run_keys(schema)
     runs = (
@@ -77,7 +79,7 @@ def check_duplicates(stances: pl.LazyFrame, key: dict[str, object], *, where: st
     given = [name for name in ("study", "judge") if name in key]
     what = f"two rows for the same sample ({', '.join([*given, 'run_id', 'step', 'topic', 'prompt_id', 'sample_idx'])})"
     return DataError(
-        f"column 'sample_idx': {what}; {_first(found, ['__row__', *names])}",
+        f"column 'sample_idx': {what}; {_first(found, [_ROW, *names])}",
         where=_file(found, where),
         fix="one row a judged sample; several judges, studies or probe sets need their own column or file",
     )
@@ -128,6 +130,22 @@ def _fault(stances: pl.LazyFrame, rule: _Rule, count: int, where: str | None) ->
     names = [_ROW, *(name for name in (*REQUIRED, "status", "polarity", "stance") if name in found.columns)]
     shown = [name for name in names if name in rule.column or name not in (*STANCE_COLUMNS, "status", "polarity", "stance")]
     return DataError(f"column {rule.column}: {rule.what} in {rows}; {_first(found, shown)}", where=_file(found, where), fix=rule.fix)
+
+
+def _wrong_type(stances: pl.LazyFrame, name: str, kind: pl.DataType, where: str | None) -> DataError:
+    """The error for a column of the wrong type, with the first rows that are not what they should be."""
+    text = isinstance(kind, (pl.String, pl.Categorical, pl.Enum))
+    rows = stances.with_row_index(_ROW)
+    found = (
+        rows.filter(pl.col(name).cast(pl.String).cast(pl.Float64, strict=False).is_null()).head(_SHOWN).collect()
+        if text
+        else pl.DataFrame()
+    )
+    found = _numbered(stances, found if len(found) else rows.head(_SHOWN).collect())
+    lines = "; ".join(f"row {row[_ROW] + 1}: {row[name]!r}" for row in found.iter_rows(named=True))
+    expected = "text or whole numbers" if name in TEXT else "whole numbers" if name in WHOLE else "numbers between 0 and 1"
+    what = f"column {name}: {'text' if text else kind} where a {'name' if name in TEXT else 'number'} belongs; first rows at fault: {lines}"
+    return DataError(what, where=_file(found, where), fix=f"expected {expected}")
 
 
 def _first(found: pl.DataFrame, names: list[str]) -> str:

@@ -18,14 +18,14 @@ STANCE_TYPE = pl.Enum([stance.value for stance in STANCES])
 
 
 def check_columns(schema: pl.Schema, *, where: str | None = None) -> None:
-    """Check that the columns are there and hold numbers where numbers belong.
+    """Check that the columns are there.
 
     Args:
         schema: Names and types of a stance frame.
         where: The file or address, for the message.
 
     Raises:
-        DataError: A column is missing or has a type that cannot be right.
+        DataError: A column is missing.
     """
     missing = [name for name in REQUIRED if name not in schema]
     if missing:
@@ -36,13 +36,32 @@ def check_columns(schema: pl.Schema, *, where: str | None = None) -> None:
             where=where,
             fix=f"a stance table has {', '.join(REQUIRED)}; this one has {', '.join(schema) or 'no columns'}",
         )
-    for name in (*REQUIRED, *(column for column in OPTIONAL if column in schema)):
-        kind = schema[name]
-        if name not in TEXT and not kind.is_numeric() and not (kind == pl.Null and name == "polarity"):
-            expected = "whole numbers" if name in WHOLE else "numbers between 0 and 1"
-            raise DataError(f"column {name!r} holds {_said(kind)} where a number belongs", where=where, fix=f"expected {expected}")
-        if name in TEXT and not (kind.is_integer() or isinstance(kind, (pl.String, pl.Categorical, pl.Enum, pl.Null))):
-            raise DataError(f"column {name!r} holds {_said(kind)} where a name belongs", where=where, fix="expected text or whole numbers")
+
+
+def check_alike(schemas: dict[str, pl.Schema]) -> None:
+    """Check that a column that tells rows apart is in all files or in none.
+
+    Args:
+        schemas: The schema of each file, by its address.
+
+    Raises:
+        DataError: Some files have the column, others do not.
+    """
+    for name in ("study", "judge", "probe_set", "status"):
+        without = [where for where, schema in schemas.items() if name not in schema]
+        if without and len(without) < len(schemas):
+            having = next(where for where, schema in schemas.items() if name in schema)
+            raise DataError(
+                f"column {name!r} is missing here but not in {having}", where=without[0], fix="analyze the files apart, or add the column"
+            )
+
+
+def wrong_types(schema: pl.Schema) -> list[str]:
+    """Columns whose type cannot be right: text where a number belongs, a fraction where a name does."""
+    names = [name for name in (*REQUIRED, *OPTIONAL) if name in schema]
+    return [
+        name for name in names if not (_is_name(schema[name]) if name in TEXT else schema[name].is_numeric() or schema[name] == pl.Null)
+    ]
 
 
 def canonical(stances: pl.LazyFrame, schema: pl.Schema) -> pl.LazyFrame:
@@ -84,5 +103,5 @@ def _listed(names: list[str]) -> str:
     return ", ".join(repr(name) for name in names)
 
 
-def _said(kind: pl.DataType) -> str:
-    return "text" if isinstance(kind, (pl.String, pl.Categorical, pl.Enum)) else str(kind)
+def _is_name(kind: pl.DataType) -> bool:
+    return kind.is_integer() or isinstance(kind, (pl.String, pl.Categorical, pl.Enum, pl.Null))

@@ -1,0 +1,62 @@
+"""Two runs compared, paired on prompts."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from made_stances import made_stances
+from scipy import stats
+
+from valuedrift.drift.analyze import analyze
+from valuedrift.drift.options import Analysis
+from valuedrift.errors import DataError
+
+FAST = Analysis(resamples=100)
+
+
+@pytest.fixture(scope="module")
+def stances() -> pl.DataFrame:
+    return made_stances(runs=3, prompts=20, steps=3, seed=8)
+
+
+def test_the_second_run_minus_the_first_at_their_last_checkpoints(stances: pl.DataFrame) -> None:
+    found = analyze(stances, FAST, between=("run2", "run0")).drift
+    means = stances.to_pandas().groupby(["run_id", "topic", "step", "prompt_id"])["p_support"].mean()
+    test = stats.ttest_rel(means.loc["run0", "topic1", 200], means.loc["run2", "topic1", 200])
+    row = found.filter(topic="topic1", stance="support").row(0, named=True)
+    assert (row["run_id"], row["baseline_run_id"], row["from_step"], row["to_step"]) == ("run0", "run2", 200, 200)
+    assert row["p_value"] == pytest.approx(test.pvalue)
+    assert row["magnitude"] == pytest.approx(means.loc["run0", "topic1", 200].mean() - means.loc["run2", "topic1", 200].mean())
+    assert row["drift_time"] is None
+
+
+def test_each_run_at_its_own_step(stances: pl.DataFrame) -> None:
+    row = analyze(stances, FAST, between=("run2", "run0"), from_step=100, to_step=0).drift.row(0, named=True)
+    assert (row["from_step"], row["to_step"]) == (100, 0)
+
+
+def test_swapping_the_runs_turns_the_sign(stances: pl.DataFrame) -> None:
+    one, other = (analyze(stances, FAST, between=runs).drift for runs in (("run0", "run1"), ("run1", "run0")))
+    assert one["magnitude"].to_list() == pytest.approx((-other["magnitude"]).to_list())
+    assert one["p_value"].to_list() == pytest.approx(other["p_value"].to_list())
+
+
+def test_only_common_prompts_are_paired(stances: pl.DataFrame) -> None:
+    frame = stances.filter(~((pl.col("run_id") == "run0") & pl.col("prompt_id").is_in(["t0-p3", "t0-p5"])))
+    found = analyze(frame, FAST, between=("run0", "run1")).drift
+    assert found.filter(topic="topic0")["n_prompts"].to_list() == [18] * 3
+
+
+def test_runs_without_common_prompts_cannot_be_compared(stances: pl.DataFrame) -> None:
+    other = pl.when(pl.col("run_id") == "run0").then(pl.col("prompt_id") + "x").otherwise("prompt_id").alias("prompt_id")
+    with pytest.raises(DataError, match="no topic with two prompts in common"):
+        analyze(stances.with_columns(other), FAST, between=("run0", "run1"))
+
+
+@pytest.mark.parametrize(
+    ("runs", "step", "message"),
+    [(("run0", "runX"), None, "no run 'runX'"), (("run0", "run0"), None, "itself"), (("run0", "run1"), 150, "no step 150")],
+)
+def test_what_cannot_be_compared_is_said(stances: pl.DataFrame, runs: tuple[str, str], step: int | None, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        analyze(stances, FAST, between=runs, to_step=step)
