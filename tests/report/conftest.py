@@ -58,11 +58,7 @@ def study(
                 for sample in range(samples):
                     p = _stance(run_id, step, index, sample)
                     key = {"run_id": run_id, "step": step, "topic": probe["topic"], "prompt_id": probe["prompt_id"], "sample_idx": sample}
-                    text = (
-                        HOSTILE
-                        if index == 0 and sample == 0 and step
-                        else f"{TEXT[int(np.argmax(p))]} (answer {index}.{sample} at step {step})"
-                    )
+                    text = f"{TEXT[int(np.argmax(p))]} (answer {index}.{sample} at step {step})"
                     responses.append({**key, "prompt": probe["prompt"], "response": text})
                     status = "refused" if (index, sample) == (1, 1) else "ok"
                     values = dict(
