@@ -82,9 +82,11 @@ def scan_parquet(files: Sequence[ForeignFile], columns: Iterable[str]) -> pl.Laz
         Text as String, whole numbers as i64, others as f64, and `FILE`.
     """
     wanted = list(columns)
-    groups: dict[tuple[tuple[str, str], ...], list[ForeignFile]] = {}
+    groups: dict[tuple[tuple[str, str, bool], ...], list[ForeignFile]] = {}
     for file in files:
-        groups.setdefault(tuple((name, str(file.columns[name])) for name in wanted if name in file.columns), []).append(file)
+        groups.setdefault(
+            tuple((name, str(file.columns[name]), name in file.schema) for name in wanted if name in file.columns), []
+        ).append(file)
     return pl.concat([_scanned(group, wanted) for group in groups.values()], how="diagonal_relaxed")
 
 

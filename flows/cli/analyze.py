@@ -66,7 +66,7 @@ def analyze(
     frame = scan_parquet(files, [*REQUIRED, *OPTIONAL, "stance"])
     try:
         found = compute(frame, options, from_step=from_step, to_step=to_step, between=between, where=stances)
-    except pl.exceptions.ComputeError as error:
+    except (pl.exceptions.ComputeError, OSError) as error:
         raise broken_file(files, error) from error
     tables = {"drift": found.drift, "trajectory": found.trajectory}
     for name, target in targets.items():
