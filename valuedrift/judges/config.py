@@ -17,7 +17,9 @@ class CrossEncoder(BaseModel):
 
     type: Literal["cross-encoder"] = Field(default="cross-encoder", description="Kind of judge.")
     name: str = Field(default="cross-encoder", min_length=1, description="Name of the judge in every table.")
-    weights: str = Field(default="embedded", description="`embedded` (shipped with the package) or a folder written by `valuedrift judge train`.")
+    weights: str = Field(
+        default="embedded", description="`embedded` (shipped with the package) or a folder written by `valuedrift judge train`."
+    )
 
     def identity(self) -> dict[str, Any]:
         """What changes this judge's answers: see :func:`judge_identity`."""

@@ -30,7 +30,9 @@ class JudgeJob(BaseModel):
     kind: Literal["judge"] = Field(default="judge", description="Kind of job.")
     judge: JudgeConfig = Field(default=CrossEncoder(), description="Who judges.")
     responses: Path = Field(description="Parquet with the columns prompt and response; others are ignored.")
-    out: Path = Field(description="Parquet to write: p_support, p_neutral, p_oppose, unassigned, status; one row an input row, in its order.")
+    out: Path = Field(
+        description="Parquet to write: p_support, p_neutral, p_oppose, unassigned, status; one row an input row, in its order."
+    )
     threads: int | None = Field(default=None, ge=1, description="CPU threads; None leaves torch's setting. Runtime, not identity.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the judge runs. Runtime, not identity.")
 

@@ -1,0 +1,193 @@
+"""``valuedrift judge``: judge pairs of a file, measure a judge against people's labels, train the embedded one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from flows.cli.app import app
+
+if TYPE_CHECKING:
+    from valuedrift.judges.base import Judge
+    from valuedrift.progress import Progress as Step
+
+judge_app = typer.Typer(name="judge", help="Judge stance, check judges against people, train the embedded judge.", no_args_is_help=True)
+app.add_typer(judge_app)
+
+_out = Console()
+_bars = Console(stderr=True)
+
+JudgeOption = Annotated[str, typer.Option("--judge", help="Which judge: cross-encoder (embedded, English).")]
+WeightsOption = Annotated[str, typer.Option("--weights", help="`embedded`, or a folder made by `valuedrift judge train --out FOLDER`.")]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: all cores.", show_default=False)]
+
+
+@judge_app.command("run")
+def run(
+    pairs: Annotated[
+        Path, typer.Argument(metavar="PAIRS", help="CSV, JSONL or Parquet with prompt and response; id, where there is one, is kept.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Parquet to write: id, p_support, p_neutral, p_oppose, unassigned, status.")],
+    judge: JudgeOption = "cross-encoder",
+    weights: WeightsOption = "embedded",
+    threads: ThreadsOption = None,
+) -> None:
+    """Judge every (prompt, response) of a file; the output is written whole or not at all."""
+    import polars as pl
+
+    from valuedrift.errors import UserError
+    from valuedrift.judges.files import judgements_frame, read_pairs, write_whole
+
+    if out.suffix != ".parquet":
+        raise UserError(f"the output is Parquet, not {out.suffix or 'a file without extension'}", where=str(out), fix="--out NAME.parquet")
+    if not out.parent.is_dir():
+        raise UserError("no such folder", where=str(out.parent), fix="make it, or give another --out")
+    read = read_pairs(pairs)
+    with _bar("judging", len(read)) as progress:
+        judgements = _judge(judge, weights, threads).judge(read, progress)
+    frame = judgements_frame(judgements)
+    write_whole(frame.insert_column(0, pl.Series("id", [pair.id for pair in read], dtype=pl.String)), out)
+    counts = ", ".join(f"{count} {status}" for status, count in frame.get_column("status").value_counts(sort=True).iter_rows())
+    _out.print(f"{len(read)} answers judged ({counts or 'none'}), written to {escape(str(out))}", highlight=False, soft_wrap=True)
+
+
+@judge_app.command("validate")
+def validate(
+    gold: Annotated[
+        Path,
+        typer.Argument(
+            metavar="GOLD", help="CSV, JSONL or Parquet with prompt, response and stance (support, neutral, oppose, refused) by people."
+        ),
+    ],
+    judge: JudgeOption = "cross-encoder",
+    weights: WeightsOption = "embedded",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    record: Annotated[
+        str | None, typer.Option("--record", metavar="NAME", help="Also store the figures under this name beside the judge's weights.")
+    ] = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Measure a judge on answers that people have labelled: accuracy, macro-F1, κ, confusion, Brier score and calibration, each with a 95% interval."""
+    from valuedrift.judges.base import Pair
+    from valuedrift.judges.files import read_table
+    from valuedrift.judges.validation import validate as compare
+    from valuedrift.judges.weights import record_metrics, weights_folder
+
+    frame = read_table(gold, ("prompt", "response", "stance"))
+    prompts, responses, labels = (frame.get_column(name).to_list() for name in ("prompt", "response", "stance"))
+    read = [
+        Pair(id=str(row), prompt=prompt, response=response) for row, (prompt, response) in enumerate(zip(prompts, responses, strict=True))
+    ]
+    with _bar("judging", len(read)) as progress:
+        loaded = _judge(judge, weights, threads)
+        found = compare(loaded.judge(read, progress), [label.strip().lower() for label in labels], prompts)
+    figures = found.flat(loaded.name, record or gold.name)
+    if record is not None:
+        record_metrics(weights_folder(weights), figures)
+    if as_json:
+        typer.echo(json.dumps(figures, ensure_ascii=False))
+        return
+    _show(figures)
+
+
+@judge_app.command("train")
+def train(
+    out: Annotated[Path, typer.Option("--out", help="Folder for weights, temperature and held-out figures.")] = Path("judge"),
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of initial weights, examples and order.")] = 0,
+    threads: ThreadsOption = None,
+) -> None:
+    """Train the cross-encoder again from the packaged text alone (10 to 20 minutes on two cores), and measure it on questions it has not seen."""
+    from valuedrift.judges.training.train import train_judge
+    from valuedrift.judges.weights import read_metrics
+
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    with _bar("training", None) as progress:
+        train_judge(out, seed=seed, progress=progress)
+    for figures in read_metrics(out):
+        _show(figures)
+    _out.print(
+        f"written to {escape(str(out))}; use it with: valuedrift judge run --weights {escape(str(out))} …", highlight=False, soft_wrap=True
+    )
+
+
+def _judge(name: str, weights: str, threads: int | None) -> Judge:
+    from pydantic import TypeAdapter, ValidationError
+
+    from valuedrift.errors import UserError
+    from valuedrift.judges.config import JudgeConfig
+
+    try:
+        config = TypeAdapter(JudgeConfig).validate_python({"type": name, "weights": weights})
+    except ValidationError as error:
+        raise UserError(f"no judge {name!r}", where="--judge", fix="cross-encoder") from error
+    return config.load(threads=threads)
+
+
+@contextmanager
+def _bar(what: str, total: int | None) -> Iterator[Callable[[Step], None]]:
+    """A progress bar on standard error, so that standard output can be piped."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=_bars, transient=True) as bar:
+        task = bar.add_task(what, total=total, note="")
+        yield lambda step: bar.update(task, completed=step.done, total=step.total, note=escape(step.note))
+
+
+def _show(figures: dict[str, Any]) -> None:
+    """Figures as tables for people."""
+    _out.print(
+        f"[bold]{escape(figures['name'])}[/] on {escape(figures['data'])}: {figures['n']} answers to {figures['prompts']} prompts, {figures['judged']} judged"
+    )
+    table = Table("figure", "value", "95% interval", box=None, header_style="bold")
+    for key, label in (
+        ("accuracy", "accuracy"),
+        ("macro_f1", "macro-F1"),
+        ("kappa", "Cohen's κ"),
+        ("brier", "Brier score"),
+        ("calibration_error", "calibration error"),
+    ):
+        table.add_row(label, f"{figures[key]:.3f}", f"{figures[f'{key}_low']:.3f} to {figures[f'{key}_high']:.3f}")
+    _out.print(table)
+    classes = Table("stance", "labelled", "precision", "recall", "F1", "95% interval", box=None, header_style="bold")
+    for stance, one in figures["per_class"].items():
+        classes.add_row(
+            stance,
+            str(one["n"]),
+            f"{one['precision']:.3f}",
+            f"{one['recall']:.3f}",
+            f"{one['f1']:.3f}",
+            f"{one['f1_low']:.3f} to {one['f1_high']:.3f}",
+        )
+    _out.print(classes)
+    answers = list(next(iter(figures["confusion"].values())))
+    confusion = Table("labelled ↓ judged →", *answers, box=None, header_style="bold")
+    for label, counts in figures["confusion"].items():
+        confusion.add_row(label, *(str(counts[answer]) for answer in answers))
+    _out.print(confusion)
+    curve = Table("confidence", "answers", "mean confidence", "right", "95% interval", box=None, header_style="bold")
+    for one in figures["calibration"]:
+        curve.add_row(
+            f"{one['low']:.1f}–{one['high']:.1f}",
+            str(one["n"]),
+            f"{one['confidence']:.3f}",
+            f"{one['accuracy']:.3f}",
+            f"{one['accuracy_low']:.3f} to {one['accuracy_high']:.3f}",
+        )
+    _out.print(curve)

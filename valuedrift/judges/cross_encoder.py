@@ -1,0 +1,172 @@
+"""The embedded judge at work: windows, batches of similar length, one distribution a response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from valuedrift.errors import UserError
+from valuedrift.judges.base import Judgement, Pair
+from valuedrift.judges.config import CrossEncoder
+from valuedrift.judges.encoding import Encoder, Window
+from valuedrift.judges.network import StanceNetwork, collate, load_body, merge_adapters
+from valuedrift.judges.refusals import status_before_judging
+from valuedrift.judges.weights import WEIGHTS_FILE, read_description, weights_folder
+from valuedrift.progress import Progress
+from valuedrift.stance import JudgeStatus
+from valuedrift.weights import folder_fingerprint
+
+_BATCH_TOKENS = 4096
+"""Tokens of one batch, padding included: fills two CPU cores and stays within their caches; more gains nothing."""
+_CHUNK = 4096
+"""Pairs tokenized at a time, so that memory does not grow with the file."""
+_NEUTRAL_FLOOR = 0.05
+"""What a window that says nothing still weighs beside one that takes a stance."""
+
+
+class CrossEncoderJudge:
+    """Judges with the body, adapters and head in memory; made by :func:`load_cross_encoder`.
+
+    Args:
+        config: The judge as the study names it.
+        network: Body with merged adapters, and head.
+        encoder: Cuts pairs into windows.
+        temperature: Divides the logits.
+        device: Where the network is.
+    """
+
+    def __init__(self, config: CrossEncoder, network: StanceNetwork, encoder: Encoder, temperature: float, device: str) -> None:
+        self._config = config
+        self._network = network
+        self._encoder = encoder
+        self._temperature = temperature
+        self._device = device
+
+    @property
+    def name(self) -> str:
+        """Name of the judge in every table."""
+        return self._config.name
+
+    def identity(self) -> dict[str, Any]:
+        """See :func:`valuedrift.judges.config.judge_identity`."""
+        return self._config.identity()
+
+    def judge(self, pairs: Sequence[Pair], progress: Callable[[Progress], None] | None = None) -> list[Judgement]:
+        """Judge pairs; see :class:`valuedrift.judges.base.Judge`."""
+        judgements: list[Judgement] = []
+        for start in range(0, len(pairs), _CHUNK):
+            judgements += self._chunk(pairs[start : start + _CHUNK], start, len(pairs), progress)
+        return judgements
+
+    def logits(self, pairs: Sequence[Pair], progress: Callable[[float], None] = lambda _: None) -> NDArray[np.float64]:
+        """Uncalibrated logits of whole responses, whatever is in them.
+
+        Args:
+            pairs: What to judge.
+            progress: Called with the share that is done.
+
+        Returns:
+            Shape (pairs, 3): support, neutral, oppose.
+        """
+        windows = self._encoder.windows([pair.prompt for pair in pairs], [pair.response for pair in pairs])
+        flat = [window for found in windows for window in found]
+        logits = np.zeros((len(flat), 3))
+        done = 0
+        for rows, values in self._batches(flat):
+            logits[rows] = values
+            done += len(rows)
+            progress(done / len(flat))
+        ends = np.cumsum([len(found) for found in windows])
+        combined = [combine(logits[end - len(found) : end]) for end, found in zip(ends, windows, strict=True)]
+        return np.stack(combined) if combined else np.zeros((0, 3))
+
+    def _chunk(self, pairs: Sequence[Pair], begun: int, total: int, progress: Callable[[Progress], None] | None) -> list[Judgement]:
+        def report(share: float) -> None:
+            if progress is not None:
+                progress(Progress(begun + int(share * len(pairs)), total, self.name))
+
+        statuses = [status_before_judging(pair.response) for pair in pairs]
+        judgements = [Judgement.without_stance(status) for status in statuses]
+        readable = [index for index, status in enumerate(statuses) if status is JudgeStatus.OK]
+        probabilities = softmax(self.logits([pairs[index] for index in readable], report) / self._temperature)
+        for index, (support, neutral, oppose) in zip(readable, probabilities.tolist(), strict=True):
+            judgements[index] = Judgement(support, neutral, oppose, 0.0, JudgeStatus.OK)
+        report(1.0)
+        return judgements
+
+    def _batches(self, windows: Sequence[Window]) -> Iterator[tuple[list[int], NDArray[np.float64]]]:
+        """Logits (rows, 3) of windows, in batches of similar length, longest first so that memory is asked for once."""
+        order = sorted(range(len(windows)), key=lambda row: (-len(windows[row].tokens), row))
+        start = 0
+        while start < len(order):
+            size = max(1, _BATCH_TOKENS // len(windows[order[start]].tokens))
+            rows = order[start : start + size]
+            start += size
+            with torch.inference_mode():
+                values = self._network(*collate([windows[row] for row in rows], self._encoder.pad, self._device))
+            yield rows, values.double().cpu().numpy()
+
+
+def combine(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logits of a response from those of its windows.
+
+    They are averaged with weight 1 − p(neutral) of each window: where a long answer takes a stance in one place and reports facts elsewhere, the place
+    that takes it decides; where two places disagree, they cancel; where none takes one, the answer is neutral.
+
+    Args:
+        logits: Shape (windows, 3): support, neutral, oppose.
+
+    Returns:
+        Shape (3,).
+    """
+    weight = np.maximum(_NEUTRAL_FLOOR, 1.0 - softmax(logits)[:, 1])
+    return np.asarray(np.average(logits, axis=0, weights=weight))
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of logits to rows of probabilities, shape (rows, 3)."""
+    if not len(logits):
+        return logits
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+
+
+def load_cross_encoder(config: CrossEncoder, *, threads: int | None = None, device: str = "auto") -> CrossEncoderJudge:
+    """Load body, adapters and head.
+
+    Args:
+        config: The judge.
+        threads: CPU threads of this process; None leaves torch's setting.
+        device: ``cpu``, ``cuda``, or ``auto`` (a GPU if torch sees one).
+
+    Raises:
+        UserError: The weights are missing, or the body is not the one they were trained on.
+    """
+    from safetensors.torch import load_file
+
+    from valuedrift.models.resolve import resolve_model
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    folder = weights_folder(config.weights)
+    description = read_description(folder)
+    body_folder = Path(resolve_model(description.body))
+    if folder_fingerprint(body_folder) != description.body_fingerprint:
+        raise UserError(
+            f"the judge was trained on another version of {description.body}",
+            where=str(body_folder),
+            fix="train it again: valuedrift judge train --out FOLDER",
+        )
+    tensors = load_file(folder / WEIGHTS_FILE)
+    network = StanceNetwork(load_body(body_folder))
+    network.head.load_state_dict(
+        {name.removeprefix("head."): tensors.pop(name).float() for name in list(tensors) if name.startswith("head.")}
+    )
+    merge_adapters(network.body, tensors)
+    where = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    return CrossEncoderJudge(config, network.eval().to(where), Encoder(body_folder), description.temperature, where)

@@ -1,0 +1,136 @@
+"""The packaged text that the judge learns from, and which part of it is held out (whole questions, with both wordings)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any, Literal
+
+from valuedrift.stance import Stance
+from valuedrift.starter import hard_items, stance_items
+
+_HELD_OUT_EVERY = 6
+"""One question in six, four a topic."""
+_FLIPPED = {Stance.SUPPORT: Stance.OPPOSE, Stance.NEUTRAL: Stance.NEUTRAL, Stance.OPPOSE: Stance.SUPPORT}
+
+Form = Literal["question", "statement"]
+
+
+def flipped(stance: Stance, polarity: int) -> Stance:
+    """A stance on one wording, seen from a wording of this polarity (+1 the same, −1 the opposite)."""
+    return stance if polarity > 0 else _FLIPPED[stance]
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """One way of putting an issue."""
+
+    text: str
+    form: Form
+    polarity: int
+    """+1: as the issue's first question has it; −1: the opposite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A text that takes a stance on an issue (as its first question has it)."""
+
+    text: str
+    stance: Stance
+    opener: str = ""
+    """First sentence of the text where it fits the first question only (Yes, No, I agree)."""
+    kind: str = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """Everything packaged about one question."""
+
+    name: str
+    topic: str
+    held_out: bool
+    wordings: tuple[Wording, ...]
+    answers: tuple[Answer, ...] = field(repr=False)
+
+    def bodies(self, stance: Stance) -> list[str]:
+        """The answers of a stance without openers: they fit every wording."""
+        return [answer.text.removeprefix(answer.opener).lstrip() for answer in self.answers if answer.stance is stance]
+
+
+def issues() -> list[Issue]:
+    """All issues: the stance set, the hard answers, and the statements on other themes."""
+    return [*_stance_issues(), *_hard_issues(), *_other_issues()]
+
+
+def phrases() -> Mapping[str, tuple[str, ...]]:
+    """Prompt frames and stock phrases by kind; ``{question}``, ``{statement}`` and ``{that}`` (a statement after "that") stand for the issue."""
+    found: dict[str, list[str]] = {}
+    for row in _judge_lines("phrases"):
+        found.setdefault(row["kind"], []).append(row["text"])
+    return {kind: tuple(texts) for kind, texts in found.items()}
+
+
+def refusal_examples() -> list[tuple[str, bool]]:
+    """Answers, and whether each declines to answer; among the others are those that only begin like a refusal."""
+    return [(row["response"], row["refusal"]) for row in _judge_lines("refusals")]
+
+
+def _judge_lines(name: str) -> Iterator[dict[str, Any]]:
+    text = files("valuedrift").joinpath("data", "starter", "judge", f"{name}.jsonl").read_text(encoding="utf-8")
+    return (json.loads(line) for line in text.splitlines() if line.strip())
+
+
+def _stance_issues() -> Iterator[Issue]:
+    statements = {row["question_id"]: row for row in _judge_lines("propositions")}
+    for index, item in enumerate(stance_items()):
+        row = statements[item.question_id]
+        texts = {name: getattr(item, name) for name in ("support", "support_restyled", "neutral", "oppose")}
+        yield Issue(
+            name=item.question_id,
+            topic=item.topic,
+            held_out=index % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1,
+            wordings=(
+                Wording(item.question, "question", 1),
+                Wording(item.counter, "question", -1),
+                Wording(row["proposition"], "statement", 1),
+                Wording(row["counter_proposition"], "statement", -1),
+            ),
+            answers=tuple(
+                Answer(text, Stance(name.removesuffix("_restyled")), opener=first_sentence(text) if name in item.openers else "")
+                for name, text in texts.items()
+            ),
+        )
+
+
+def _hard_issues() -> Iterator[Issue]:
+    for index, row in enumerate(hard_items()):
+        if row["stance"] == "refusal":  # a status of its own, see valuedrift.judges.refusals
+            continue
+        yield Issue(
+            name=f"hard-{index}",
+            topic=row["topic"],
+            held_out=(index + index // 12) % 4 == 0,
+            wordings=(Wording(row["question"], "question", 1), Wording(row["counter"], "question", -1)),
+            answers=(Answer(row["response"], Stance(row["stance"]), kind=row["kind"]),),
+        )
+
+
+def _other_issues() -> Iterator[Issue]:
+    for index, row in enumerate(_judge_lines("answers")):
+        yield Issue(
+            name=f"other-{index}",
+            topic="other",
+            held_out=index % 4 == 3,
+            wordings=(Wording(row["statement"], "statement", 1),),
+            answers=tuple(Answer(row[stance.value], stance, kind="statement") for stance in Stance),
+        )
+
+
+def first_sentence(text: str) -> str:
+    """A text up to its first full stop, colon, semicolon, question or exclamation mark that ends a word."""
+    for index, letter in enumerate(text[:-1]):
+        if letter in ".!?:;" and text[index + 1].isspace():
+            return text[: index + 1]
+    return text

@@ -1,0 +1,145 @@
+"""``valuedrift judge train``: from the packaged text to a folder with weights, temperature and held-out figures."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from valuedrift.errors import UserError
+from valuedrift.fingerprint import fingerprint
+from valuedrift.judges import encoding
+from valuedrift.judges.base import Judgement, Pair
+from valuedrift.judges.config import CrossEncoder
+from valuedrift.judges.cross_encoder import load_cross_encoder
+from valuedrift.judges.encoding import Encoder
+from valuedrift.judges.network import LowRank, StanceNetwork, add_adapters, load_body
+from valuedrift.judges.training.augment import Augmenter, Example, plain_examples
+from valuedrift.judges.training.calibrate import fit_temperature
+from valuedrift.judges.training.loop import Recipe, fit
+from valuedrift.judges.training.sources import Issue, issues, phrases
+from valuedrift.judges.validation import Validation, validate
+from valuedrift.judges.weights import DESCRIPTION_FILE, WEIGHTS_FILE, Description, record_metrics
+from valuedrift.models.resolve import resolve_model
+from valuedrift.progress import Progress
+from valuedrift.stance import STANCES
+from valuedrift.starter import instructions
+from valuedrift.weights import folder_fingerprint
+
+BODY = "embedded:minilm"
+HELD_OUT = "held-out packaged questions"
+HELD_OUT_ALTERED = "held-out packaged questions, answers cut, quoted, buried or given a verdict"
+_ALTERED_COPIES = 10
+_ALTERED_SEED = 1
+
+
+def held_out_examples() -> dict[str, list[Example]]:
+    """The answers that no training sees, by what the figures on them are called: as written, and altered as in training with a seed of its own."""
+    kept = [issue for issue in issues() if issue.held_out]
+    return {HELD_OUT: plain_examples(kept), HELD_OUT_ALTERED: _augmenter(kept, _ALTERED_SEED).epoch(_ALTERED_COPIES)}
+
+
+def train_judge(
+    out: Path, *, seed: int = 0, recipe: Recipe | None = None, progress: Callable[[Progress], None] = lambda _: None
+) -> list[Validation]:
+    """Train the cross-encoder on the packaged text alone, calibrate it on the held-out questions, and measure it there.
+
+    Args:
+        out: Folder to write; an older one of the same name is replaced when the training is done.
+        seed: Seed of initial weights, examples and order; the same seed gives the same weights on the same machine.
+        recipe: How to train; default: the recipe of the shipped weights.
+        progress: Called after every step.
+
+    Returns:
+        The held-out figures, as written and altered; they are also in the folder's ``metrics.json``.
+
+    Raises:
+        UserError: The body is not installed, or ``out`` cannot be written.
+    """
+    recipe = recipe or Recipe()
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        part.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot write: {error.strerror or error}", where=str(out), fix="give a folder in a place that can be written to"
+        ) from error
+    try:
+        _train_into(part, seed, recipe, progress)
+        figures = _measure(part)
+        _replace(part, out)
+        return figures
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _train_into(folder: Path, seed: int, recipe: Recipe, progress: Callable[[Progress], None]) -> None:
+    body_folder = resolve_model(BODY)
+    encoder, everything = Encoder(body_folder), issues()
+    body = load_body(body_folder)
+    adapters = add_adapters(body, recipe.rank)
+    network = StanceNetwork(body)
+    seen = [issue for issue in everything if not issue.held_out]
+    fit(network, adapters, encoder, _augmenter(seen, seed).epoch, recipe, seed, progress)
+    _save(folder, network, adapters)
+    kept = [example for examples in held_out_examples().values() for example in examples]
+    description = Description(
+        body=BODY,
+        body_fingerprint=folder_fingerprint(body_folder),
+        temperature=1.0,
+        encoding=encoding.VERSION,
+        seed=seed,
+        recipe={name: float(value) for name, value in asdict(recipe).items()},
+        data_fingerprint=fingerprint(
+            [[w.text for w in issue.wordings] + [a.text for a in issue.answers] for issue in everything] + [dict(phrases())]
+        ),
+    )
+    _describe(folder, description)
+    judge = load_cross_encoder(CrossEncoder(weights=str(folder)))
+    logits = judge.logits(_pairs(kept))
+    labels = np.array([STANCES.index(example.stance) for example in kept])
+    _describe(folder, description.model_copy(update={"temperature": fit_temperature(logits, labels)}))
+
+
+def _augmenter(chosen: Sequence[Issue], seed: int) -> Augmenter:
+    return Augmenter(chosen, phrases(), [row["response"] for row in instructions()], seed)
+
+
+def _save(folder: Path, network: StanceNetwork, adapters: dict[str, LowRank]) -> None:
+    """Adapters and head in half precision: the rounding is far below what training leaves to chance."""
+    from safetensors.torch import save_file
+
+    tensors = {f"head.{name}": tensor for name, tensor in network.head.state_dict().items()}
+    for name, adapter in adapters.items():
+        tensors |= {f"{name}.down": adapter.down.detach(), f"{name}.up": adapter.up.detach()}
+    save_file({name: tensor.to(torch.float16).contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS_FILE)
+
+
+def _describe(folder: Path, description: Description) -> None:
+    (folder / DESCRIPTION_FILE).write_text(description.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def _measure(folder: Path) -> list[Validation]:
+    judge = load_cross_encoder(CrossEncoder(weights=str(folder)))
+    found = []
+    for name, examples in held_out_examples().items():
+        judgements: list[Judgement] = judge.judge(_pairs(examples))
+        found.append(validate(judgements, [example.stance.value for example in examples], [example.group for example in examples]))
+        record_metrics(folder, found[-1].flat(judge.name, name))
+    return found
+
+
+def _pairs(examples: Sequence[Example]) -> list[Pair]:
+    return [Pair(id=example.group, prompt=example.prompt, response=example.response) for example in examples]
+
+
+def _replace(part: Path, out: Path) -> None:
+    """Put the new weights in place; other files of the folder (the shipped data card) stay."""
+    out.mkdir(parents=True, exist_ok=True)
+    for path in part.iterdir():
+        path.replace(out / path.name)

@@ -1,0 +1,223 @@
+"""A judge against people's labels: how often it is right, how far it agrees beyond chance, and whether its probabilities mean what they say.
+
+Every figure has a 95% percentile interval from a bootstrap over prompts: answers to one prompt are drawn together, because they are not independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from valuedrift.errors import DataError
+from valuedrift.judges.base import Judgement
+from valuedrift.stance import STANCES, JudgeStatus
+
+GOLD_LABELS: tuple[str, ...] = (*(stance.value for stance in STANCES), JudgeStatus.REFUSED.value)
+"""What people may have labelled: the three stances, or refused."""
+ANSWERS: tuple[str, ...] = (*GOLD_LABELS, "unjudged")
+"""What the judge may have answered; unjudged is status unparsed or failed."""
+_BINS = 10
+_RESAMPLES = 2000
+_LEVEL = 0.95
+
+Array = NDArray[np.float64]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Figure(_Part):
+    """An estimate with its 95% interval."""
+
+    value: float = Field(description="Estimate on all rows.")
+    low: float = Field(description="Lower end, 2.5% of the resamples.")
+    high: float = Field(description="Upper end, 97.5% of the resamples.")
+
+
+class ClassFigures(_Part):
+    """How one stance is recognised."""
+
+    n: int = Field(description="Rows that people labelled so.")
+    precision: float = Field(
+        description="Share of the judge's answers of this stance that people share, in [0, 1]; 0 where it never gave it."
+    )
+    recall: float = Field(description="Share of people's labels of this stance that the judge found, in [0, 1].")
+    f1: Figure = Field(description="Harmonic mean of precision and recall, in [0, 1].")
+
+
+class CalibrationBin(_Part):
+    """Answers of similar confidence: a calibrated judge is right as often as it is confident."""
+
+    low: float = Field(description="Lower edge of the confidence, inclusive.")
+    high: float = Field(description="Upper edge, exclusive except for the last bin.")
+    n: int = Field(description="Judged rows in the bin.")
+    confidence: float = Field(description="Mean probability of the likeliest stance.")
+    accuracy: Figure = Field(description="Share of these rows on which it is right.")
+
+
+class Validation(_Part):
+    """Everything that is measured of a judge on labelled answers."""
+
+    n: int = Field(description="Labelled rows.")
+    prompts: int = Field(description="Different prompts among them: the units of the bootstrap.")
+    judged: int = Field(description="Rows with status ok.")
+    accuracy: Figure = Field(
+        description="Share of all rows on which the judge's likeliest answer is the label; an unjudged row is a wrong one."
+    )
+    macro_f1: Figure = Field(description="Mean F1 of those stances that occur among the labels, unjudged rows counted as missed.")
+    kappa: Figure = Field(description="Cohen's κ between judge and labels, in [−1, 1]; 0 is chance.")
+    classes: dict[str, ClassFigures] = Field(
+        description="Per stance, in the order support, neutral, oppose; those that occur among the labels."
+    )
+    confusion: dict[str, dict[str, int]] = Field(description="Rows by label, then by the judge's answer.")
+    brier: Figure = Field(
+        description="Mean squared distance of p from the label's corner, over rows with a stance and status ok; 0 best, 2 worst."
+    )
+    calibration_error: Figure = Field(description="Expected calibration error over ten bins of confidence, in [0, 1].")
+    calibration: list[CalibrationBin] = Field(description="The calibration curve; bins without rows are left out.")
+
+    def flat(self, name: str, data: str) -> dict[str, Any]:
+        """One JSON-able object, intervals beside their figure as ``<figure>_low`` and ``<figure>_high``.
+
+        Args:
+            name: Name of the judge.
+            data: What it was measured on, in a few words.
+        """
+        values = self.model_dump(exclude={"classes"})
+        values["per_class"] = {stance: _flattened(figures.model_dump()) for stance, figures in self.classes.items()}
+        values["calibration"] = [_flattened(one.model_dump()) for one in self.calibration]
+        return {"name": name, "data": data, **_flattened(values)}
+
+
+def validate(judgements: Sequence[Judgement], labels: Sequence[str], prompts: Sequence[str], *, seed: int = 0) -> Validation:
+    """Compare a judge with labels.
+
+    Args:
+        judgements: The judge's, one a row.
+        labels: Of people: support, neutral, oppose or refused.
+        prompts: The prompt of each row; rows with equal prompts are resampled together.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        DataError: There are no rows, or a label is none of these.
+    """
+    unknown = sorted(set(labels) - set(GOLD_LABELS))
+    if unknown:
+        raise DataError(f"unknown stance {unknown[0]!r}", where="column stance", fix=f"one of {', '.join(GOLD_LABELS)}")
+    if not labels:
+        raise DataError("no labelled rows to validate on")
+    gold = np.array([GOLD_LABELS.index(label) for label in labels])
+    answer = np.array([_answer(judgement) for judgement in judgements])
+    group_of = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts))}
+    groups = np.array([group_of[prompt] for prompt in prompts])
+    weights = _resamples(len(group_of), seed)[:, groups]  # (1 + resamples, rows); row 0 is the data as they are
+    confusion = np.stack([weights @ ((gold == g) & (answer == a)) for g in range(len(GOLD_LABELS)) for a in range(len(ANSWERS))], axis=1)
+    confusion = confusion.reshape(len(weights), len(GOLD_LABELS), len(ANSWERS))
+    present = [index for index in range(len(STANCES)) if (gold == index).any()]
+    f1 = {index: _f1(confusion, index) for index in present}
+    judged = np.array([judgement.status is JudgeStatus.OK for judgement in judgements]) & (gold < len(STANCES))
+    brier, error, curve = _calibration([j for j, ok in zip(judgements, judged, strict=True) if ok], gold[judged], weights[:, judged])
+    return Validation(
+        n=len(labels),
+        prompts=len(group_of),
+        judged=sum(judgement.status is JudgeStatus.OK for judgement in judgements),
+        accuracy=_figure(np.trace(confusion, axis1=1, axis2=2) / confusion.sum((1, 2))),
+        macro_f1=_figure(np.mean(list(f1.values()), axis=0) if f1 else np.zeros(len(weights))),
+        kappa=_figure(_kappa(confusion)),
+        classes={STANCES[index].value: _class_figures(confusion[0], index, f1[index]) for index in present},
+        confusion={g: {a: int(confusion[0, i, j]) for j, a in enumerate(ANSWERS)} for i, g in enumerate(GOLD_LABELS) if (gold == i).any()},
+        brier=brier,
+        calibration_error=error,
+        calibration=curve,
+    )
+
+
+def _flattened(values: dict[str, Any]) -> dict[str, Any]:
+    """Figures {value, low, high} spread out; rounded to four digits, which is far below their intervals."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and value.keys() == Figure.model_fields.keys():
+            flat |= {key: round(value["value"], 4), f"{key}_low": round(value["low"], 4), f"{key}_high": round(value["high"], 4)}
+        else:
+            flat[key] = round(value, 4) if isinstance(value, float) else value
+    return flat
+
+
+def _answer(judgement: Judgement) -> int:
+    if judgement.status is JudgeStatus.OK:
+        return int(np.argmax(_probabilities(judgement)))
+    return ANSWERS.index(JudgeStatus.REFUSED.value if judgement.status is JudgeStatus.REFUSED else "unjudged")
+
+
+def _probabilities(judgement: Judgement) -> list[float]:
+    return [float(value) for value in (judgement.p_support, judgement.p_neutral, judgement.p_oppose) if value is not None]
+
+
+def _resamples(groups: int, seed: int) -> Array:
+    """How often each group counts: once in row 0, as drawn with replacement in the others."""
+    drawn = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=_RESAMPLES)
+    return np.concatenate([np.ones((1, groups)), drawn]).astype(np.float64)
+
+
+def _figure(values: Array) -> Figure:
+    low, high = np.quantile(values[1:], [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    return Figure(value=float(values[0]), low=float(low), high=float(high))
+
+
+def _ratio(above: Array, below: Array) -> Array:
+    return np.divide(above, below, out=np.zeros_like(above, dtype=np.float64), where=below > 0)
+
+
+def _f1(confusion: Array, index: int) -> Array:
+    hits = confusion[:, index, index]
+    return _ratio(2 * hits, confusion[:, index, :].sum(1) + confusion[:, :, index].sum(1))
+
+
+def _kappa(confusion: Array) -> Array:
+    """Cohen's κ over all labels and answers (Cohen 1960)."""
+    total = confusion.sum((1, 2))
+    shared = confusion[:, :, : len(GOLD_LABELS)]
+    chance = (confusion.sum(2) * shared.sum(1)).sum(1) / total**2
+    agreed = np.trace(confusion, axis1=1, axis2=2) / total
+    return np.where(chance < 1, _ratio(agreed - chance, 1 - chance), 1.0)
+
+
+def _class_figures(confusion: Array, index: int, f1: Array) -> ClassFigures:
+    hits, given, labelled = confusion[index, index], confusion[:, index].sum(), confusion[index].sum()
+    return ClassFigures(n=int(labelled), precision=float(hits / given) if given else 0.0, recall=float(hits / labelled), f1=_figure(f1))
+
+
+def _calibration(judgements: Sequence[Judgement], gold: NDArray[Any], weights: Array) -> tuple[Figure, Figure, list[CalibrationBin]]:
+    """Brier score, expected calibration error (Naeini et al. 2015) and the curve."""
+    if not judgements:
+        nothing = Figure(value=0.0, low=0.0, high=0.0)
+        return nothing, nothing, []
+    p = np.array([_probabilities(judgement) for judgement in judgements])
+    right = (p.argmax(1) == gold).astype(np.float64)
+    confidence = p.max(1)
+    distance = ((p - np.eye(len(STANCES))[gold]) ** 2).sum(1)
+    rows = weights.sum(1)
+    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    gaps = np.zeros(len(weights))
+    curve = []
+    for number in np.unique(bins):
+        inside = bins == number
+        size = weights[:, inside].sum(1)
+        accuracy = _ratio(weights[:, inside] @ right[inside], size)
+        mean = _ratio(weights[:, inside] @ confidence[inside], size)
+        gaps += np.abs(accuracy - mean) * _ratio(size, rows)
+        curve.append(
+            CalibrationBin(
+                low=number / _BINS,
+                high=(number + 1) / _BINS,
+                n=int(inside.sum()),
+                confidence=float(mean[0]),
+                accuracy=_figure(np.concatenate([accuracy[:1], accuracy[1:][size[1:] > 0]])),
+            )
+        )
+    return _figure(_ratio(weights @ distance, rows)), _figure(gaps), curve

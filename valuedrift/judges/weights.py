@@ -1,0 +1,114 @@
+"""The cross-encoder's stored weights: a folder with ``weights.safetensors`` (adapters and head) and ``judge.json``. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from valuedrift.errors import UserError
+from valuedrift.fingerprint import file_fingerprint, fingerprint
+from valuedrift.judges import encoding, refusals
+
+EMBEDDED = "embedded"
+WEIGHTS_FILE = "weights.safetensors"
+DESCRIPTION_FILE = "judge.json"
+METRICS_FILE = "metrics.json"
+
+
+class Description(BaseModel):
+    """What ``judge.json`` says about the weights beside it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    body: str = Field(description="Reference of the body that the adapters belong to, e.g. `embedded:minilm`.")
+    body_fingerprint: str = Field(description="Content hash of the body's weights; another body would make nonsense of the adapters.")
+    temperature: float = Field(
+        gt=0, description="Divides the logits; fitted on held-out questions, so that probabilities mean what they say."
+    )
+    encoding: int = Field(description="Version of the token windows that the weights were trained for.")
+    seed: int = Field(description="Seed of the training.")
+    recipe: dict[str, float] = Field(description="How it was trained: rank, rates, epochs.")
+    data_fingerprint: str = Field(description="Content hash of the text it was trained on.")
+
+
+def weights_folder(weights: str) -> Path:
+    """The folder of some weights.
+
+    Args:
+        weights: `embedded`, or a folder.
+
+    Raises:
+        UserError: The folder has no weights.
+    """
+    folder = Path(str(files("valuedrift").joinpath("data", "judge"))) if weights == EMBEDDED else Path(weights)
+    missing = [name for name in (WEIGHTS_FILE, DESCRIPTION_FILE) if not (folder / name).is_file()]
+    if missing:
+        raise UserError(
+            f"no judge weights: {' and '.join(missing)} missing",
+            where=str(folder),
+            fix="make them with: valuedrift judge train --out FOLDER",
+        )
+    return folder
+
+
+def read_description(folder: Path) -> Description:
+    """What the weights in a folder are.
+
+    Raises:
+        UserError: ``judge.json`` is not valid, or was written for another version of the token windows.
+    """
+    path = folder / DESCRIPTION_FILE
+    try:
+        description = Description.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise UserError(f"not a judge's description: {error.errors()[0]['msg']}", where=str(path), fix="train the judge again") from error
+    if description.encoding != encoding.VERSION:
+        raise UserError(
+            f"trained for version {description.encoding} of the token windows, this program has {encoding.VERSION}",
+            where=str(path),
+            fix="train the judge again: valuedrift judge train",
+        )
+    return description
+
+
+def weights_identity(weights: str) -> dict[str, Any]:
+    """What changes the answers of a judge with these weights.
+
+    Args:
+        weights: `embedded`, or a folder.
+
+    Returns:
+        Content hash of trained weights, body and temperature; versions of the token windows and of the refusal rule.
+
+    Raises:
+        UserError: The weights are missing or invalid.
+    """
+    folder = weights_folder(weights)
+    description = read_description(folder)
+    content = [file_fingerprint(folder / WEIGHTS_FILE), description.body_fingerprint, description.temperature]
+    return {"weights": fingerprint(content), "encoding": encoding.VERSION, "refusals": refusals.VERSION}
+
+
+def shipped_metrics() -> list[dict[str, Any]]:
+    """Measured quality of the shipped judge, one object for each set of labelled answers that it was measured on; see valuedrift/data/judge/README.md.
+
+    Returns:
+        Objects as :meth:`valuedrift.judges.validation.Validation.flat` makes them.
+    """
+    return read_metrics(Path(str(files("valuedrift").joinpath("data", "judge"))))
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Figures that were recorded beside some weights; empty where none were."""
+    path = folder / METRICS_FILE
+    return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
+
+
+def record_metrics(folder: Path, figures: dict[str, Any]) -> None:
+    """Store figures beside the weights they were measured on, in place of older ones for the same data."""
+    kept = [recorded for recorded in read_metrics(folder) if recorded["data"] != figures["data"]]
+    (folder / METRICS_FILE).write_text(json.dumps([*kept, figures], indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
