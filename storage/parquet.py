@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 import pyarrow as pa
@@ -17,7 +17,7 @@ VERSION_KEY = b"valuedrift.schema_version"
 _LEVEL = 3
 
 
-def encoded(schema: TableSchema, parts: Sequence[pl.DataFrame]) -> bytes:
+def encoded(schema: TableSchema, parts: Iterable[pl.DataFrame]) -> bytes:
     """One Parquet file with one row group a part.
 
     Args:

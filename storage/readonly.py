@@ -6,10 +6,13 @@ at the kind of statement is no protection. Here nothing can be opened but for re
 
 from __future__ import annotations
 
+import io
+import os
+import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from fsspec import AbstractFileSystem
 
@@ -68,7 +71,7 @@ class TableFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no t
         """Nothing: there is nothing to browse."""
         return []
 
-    def open(self, path: str, mode: str = "rb", **options: Any) -> BinaryIO:
+    def open(self, path: str, mode: str = "rb", **options: Any) -> _SharedFile:
         """The object's bytes.
 
         Raises:
@@ -79,7 +82,7 @@ class TableFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no t
             raise PermissionError("the tables can only be read here")
         place = self._root / self._name(path)
         try:
-            return place.open("rb", buffering=0)
+            return _SharedFile(place)
         except FileNotFoundError:
             raise FileNotFoundError(f"{place} is named by the manifest, but it is gone") from None
 
@@ -88,3 +91,44 @@ class TableFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no t
         if name not in self._paths:
             raise PermissionError(f"not one of the tables' objects: {name}")
         return name
+
+
+class _SharedFile(io.RawIOBase):
+    """A file that several threads read through one handle: each has a position of its own.
+
+    DuckDB seeks and then reads, in two calls, from all its threads. With one position a thread would read where another has just been.
+    """
+
+    def __init__(self, place: Path) -> None:
+        super().__init__()
+        self._descriptor = os.open(place, os.O_RDONLY)
+        self._size = os.fstat(self._descriptor).st_size
+        self._own = threading.local()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return getattr(self._own, "position", 0)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._size}[whence]
+        self._own.position = start + offset
+        return start + offset
+
+    def read(self, size: int = -1) -> bytes:
+        wanted = self._size - self.tell() if size is None or size < 0 else size
+        pieces = []
+        while wanted > 0 and (piece := os.pread(self._descriptor, wanted, self.tell())):
+            pieces.append(piece)
+            self.seek(len(piece), os.SEEK_CUR)
+            wanted -= len(piece)
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()

@@ -10,6 +10,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from storage import parquet
 from storage.checks import conformed
 from storage.location import Location, path_part
 from storage.manifest import FOLDER, Address, Entry, Manifest, Snapshot, folder_of, seq_of, study_of
+from storage.partitions import folder_of_partition, ordered_partition, row_condition, values_of
 from storage.reading import frame_of, lazy_frame_of
 from storage.schemas import SHARED_STUDY, table_schema
 from storage.table import TableSchema
@@ -27,6 +29,19 @@ from valuedrift.errors import DataError, UserError
 _LOOKS = 4
 """How often a read starts again when a part was replaced under it."""
 _Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows to be written; the fields are those of `Store.put`."""
+
+    table: str
+    frame: pl.DataFrame
+    partition: Mapping[str, str | int]
+    key: str
+    identity: Mapping[str, Any]
+    slot: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Store:
@@ -76,28 +91,40 @@ class Store:
             DataError: A rule of the table is broken; nothing was written.
             UserError: It cannot be written (full disk, no bucket, …); nothing partial is visible.
         """
-        schema = table_schema(table)
-        partition = _ordered(schema, partition)
-        if (there := self.entry(table, partition, slot)) and there.key == key and self.exists(there):
-            return there
-        place = _folder(schema, partition)
-        rows = conformed(schema, frame, partition, where=place + (f" ({slot})" if slot else ""))
-        data = parquet.encoded(schema, [rows])
-        sha = hashlib.sha256(data).hexdigest()
-        # the content is part of the name: no object is ever overwritten with other bytes, so a reader never sees one change under it
-        path = f"{place}/part-{path_part(key)}-{sha[:12]}.parquet"
-        entry = Entry(
-            table=table, partition=partition, key=key, path=path, rows=rows.height, bytes=len(data), schema_version=schema.version,
-            written=datetime.now(UTC).isoformat(timespec="milliseconds"), sha=sha, identity=dict(identity), slot=slot, extra=dict(extra or
-            {}),
-        )  # fmt: skip
-        (self.root / path).put_bytes(data)
-        self.commit(entry.study, lambda entries: {**entries, entry.address: entry})
-        return entry
+        return self.put_all([Part(table, frame, partition, key, identity, slot, extra or {})])[0]
+
+    def put_all(self, parts: Sequence[Part]) -> list[Entry]:
+        """Write several parts of one study; they come to exist together, in one commit, or not at all.
+
+        Raises:
+            DataError: A rule of a table is broken in one of them; none was written.
+            UserError: As for `put`; or they are not of one study.
+        """
+        schemas = [table_schema(part.table) for part in parts]
+        partitions = [ordered_partition(schema, part.partition) for schema, part in zip(schemas, parts, strict=True)]
+        studies = {study_of(partition) for partition in partitions}
+        if len(studies) != 1:
+            raise UserError(f"parts that are put together must be of one study, not of {', '.join(sorted(studies)) or 'none'}")
+        entries: list[Entry] = []
+        written: dict[str, bytes] = {}
+        for schema, part, partition in zip(schemas, parts, partitions, strict=True):
+            there = self.entry(part.table, partition, part.slot)
+            if there is not None and there.key == part.key and self.exists(there):
+                entries.append(there)
+                continue
+            entry, data = _encoded(schema, part, partition)
+            entries.append(entry)
+            written[entry.path] = data
+        for path, data in written.items():
+            (self.root / path).put_bytes(data)
+        new = {entry.address: entry for entry in entries if entry.path in written}
+        if new:
+            self.commit(studies.pop(), lambda known: {**known, **new})
+        return entries
 
     def entry(self, table: str, partition: Mapping[str, str | int], slot: str = "") -> Entry | None:
         """The part at an address, None where there is none."""
-        partition = _ordered(table_schema(table), partition)
+        partition = ordered_partition(table_schema(table), partition)
         return self._manifest(study_of(partition)).latest().entries.get((table, tuple(partition.items()), slot))
 
     def find(self, table: str, key: str) -> list[Entry]:
@@ -134,13 +161,13 @@ class Store:
             DataError: An object that the manifest names is missing or damaged.
         """
         schema = table_schema(table)
-        wanted = _condition(schema, filters)
+        wanted = row_condition(schema, filters)
         return self._steady(lambda: frame_of(self.root, schema, self._selected(schema, filters))).filter(wanted)
 
     def scan(self, table: str, **filters: Any) -> pl.LazyFrame:
         """Like `read`, lazily: only columns and row groups that a query needs are fetched when it is collected."""
         schema = table_schema(table)
-        wanted = _condition(schema, filters)
+        wanted = row_condition(schema, filters)
         return lazy_frame_of(self.root, schema, self._selected(schema, filters)).filter(wanted)
 
     def read_entry(self, entry: Entry) -> pl.DataFrame:
@@ -201,7 +228,7 @@ class Store:
 
     def _selected(self, schema: TableSchema, filters: Mapping[str, Any]) -> list[Entry]:
         """Parts whose partition agrees with the filters."""
-        wanted = {name: {str(value) for value in _values(given)} for name, given in filters.items() if name in schema.partition}
+        wanted = {name: {str(value) for value in values_of(given)} for name, given in filters.items() if name in schema.partition}
         study = filters.get("study")
         entries = self.entries(schema.name, study if isinstance(study, str) else None)
         return [entry for entry in entries if all(str(entry.partition[name]) in values for name, values in wanted.items())]
@@ -221,31 +248,25 @@ class Store:
             ) from error
 
 
-def _ordered(schema: TableSchema, partition: Mapping[str, str | int]) -> dict[str, str | int]:
-    """The partition in the schema's order.
-
-    Raises:
-        UserError: It does not name exactly the table's partition columns.
-    """
-    if set(partition) != set(schema.partition):
-        given = ", ".join(partition) or "nothing"
-        raise UserError(f"table {schema.name} is partitioned by {', '.join(schema.partition)}, not by {given}")
-    if partition.get("study") == SHARED_STUDY:
-        raise UserError(f"a study cannot be called {SHARED_STUDY!r}", fix="this name is used for tables that all studies share")
-    return {name: partition[name] for name in schema.partition}
-
-
-def _folder(schema: TableSchema, partition: Mapping[str, str | int]) -> str:
-    parts = [f"{name}={value:06d}" if isinstance(value, int) else f"{name}={path_part(value)}" for name, value in partition.items()]
-    return "/".join((schema.name, *parts))
-
-
-def _values(given: Any) -> list[Any]:
-    return list(given) if isinstance(given, (list, tuple, set, frozenset)) else [given]
-
-
-def _condition(schema: TableSchema, filters: Mapping[str, Any]) -> pl.Expr:
-    unknown = [name for name in filters if name not in schema.names]
-    if unknown:
-        raise UserError(f"table {schema.name} has no column {unknown[0]!r}", fix=f"columns are {', '.join(schema.names)}")
-    return pl.all_horizontal(pl.lit(True), *(pl.col(name).is_in(_values(given)) for name, given in filters.items()))
+def _encoded(schema: TableSchema, part: Part, partition: dict[str, str | int]) -> tuple[Entry, bytes]:
+    """The part's entry and the bytes of its object, checked."""
+    place = folder_of_partition(schema, partition)
+    rows = conformed(schema, part.frame, partition, where=place + (f" ({part.slot})" if part.slot else ""))
+    data = parquet.encoded(schema, [rows])
+    sha = hashlib.sha256(data).hexdigest()
+    entry = Entry(
+        table=schema.name,
+        partition=partition,
+        key=part.key,
+        # the content is part of the name: no object is ever overwritten with other bytes, so a reader never sees one change under it
+        path=f"{place}/part-{path_part(part.key)}-{sha[:12]}.parquet",
+        rows=rows.height,
+        bytes=len(data),
+        schema_version=schema.version,
+        written=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        sha=sha,
+        identity=dict(part.identity),
+        slot=part.slot,
+        extra=dict(part.extra),
+    )
+    return entry, data
