@@ -1,6 +1,6 @@
 """The algorithms, each a tagged model with its own fields. All of it is identity: any change makes another run.
 
-Defaults are those of TRL 1.12 unless a field says otherwise; they suit full weights. With LoRA a learning rate about ten times higher is usual.
+Defaults are those of TRL 1.12 unless a field says otherwise; they suit full weights. With LoRA a learning rate some ten times higher is usual.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ class Lora(BaseModel):
 
     r: int = Field(default=16, ge=1, description="Rank of the update (TRL's default: 16).")
     alpha: float = Field(default=32.0, gt=0, description="Scale: the update is multiplied by alpha / r (TRL's default: 32).")
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout before the adapters (TRL's default 0.05; 0 here, since few-step runs gain nothing by noise).")
+    dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="Dropout before the adapters, in sft; the others switch it off (TRL's default 0.05)."
+    )
     target_modules: Literal["all-linear"] | tuple[str, ...] = Field(
-        default="all-linear", description="Layers that get an adapter: every linear one but the output head (QLoRA, Dettmers et al. 2023), or names."
+        default="all-linear",
+        description="Layers with an adapter: every linear one but the output head (QLoRA, Dettmers et al. 2023), or names.",
     )
 
 
@@ -32,10 +35,14 @@ class Optimisation(BaseModel):
     steps: int | None = Field(default=None, ge=1, description="Optimizer steps. Give either steps or epochs.")
     epochs: float | None = Field(default=None, gt=0, description="Passes over the data (paper: 3 for SFT). Give either steps or epochs.")
     learning_rate: float = Field(gt=0, description="Peak learning rate.")
-    batch_size: int = Field(default=8, ge=1, description="Examples (pairs, episodes) an optimizer step, over all devices (TRL's default: 8).")
-    max_length: int = Field(default=1024, ge=8, description="Tokens of prompt and answer; longer answers are cut at the end (TRL's default: 1024).")
-    warmup_ratio: float = Field(default=0.0, ge=0, lt=1, description="Share of the steps over which the learning rate rises from 0 (TRL's default: 0).")
-    schedule: Literal["linear", "cosine", "constant"] = Field(default="linear", description="Learning rate after warm-up: to 0 linearly or by cosine, or constant (TRL: linear).")
+    batch_size: int = Field(default=8, ge=1, description="Examples (pairs, episodes) a step, over all devices (TRL's default: 8).")
+    max_length: int = Field(default=1024, ge=8, description="Tokens of prompt and answer; longer answers are cut (TRL's default: 1024).")
+    warmup_ratio: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of the steps in which the rate rises from 0 (TRL's default: 0)."
+    )
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        default="linear", description="Learning rate after warm-up: to 0 linearly or by cosine, or constant (TRL's default: linear)."
+    )
     weight_decay: float = Field(default=0.0, ge=0, description="AdamW's weight decay (TRL's default: 0).")
 
     @model_validator(mode="after")
@@ -71,7 +78,7 @@ class DPO(_Algorithm):
 
     type: Literal["dpo"] = Field(default="dpo", description="Algorithm.")
     learning_rate: float = Field(default=1e-6, gt=0, description="Peak learning rate (TRL's default: 1e-6).")
-    beta: float = Field(default=0.1, gt=0, description="β: how dear it is to leave the reference, the parent (TRL's and the DPO paper's default: 0.1).")
+    beta: float = Field(default=0.1, gt=0, description="β: price of leaving the reference, the parent (DPO paper and TRL: 0.1).")
     phase = "dpo"
 
 
@@ -92,13 +99,13 @@ class RewardModel(Optimisation):
 
 
 class PPO(_Algorithm):
-    """Proximal policy optimization against a learned reward: maximizes E r(x,y) − β KL(π‖π_ref) (Schulman et al. 2017; Ziegler et al. 2019)."""
+    """Proximal policy optimization (Schulman et al. 2017) of E r(x,y) − β KL(π‖π_ref), r a learned reward (Ziegler et al. 2019)."""
 
     type: Literal["ppo"] = Field(default="ppo", description="Algorithm.")
-    learning_rate: float = Field(default=3e-6, gt=0, description="Peak learning rate of policy and value model (TRL's default: 3e-6).")
-    kl_coefficient: float = Field(default=0.05, ge=0, description="β: price of a nat of KL to the reference, the parent (TRL's default: 0.05).")
-    response_length: int = Field(default=53, ge=1, description="Tokens an episode's answer may have at most (TRL's default: 53).")
-    temperature: float = Field(default=0.7, gt=0, description="Softmax temperature of the rollouts (TRL's default and paper's sampling: 0.7).")
+    learning_rate: float = Field(default=3e-6, gt=0, description="Peak rate of policy and value model (TRL's default: 3e-6).")
+    kl_coefficient: float = Field(default=0.05, ge=0, description="β: price of a nat of KL to the parent (TRL's default: 0.05).")
+    response_length: int = Field(default=53, ge=1, description="Tokens an answer may have at most (TRL's default: 53).")
+    temperature: float = Field(default=0.7, gt=0, description="Softmax temperature of the rollouts (TRL's default: 0.7).")
     ppo_epochs: int = Field(default=4, ge=1, description="Passes over a batch of episodes (TRL's default: 4).")
     mini_batches: int = Field(default=1, ge=1, description="Updates a pass; divides batch_size (TRL's default: 1).")
     reward: RewardModel = Field(description="How the reward model is trained.")

@@ -57,9 +57,14 @@ def train(setup: Setup, rows: Sequence[Preference], publisher: Publisher, progre
         # under adapters the reference is the policy with them off; else TRL would load one from a path, which a merged stack does not have
         reference = copy.deepcopy(policy) if algorithm.lora is None else None
         return _Trainer(
-            model=policy, ref_model=reference, args=config, train_dataset=data, processing_class=setup.tokenizer,
-            peft_config=setup.lora(algorithm.lora), callbacks=[keeper],
-        )  # fmt: skip
+            model=policy,
+            ref_model=reference,
+            args=config,
+            train_dataset=data,
+            processing_class=setup.tokenizer,
+            peft_config=setup.lora(algorithm.lora),
+            callbacks=[keeper],
+        )
 
     report = step_report(progress, "dpo", setup.total)
     run_trainer(build, setup.folder, phase=POLICY, seed=setup.job.seed, total=setup.total, publisher=publisher, report=report)

@@ -42,7 +42,8 @@ class Encoder:
         if len(messages) == 1 and messages[0]["role"] == "user":
             return prompt_tokens(self.tokenizer, messages[0]["content"])
         if not self.tokenizer.chat_template:
-            return list(self.tokenizer("".join(_PLAIN_TURNS.get(message["role"], "{0}\n").format(message["content"]) for message in messages))["input_ids"])
+            turns = (_PLAIN_TURNS.get(message["role"], "{0}\n").format(message["content"]) for message in messages)
+            return list(self.tokenizer("".join(turns))["input_ids"])
         text = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 

@@ -1,9 +1,10 @@
 """A run's folder on disk: what is in it is whole, and nothing in it is later than the state that training would resume from.
 
-    out/step-000016/      a checkpoint (adapter or whole model) with checkpoint.json; appears by one rename
-    out/metrics.jsonl     one row a step
-    out/result.json       written last; its presence means that the run is finished
-    out/_state/           what a killed run resumes from; removed at the end
+- ``out/step-000016/``: a checkpoint (adapter or whole model) with checkpoint.json; appears by one rename
+- ``out/metrics.jsonl``: one row a step
+- ``out/run.json``: whose folder this is, by the fingerprint of the job's identity
+- ``out/result.json``: written last; its presence means that the run is finished
+- ``out/_state/``: what a killed run resumes from; removed at the end
 """
 
 from __future__ import annotations

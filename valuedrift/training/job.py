@@ -26,15 +26,18 @@ class TrainJob(BaseModel):
     kind: Literal["train"] = Field(default="train", description="Kind of job.")
     weights: Weights = Field(description="The parent: where training starts, and the reference of DPO and PPO.")
     algorithm: Algorithm = Field(description="What is trained, and how.")
-    dataset: Path = Field(description="Normalised JSON Lines: {prompt, response} or {messages} for sft, {prompt, chosen, rejected} for the others.")
+    dataset: Path = Field(description="Normalised JSON Lines: {prompt, response} or {messages} for sft, else {prompt, chosen, rejected}.")
     schedule: Schedule = Field(description="At which steps checkpoints are saved; 0 and the last always are.")
     seed: int = Field(default=0, ge=0, description="Seed of data order, initial adapters, dropout and rollouts.")
     out: Path = Field(description="Folder for the checkpoints: new, empty, or this very training's, which is then resumed.")
     threads: int | None = Field(default=None, ge=1, description="CPU threads; default: torch's.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where it runs; auto takes a GPU if torch sees one.")
-    micro_batch: int | None = Field(default=None, ge=1, description="Examples in memory at once; default: the algorithm's batch size. Changes no result but by rounding.")
+    micro_batch: int | None = Field(
+        default=None, ge=1, description="Examples in memory at once; default: the algorithm's batch size. Changes results by rounding only."
+    )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="Precision of the computation; auto: float32 on a CPU, bfloat16 on a GPU. Trained weights and optimizer are float32."
+        default="auto",
+        description="Precision of the computation; auto: bfloat16 where it is native (GPUs, recent CPUs), else float32. What is trained is float32.",
     )
 
     def identity(self) -> str:

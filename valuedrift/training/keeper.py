@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -12,11 +11,12 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from valuedrift.progress import Progress
 from valuedrift.training.folder import RunFolder
 from valuedrift.training.result import Metrics
 from valuedrift.weights import Weights
 
+Report = Callable[[int, Mapping[str, float]], None]
+"""Is told of a step and of what the trainer logs at it."""
 STATE_EVERY_SECONDS = 120.0
 """A state to resume from is at most this old, however far apart the checkpoints are; on resuming nothing older is redone."""
 
@@ -31,9 +31,18 @@ _METRICS: dict[str, tuple[str, ...]] = {
 """Our column: the names under which TRL's trainers log it."""
 
 _TOKENIZER = (
-    "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "chat_template.jinja", "chat_template.json",
-)  # fmt: skip
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "spiece.model",
+    "chat_template.jinja",
+    "chat_template.json",
+)
 
 
 class Publisher:
@@ -71,7 +80,7 @@ class Keeper(TrainerCallback):  # type: ignore[misc] # transformers is followed 
         publisher: Makes checkpoints; none for a reward model, whose metrics are not the run's either.
     """
 
-    def __init__(self, folder: RunFolder, phase: str, progress: Callable[[int, Mapping[str, float]], None], publisher: Publisher | None) -> None:
+    def __init__(self, folder: RunFolder, phase: str, progress: Report, publisher: Publisher | None) -> None:
         self.folder = folder
         self.phase = phase
         self.progress = progress
@@ -126,9 +135,9 @@ def _copy_adapter(written: Path, target: Path, parent: Weights) -> None:
 
 def _copy_model(written: Path, target: Path, parent: Weights) -> None:
     """Link, not copy: the state's files are never written again, and a model may be many gigabytes."""
-    for path in [*written.glob("*.safetensors"), *written.glob("*.safetensors.index.json"), written / "config.json", written / "generation_config.json"]:
-        if path.exists():
-            os.link(path, target / path.name)
+    for pattern in ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json"):
+        for path in written.glob(pattern):
+            (target / path.name).hardlink_to(path)
     for name in _TOKENIZER:  # the tokenizer as it was, not as the trainer set its padding
         if (parent.base / name).exists():
             shutil.copyfile(parent.base / name, target / name)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 
 def token_logps(model: Any, input_ids: Tensor, attention_mask: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """log π of every target token.
+    """Log π of every target token.
 
     Args:
         model: A causal language model (bare, under PEFT or wrapped for several devices).

@@ -9,7 +9,7 @@ from transformers import TrainerState, set_seed
 
 from valuedrift.progress import Progress
 from valuedrift.training.folder import RunFolder
-from valuedrift.training.keeper import Keeper, Publisher
+from valuedrift.training.keeper import Keeper, Publisher, Report
 
 POLICY = "policy"
 
@@ -22,12 +22,12 @@ def run_trainer(
     seed: int,
     total: int,
     publisher: Publisher | None,
-    report: Callable[[int, Mapping[str, float]], None],
+    report: Report,
 ) -> Any:
     """Train to the end from the latest state.
 
-    The state is what transformers writes: safetensors for weights, and ``torch.save`` files for optimizer, scheduler and random numbers, which it reads
-    with ``weights_only=True``, so that they cannot run code; they are our own, in our own folder, and gone when the run is finished.
+    The state is what transformers writes: safetensors for weights, and ``torch.save`` files for optimizer, scheduler and random numbers, which it
+    reads with ``weights_only=True``, so that they cannot run code; they are our own, in our own folder, and gone when the run is finished.
 
     Args:
         build: Makes the trainer with this callback.
@@ -54,7 +54,7 @@ def run_trainer(
     return trainer
 
 
-def step_report(progress: Callable[[Progress], None], phase: str, total: int, before: int = 0) -> Callable[[int, Mapping[str, float]], None]:
+def step_report(progress: Callable[[Progress], None], phase: str, total: int, before: int = 0) -> Report:
     """Progress of a training as the parent sees it.
 
     Args:

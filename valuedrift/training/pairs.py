@@ -11,7 +11,7 @@ from valuedrift.training.logps import token_logps
 
 
 def pair_logps(model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """log π(y|x) of the answers of a batch as TRL's ``DataCollatorForPreference`` lays it out: the chosen rows, then the rejected ones.
+    """Log π(y|x) of the answers of a batch as TRL's ``DataCollatorForPreference`` lays it out: the chosen rows, then the rejected ones.
 
     Returns:
         Sums over the answers' tokens and the numbers of tokens, both of shape (2 · pairs,).

@@ -53,9 +53,11 @@ def _checkpoints(job: TrainJob, folder: RunFolder, steps: tuple[int, ...]) -> tu
     """The parent as step 0, then what was published."""
     adapter = job.algorithm.lora is not None
     losses = {row.step: row.loss for row in folder.metrics()}
-    found = [Checkpoint(step=0, weights=job.weights, adapter=bool(job.weights.adapters), fingerprint=job.weights.fingerprint(), train_loss=None)]
+    stacks = {0: job.weights}
     for step in steps[1:]:
         path = folder.checkpoint_path(step)
-        weights = job.weights.plus(path) if adapter else Weights(base=path)
-        found.append(Checkpoint(step=step, weights=weights, adapter=adapter, fingerprint=weights.fingerprint(), train_loss=losses.get(step)))
-    return tuple(found)
+        stacks[step] = job.weights.plus(path) if adapter else Weights(base=path)
+    return tuple(
+        Checkpoint(step=step, weights=stack, adapter=bool(stack.adapters), fingerprint=stack.fingerprint(), train_loss=losses.get(step))
+        for step, stack in stacks.items()
+    )

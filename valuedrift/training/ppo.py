@@ -7,6 +7,7 @@ TRL's PPO trainer has its own loop, which cannot resume. It calls ``on_train_beg
 from __future__ import annotations
 
 import copy
+import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,12 @@ class _Trainer(PPOTrainer):  # type: ignore[misc] # trl is followed as Any
         rows = self.train_dataset.select(range(step * self.args.batch_size, len(self.train_dataset)))
         # a generator of its own: opening a loader draws a seed, and must not move the random numbers of the rollouts
         loader = DataLoader(
-            rows, batch_size=self.args.local_batch_size, sampler=SequentialSampler(rows), collate_fn=self.data_collator, generator=torch.Generator()
-        )  # fmt: skip
+            rows,
+            batch_size=self.args.local_batch_size,
+            sampler=SequentialSampler(rows),
+            collate_fn=self.data_collator,
+            generator=torch.Generator(),
+        )
         self.dataloader = self.accelerator.prepare(loader)
         if state is not None:
             self.args.num_total_batches -= step
@@ -116,23 +121,40 @@ def train(setup: Setup, rows: Sequence[Preference], publisher: Publisher, progre
         keeper.start, keeper.seed = (step, state), setup.job.seed
         set_seed(setup.job.seed)
         keeper.trainer = _build(setup, algorithm, reward, prompts, keeper)
-        # TRL's loop calls models outside accelerate's autocast; without a cache, since a cached copy would outlive the optimizer's step
-        with torch.autocast(setup.device, dtype=torch.bfloat16, enabled=setup.bf16, cache_enabled=False):
-            keeper.trainer.train()
+        _run(keeper.trainer, setup)
     return Outcome(dropped=judged.dropped, cut=judged.cut, reward_accuracy=accuracy)
+
+
+def _run(trainer: _Trainer, setup: Setup) -> None:
+    """Run TRL's loop, which calls its models outside accelerate's autocast."""
+    # full weights are held in float32 and need one; without a cache, since a cached copy of a weight would outlive the optimizer's step
+    wanted = setup.bf16 and setup.job.algorithm.lora is None
+    gc.freeze()  # the loop collects garbage twice a step; what is there by now need not be looked through each time
+    try:
+        with torch.autocast(setup.device, dtype=torch.bfloat16, enabled=wanted, cache_enabled=False):
+            trainer.train()
+    finally:
+        gc.unfreeze()
 
 
 def _build(setup: Setup, algorithm: PPO, reward: Any, prompts: list[Encoded], keeper: _Keeper) -> _Trainer:
     arguments = setup.arguments(POLICY, algorithm, setup.total)
     group = algorithm.batch_size // algorithm.mini_batches
     micro = setup.micro_batch(group)
-    arguments |= {"per_device_train_batch_size": micro, "gradient_accumulation_steps": algorithm.batch_size // micro}
+    arguments |= {"per_device_train_batch_size": micro, "gradient_accumulation_steps": algorithm.batch_size // micro, "bf16": False}
     config = PPOConfig(
         **arguments,
-        total_episodes=setup.total * algorithm.batch_size, num_ppo_epochs=algorithm.ppo_epochs, num_mini_batches=algorithm.mini_batches,
-        kl_coef=algorithm.kl_coefficient, response_length=algorithm.response_length, temperature=algorithm.temperature,
-        local_rollout_forward_batch_size=algorithm.batch_size, num_sample_generations=0, stop_token="eos", vf_coef=_VALUE_WEIGHT,
-    )  # fmt: skip
+        total_episodes=setup.total * algorithm.batch_size,
+        num_ppo_epochs=algorithm.ppo_epochs,
+        num_mini_batches=algorithm.mini_batches,
+        kl_coef=algorithm.kl_coefficient,
+        response_length=algorithm.response_length,
+        temperature=algorithm.temperature,
+        local_rollout_forward_batch_size=algorithm.batch_size,
+        num_sample_generations=0,
+        stop_token="eos",
+        vf_coef=_VALUE_WEIGHT,
+    )
     policy = setup.load_policy()
     reference = copy.deepcopy(policy) if algorithm.lora is None else None
     # logits in float32 whatever the weights are: the ratio of new to old probabilities is all that PPO sees
@@ -143,13 +165,21 @@ def _build(setup: Setup, algorithm: PPO, reward: Any, prompts: list[Encoded], ke
     if (adapters := setup.lora(algorithm.lora, head=True)) is not None:
         inject_adapter_in_model(adapters, value)
         value.score.requires_grad_(True)
-        value.score.float()
     trainer = _Trainer(
-        args=config, processing_class=setup.tokenizer, model=policy, ref_model=reference, reward_model=reward, value_model=value,
-        train_dataset=setup.ordered(prompts, algorithm, setup.total), data_collator=DataCollatorWithPadding(setup.tokenizer),
-        peft_config=setup.lora(algorithm.lora), callbacks=[keeper],
-    )  # fmt: skip
-    trainer.accelerator.gradient_accumulation_steps = group // micro  # TRL accumulates over a whole batch, also where it is to make several updates
+        args=config,
+        processing_class=setup.tokenizer,
+        model=policy,
+        ref_model=reference,
+        reward_model=reward,
+        value_model=value,
+        train_dataset=setup.ordered(prompts, algorithm, setup.total),
+        data_collator=DataCollatorWithPadding(setup.tokenizer),
+        peft_config=setup.lora(algorithm.lora),
+        callbacks=[keeper],
+    )
+    trainer.accelerator.gradient_accumulation_steps = (
+        group // micro
+    )  # TRL accumulates over a whole batch, also where it is to make several updates
     return trainer
 
 
@@ -166,6 +196,8 @@ def choose_padding(tokenizer: Any, rows: list[list[int]]) -> None:
     special = [tokenizer.pad_token_id, *sorted(tokenizer.added_tokens_decoder)]
     spare = next((token for token in special if token is not None and token not in used), None)
     if spare is None:
-        raise UserError("PPO needs a special token for padding that no prompt uses", where=str(tokenizer.name_or_path), fix="add a pad_token")
+        raise UserError(
+            "PPO needs a special token for padding that no prompt uses", where=str(tokenizer.name_or_path), fix="add a pad_token"
+        )
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(spare)
     tokenizer.padding_side = "left"

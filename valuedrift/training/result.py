@@ -14,7 +14,7 @@ class Checkpoint(BaseModel):
 
     step: int = Field(ge=0, description="Optimizer steps taken; 0 is the parent itself.")
     weights: Weights = Field(description="Where the weights lie.")
-    adapter: bool = Field(description="Whether this run's part is a low-rank adapter on the parent's stack.")
+    adapter: bool = Field(description="Whether the weights are a stack of low-rank adapters on a base.")
     fingerprint: str = Field(description="Content fingerprint of the weights.")
     train_loss: float | None = Field(description="Training loss of that step; null at step 0.")
 
@@ -27,7 +27,7 @@ class Metrics(BaseModel):
     step: int = Field(ge=1, description="Optimizer step, from 1.")
     loss: float | None = Field(default=None, description="Training loss (PPO: policy loss + 0.1 · value loss).")
     reward: float | None = Field(
-        default=None, description="DPO, SimPO: implicit reward of the chosen answers; PPO: reward model's score of the episodes, before the KL price."
+        default=None, description="DPO, SimPO: implicit reward of the chosen answers; PPO: score of the episodes, before the price of KL."
     )
     kl: float | None = Field(default=None, description="PPO: KL to the reference, nats an episode.")
     reward_margin: float | None = Field(default=None, description="DPO, SimPO: implicit reward of chosen minus rejected answers.")
@@ -46,4 +46,6 @@ class TrainResult(BaseModel):
     rows: int = Field(ge=1, description="Rows of the dataset.")
     dropped_rows: int = Field(ge=0, description="Rows left out because the prompt alone fills max_length.")
     cut_rows: int = Field(ge=0, description="Rows of which an answer was cut at max_length.")
-    reward_accuracy: float | None = Field(default=None, description="PPO: share of the pairs that the reward model ranks rightly over the last quarter of its training.")
+    reward_accuracy: float | None = Field(
+        default=None, description="PPO: share of the pairs that the reward model ranked rightly over the last quarter of its training."
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from trl import RewardConfig, RewardTrainer
 
 from valuedrift.training.algorithms import PPO
 from valuedrift.training.encode import Encoded
-from valuedrift.training.keeper import Keeper
+from valuedrift.training.keeper import Keeper, Report
 from valuedrift.training.loop import run_trainer
 from valuedrift.training.setup import Resumable, Setup
 
@@ -22,7 +21,7 @@ class _Trainer(Resumable, RewardTrainer):  # type: ignore[misc] # trl is followe
     """TRL's, saving our way."""
 
 
-def train_reward_model(setup: Setup, pairs: list[Encoded], total: int, report: Callable[[int, Mapping[str, float]], None]) -> tuple[Any, float | None]:
+def train_reward_model(setup: Setup, pairs: list[Encoded], total: int, report: Report) -> tuple[Any, float | None]:
     """Train, or take up a training that was killed; one that is finished is not redone.
 
     TRL would silently drop pairs longer than its ``max_length``; ours are cut and counted beforehand, and it is given none.
@@ -44,13 +43,25 @@ def train_reward_model(setup: Setup, pairs: list[Encoded], total: int, report: C
     def build(keeper: Keeper) -> _Trainer:
         config = RewardConfig(**setup.arguments(PHASE, algorithm.reward, total), max_length=None)
         return _Trainer(
-            model=with_scalar_head(setup.load_policy(), setup.tokenizer.pad_token_id), args=config, train_dataset=data,
-            processing_class=setup.tokenizer, peft_config=setup.lora(algorithm.lora, head=True), callbacks=[keeper],
-        )  # fmt: skip
+            model=with_scalar_head(setup.load_policy(), setup.tokenizer.pad_token_id),
+            args=config,
+            train_dataset=data,
+            processing_class=setup.tokenizer,
+            peft_config=setup.lora(algorithm.lora, head=True),
+            callbacks=[keeper],
+        )
 
     trainer = run_trainer(build, setup.folder, phase=PHASE, seed=setup.job.seed, total=total, publisher=None, report=report)
     model = trainer.model if algorithm.lora is None else trainer.model.merge_and_unload()
     return model.eval(), _late_accuracy(trainer.state.log_history)
+
+
+class ScalarHead(torch.nn.Linear):
+    """A head in float32 on a body of any precision."""
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The score at every position."""
+        return super().forward(hidden.float())
 
 
 def with_scalar_head(model: Any, pad_token_id: int) -> Any:
@@ -68,7 +79,7 @@ def with_scalar_head(model: Any, pad_token_id: int) -> Any:
     body = getattr(model, model.base_model_prefix)
     setattr(scored, scored.base_model_prefix, body)
     weight = next(body.parameters())
-    scored.score = torch.nn.Linear(config.hidden_size, 1, bias=False, device=weight.device, dtype=weight.dtype)
+    scored.score = ScalarHead(config.hidden_size, 1, bias=False, device=weight.device)
     torch.nn.init.zeros_(scored.score.weight)
     return scored
 

@@ -32,7 +32,7 @@ class LogSpaced(_Schedule):
     """Step 0, then geometrically spaced from step 1 to the last: dense early."""
 
     type: Literal["log"] = Field(default="log", description="Kind of schedule.")
-    points: int = Field(default=6, ge=2, le=1000, description="Checkpoints in all, step 0 and the last included; fewer where the run is too short.")
+    points: int = Field(default=6, ge=2, le=1000, description="Checkpoints in all, step 0 and the last included; fewer in a short run.")
 
     def _between(self, total: int) -> list[int]:
         if total < 2 or self.points < 3:
@@ -42,8 +42,8 @@ class LogSpaced(_Schedule):
             return list(range(1, total))
         steps = [1]
         for left in range(saved - 1, 0, -1):
-            ratio = (total / steps[-1]) ** (1 / left)
-            steps.append(max(steps[-1] + 1, round(steps[-1] * ratio)))  # early steps crowd at whole numbers; the ratio is taken anew after each
+            ratio = (total / steps[-1]) ** (1 / left)  # taken anew after each step, since the early ones crowd at whole numbers
+            steps.append(max(steps[-1] + 1, round(steps[-1] * ratio)))
         return steps if saved > 1 else []
 
 
@@ -61,7 +61,9 @@ class Fixed(_Schedule):
     """Exactly the steps given, with step 0 and the last."""
 
     type: Literal["steps"] = Field(default="steps", description="Kind of schedule.")
-    at: tuple[Annotated[int, Field(ge=0)], ...] = Field(alias="steps", description="Optimizer steps to save at; those beyond the run's end are left out.")
+    at: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        alias="steps", description="Optimizer steps to save at; those beyond the run's end are left out."
+    )
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 

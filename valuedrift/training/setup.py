@@ -50,7 +50,6 @@ class Setup:
         """
         low = self.bf16 and not trained
         model, _ = load_causal_lm(self.job.weights, dtype="bfloat16" if low else "float32", device=self.device)
-        model.config.use_cache = False
         if self.device == "cpu" and self.job.algorithm.max_length <= SHORT:
             model.set_attn_implementation("eager")
         return model

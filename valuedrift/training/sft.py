@@ -45,9 +45,13 @@ def train(setup: Setup, rows: Sequence[Demonstration], publisher: Publisher, pro
             dataset_kwargs={"skip_prepare_dataset": True},
         )
         return _Trainer(
-            model=setup.load_policy(), args=config, train_dataset=data, processing_class=setup.tokenizer,
-            peft_config=setup.lora(algorithm.lora), callbacks=[keeper],
-        )  # fmt: skip
+            model=setup.load_policy(),
+            args=config,
+            train_dataset=data,
+            processing_class=setup.tokenizer,
+            peft_config=setup.lora(algorithm.lora),
+            callbacks=[keeper],
+        )
 
     report = step_report(progress, "sft", setup.total)
     run_trainer(build, setup.folder, phase=POLICY, seed=setup.job.seed, total=setup.total, publisher=publisher, report=report)

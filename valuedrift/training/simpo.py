@@ -46,13 +46,21 @@ def train(setup: Setup, rows: Sequence[Preference], publisher: Publisher, progre
     def build(keeper: Keeper) -> _Trainer:
         config = CPOConfig(
             **setup.arguments(POLICY, algorithm, setup.total),
-            loss_type="simpo", cpo_alpha=0.0, beta=algorithm.beta, simpo_gamma=algorithm.gamma, max_length=algorithm.max_length,
-        )  # fmt: skip
+            loss_type="simpo",
+            cpo_alpha=0.0,
+            beta=algorithm.beta,
+            simpo_gamma=algorithm.gamma,
+            max_length=algorithm.max_length,
+        )
         return _Trainer(
-            model=setup.load_policy(), args=config, train_dataset=data, processing_class=setup.tokenizer,
+            model=setup.load_policy(),
+            args=config,
+            train_dataset=data,
+            processing_class=setup.tokenizer,
             data_collator=DataCollatorForPreference(pad_token_id=setup.tokenizer.pad_token_id),
-            peft_config=setup.lora(algorithm.lora), callbacks=[keeper],
-        )  # fmt: skip
+            peft_config=setup.lora(algorithm.lora),
+            callbacks=[keeper],
+        )
 
     report = step_report(progress, "simpo", setup.total)
     run_trainer(build, setup.folder, phase=POLICY, seed=setup.job.seed, total=setup.total, publisher=publisher, report=report)
