@@ -133,7 +133,7 @@ def _typed(schema: TableSchema, frame: pl.DataFrame, where: str) -> pl.DataFrame
     columns: list[pl.Series] = []
     for name, target in schema.polars.items():
         series = frame[name]
-        if series.dtype != target and not _castable(series.dtype, target):
+        if series.dtype != target and series.null_count() < series.len() and not _castable(series.dtype, target):
             shown = ", ".join(repr(value) for value in series.drop_nulls().head(_SHOWN))
             raise DataError(
                 f"column {name}: {series.dtype} where {target} belongs", where=where, fix=f"first values {shown}" if shown else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -183,11 +183,14 @@ class Store:
         Returns:
             Number of parts that were removed.
         """
-        gone = [e for e in self._manifest(study).latest().entries.values() if run_id is None or e.partition.get("run_id") == run_id]
-        if gone:
-            addresses = {entry.address for entry in gone}
-            self.commit(study, lambda entries: {address: entry for address, entry in entries.items() if address not in addresses})
+        gone = {e.address for e in self._manifest(study).latest().entries.values() if run_id is None or e.partition.get("run_id") == run_id}
+        self.drop(study, gone)
         return len(gone)
+
+    def drop(self, study: str, addresses: Collection[Address]) -> None:
+        """Remove parts of a study: from the manifest first, then their objects."""
+        if addresses:
+            self.commit(study, lambda entries: {address: entry for address, entry in entries.items() if address not in addresses})
 
     def studies(self) -> list[str]:
         """Names of the studies that have tables here."""

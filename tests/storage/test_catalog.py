@@ -283,7 +283,9 @@ def test_threads_that_read_one_object_do_not_disturb_each_other(tmp_path: Path) 
         frame = stances_frame(f"j{judge:02d}", shift=judge / 128, prompts=400, samples=5)
         store.put("stances", frame, partition={"study": "s", "run_id": "r", "step": judge}, key=f"k{judge}", identity={})
     compact(store, "s")
-    query = "SELECT count(*), sum(step)::BIGINT, min(p_support), max(p_support), count(DISTINCT prompt_id), count(DISTINCT judge) FROM stances"
+    query = (
+        "SELECT count(*), sum(step)::BIGINT, min(p_support), max(p_support), count(DISTINCT prompt_id), count(DISTINCT judge) FROM stances"
+    )
     with Catalog(store) as catalog:
         answers = {next(catalog.rows(query).rows) for _ in range(25)}
     rows = len(judges) * 2 * 400 * 5

@@ -1,0 +1,135 @@
+"""Stance tables of others into the store: `valuedrift tables import`."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from storage import parquet
+from storage.location import Location
+from storage.schemas import table_schema
+from storage.store import Part, Store
+from storage.table import TableSchema
+from storage.upgrades import upgraded
+from valuedrift.errors import DataError, UserError
+from valuedrift.fingerprint import fingerprint
+
+_READERS: dict[str, Callable[[io.BytesIO], pl.DataFrame]] = {
+    ".parquet": pl.read_parquet,
+    ".csv": lambda stream: pl.read_csv(stream, infer_schema_length=None),
+    ".jsonl": lambda stream: pl.read_ndjson(stream, infer_schema_length=None),
+    ".ndjson": lambda stream: pl.read_ndjson(stream, infer_schema_length=None),
+}
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import wrote.
+
+    Attributes:
+        rows: Rows.
+        parts: Parts.
+        filled: Columns that the file lacked, with the value that they were given.
+        ignored: Columns of the file that the table does not have.
+    """
+
+    rows: int
+    parts: int
+    filled: dict[str, str | float]
+    ignored: list[str]
+
+
+def import_table(
+    store: Store, file: str, table: str, study: str, *, fill: Mapping[str, str] | None = None, replace: bool = False
+) -> Imported:
+    """Take a table of others into the store; all of it in one commit, or nothing.
+
+    Args:
+        store: Where to.
+        file: A Parquet, CSV or JSON-lines file, local or ``s3://``.
+        table: Which table its rows are of.
+        study: The study they shall belong to.
+        fill: Values for columns that the file may lack (judge, probe_set).
+        replace: Whether they may take the place of parts that are there already.
+
+    Raises:
+        DataError: The file is not in the shape of the table; names the column and the first rows.
+        UserError: It is not there, of an unknown kind, or would take the place of something.
+    """
+    schema = table_schema(table)
+    place = Location.parse(file)
+    data = _bytes(place)
+    frame, ignored = _rows(place, data, schema)
+    if "study" in schema.names:
+        frame = frame.with_columns(pl.lit(study).alias("study"))
+    frame, filled = _filled(schema, frame, fill or {})
+    if missing := [name for name in schema.partition if name not in frame.columns]:
+        raise DataError(f"missing column {', '.join(missing)} for the table {table}", where=file, fix=f"found {', '.join(frame.columns)}")
+    slots = ["judge"] if table == "stances" else []
+    if empty := [name for name in (*schema.partition, *slots) if frame[name].null_count()]:
+        raise DataError(f"column {empty[0]}: missing value in {frame[empty[0]].null_count()} rows", where=file)
+    name = place.name
+    content = hashlib.sha256(data).hexdigest()
+    parts = [
+        Part(
+            table,
+            rows,
+            partition=dict(zip(schema.partition, values, strict=False)),
+            key=fingerprint(["import", content, *map(str, values)]),
+            identity={"imported": name, "content": content},
+            slot=str(values[-1]) if slots else "",
+        )
+        for values, rows in frame.group_by(*schema.partition, *slots, maintain_order=True)
+    ]
+    if not replace and (taken := next((part for part in parts if _taken(store, part)), None)):
+        where = ", ".join(f"{name}={value}" for name, value in taken.partition.items())
+        raise UserError(f"{table} of {where} {taken.slot} is there already", where=file, fix="give another --study, or --replace")
+    try:
+        store.put_all(parts)
+    except DataError as error:
+        raise DataError(error.what, where=f"{file}, {error.where}", fix=error.fix) from error
+    return Imported(frame.height, len(parts), filled, ignored)
+
+
+def _bytes(place: Location) -> bytes:
+    try:
+        return place.read_bytes()
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise UserError("there is no such file", where=place.uri, fix=f"give a file: {', '.join(_READERS)}") from error
+
+
+def _rows(place: Location, data: bytes, schema: TableSchema) -> tuple[pl.DataFrame, list[str]]:
+    """The file's rows in columns of the table, and the names of its other columns."""
+    suffix = f".{place.name.rpartition('.')[2].lower()}"
+    if suffix not in _READERS:
+        raise UserError("not a kind of file that can be imported", where=place.uri, fix=f"give one of {', '.join(_READERS)}")
+    try:
+        frame = _READERS[suffix](io.BytesIO(data))
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
+        raise DataError(f"cannot be read as {suffix[1:]}: {str(error).splitlines()[0]}", where=place.uri) from error
+    if suffix == ".parquet":
+        table, version = parquet.labels(data)
+        if table == schema.name and version is not None:  # one of ours, perhaps of an older version
+            return upgraded(schema, frame.lazy(), version, place.uri).collect(), []
+    return frame.select(name for name in frame.columns if name in schema.names), [
+        name for name in frame.columns if name not in schema.names
+    ]
+
+
+def _filled(schema: TableSchema, frame: pl.DataFrame, fill: Mapping[str, str]) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Columns that stance tables of others rarely have, with what is then true of them."""
+    defaults: dict[str, Any] = dict(fill)
+    if schema.name == "stances":
+        defaults = {"judge": "imported", "probe_set": "imported", "status": "ok", "unassigned": 0.0, **fill}
+    missing = {name: value for name, value in defaults.items() if name in schema.names and name not in frame.columns}
+    return frame.with_columns(pl.lit(value).alias(name) for name, value in missing.items()), missing
+
+
+def _taken(store: Store, part: Part) -> bool:
+    there = store.entry(part.table, part.partition, part.slot)
+    return there is not None and there.key != part.key
