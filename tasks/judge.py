@@ -84,14 +84,13 @@ def _judge(work: Workplace, run_id: str, step: int, config: JudgeConfig) -> pl.D
             device=runtime.device,
         )
 
-    with stage(f"judge {run_id} step {step}") as report:
-        judged: pl.DataFrame = work.pool.run(
-            job,
-            progress=report,
-            timeout=60 * runtime.timeout_minutes,
-            priority=2,
-            collect=lambda folder, _: pl.read_parquet(folder / "stances.parquet"),
-        )
+    judged: pl.DataFrame = work.pool.run(
+        job,
+        shown=lambda: stage(f"judge {run_id} step {step}"),
+        timeout=60 * runtime.timeout_minutes,
+        priority=2,
+        collect=lambda folder, _: pl.read_parquet(folder / "stances.parquet"),
+    )
     schema = table_schema("stances").polars
     stances = answers.with_columns(judged.select(_JUDGED)).with_columns(pl.lit(config.name).alias("judge"))
     return stances.select(pl.col(name).cast(kind) for name, kind in schema.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import yaml
-from valuedrift.judges.metrics import shipped_metrics
+from valuedrift.judges.weights import shipped_metrics
 
 from tasks.analyze import drift_of, stances_of
 from tasks.provenance import git_commit, machine, versions

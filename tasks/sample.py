@@ -87,14 +87,13 @@ def _sample(work: Workplace, run_id: str, step: int, checkpoint: Checkpoint) -> 
             cache_tokens=runtime.cache_tokens,
         )
 
-    with stage(f"sample {run_id} step {step}") as report:
-        answers: pl.DataFrame = work.pool.run(
-            job,
-            progress=report,
-            timeout=60 * runtime.timeout_minutes,
-            priority=1,
-            collect=lambda folder, _: pl.read_parquet(folder / "responses.parquet"),
-        )
+    answers: pl.DataFrame = work.pool.run(
+        job,
+        shown=lambda: stage(f"sample {run_id} step {step}"),
+        timeout=60 * runtime.timeout_minutes,
+        priority=1,
+        collect=lambda folder, _: pl.read_parquet(folder / "responses.parquet"),
+    )
     asked = pl.DataFrame([{"prompt_id": probe.prompt_id, "topic": probe.topic, "probe_set": probe.probe_set} for probe in work.probes])
     columns = [
         pl.lit(study.study).alias("study"),

@@ -104,8 +104,9 @@ def _train(work: Workplace, run: RunPlan, weights: Weights, key: str) -> TrainRe
         device=runtime.device,
         micro_batch=runtime.micro_batch,
     )
-    with stage(f"train {run.run_id}") as report:
-        result = work.pool.run(lambda _: job, progress=report, timeout=60 * runtime.timeout_minutes, fresh=work.frees_memory, priority=0)
+    result = work.pool.run(
+        lambda _: job, shown=lambda: stage(f"train {run.run_id}"), timeout=60 * runtime.timeout_minutes, fresh=work.frees_memory, priority=0
+    )
     return TrainResult.model_validate(result)
 
 

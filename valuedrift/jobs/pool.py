@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class ChildPool:
         self,
         make_job: Callable[[Path], BaseModel],
         *,
-        progress: Callable[[Progress], None] = lambda _: None,
+        shown: Callable[[], AbstractContextManager[Callable[[Progress], None]]] = lambda: nullcontext(lambda _: None),
         timeout: float | None = None,
         fresh: bool = False,
         priority: int = 0,
@@ -54,7 +54,7 @@ class ChildPool:
 
         Args:
             make_job: Given the job's own folder, returns the job.
-            progress: Called with what the child reports.
+            shown: Entered when the job really begins; yields what is called with the child's progress.
             timeout: Seconds from the job's start.
             fresh: Start a new process for this job and end it after, so that its memory is really freed.
             priority: Of the jobs that wait, the lowest goes first, then the one that came first.
@@ -63,8 +63,8 @@ class ChildPool:
         Raises:
             UserError: See :meth:`Supervisor.run`.
         """
-        with self._child(fresh, priority) as child, self._folder() as folder:
-            result = child.run(make_job(folder), folder, progress=progress, timeout=timeout, cancelled=self._stop.is_set)
+        with self._child(fresh, priority) as child, self._folder() as folder, shown() as report:
+            result = child.run(make_job(folder), folder, progress=report, timeout=timeout, cancelled=self._stop.is_set)
             return collect(folder, result)
 
     def stop(self) -> None:
