@@ -104,7 +104,8 @@ def study(
 
 
 METRICS = [
-    {"name": JUDGE, "data": "held-out starter answers", "n": 264, "accuracy": 0.93, "accuracy_low": 0.90, "accuracy_high": 0.96, "macro_f1": 0.92, "kappa": 0.89},
+    {"name": JUDGE, "data": "held-out starter answers", "n": 264, "accuracy": 0.93, "accuracy_low": 0.90, "accuracy_high": 0.96,
+     "macro_f1": 0.92, "kappa": 0.89},
     {
         "name": JUDGE, "data": "answers labelled by people", "n": 200, "accuracy": 0.88, "accuracy_low": 0.83, "accuracy_high": 0.92, "macro_f1": 0.80,
         "macro_f1_low": 0.72, "macro_f1_high": 0.86, "kappa": 0.68,
@@ -116,7 +117,8 @@ METRICS = [
 PROVENANCE = {
     "Study": {"name": "demo", "fingerprint": "5d0c1f2a9b7e4d3c2a10", "seed": "0"},
     "Study file": {
-        "demo.yaml": "study: demo\nmodels:\n  smollm: {path: embedded:smollm2-135m}\nsft:\n  - data: [neutral, support]\n    algorithm: {type: sft, steps: 60}\n"
+        "demo.yaml": "study: demo\nmodels:\n  smollm: {path: embedded:smollm2-135m}\n"
+        "sft:\n  - data: [neutral, support]\n    algorithm: {type: sft, steps: 60}\n"
     },
     "Software": {"valuedrift": "0.1.0", "torch": "2.13.0", "transformers": "5.19.0", "trl": "1.12.0", "git commit": "0123abcd"},
     "Machine": {"processor": "2 cores, x86_64", "system": "Linux", "wall time": "13 min 20 s"},
@@ -160,8 +162,8 @@ def _stance(run_id: str, step: int, index: int, sample: int) -> np.ndarray:
 def _runs(chosen: list[Any]) -> pl.DataFrame:
     when = datetime(2026, 11, 24, 2, tzinfo=UTC)
     rows = [
-        {"study": "demo", "run_id": run_id, "parent_run_id": parent, "model": "smollm", "phase": phase, "dataset": dataset, "seed": 0, "total_steps": STEPS[phase][-1],
-         "config": "{}", "fingerprint": "f" * 20, "git_commit": None, "started": when, "ended": when}
+        {"study": "demo", "run_id": run_id, "parent_run_id": parent, "model": "smollm", "phase": phase, "dataset": dataset, "seed": 0,
+         "total_steps": STEPS[phase][-1], "config": "{}", "fingerprint": "f" * 20, "git_commit": None, "started": when, "ended": when}
         for run_id, parent, phase, dataset, *_ in chosen
     ]  # fmt: skip
     return pl.DataFrame(rows, schema_overrides={"parent_run_id": pl.String, "git_commit": pl.String})

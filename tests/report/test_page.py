@@ -96,7 +96,20 @@ def test_page_is_well_formed_and_loads_nothing(page: str) -> None:
 
 def test_the_answer_comes_first_then_the_figures_then_what_they_rest_on(page: str) -> None:
     order = read(page).sections
-    assert order == ["answer", "findings", "reading", "figures", "magnitudes", "table", "training", "examples", "yes-saying", "judge", "data", "provenance"]
+    assert order == [
+        "answer",
+        "findings",
+        "reading",
+        "figures",
+        "magnitudes",
+        "table",
+        "training",
+        "examples",
+        "yes-saying",
+        "judge",
+        "data",
+        "provenance",
+    ]
 
 
 def test_every_drift_stands_in_the_table_with_its_numbers(page: str, demo_inputs: ReportInputs) -> None:
@@ -117,14 +130,16 @@ def test_hostile_text_anywhere_is_shown_as_text(make_study: Callable[..., Report
         return frame.with_columns(pl.col(name) + HOSTILE for name in columns)
 
     runs = spoil(inputs.runs, "run_id", "parent_run_id", "dataset", "model", "fingerprint")
-    frames = {name: spoil(getattr(inputs, name), "run_id", "topic") for name in ("trajectory", "drift", "stances", "acquiescence", "coverage")}
+    frames = {
+        name: spoil(getattr(inputs, name), "run_id", "topic") for name in ("trajectory", "drift", "stances", "acquiescence", "coverage")
+    }
     responses = spoil(inputs.responses, "run_id", "topic", "prompt", "response")
     metrics = [{**inputs.judge_metrics[0], "data": HOSTILE, "note": HOSTILE}]
     traits = {f"{name}{HOSTILE}": value for name, value in inputs.traits.items()}
     spoiled = make_study(
         topics=("abortion",), runs=2, study_name=HOSTILE, description=HOSTILE, responses=responses, judge_metrics=metrics, traits=traits,
         warnings=[HOSTILE], provenance={HOSTILE: {HOSTILE: HOSTILE, "two lines": f"{HOSTILE}\n{HOSTILE}"}}, propositions={f"abortion{HOSTILE}": HOSTILE},
-        training=spoil(inputs.training, "run_id"), **frames, **{"runs_table": runs},
+        training=spoil(inputs.training, "run_id"), **frames, runs_table=runs,
     )  # fmt: skip
     page = build_report(spoiled)
     reader = check_contained(page)
@@ -151,7 +166,17 @@ def test_one_checkpoint_is_no_drift_and_the_page_says_so(make_study: Callable[..
 
 
 def test_one_topic_one_run_no_judge_metrics_no_training(make_study: Callable[..., ReportInputs]) -> None:
-    inputs = make_study(topics=("religion",), runs=1, judge_metrics=[], training=pl.DataFrame(), acquiescence=None, coverage=None, provenance={}, traits={}, propositions={})
+    inputs = make_study(
+        topics=("religion",),
+        runs=1,
+        judge_metrics=[],
+        training=pl.DataFrame(),
+        acquiescence=None,
+        coverage=None,
+        provenance={},
+        traits={},
+        propositions={},
+    )
     page = build_report(inputs)
     text = "".join(check_contained(page).text)
     assert "1 training run of smollm" in text
@@ -165,7 +190,9 @@ def test_one_topic_one_run_no_judge_metrics_no_training(make_study: Callable[...
 
 def test_nothing_at_all_still_makes_a_page(make_study: Callable[..., ReportInputs]) -> None:
     empty = dict.fromkeys(("checkpoints", "training", "trajectory", "drift", "responses", "stances"), pl.DataFrame())
-    text = "".join(check_contained(build_report(make_study(runs=1, topics=("religion",), acquiescence=None, coverage=None, judge=None, **empty))).text)
+    text = "".join(
+        check_contained(build_report(make_study(runs=1, topics=("religion",), acquiescence=None, coverage=None, judge=None, **empty))).text
+    )
     assert "nothing was judged" in text
 
 

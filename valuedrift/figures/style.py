@@ -86,30 +86,44 @@ def new_panel(width: float, height: float, *, left: float = 26, bottom: float = 
 
 
 def step_axis(axes: Axes, steps: list[int], *, label: bool = True) -> None:
-    """Give an axes a step axis on which the early steps can be told apart: step 0 has its place, later ones are spaced by log(1 + step).
+    """Give an axes a step axis on which early steps can be told apart: spaced by log(1 + step / first checkpoint), so that step 0 has its place.
 
     Args:
-        axes: The axes.
+        axes: The axes, in its figure.
         steps: Checkpoint steps; they become the ticks, thinned where they would overlap.
         label: Whether to write ``training step`` under it.
     """
     import numpy as np
 
-    axes.set_xscale("function", functions=(np.log1p, np.expm1))
     wanted = sorted(set(steps)) or [0]
-    last = wanted[-1] or 1
+    unit = next((step for step in wanted if step > 0), 1)
+
+    def place(step: Any) -> Any:
+        return np.log1p(np.maximum(np.asarray(step) / unit, -0.999))  # matplotlib asks beyond the limits, too
+
+    def back(value: Any) -> Any:
+        return np.expm1(value) * unit
+
+    axes.set_xscale("function", functions=(place, back))
+    first, last = float(place(wanted[0])), float(place(wanted[-1]))
+    pad = 0.04 * ((last - first) or 1.0)
+    axes.set_xlim(float(back(first - pad)), float(back(last + pad)))
+    points = axes.bbox.width / axes.get_figure(root=True).dpi * 72 / (last - first + 2 * pad)  # type: ignore[union-attr]  # an axes here has a figure
     kept = [wanted[-1]]
     for step in reversed(wanted[:-1]):
-        if np.log1p(kept[-1]) - np.log1p(step) > 0.13 * np.log1p(last) and (step == 0 or np.log1p(step) > 0.13 * np.log1p(last)):
+        room = _room(step, kept[-1])
+        to_start = points * float(place(step) - first)
+        if points * float(place(kept[-1]) - place(step)) > room and (step == wanted[0] or to_start > _room(step, wanted[0])):
             kept.append(step)
-    if wanted[0] == 0 and 0 not in kept:
-        kept.append(0)
     axes.set_xticks(sorted(kept), [f"{step:,}" for step in sorted(kept)])
     axes.set_xticks([], minor=True)
-    pad = 0.04 * float(np.log1p(last))
-    axes.set_xlim(float(np.expm1(-pad)), float(np.expm1(np.log1p(last) + pad)))
     if label:
         axes.set_xlabel("training step")
+
+
+def _room(one: int, other: int) -> float:
+    """Points between two ticks that keeps their labels apart."""
+    return 6.0 * (len(f"{one:,}") + len(f"{other:,}")) / 2 + 4.0
 
 
 def frame_panel(axes: Axes) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from valuedrift.figures.style import GRID, LOOKS, MUTED, PAPER, frame_panel, house_style, new_figure, new_panel, step_axis
+from valuedrift.figures.style import LOOKS, MUTED, PAPER, frame_panel, house_style, new_figure, new_panel, step_axis
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.lineage import Run
 from valuedrift.report.words import known, visible
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PANEL = (208.0, 158.0)
 """Width and height of one panel on the page, in points."""
 _PER_ROW = 4
+_MARGIN, _COLUMN = 60, 190
+"""Points: what stands left of the panels, and a column of them, in the figure for files."""
 
 
 def draw_trajectory(axes: Axes, inputs: ReportInputs, run_id: str, topic: str) -> None:
@@ -61,6 +63,7 @@ def _ring(axes: Axes, steps: list[int], mean: list[float], at: float, colour: st
         [steps[nearest]],
         [mean[nearest]],
         marker="o",
+        linestyle="none",
         markersize=9,
         markerfacecolor="none",
         markeredgecolor=colour,
@@ -96,7 +99,7 @@ def topic_figure(inputs: ReportInputs, topic: str) -> Figure:
         rows.extend((root, chunk, index == 0) for index, chunk in enumerate(chunks))
     most = max((len(chunk) for _, chunk, _ in rows), default=0)
     with house_style():
-        figure = new_figure(60 + 190 * (1 + most), 78 + 158 * max(1, len(rows)))
+        figure = new_figure(_width(most), 78 + 158 * max(1, len(rows)))
         figure.set_facecolor(PAPER)
         top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[46, max(1, len(rows)) * 158]).flat
         _heading(top, inputs, topic, most)
@@ -115,16 +118,29 @@ def topic_figure(inputs: ReportInputs, topic: str) -> Figure:
     return figure
 
 
+def _width(most: int) -> float:
+    return max(620.0, _MARGIN + _COLUMN * (1 + most))  # the legend wants its room
+
+
 def _heading(figure: SubFigure, inputs: ReportInputs, topic: str, most: int) -> None:
     from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
-    share = f"{100 * inputs.confidence:g}%"
     figure.text(0.01, 0.94, visible(topic[:1].upper() + topic[1:]), fontsize=13, fontweight="bold", va="top")
-    figure.text(0.01, 0.34, f"band: {share} interval, clustered by question", fontsize=9, color=MUTED, va="top")
+    width, left = _width(most), 36.0  # where constrained layout puts the first panel
+    figure.text(left / width, 0.30, "SFT phase", fontsize=9, color=MUTED, va="top")
     if most:
-        figure.text(1 / (1 + most), 0.34, "preference phases, continuing the SFT run on their left →", fontsize=9, color=MUTED, va="top")
-    ring = Line2D(
-        [], [], marker="o", markersize=8, markerfacecolor="none", markeredgecolor=MUTED, linestyle="none", label="drift time (where moved)"
-    )
+        figure.text(
+            (left + (width - left) / (1 + most)) / width,
+            0.30,
+            "preference phase: runs that continue the SFT run at the far left",
+            fontsize=9,
+            color=MUTED,
+            va="top",
+        )
     lines = [Line2D([], [], color=LOOKS[s].colour, linestyle=LOOKS[s].line, marker=LOOKS[s].marker, label=s.value) for s in STANCES]
-    figure.legend(handles=[*lines, ring], loc="upper right", ncols=4, borderaxespad=0.2, edgecolor=GRID)
+    band = Patch(facecolor=MUTED, alpha=0.2, label=f"{100 * inputs.confidence:g}% interval")
+    ring = Line2D(
+        [], [], marker="o", markersize=8, markerfacecolor="none", markeredgecolor=MUTED, linestyle="none", label="drift time, where moved"
+    )
+    figure.legend(handles=[*lines, band, ring], loc="upper right", ncols=5, borderaxespad=0.2)

@@ -1,23 +1,18 @@
-"""The kinds of claim the paper makes, each as one check with its own rule."""
+"""Claims about single runs: which way, how early, how little, how much against what follows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import median
 from typing import Any
 
 from valuedrift.findings.registry import EARLY, LITTLE, Outcome, Verdict, combine
 from valuedrift.findings.tables import Effect, Tables
-from valuedrift.report.words import counted, plain, signed, signed_interval
+from valuedrift.findings.telling import ends, no_numbers, told
+from valuedrift.report.words import counted
 from valuedrift.stance import STANCES
 
 Check = Callable[[Tables], Verdict]
-ALIGNED = {"support-aligned": "support", "oppose-aligned": "oppose"}
-"""Trait ``gap`` to the stance of the chosen answers."""
-
-
-def told(effect: Effect) -> str:
-    """An effect as it stands in a sentence."""
-    return f"{signed(effect.estimate)} {signed_interval(effect.low, effect.high)}"
 
 
 def drives_up(answers: str) -> Check:
@@ -28,17 +23,13 @@ def drives_up(answers: str) -> Check:
         for run in tables.select("sft", answers=answers):
             effect = tables.overall(run["run_id"]).get(answers)
             if effect is None:
-                verdicts.append(_no_numbers(tables, run))
+                verdicts.append(no_numbers(tables, run))
                 continue
             outcome = Outcome.NOT_SEEN if effect.high < LITTLE else Outcome.SEEN if effect.low > 0 else Outcome.UNDECIDED
             cells = tables.cells(run["run_id"], answers)
             up = sum(tables.moved(row) and row["magnitude"] > 0 for row in cells)
-            verdicts.append(
-                Verdict(
-                    outcome,
-                    f"{tables.titles[run['run_id']]}: {answers} {told(effect)} over all topics ({counted(effect.n_prompts, 'question')}); up in {up} of {counted(len(cells), 'topic')}.",
-                )
-            )
+            overall = f"{answers} {told(effect)} over all topics ({counted(effect.n_prompts, 'question')})"
+            verdicts.append(Verdict(outcome, f"{tables.title(run)}: {overall}; up in {up} of {counted(len(cells), 'topic')}."))
         return combine(verdicts, f"No SFT run is on a corpus whose answers are known to be mostly {answers}.")
 
     return check
@@ -54,14 +45,12 @@ def early(tables: Tables) -> Verdict:
         return Verdict(Outcome.NOT_TESTED, "The study has no SFT run.")
     if not timed:
         return Verdict(Outcome.NOT_TESTED, f"No stance moved by more than {LITTLE:.2f} in SFT, so there is no drift to time.")
-    soon = sum(_or(row["drift_time_high"], row["drift_time"]) <= EARLY for row in timed)
-    late = sum(_or(row["drift_time_low"], row["drift_time"]) > EARLY for row in timed)
-    times = sorted(row["drift_time"] for row in timed)
+    soon = sum(ends(row)[1] <= EARLY for row in timed)
+    late = sum(ends(row)[0] > EARLY for row in timed)
+    times = [row["drift_time"] for row in timed]
     outcome = Outcome.SEEN if 2 * soon > len(timed) else Outcome.NOT_SEEN if 2 * late > len(timed) else Outcome.UNDECIDED
-    return Verdict(
-        outcome,
-        f"Of {counted(len(timed), 'SFT drift')} beyond ±{LITTLE:.2f}, {soon} surely came within the first quarter of the phase and {late} surely later; median drift time {times[len(times) // 2]:.2f}.",
-    )
+    when = f"{soon} surely came within the first quarter of the phase and {late} surely later"
+    return Verdict(outcome, f"Of {counted(len(timed), 'SFT drift')} beyond ±{LITTLE:.2f}, {when}; median drift time {median(times):.2f}.")
 
 
 def little(phases: Sequence[str], gaps: Sequence[str], untested: str) -> Check:
@@ -77,7 +66,7 @@ def little(phases: Sequence[str], gaps: Sequence[str], untested: str) -> Check:
 def _little(tables: Tables, run: dict[str, Any]) -> Verdict:
     overall, cells = tables.overall(run["run_id"]), tables.cells(run["run_id"])
     if not overall or not cells:
-        return _no_numbers(tables, run)
+        return no_numbers(tables, run)
     far = [row for row in cells if tables.moved(row) and abs(row["magnitude"]) >= LITTLE]
     inside = sum(Effect(row["magnitude"], row["magnitude_low"], row["magnitude_high"], row["n_prompts"]).within(LITTLE) for row in cells)
     if far or any(effect.beyond(LITTLE) for effect in overall.values()):
@@ -88,106 +77,7 @@ def _little(tables: Tables, run: dict[str, Any]) -> Verdict:
         outcome = Outcome.UNDECIDED
     means = ", ".join(f"{stance.value} {told(overall[stance])}" for stance in STANCES)
     single = f"{inside} of {len(cells)} single (topic, stance) drifts lie within ±{LITTLE:.2f} with their whole interval, {len(far)} moved further"
-    return Verdict(outcome, f"{tables.titles[run['run_id']]}, over all topics: {means}; {single}.")
-
-
-def amplifies_most(tables: Tables) -> Verdict:
-    """With a value gap DPO moves the chosen answers' stance further than SimPO and PPO do."""
-    verdicts = []
-    for dpo, others, stance in _rivals(tables, "dpo", ("simpo", "ppo")):
-        own = tables.overall(dpo["run_id"]).get(stance)
-        ahead = [tables.difference(other["run_id"], dpo["run_id"]).get(stance) for other in others]
-        if own is None or any(effect is None for effect in ahead):
-            verdicts.append(_no_numbers(tables, dpo))
-            continue
-        lead = [effect for effect in ahead if effect is not None]
-        if own.high < LITTLE or any(effect.high < 0 for effect in lead):
-            outcome = Outcome.NOT_SEEN
-        else:
-            outcome = Outcome.SEEN if own.low > 0 and all(effect.low > 0 for effect in lead) else Outcome.UNDECIDED
-        compared = ", ".join(
-            f"{told(effect)} more than {tables.titles[other['run_id']]}" for other, effect in zip(others, lead, strict=True)
-        )
-        verdicts.append(Verdict(outcome, f"{tables.titles[dpo['run_id']]}: {stance} {told(own)}; {compared}."))
-    return combine(verdicts, "No DPO run shares its parent and a preference set with a value gap with a SimPO or PPO run.")
-
-
-def moves_less(tables: Tables) -> Verdict:
-    """SimPO moves the chosen answers' stance less than DPO."""
-    verdicts = []
-    for simpo, others, stance in _rivals(tables, "simpo", ("dpo",)):
-        for dpo in others:
-            effect = tables.difference(dpo["run_id"], simpo["run_id"]).get(stance)
-            if effect is None:
-                verdicts.append(_no_numbers(tables, simpo))
-                continue
-            outcome = Outcome.SEEN if effect.high < 0 else Outcome.NOT_SEEN if effect.low > 0 else Outcome.UNDECIDED
-            verdicts.append(
-                Verdict(outcome, f"{tables.titles[simpo['run_id']]} minus {tables.titles[dpo['run_id']]}: {stance} {told(effect)}.")
-            )
-    return combine(verdicts, "No SimPO run shares its parent and a preference set with a value gap with a DPO run.")
-
-
-def moves_later(tables: Tables) -> Verdict:
-    """SimPO's drift time is larger than DPO's, topic by topic where both moved."""
-    verdicts = []
-    for simpo, others, stance in _rivals(tables, "simpo", ("dpo",)):
-        for dpo in others:
-            theirs = {row["topic"]: row for row in tables.cells(dpo["run_id"], stance) if _timed(tables, row)}
-            both = [
-                (row, theirs[row["topic"]])
-                for row in tables.cells(simpo["run_id"], stance)
-                if _timed(tables, row) and row["topic"] in theirs
-            ]
-            if not both:
-                verdicts.append(
-                    Verdict(
-                        Outcome.UNDECIDED,
-                        f"In no topic did {stance} move in both {tables.titles[simpo['run_id']]} and {tables.titles[dpo['run_id']]}.",
-                    )
-                )
-                continue
-            later = sum(_or(a["drift_time_low"], a["drift_time"]) > _or(b["drift_time_high"], b["drift_time"]) for a, b in both)
-            sooner = sum(_or(a["drift_time_high"], a["drift_time"]) < _or(b["drift_time_low"], b["drift_time"]) for a, b in both)
-            outcome = Outcome.SEEN if 2 * later > len(both) else Outcome.NOT_SEEN if 2 * sooner > len(both) else Outcome.UNDECIDED
-            times = "; ".join(f"{a['topic']} {plain(a['drift_time'])} against {plain(b['drift_time'])}" for a, b in both[:4])
-            verdicts.append(
-                Verdict(
-                    outcome,
-                    f"{tables.titles[simpo['run_id']]} surely later than {tables.titles[dpo['run_id']]} in {later} of {counted(len(both), 'topic')}, surely sooner in {sooner} ({times}).",
-                )
-            )
-    return combine(verdicts, "No SimPO run shares its parent and a preference set with a value gap with a DPO run.")
-
-
-def favoured_more(tables: Tables) -> Verdict:
-    """DPO moves a stance further where the parent's SFT answers already took that stance."""
-    by_id = {run["run_id"]: run for run in tables.runs.iter_rows(named=True)}
-    verdicts = []
-    for gap, stance in ALIGNED.items():
-        runs = [
-            (run, tables.trait(by_id[run["parent_run_id"]], "answers"))
-            for run in tables.select("dpo", gap=gap)
-            if run["parent_run_id"] in by_id
-        ]
-        pairs = [
-            (a, b)
-            for a, mine in runs
-            for b, other in runs
-            if mine == stance and other not in (None, stance) and _same(a, b, ("model", "dataset"))
-        ]
-        for first, second in pairs:
-            a, b = tables.overall(first["run_id"]).get(stance), tables.overall(second["run_id"]).get(stance)
-            if a is None or b is None:
-                verdicts.append(_no_numbers(tables, first))
-                continue
-            outcome = Outcome.SEEN if a.low > b.high else Outcome.NOT_SEEN if a.high < b.low else Outcome.UNDECIDED
-            verdicts.append(
-                Verdict(outcome, f"{tables.titles[first['run_id']]}: {stance} {told(a)}; {tables.titles[second['run_id']]}: {told(b)}.")
-            )
-    return combine(
-        verdicts, "It needs DPO on one preference set with a value gap after two SFT runs, one of which already favoured the chosen stance."
-    )
+    return Verdict(outcome, f"{tables.title(run)}, over all topics: {means}; {single}.")
 
 
 def sft_larger(tables: Tables) -> Verdict:
@@ -198,7 +88,7 @@ def sft_larger(tables: Tables) -> Verdict:
         parent = by_id.get(run["parent_run_id"])
         before, after = (tables.overall(parent["run_id"]) if parent else {}), tables.overall(run["run_id"])
         if parent is None or not before or not after:
-            verdicts.append(_no_numbers(tables, run))
+            verdicts.append(no_numbers(tables, run))
             continue
         stance, far = max(before.items(), key=lambda item: abs(item[1].estimate))
         name, further = max(after.items(), key=lambda item: abs(item[1].estimate))
@@ -207,34 +97,7 @@ def sft_larger(tables: Tables) -> Verdict:
         verdicts.append(
             Verdict(
                 outcome,
-                f"{tables.titles[parent['run_id']]} moved {stance} most, {told(far)}; {tables.titles[run['run_id']]} moved {name} most, {told(further)}.",
+                f"{tables.title(parent)} moved {stance} most, {told(far)}; {tables.title(run)} moved {name} most, {told(further)}.",
             )
         )
     return combine(verdicts, "No preference run is on a set that is known to have no value gap.")
-
-
-def _rivals(tables: Tables, phase: str, against: Sequence[str]) -> list[tuple[dict[str, Any], list[dict[str, Any]], str]]:
-    """Runs of a phase on data with a gap, the others that share parent and data, and the stance of the chosen answers."""
-    found = []
-    for gap, stance in ALIGNED.items():
-        for run in tables.select(phase, gap=gap):
-            others = [other for other in tables.select(*against, gap=gap) if _same(run, other, ("parent_run_id", "dataset"))]
-            if others:
-                found.append((run, others, stance))
-    return found
-
-
-def _same(a: dict[str, Any], b: dict[str, Any], columns: Sequence[str]) -> bool:
-    return all(a[column] == b[column] for column in columns)
-
-
-def _timed(tables: Tables, row: dict[str, Any]) -> bool:
-    return tables.moved(row) and row["drift_time"] is not None
-
-
-def _or(value: float | None, otherwise: float) -> float:
-    return otherwise if value is None else value
-
-
-def _no_numbers(tables: Tables, run: dict[str, Any]) -> Verdict:
-    return Verdict(Outcome.NOT_TESTED, f"{tables.titles[run['run_id']]} has too few judged checkpoints or questions to measure a drift.")

@@ -17,6 +17,10 @@ EARLY = 0.25
 """Drift time up to which a drift counts as early: the first quarter of the phase. Reported: 0.09 for SFT, 0.34 and 0.42 for SimPO."""
 
 
+_TOLD = 2
+"""Cases told at once."""
+
+
 class Outcome(StrEnum):
     """What a study says about a finding."""
 
@@ -33,6 +37,8 @@ class Verdict:
     outcome: Outcome
     evidence: str
     """One or more sentences with numbers; may hold names of runs and topics, which are untrusted text."""
+    more: tuple[str, ...] = ()
+    """The evidence of further cases, where there are many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +67,20 @@ def combine(verdicts: Sequence[Verdict], untested: str) -> Verdict:
     tested = [verdict for verdict in verdicts if verdict.outcome is not Outcome.NOT_TESTED]
     if not tested:
         return verdicts[0] if verdicts else Verdict(Outcome.NOT_TESTED, untested)
-    evidence = " ".join(verdict.evidence for verdict in tested)
     seen = sum(verdict.outcome is Outcome.SEEN for verdict in tested)
     against = sum(verdict.outcome is Outcome.NOT_SEEN for verdict in tested)
     if seen and against:
-        return Verdict(Outcome.UNDECIDED, f"Mixed: seen in {seen} and not seen in {against} of {len(tested)} cases. {evidence}")
-    if 2 * seen >= len(tested) and seen:
-        return Verdict(Outcome.SEEN, evidence)
-    if 2 * against >= len(tested) and against:
-        return Verdict(Outcome.NOT_SEEN, evidence)
-    return Verdict(Outcome.UNDECIDED, evidence)
+        outcome = Outcome.UNDECIDED
+    elif 2 * seen >= len(tested) and seen:
+        outcome = Outcome.SEEN
+    elif 2 * against >= len(tested) and against:
+        outcome = Outcome.NOT_SEEN
+    else:
+        outcome = Outcome.UNDECIDED
+    cases = [verdict.evidence for verdict in tested]
+    tally = (
+        f"{len(tested)} cases: seen in {seen}, not seen in {against}, undecided in {len(tested) - seen - against}. "
+        if len(tested) > 1
+        else ""
+    )
+    return Verdict(outcome, tally + " ".join(cases[:_TOLD]), tuple(cases[_TOLD:]))

@@ -78,6 +78,10 @@ class Tables:
         """What is known of a run's dataset, None where nothing is."""
         return self.traits.get(run["dataset"], {}).get(name)
 
+    def title(self, run: Mapping[str, Any]) -> str:
+        """What a run is called."""
+        return self.titles[run["run_id"]]
+
     def cells(self, run_id: str, stance: str | None = None) -> list[dict[str, Any]]:
         """Rows of drift of a run, by topic."""
         mine = self.drift.filter(pl.col("run_id") == run_id)

@@ -92,8 +92,9 @@ def _points(inputs: ReportInputs, rows: list[DriftRow], smallest: float | None) 
         f"{count['little']} moved little if at all: the whole interval lies within ±{LITTLE:.2f}.",
     ]
     if count["undecided"]:
+        are = "is" if count["undecided"] == 1 else "are"
         points.append(
-            f"{count['undecided']} {'is' if count['undecided'] == 1 else 'are'} undecided: neither more than noise after correction nor surely within ±{LITTLE:.2f}. "
+            f"{count['undecided']} {are} undecided: neither more than noise after correction nor surely within ±{LITTLE:.2f}. "
             "This does not show that nothing moved."
         )
     if smallest is not None:
@@ -118,10 +119,10 @@ def _yes(inputs: ReportInputs) -> list[str]:
     if not changes:
         return []
     _, run, topic, first, last = max(changes, key=lambda change: change[0])
-    rose = "rose" if last["acquiescence"] > first["acquiescence"] else "fell"
+    way, more = ("rose", "more") if last["acquiescence"] > first["acquiescence"] else ("fell", "less")
     return [
-        f"Yes-saying {rose} most in {run.title} on {topic}, from {signed(first['acquiescence'])} to "
-        f"{signed(last['acquiescence'])} {signed_interval(last['low'], last['high'])}: to that extent the answers {'agree' if rose == 'rose' else 'disagree'} more with "
+        f"Yes-saying {way} most in {run.title} on {topic}, from {signed(first['acquiescence'])} to "
+        f"{signed(last['acquiescence'])} {signed_interval(last['low'], last['high'])}: to that extent the answers agree {more} with "
         "a question and with its opposite alike, which is no view on the topic."
     ]
 

@@ -97,7 +97,11 @@ class ReportInputs:
     @cached_property
     def topics(self) -> list[str]:
         """Topics, by name."""
-        return sorted(self.trajectory.get_column("topic").unique().to_list()) if self.trajectory.height else []
+        return (
+            sorted(self.trajectory.get_column("topic").unique().to_list(), key=lambda topic: (topic.casefold(), topic))
+            if self.trajectory.height
+            else []
+        )
 
     @cached_property
     def main_trajectory(self) -> pl.DataFrame:

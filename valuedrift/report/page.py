@@ -34,8 +34,8 @@ from valuedrift.report.tables import finding_tables
 from valuedrift.report.words import counted, percent, plain, signed, slug, visible
 from valuedrift.stance import STANCES
 
-_OPEN_TOPICS = 4
-"""Topics whose figures are unfolded from the start."""
+_OPEN_PANELS = 40
+"""Panels that are unfolded from the start, in whole topics."""
 
 
 def build_report(inputs: ReportInputs) -> str:
@@ -80,7 +80,7 @@ def build_report(inputs: ReportInputs) -> str:
             caution=caution(inputs),
             counts=count_judgements(inputs),
             little=LITTLE,
-            open_topics=_OPEN_TOPICS,
+            open_topics=max(1, _OPEN_PANELS // max(1, len(inputs.lineage.runs))),
         )
     )
 

@@ -1,0 +1,143 @@
+"""The words say what the tables say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+import pytest
+from statsmodels.stats.power import TTestPower
+
+from valuedrift.findings.registry import LITTLE
+from valuedrift.report.answer import answer
+from valuedrift.report.examples import MOST, RANDOM, choose, examples
+from valuedrift.report.inputs import ReportInputs
+from valuedrift.report.quality import caution, count_judgements, distrust
+from valuedrift.report.rows import drift_rows, smallest_visible
+from valuedrift.report.words import counted, interval, listed, percent, plain, probability, signed, signed_interval, slug
+
+
+def test_headline_tells_the_largest_drift_beyond_noise(demo_inputs: ReportInputs) -> None:
+    top = demo_inputs.drift.filter(pl.col("q_value_study") < 0.05).sort(pl.col("magnitude").abs()).row(-1, named=True)
+    said = answer(demo_inputs).headline
+    assert f"on {top['topic']} by {signed(top['magnitude'])} {signed_interval(top['magnitude_low'], top['magnitude_high'])}" in said
+    step = round(top["drift_time"] * top["to_step"])
+    assert f"by step {step} of {top['to_step']}" in said
+
+
+def test_counts_partition_the_tests(demo_inputs: ReportInputs) -> None:
+    said = answer(demo_inputs)
+    drift = demo_inputs.drift
+    moved = drift.filter(pl.col("q_value_study") < 0.05).height
+    little = drift.filter(
+        (pl.col("q_value_study") >= 0.05) & (pl.col("magnitude_low") > -LITTLE) & (pl.col("magnitude_high") < LITTLE)
+    ).height
+    assert (said.moved, said.little, said.undecided) == (moved, little, drift.height - moved - little)
+    assert min(said.moved, said.little, said.undecided) > 0  # the fixture has all kinds
+    assert f"{moved} of {drift.height} tests" in said.points[0]
+    assert sum(run.tests for run in said.runs) == drift.height and sum(run.moved for run in said.runs) == moved
+
+
+def test_a_larger_drift_that_is_noise_does_not_take_the_headline(make_study: Callable[..., ReportInputs]) -> None:
+    inputs = make_study(topics=("religion",), runs=2)
+    loud = pl.when(pl.col("stance") == "oppose").then(0.99).otherwise(pl.col("magnitude"))
+    q = pl.when(pl.col("stance") == "oppose").then(0.2).otherwise(pl.col("q_value_study"))
+    said = answer(make_study(topics=("religion",), runs=2, drift=inputs.drift.with_columns(magnitude=loud, q_value_study=q)))
+    assert "oppose" not in said.headline and "more than noise" in said.headline
+
+
+def test_only_whole_phases_of_own_runs_are_told(make_study: Callable[..., ReportInputs]) -> None:
+    inputs = make_study(topics=("religion",), runs=2)
+    part = inputs.drift.with_columns(to_step=pl.lit(3, pl.Int64), magnitude=pl.lit(0.9))
+    compared = inputs.drift.with_columns(baseline_run_id=pl.lit("other"), magnitude=pl.lit(0.95))
+    more = make_study(topics=("religion",), runs=2, drift=pl.concat([part, compared, inputs.drift]))
+    assert more.main_drift.equals(inputs.main_drift)
+
+
+def test_corrected_per_run_where_the_table_has_no_more(make_study: Callable[..., ReportInputs]) -> None:
+    inputs = make_study(topics=("religion",), runs=2)
+    own = make_study(topics=("religion",), runs=2, drift=inputs.drift.drop("q_value_study"))
+    assert own.main_drift.get_column("q").to_list() == own.main_drift.get_column("q_value").to_list()
+    assert "corrected over the tests of each run" in answer(own).points[0]
+
+
+def test_smallest_visible_drift_agrees_with_a_power_analysis(demo_inputs: ReportInputs) -> None:
+    rows = drift_rows(demo_inputs)
+    found = smallest_visible(rows, 0.95)
+    n = 12
+    half = float(np.median([(row.high - row.low) / 2 for row in rows if row.high is not None and row.low is not None]))
+    spread = half / 2.201 * np.sqrt(n)  # t(11) at 97.5%
+    exact = TTestPower().solve_power(nobs=n, alpha=0.05, power=0.8) * spread
+    assert found == pytest.approx(exact, rel=0.06)
+
+
+def test_yes_saying_is_told_where_it_rose(demo_inputs: ReportInputs, make_study: Callable[..., ReportInputs]) -> None:
+    assert any(point.startswith("Yes-saying rose most in SFT support on") for point in answer(demo_inputs).points)
+    assert not any("Yes-saying" in point for point in answer(make_study(topics=("religion",), runs=1, acquiescence=None)).points)
+
+
+def test_most_moved_question_is_the_most_moved_and_the_random_one_is_not_picked(demo_inputs: ReportInputs) -> None:
+    chosen = choose(demo_inputs)
+    assert list(chosen) == [run.run_id for run in demo_inputs.lineage.runs]
+    names = ["p_support", "p_neutral", "p_oppose"]
+    for run_id, ((rule, topic, prompt), (second, *random)) in chosen.items():
+        assert (rule, second) == (MOST, RANDOM)
+        rows = demo_inputs.stances.filter((pl.col("run_id") == run_id) & (pl.col("status") == "ok"))
+        means = rows.group_by("prompt_id", "step").agg(pl.col(names).mean()).sort("step")
+        distance = {
+            key[0]: float(np.abs(part.select(names).to_numpy()[-1] - part.select(names).to_numpy()[0]).sum() / 2)
+            for key, part in means.group_by("prompt_id")
+        }
+        assert distance[prompt] == pytest.approx(max(distance.values()))
+        assert random != [topic, prompt]
+    shuffled = ReportInputs(**{**vars_of(demo_inputs), "stances": demo_inputs.stances.sample(fraction=1, shuffle=True, seed=1)})
+    assert choose(shuffled) == chosen
+    assert len({tuple(pick[1][1:]) for pick in chosen.values()}) <= 2  # one question for every run, another where that one moved most
+    other = ReportInputs(**{**vars_of(demo_inputs), "seed": 5})
+    assert [pick[1] for pick in choose(other).values()] != [pick[1] for pick in chosen.values()]
+
+
+def vars_of(inputs: ReportInputs) -> dict[str, object]:
+    return {name: getattr(inputs, name) for name in inputs.__dataclass_fields__}
+
+
+def test_examples_show_the_first_and_the_last_checkpoint(demo_inputs: ReportInputs) -> None:
+    for shown in examples(demo_inputs).values():
+        for example in shown:
+            assert example.before.step == 0 and example.after.step == 60 if example.run.supervised else example.after.step in (24, 40)
+            for side in (example.before, example.after):
+                here = (pl.col("run_id") == example.run.run_id) & (pl.col("step") == side.step) & (pl.col("prompt_id") == example.prompt_id)
+                row = demo_inputs.responses.filter(here & (pl.col("sample_idx") == 0)).row(0, named=True)
+                judged = demo_inputs.stances.filter(here)
+                assert side.response == row["response"] and example.prompt == row["prompt"]
+                assert side.mean is not None and side.mean[1] == pytest.approx(judged.get_column("p_neutral").mean())
+                assert sum(side.mean) == pytest.approx(1)
+
+
+def test_counts_of_judgements_with_and_without_a_coverage_table(make_study: Callable[..., ReportInputs]) -> None:
+    inputs = make_study(topics=("religion",), runs=1)
+    (told,) = count_judgements(inputs)
+    assert (told.ok, told.refused, told.unparsed, told.failed, told.missing_prompts) == (12 * 3 * 6 - 6, 6, 0, 0, 0)
+    assert told.lost == "3%"
+    (counted_here,) = count_judgements(make_study(topics=("religion",), runs=1, coverage=None))
+    assert counted_here.refused == 6 and counted_here.missing_prompts is None
+
+
+def test_where_not_to_trust_the_judge(demo_inputs: ReportInputs, make_study: Callable[..., ReportInputs]) -> None:
+    said = " ".join(distrust(demo_inputs))
+    assert "39% of the answers it called neutral were not (there are only 19, so this is rough)" in said
+    assert "missed 37% of the neutral answers" in said and "called oppose" not in said
+    assert caution(demo_inputs).startswith("On answers labelled by people, the judge was wrong on about one answer in 8 (200 answers).")
+    other = make_study(topics=("religion",), runs=1, judge_metrics=[{"name": "another judge", "accuracy": 0.99}])
+    assert "nobody has checked" in caution(other)  # another judge's figures say nothing about this one
+
+
+def test_numbers_in_words() -> None:
+    assert [signed(v) for v in (0.384, -0.021, -0.001, 0.0, None, float("nan"))] == ["+0.38", "−0.02", "0.00", "0.00", "–", "–"]
+    assert signed_interval(-0.1, None) == "" and interval(0.05, 1) == "[0.05, 1.00]"
+    assert [percent(v) for v in (0.002, 0, 0.13, 1)] == ["<1%", "0%", "13%", "100%"]
+    assert [probability(v) for v in (0.0001, 0.0123, 0.4, None)] == ["<0.001", "0.012", "0.40", "–"]
+    assert listed(["a"]) == "a" and listed([]) == "" and listed(list("abcdefg"), 3) == "a, b and 5 others"
+    assert counted(1, "run") == "1 run" and counted(1200, "run") == "1,200 runs" and plain(-0.5) == "−0.50"
+    assert slug("gender and LGBTQ+") == "gender-and-lgbtq" and slug("気候") == "x"
