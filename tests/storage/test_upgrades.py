@@ -1,0 +1,87 @@
+"""Tables that an older version wrote are still read, everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+from stance_frames import stances_frame
+
+from storage import parquet
+from storage.audit import check
+from storage.catalog import Catalog
+from storage.compaction import compact
+from storage.importing import import_table
+from storage.schemas import TABLES
+from storage.store import Store
+from storage.upgrades import STEPS, UNKNOWN_PROBE_SET
+from valuedrift.errors import DataError
+
+_NEW = ["probe_set", "polarity", "pair_id"]
+
+
+def _version_1() -> bytes:
+    """A file as version 1 of the program wrote it."""
+    frame = stances_frame().with_columns(study=pl.lit("s"), run_id=pl.lit("r"), step=pl.lit(0, pl.Int64), sample_idx=pl.col("sample_idx").cast(pl.Int32))
+    arrow = frame.select(name for name in TABLES["stances"].names if name not in _NEW).to_arrow(compat_level=pl.CompatLevel.oldest())
+    buffer = io.BytesIO()
+    pq.write_table(arrow.replace_schema_metadata({parquet.TABLE_KEY: b"stances", parquet.VERSION_KEY: b"1"}), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _old_root(root: str, version: int = 1) -> Store:
+    """A root with one part of version 1 and one of today's."""
+    store = Store(root)
+    old, _ = (store.put("stances", stances_frame(), partition={"study": "s", "run_id": "r", "step": step}, key=f"k{step}", identity={}) for step in (0, 1))
+    data = _version_1()
+    (store.root / old.path).put_bytes(data)
+    as_old = replace(old, schema_version=version, bytes=len(data), sha=hashlib.sha256(data).hexdigest())
+    store.commit("s", lambda entries: {**entries, old.address: as_old})
+    return Store(root)
+
+
+def test_an_old_part_reads_as_one_of_today(root: str) -> None:
+    store = _old_root(root)
+    rows = store.read("stances", step=0)
+    assert rows.schema == TABLES["stances"].polars
+    assert rows.drop(_NEW).equals(store.read("stances", step=1).with_columns(step=pl.lit(0, pl.Int64)).drop(_NEW))
+    assert rows.select(_NEW).unique().rows() == [(UNKNOWN_PROBE_SET, None, None)]
+    both = store.read("stances")
+    assert store.scan("stances").sort(pl.all()).collect().equals(both.sort(pl.all()), null_equal=True)
+    with Catalog(store) as catalog:
+        assert catalog.frame("FROM stances ORDER BY ALL").equals(both.sort(pl.all(), nulls_last=True), null_equal=True)
+        assert list(catalog.rows("SELECT step, n FROM stance_counts WHERE topic = 'religion' ORDER BY step").rows) == [(0, 8), (1, 8)]
+    assert check(store) == []
+
+
+def test_compaction_writes_today_s_version(root: str) -> None:
+    store = _old_root(root)
+    before = store.read("stances")
+    compact(store, "s")
+    assert {entry.schema_version for entry in store.entries()} == {TABLES["stances"].version}
+    assert store.read("stances").equals(before, null_equal=True)
+    assert check(store) == []
+
+
+def test_an_old_file_of_somebody_else_comes_in(tmp_path: Path) -> None:
+    (tmp_path / "old.parquet").write_bytes(_version_1())
+    store = Store(tmp_path / "root")
+    import_table(store, str(tmp_path / "old.parquet"), "stances", "new")
+    assert store.read("stances")["probe_set"].unique().to_list() == [UNKNOWN_PROBE_SET]
+
+
+def test_a_newer_version_is_refused_in_words(root: str) -> None:
+    store = _old_root(root, version=99)
+    for look in (lambda: store.read("stances"), lambda: store.scan("stances"), lambda: Catalog(store)):
+        with pytest.raises(DataError, match="schema version 99, this program knows up to"):
+            look()
+
+
+def test_every_version_has_a_way_to_the_present() -> None:
+    for table in TABLES.values():
+        assert all((table.name, version) in STEPS for version in range(1, table.version))
