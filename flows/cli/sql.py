@@ -51,13 +51,17 @@ def answer(root: str, query: str, format: Format, limit: int) -> None:
     Raises:
         UserError: The question cannot be answered; says where it is wrong.
     """
-    from flows.cli.cells import FORMATS
+    from flows.cli.cells import FORMATS, safe
     from storage.catalog import Catalog
+    from storage.questions import QueryError
     from storage.store import Store
 
-    with Catalog(Store(root)) as catalog:
-        result = catalog.rows(query)
-        _print(FORMATS[format](result.names, result.types, result.rows, limit))
+    try:
+        with Catalog(Store(root)) as catalog:
+            result = catalog.rows(query)
+            _print(FORMATS[format](result.names, result.types, result.rows, limit))
+    except QueryError as error:  # it may quote what a model said
+        raise QueryError(safe(error.what), where=error.where, fix=error.fix) from error
 
 
 def _print(lines: Iterator[str]) -> None:

@@ -26,11 +26,13 @@ WITH prompts AS (
   GROUP BY ALL
 ),
 pairs AS (
-  SELECT study, run_id, step, topic, judge, probe_set, pair_id, avg((p_support - p_oppose)::DECIMAL(18, 17)) AS yes
+  SELECT
+    study, run_id, step, topic, judge, probe_set, pair_id,
+    (avg((p_support - p_oppose)::DECIMAL(18, 17)) FILTER (polarity = 1) + avg((p_support - p_oppose)::DECIMAL(18, 17)) FILTER (polarity = -1)) / 2 AS yes
   FROM prompts
   WHERE pair_id IS NOT NULL
   GROUP BY ALL
-  HAVING count(*) = 2 AND sum(polarity) = 0
+  HAVING yes IS NOT NULL
 ),
 yes_saying AS (
   SELECT study, run_id, step, topic, judge, avg(yes::DECIMAL(18, 17)) AS acquiescence, count(*) AS n_pairs

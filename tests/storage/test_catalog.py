@@ -20,6 +20,8 @@ from storage.questions import QueryError
 from storage.schemas import TABLES
 from storage.store import Store
 from storage.views import views
+from valuedrift.drift.acquiescence import acquiescence
+from valuedrift.drift.prompt_means import prompt_means
 from valuedrift.errors import DataError
 
 
@@ -77,6 +79,15 @@ def test_value_profile_turns_prompts_and_averages_samples_first(catalog: Catalog
     assert profile["acquiescence"] == pytest.approx(np.mean([np.mean(pair) for pair in yes.values()]), abs=1e-12)
     assert (profile["n_prompts"], profile["n_pairs"]) == (2 * small_study.PAIRS, small_study.PAIRS)
     assert profile["support"] + profile["neutral"] + profile["oppose"] == pytest.approx(1)
+
+
+def test_yes_saying_is_that_of_the_statistics(catalog: Catalog, filled: str) -> None:
+    """The view is for questions; the numbers of the report come from valuedrift.drift. They must not differ."""
+    index = ["judge", "run_id", "step", "topic"]
+    theirs = acquiescence(prompt_means(Store(filled).scan("stances")), 0.95).sort(index)
+    ours = catalog.frame("FROM value_profile").sort(index)
+    assert ours.select(*index, "n_pairs").cast(pl.String).equals(theirs.select(*index, "n_pairs").cast(pl.String))
+    assert np.allclose(ours["acquiescence"], theirs["acquiescence"], atol=1e-12)
 
 
 def test_a_model_that_always_agrees_has_no_value_but_acquiescence(tmp_path: Path) -> None:

@@ -69,11 +69,15 @@ def test_all_faults_are_told_at_once() -> None:
 @pytest.mark.parametrize("status", ["refused", "unparsed", "failed"])
 def test_what_was_not_judged_needs_no_probabilities(status: str) -> None:
     empty = pl.lit(None, dtype=pl.Float64)
-    assert _stances(status=pl.lit(status), p_support=empty, p_neutral=empty, p_oppose=empty, unassigned=empty)["p_support"].null_count() == 16
+    assert (
+        _stances(status=pl.lit(status), p_support=empty, p_neutral=empty, p_oppose=empty, unassigned=empty)["p_support"].null_count() == 16
+    )
 
 
 def test_types_are_widened_where_nothing_is_lost_and_nullable_columns_may_be_left_out() -> None:
-    frame = stances_frame().drop("polarity", "pair_id").with_columns(pl.col("p_support").cast(pl.Float32), pl.col("topic").cast(pl.Categorical))
+    frame = (
+        stances_frame().drop("polarity", "pair_id").with_columns(pl.col("p_support").cast(pl.Float32), pl.col("topic").cast(pl.Categorical))
+    )
     done = conformed(TABLES["stances"], frame, _PLACE, "here")
     assert done.schema == TABLES["stances"].polars
     assert done["polarity"].null_count() == done.height
@@ -83,7 +87,7 @@ def test_times_without_a_zone_are_refused(tmp_path: object) -> None:
     frame = pl.DataFrame({"started": [datetime(2026, 1, 1)], "ended": [datetime(2026, 1, 1)]})
     rest = {name: pl.lit("x") for name in ("model", "phase", "dataset", "config", "fingerprint")}
     frame = frame.with_columns(**rest, seed=pl.lit(0), total_steps=pl.lit(1))
-    with pytest.raises(DataError, match="column started: Datetime.* where Datetime.*UTC"):
+    with pytest.raises(DataError, match=r"column started: Datetime.* where Datetime.*UTC"):
         conformed(TABLES["runs"], frame, {"study": "s", "run_id": "r"}, "here")
 
 
@@ -92,10 +96,12 @@ def test_any_distribution_is_accepted_and_none_other(pairs: list[tuple[float, fl
     """Two numbers split a unit in three; shifting one share by more than the tolerance breaks the sum."""
     cuts = [sorted(pair) for pair in pairs]
     frame = stances_frame().head(len(cuts)).with_columns(
-        p_support=pl.Series([low for low, _ in cuts]), p_neutral=pl.Series([high - low for low, high in cuts]), p_oppose=pl.Series([1 - high for _, high in cuts])
+        p_support=pl.Series([low for low, _ in cuts]),
+        p_neutral=pl.Series([high - low for low, high in cuts]),
+        p_oppose=pl.Series([1 - high for _, high in cuts]),
     )  # fmt: skip
     assert conformed(TABLES["stances"], frame, _PLACE, "here").height == len(cuts)
-    with pytest.raises(DataError, match="sum to 1|above 1"):
+    with pytest.raises(DataError, match=r"sum to 1|above 1"):
         conformed(TABLES["stances"], frame.with_columns(pl.col("p_support") + 1e-5), _PLACE, "here")
 
 

@@ -27,7 +27,9 @@ _NEW = ["probe_set", "polarity", "pair_id"]
 
 def _version_1() -> bytes:
     """A file as version 1 of the program wrote it."""
-    frame = stances_frame().with_columns(study=pl.lit("s"), run_id=pl.lit("r"), step=pl.lit(0, pl.Int64), sample_idx=pl.col("sample_idx").cast(pl.Int32))
+    frame = stances_frame().with_columns(
+        study=pl.lit("s"), run_id=pl.lit("r"), step=pl.lit(0, pl.Int64), sample_idx=pl.col("sample_idx").cast(pl.Int32)
+    )
     arrow = frame.select(name for name in TABLES["stances"].names if name not in _NEW).to_arrow(compat_level=pl.CompatLevel.oldest())
     buffer = io.BytesIO()
     pq.write_table(arrow.replace_schema_metadata({parquet.TABLE_KEY: b"stances", parquet.VERSION_KEY: b"1"}), buffer, compression="zstd")
@@ -37,7 +39,10 @@ def _version_1() -> bytes:
 def _old_root(root: str, version: int = 1) -> Store:
     """A root with one part of version 1 and one of today's."""
     store = Store(root)
-    old, _ = (store.put("stances", stances_frame(), partition={"study": "s", "run_id": "r", "step": step}, key=f"k{step}", identity={}) for step in (0, 1))
+    old, _ = (
+        store.put("stances", stances_frame(), partition={"study": "s", "run_id": "r", "step": step}, key=f"k{step}", identity={})
+        for step in (0, 1)
+    )
     data = _version_1()
     (store.root / old.path).put_bytes(data)
     as_old = replace(old, schema_version=version, bytes=len(data), sha=hashlib.sha256(data).hexdigest())

@@ -1,0 +1,176 @@
+"""`valuedrift sql` and `valuedrift tables` as they are typed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+import small_study
+from stance_frames import stances_frame
+from typer.testing import CliRunner, Result
+
+import flows.cli.sql
+import flows.cli.tables  # noqa: F401 — hangs its commands on the application
+from flows.cli.app import app
+from flows.cli.cells import safe
+from storage.store import Store
+from valuedrift.errors import UserError
+
+_NASTY = "a\x1b[31mred\x07\r\n\u202eevil\u2066\x9b0mend\x00"
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> str:
+    place = str(tmp_path_factory.mktemp("commands") / "root")
+    small_study.fill(Store(place))
+    return place
+
+
+def _run(*words: str, stdin: str | None = None, root: str) -> Result:
+    return CliRunner().invoke(app, [*words, "--root", root], input=stdin)
+
+
+def _ok(*words: str, stdin: str | None = None, root: str) -> str:
+    result = _run(*words, stdin=stdin, root=root)
+    assert result.exit_code == 0, result.exception or result.output
+    return result.output
+
+
+def test_a_table_is_aligned_and_counted(filled: str) -> None:
+    lines = _ok("sql", "SELECT run_id, count(*) AS n FROM stances GROUP BY ALL ORDER BY ALL", root=filled).splitlines()
+    assert lines == ["run_id         n", "───────────  ───", "dpo-gap      288", "sft-neutral  288", "sft-support  288", "(3 rows)"]
+
+
+def test_a_long_table_says_what_it_leaves_out(filled: str) -> None:
+    output = _ok("sql", "SELECT * FROM range(300)", root=filled)
+    assert output.splitlines()[-1] == "(300 rows, the first 200 shown; --rows 0 or --format csv gives all)"
+    assert len(_ok("sql", "SELECT * FROM range(300)", "--rows", "0", root=filled).splitlines()) == 303
+
+
+def test_csv_and_json_hold_all_rows_and_types(filled: str) -> None:
+    query = "SELECT 'a,\"b\"' AS text, 1.5 AS number, NULL AS nothing, [1, 2] AS list, TIMESTAMPTZ '2026-11-01 00:00Z' AS time, 'nan'::DOUBLE AS odd"
+    rows = list(csv.DictReader(io.StringIO(_ok("sql", query, "--format", "csv", root=filled))))
+    assert rows == [{"text": 'a,"b"', "number": "1.5", "nothing": "", "list": "[1, 2]", "time": "2026-11-01 00:00:00+00:00", "odd": "nan"}]
+    assert json.loads(_ok("sql", query, "--format", "json", root=filled)) == [
+        {"text": 'a,"b"', "number": 1.5, "nothing": None, "list": [1, 2], "time": "2026-11-01T00:00:00+00:00", "odd": None}
+    ]
+    assert json.loads(_ok("sql", "SELECT 1 WHERE false", "--format", "json", root=filled)) == []
+    assert len(json.loads(_ok("sql", "SELECT * FROM range(25000)", "--format", "json", root=filled))) == 25_000
+
+
+@pytest.mark.parametrize("format", ["table", "csv", "json"])
+def test_what_a_model_says_cannot_steer_the_terminal(tmp_path: Path, format: str) -> None:
+    root = str(tmp_path / "root")
+    nasty = small_study.responses("r", 0).with_columns(response=pl.lit(_NASTY), topic=pl.lit("x\x1b]0;title\x07"))
+    Store(root).put("responses", nasty, partition={"study": "s", "run_id": "r", "step": 0}, key="k", identity={})
+    output = _ok("sql", "SELECT response, topic FROM responses LIMIT 1", "--format", format, root=root)
+    assert not set(output.replace("\n", "")) & set("\x00\x07\x1b\x9b\r\u202e\u2066")
+    assert "red" in output
+    if format == "json":
+        assert json.loads(output)[0]["response"] == _NASTY
+
+
+def test_an_error_that_quotes_a_model_cannot_either(tmp_path: Path) -> None:
+    root = str(tmp_path / "root")
+    nasty = small_study.responses("r", 0).with_columns(response=pl.lit(_NASTY))
+    Store(root).put("responses", nasty, partition={"study": "s", "run_id": "r", "step": 0}, key="k", identity={})
+    result = _run("sql", "SELECT response::INT FROM responses", root=root)
+    assert "red" in str(result.exception)
+    assert "\x1b" not in str(result.exception)
+
+
+def test_ordinary_text_stays_as_it_is() -> None:
+    text = "Ünïcode — 漢字 👩‍🔬\ttab\nline"
+    assert safe(text) == text
+
+
+@pytest.mark.parametrize("words", [("sql", "SELEC 1"), ("sql", "DROP VIEW stances"), ("sql", ""), ("sql", "SELECT nope FROM stances")])
+def test_a_wrong_question_is_a_user_s_error(filled: str, words: tuple[str, ...]) -> None:
+    result = _run(*words, root=filled)
+    assert isinstance(result.exception, UserError)
+    assert result.exception.exit_code == 2
+
+
+def test_a_question_comes_from_a_pipe(filled: str) -> None:
+    assert "864" in _ok("sql", "-", stdin="SELECT count(*)\nFROM stances", root=filled)
+
+
+def test_the_prompt_answers_several_questions_over_several_lines(filled: str) -> None:
+    typed = "\\d\n\\d drift\nSELECT 'a;b'\n  AS x -- not the end;\n;\nSELECT count(*) FROM runs;\n\\d nope\n\\?\n\\q\nSELECT 'never';\n"
+    output = _ok("sql", stdin=typed, root=filled)
+    assert "value_profile" in output
+    assert "magnitude_low" in output
+    assert "a;b" in output
+    assert "no view 'nope'" in output
+    assert "never" not in output
+    assert output.count("(1 row)") == 2
+
+
+def test_the_prompt_stops_at_an_error_where_nobody_can_correct_it(filled: str) -> None:
+    result = _run("sql", stdin="SELEC 1;\nSELECT 'after';\n", root=filled)
+    assert isinstance(result.exception, UserError)
+    assert "after" not in result.output
+
+
+def test_the_error_and_its_exit_code_reach_the_shell(filled: str) -> None:
+    program = "import flows.cli.sql, flows.cli.tables, flows.cli.main as m; m._COMMANDS = (); m.main()"
+    command = [sys.executable, "-c", program, "sql", "SELECT stepp\nFROM stances"]
+    done = subprocess.run(
+        command, env={**os.environ, "VALUEDRIFT_ROOT": filled}, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert "nanobind" not in done.stderr
+    lines = done.stderr.splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("LINE 1:"))
+    assert lines[place + 1].index("^") == lines[place].index("stepp")
+
+
+def test_tables_shows_what_is_there(filled: str, tmp_path: Path) -> None:
+    lines = _ok("tables", root=filled).splitlines()
+    assert lines[0].split() == ["table", "study", "runs", "parts", "files", "rows", "bytes", "schema"]
+    (stances,) = [line.split() for line in lines if line.startswith("stances")]
+    assert stances[:6] == ["stances", "demo", "3", "24", "24", "864"]
+    assert stances[-1] == "v2"
+    assert "no tables under" in _ok("tables", root=str(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
+
+
+def test_check_export_import_and_compact_as_typed(filled: str, tmp_path: Path) -> None:
+    root = str(tmp_path / "root")
+    _ok("tables", "export", str(tmp_path / "out"), "--format", "csv", "--table", "stances", root=filled)
+    assert "864 rows in 24 parts of stances" in _ok("tables", "import", str(tmp_path / "out/stances.csv"), "--study", "theirs", root=root)
+    assert "3 files" not in _ok("tables", "compact", "theirs", root=root)
+    assert "nothing to do" in _ok("tables", "compact", "theirs", root=root)
+    assert "24 parts are sound" in _ok("tables", "check", root=root)
+    assert isinstance(_run("tables", "compact", "none", root=root).exception, UserError)
+    store = Store(root)
+    (store.root / store.entries()[0].path).delete()
+    result = _run("tables", "check", root=root)
+    assert result.exit_code == 1
+    assert "missing object" in result.output
+    assert _run("tables", "check", "--repair", root=root).exit_code == 1
+    assert "16 parts are sound" in _ok("tables", "check", root=root)
+
+
+def test_the_root_may_stand_before_the_command(filled: str) -> None:
+    result = CliRunner().invoke(app, ["tables", "--root", filled, "check"])
+    assert result.exit_code == 0
+    assert "sound" in result.output
+
+
+def test_an_import_says_what_it_filled_in(tmp_path: Path) -> None:
+    stances_frame().drop("judge", "status").with_columns(run_id=pl.lit("r"), step=pl.lit(0), note=pl.lit("x\x1b")).write_parquet(
+        tmp_path / "x.parquet"
+    )
+    output = _ok("tables", "import", str(tmp_path / "x.parquet"), "--study", "s", "--judge", "gpt", root=str(tmp_path / "root"))
+    assert "filled: judge=gpt, status=ok" in output
+    assert "left out: note" in output
