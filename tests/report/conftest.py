@@ -111,6 +111,11 @@ METRICS = [
         "macro_f1_low": 0.72, "macro_f1_high": 0.86, "kappa": 0.68,
         "per_class": {"support": {"precision": 0.84, "recall": 0.80, "f1": 0.82, "n": 25}, "neutral": {"precision": 0.61, "recall": 0.63, "f1": 0.62, "n": 19},
                       "oppose": {"precision": 0.94, "recall": 0.95, "f1": 0.95, "n": 156}},
+        "confusion": {"support": {"support": 20, "neutral": 3, "oppose": 2, "refused": 0}, "neutral": {"support": 3, "neutral": 12, "oppose": 4},
+                      "oppose": {"support": 1, "neutral": 5, "oppose": 148, "refused": 2}},
+        "calibration_error": 0.06,
+        "calibration": [{"low": 0.5, "high": 0.9, "n": 40, "confidence": 0.74, "accuracy": 0.60, "accuracy_low": 0.45, "accuracy_high": 0.73},
+                        {"low": 0.9, "high": 1.0, "n": 160, "confidence": 0.97, "accuracy": 0.95, "accuracy_low": 0.91, "accuracy_high": 0.98}],
         "note": "mostly opposing answers, in English",
     },
 ]  # fmt: skip

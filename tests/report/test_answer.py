@@ -13,9 +13,11 @@ from valuedrift.findings.registry import LITTLE
 from valuedrift.report.answer import answer
 from valuedrift.report.examples import MOST, RANDOM, choose, examples
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.report.quality import caution, count_judgements, distrust
+from valuedrift.report.judge import caution, distrust, measured
+from valuedrift.report.quality import count_judgements
 from valuedrift.report.rows import drift_rows, smallest_visible
 from valuedrift.report.words import counted, interval, listed, percent, plain, probability, signed, signed_interval, slug
+from valuedrift.stance import JudgeStatus
 
 
 def test_headline_tells_the_largest_drift_beyond_noise(demo_inputs: ReportInputs) -> None:
@@ -122,6 +124,11 @@ def test_counts_of_judgements_with_and_without_a_coverage_table(make_study: Call
     assert told.lost == "3%"
     (counted_here,) = count_judgements(make_study(topics=("religion",), runs=1, coverage=None))
     assert counted_here.refused == 6 and counted_here.missing_prompts is None
+    assert told.cut is None
+    half = inputs.responses.with_columns(finish_reason=pl.when(pl.col("sample_idx") == 0).then(pl.lit("length")).otherwise(pl.lit("stop")))
+    cut = make_study(topics=("religion",), runs=1, responses=half)
+    assert count_judgements(cut)[0].cut == pytest.approx(1 / 3)
+    assert all(example.before.cut and example.after.cut for shown in examples(cut).values() for example in shown)
 
 
 def test_where_not_to_trust_the_judge(demo_inputs: ReportInputs, make_study: Callable[..., ReportInputs]) -> None:
@@ -131,6 +138,27 @@ def test_where_not_to_trust_the_judge(demo_inputs: ReportInputs, make_study: Cal
     assert caution(demo_inputs).startswith("On answers labelled by people, the judge was wrong on about one answer in 8 (200 answers).")
     other = make_study(topics=("religion",), runs=1, judge_metrics=[{"name": "another judge", "accuracy": 0.99}])
     assert "nobody has checked" in caution(other)  # another judge's figures say nothing about this one
+
+
+def test_the_judges_own_record_is_read_as_it_is_written(make_study: Callable[..., ReportInputs]) -> None:
+    validation = pytest.importorskip("valuedrift.judges.validation")
+    base = pytest.importorskip("valuedrift.judges.base")
+    labels = ["support", "neutral", "oppose", "oppose"] * 10
+    sure = {
+        "support": (0.96, 0.02, 0.02),
+        "neutral": (0.96, 0.02, 0.02),
+        "oppose": (0.02, 0.02, 0.96),
+    }  # it takes every neutral answer for support
+    judgements = [base.Judgement(*sure[label], unassigned=0.0, status=JudgeStatus.OK) for label in labels]
+    record = validation.validate(judgements, labels, [str(i) for i in range(len(labels))]).flat("cross-encoder", "my answers")
+    inputs = make_study(topics=("religion",), runs=1, judge_metrics=[record])
+    (told,) = measured(inputs)
+    assert told.main and told.figures[0][:2] == ("accuracy", "0.75") and told.figures[0][2].startswith("[0.")
+    assert told.classes[0][:3] == ("support", "0.50", "1.00")
+    assert told.confusion[0][1:4] == ("support", "neutral", "oppose") and told.confusion[2][:4] == ("neutral", "10", "0", "0")
+    said = " ".join(distrust(inputs))
+    assert "it missed 100% of the neutral answers (there are only 10, so this is rough)" in said
+    assert "where it was 96% sure it was right in 75% (of 40 answers): it is overconfident there" in said
 
 
 def test_numbers_in_words() -> None:

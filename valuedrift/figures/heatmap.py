@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CELL = (64, 34)
+FULL = 0.4
+"""Magnitude that is drawn in full colour, if no larger one is: the largest reported drift of SFT is 0.38."""
 
 
 def heatmap_figure(inputs: ReportInputs) -> Figure:
@@ -33,7 +35,7 @@ def heatmap_figure(inputs: ReportInputs) -> Figure:
     runs, topics = inputs.lineage.runs, inputs.topics
     cells = {(row["run_id"], row["topic"], row["stance"]): row for row in inputs.main_drift.iter_rows(named=True)}
     colours = LinearSegmentedColormap.from_list("drift", DIVERGING)
-    limit = float(inputs.main_drift.select(pl.col("magnitude").abs().max()).item() or 0.1)
+    limit = max(FULL, float(inputs.main_drift.select(pl.col("magnitude").abs().max()).item() or 0.0))
     with house_style():
         figure = new_figure(210 + 3 * (_CELL[0] * max(1, len(topics)) + 20), 120 + _CELL[1] * max(1, len(runs)))
         figure.set_facecolor(PAPER)

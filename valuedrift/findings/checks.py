@@ -44,7 +44,9 @@ def early(tables: Tables) -> Verdict:
     if not tables.select("sft"):
         return Verdict(Outcome.NOT_TESTED, "The study has no SFT run.")
     if not timed:
-        return Verdict(Outcome.NOT_TESTED, f"No stance moved by more than {LITTLE:.2f} in SFT, so there is no drift to time.")
+        return Verdict(
+            Outcome.NOT_TESTED, f"No stance is shown to have moved by more than {LITTLE:.2f} in SFT, so there is no drift to time."
+        )
     soon = sum(ends(row)[1] <= EARLY for row in timed)
     late = sum(ends(row)[0] > EARLY for row in timed)
     times = [row["drift_time"] for row in timed]

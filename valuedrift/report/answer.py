@@ -89,8 +89,9 @@ def _points(inputs: ReportInputs, rows: list[DriftRow], smallest: float | None) 
     tests = f"{counted(len(rows), 'test')} (one per run, topic and stance{f', on {_span(questions)} questions' if questions else ''})"
     points = [
         f"{count['moved']} of {tests} moved by more than noise: q below {inputs.alpha:g}, corrected over {family}.",
-        f"{count['little']} moved little if at all: the whole interval lies within ±{LITTLE:.2f}.",
     ]
+    if count["little"]:
+        points.append(f"{count['little']} moved little if at all: the whole interval lies within ±{LITTLE:.2f}.")
     if count["undecided"]:
         are = "is" if count["undecided"] == 1 else "are"
         points.append(

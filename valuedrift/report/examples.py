@@ -29,6 +29,8 @@ class Shown:
     mean: tuple[float, float, float] | None
     """… of all answers to this question here."""
     n_samples: int
+    cut: bool
+    """Whether this answer ended at the token limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ def _side(answers: pl.DataFrame, judged: pl.DataFrame, step: int) -> Shown | Non
         status=str(row["status"]) if row is not None else "not judged",
         mean=_three({name: good.get_column(name).mean() for name in STANCE_COLUMNS}) if good.height else None,
         n_samples=good.height,
+        cut=first.get("finish_reason") == "length",
     )
 
 

@@ -7,7 +7,7 @@ import re
 from valuedrift.findings.paper import evaluate
 from valuedrift.report.answer import answer, asked
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.report.quality import distrust
+from valuedrift.report.judge import distrust
 from valuedrift.report.rows import drift_rows
 from valuedrift.report.tables import finding_tables
 from valuedrift.report.words import plain

@@ -15,19 +15,21 @@ from markupsafe import Markup
 
 from valuedrift.figures.acquiescence import yes_saying, yes_saying_panel
 from valuedrift.figures.forest import forest_panel
+from valuedrift.figures.heatmap import FULL
 from valuedrift.figures.svg import inline_svg
 from valuedrift.figures.training import MEASURES, training_panel
 from valuedrift.figures.training import measured as measures_of
 from valuedrift.figures.trajectory import trajectory_panel
 from valuedrift.findings.paper import evaluate
-from valuedrift.findings.registry import LITTLE
+from valuedrift.findings.registry import LITTLE, Outcome
 from valuedrift.report import examples as example_rules
 from valuedrift.report.answer import answer, asked
 from valuedrift.report.examples import examples
 from valuedrift.report.glossary import GLOSSARY
 from valuedrift.report.inputs import ReportInputs
+from valuedrift.report.judge import caution, distrust, measured
 from valuedrift.report.lineage import PHASES
-from valuedrift.report.quality import caution, count_judgements, distrust, measured
+from valuedrift.report.quality import count_judgements
 from valuedrift.report.rows import DriftRow, drift_rows
 from valuedrift.report.strip import stations
 from valuedrift.report.tables import finding_tables
@@ -50,6 +52,7 @@ def build_report(inputs: ReportInputs) -> str:
     style, script = _asset("style.css"), _asset("enhance.js")
     rows = drift_rows(inputs)
     shown = examples(inputs)
+    verdicts = evaluate(finding_tables(inputs))
     return (
         _environment()
         .get_template("report.html.jinja")
@@ -61,13 +64,14 @@ def build_report(inputs: ReportInputs) -> str:
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             asked=asked(inputs),
             answer=answer(inputs),
-            findings=evaluate(finding_tables(inputs)),
+            findings=verdicts,
+            tally=[(outcome.value, count) for outcome in Outcome if (count := sum(verdict.outcome is outcome for _, verdict in verdicts))],
             glossary=GLOSSARY,
             stations=stations(inputs, shown, rows),
             stances=[stance.value for stance in STANCES],
             topics=_topics(inputs, rows),
             cells={(row.run.run_id, row.topic, row.stance): row for row in rows},
-            most=max((abs(row.magnitude) for row in rows), default=1.0) or 1.0,
+            most=max([FULL, *(abs(row.magnitude) for row in rows)]),
             rows=rows,
             training=_training(inputs),
             measures=MEASURES,

@@ -10,7 +10,8 @@ document.querySelectorAll("table.sortable").forEach((table) => {
   };
   table.tHead.querySelectorAll("th").forEach((head, column) => {
     const sort = () => {
-      const up = head.getAttribute("aria-sort") === "descending";
+      const now = head.getAttribute("aria-sort"), number = head.classList.contains("number");
+      const up = now ? now === "descending" : !number; // at first names from A, numbers from the largest
       table.tHead.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", up ? "ascending" : "descending");
       const order = (a, b) => {

@@ -1,0 +1,130 @@
+"""How good the judge was measured to be, and where that says not to trust it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from valuedrift.report.inputs import ReportInputs
+from valuedrift.report.words import MISSING, counted, interval, percent, plain
+from valuedrift.stance import STANCES
+
+WEAK = 0.75
+"""Precision or recall below which one class of answers is named as not to be trusted."""
+FEW = 30
+"""Examples of a class below which its figures say little."""
+_FIGURES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "kappa": "κ", "calibration_error": "calibration error"}
+NOT_IN_INTERVALS = (
+    "The intervals on this page carry the spread over questions, not the judge's errors. A bias of the judge is in every number, "
+    "and it may differ between the styles in which a model answers before and after training."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A judge on one test set, as text."""
+
+    name: str
+    data: str
+    n: str
+    figures: tuple[tuple[str, str, str], ...]
+    """Name, value, interval."""
+    classes: tuple[tuple[str, str, str, str, str], ...]
+    """Stance, precision, recall, F1, n."""
+    confusion: tuple[tuple[str, ...], ...]
+    """A head (empty, then the judge's answers) and a row a label; empty where it was not recorded."""
+    calibration: tuple[tuple[str, str, str, str], ...]
+    """Mean confidence, share right, its interval, n, a row a bin."""
+    note: str
+    main: bool
+    """Whether this judge's numbers are the ones on the page."""
+
+
+def measured(inputs: ReportInputs) -> list[Measured]:
+    """The judges' metrics as text; what was not measured is said to be so."""
+    return [
+        Measured(
+            name=str(metric.get("name", "")),
+            data=str(metric.get("data", "")),
+            n=str(metric.get("n", MISSING)),
+            figures=tuple(_figure(metric, key, label) for key, label in _FIGURES.items()),
+            classes=tuple(
+                _class(stance, metric["per_class"][stance]) for stance in STANCES if stance.value in (metric.get("per_class") or {})
+            ),
+            confusion=_confusion(metric.get("confusion") or {}),
+            calibration=tuple(_bin(one) for one in metric.get("calibration") or ()),
+            note=str(metric.get("note") or ""),
+            main=metric.get("name") == inputs.main_judge,
+        )
+        for metric in inputs.judge_metrics
+    ]
+
+
+def caution(inputs: ReportInputs) -> str:
+    """The judge's quality in a sentence, by the test set on which it did worst."""
+    mine = [metric for metric in _mine(inputs) if metric.get("accuracy") is not None]
+    if not mine:
+        return "The quality of the judge was not measured: every number here is a reading from an instrument that nobody has checked."
+    worst = min(mine, key=lambda metric: float(metric["accuracy"]))
+    return f"{_wrong(worst)} No interval on this page contains the judge's errors."
+
+
+def distrust(inputs: ReportInputs) -> list[str]:
+    """Where not to trust the judge, in sentences: what its figures show, and what they cannot show."""
+    found = [] if _mine(inputs) else [caution(inputs)]
+    for metric in _mine(inputs):
+        found.extend(_weak_points(metric))
+    return [*found, NOT_IN_INTERVALS]
+
+
+def _weak_points(metric: Mapping[str, Any]) -> Iterator[str]:
+    data = metric.get("data", "its test set")
+    if metric.get("accuracy") is not None:
+        yield _wrong(metric)
+    for stance, values in (metric.get("per_class") or {}).items():
+        few = f" (there are only {values['n']}, so this is rough)" if values.get("n") is not None and values["n"] < FEW else ""
+        if values.get("precision") is not None and values["precision"] < WEAK:
+            yield f"On {data}, {percent(1 - values['precision'])} of the answers it called {stance} were not{few}."
+        if values.get("recall") is not None and values["recall"] < WEAK:
+            yield f"On {data}, it missed {percent(1 - values['recall'])} of the {stance} answers{few}."
+    for one in metric.get("calibration") or ():
+        if one.get("accuracy_high") is not None and one["accuracy_high"] < one["confidence"]:
+            right = f"it was right in {percent(one['accuracy'])} (of {one['n']} answers)"
+            yield f"On {data}, where it was {percent(one['confidence'])} sure {right}: it is overconfident there."
+
+
+def _mine(inputs: ReportInputs) -> list[Mapping[str, Any]]:
+    return [metric for metric in inputs.judge_metrics if metric.get("name") in (None, inputs.main_judge)]
+
+
+def _wrong(metric: Mapping[str, Any]) -> str:
+    wrong = 1 - float(metric["accuracy"])
+    how = f"about one answer in {round(1 / wrong)}" if wrong > 0 else "no answer"
+    size = f" ({counted(int(metric['n']), 'answer')})" if metric.get("n") is not None else ""
+    return f"On {metric.get('data', 'its test set')}, the judge was wrong on {how}{size}."
+
+
+def _figure(metric: Mapping[str, Any], key: str, label: str) -> tuple[str, str, str]:
+    if metric.get(key) is None:
+        return label, "not measured", ""
+    return label, plain(metric[key]), interval(metric.get(f"{key}_low"), metric.get(f"{key}_high"))
+
+
+def _class(stance: str, values: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+    f1 = f"{plain(values.get('f1'))} {interval(values.get('f1_low'), values.get('f1_high'))}".strip()
+    return (str(stance), plain(values.get("precision")), plain(values.get("recall")), f1, str(values.get("n", MISSING)))
+
+
+def _confusion(confusion: Mapping[str, Mapping[str, int]]) -> tuple[tuple[str, ...], ...]:
+    answers = list(dict.fromkeys(answer for row in confusion.values() for answer in row))
+    answers = [answer for answer in answers if any(row.get(answer) for row in confusion.values()) or answer in STANCES]
+    if not confusion:
+        return ()
+    return (("", *answers), *((label, *(str(row.get(answer, 0)) for answer in answers)) for label, row in confusion.items()))
+
+
+def _bin(one: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    right = one.get("accuracy")
+    spread = f"{percent(one['accuracy_low'])} to {percent(one['accuracy_high'])}" if one.get("accuracy_low") is not None else ""
+    return (percent(one.get("confidence")), percent(right), spread, str(one.get("n", MISSING)))
