@@ -42,15 +42,16 @@ def prefill(model: Any, prompts: Sequence[Sequence[int]]) -> Cache | None:
 
 
 def prefill_batches(lengths: Sequence[int]) -> Iterator[range]:
-    """Cut a sequence of prompts into runs of at most ``_PREFILL_TOKENS`` padded tokens (at least one prompt each)."""
-    start, widest = 0, 0
-    for index, length in enumerate(lengths):
-        wider = max(widest, padded(length))
-        if index > start and wider * (index + 1 - start) > _PREFILL_TOKENS:
+    """Cut a sequence of prompts into runs of equal padded length and at most ``_PREFILL_TOKENS`` tokens (at least one prompt each).
+
+    Equal, because kernels for wider batches sum in another order: what a prompt is batched with must not change its last bits.
+    """
+    start = 0
+    for index in range(1, len(lengths) + 1):
+        width = padded(lengths[start])
+        if index == len(lengths) or padded(lengths[index]) != width or width * (index + 1 - start) > _PREFILL_TOKENS:
             yield range(start, index)
-            start, wider = index, padded(length)
-        widest = wider
-    yield range(start, len(lengths))
+            start = index
 
 
 def check_attention(model: Any, longest: int) -> int:

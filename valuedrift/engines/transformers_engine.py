@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from valuedrift.engines import attention
 from valuedrift.engines.base import EngineSettings, Progress
+from valuedrift.engines.canary import check_decoding
 from valuedrift.engines.decoding import Answer, Limits, decode
 from valuedrift.engines.draws import sequence_uniforms
 from valuedrift.engines.identity import engine_identity
@@ -36,7 +37,7 @@ class TransformersEngine:
         settings: Dtype and runtime.
 
     Raises:
-        UserError: The weights cannot be loaded or the device does not exist.
+        UserError: The weights cannot be loaded, the device does not exist, or the architecture is not one the loop reproduces.
     """
 
     def __init__(self, weights: Weights, fingerprint: str, settings: EngineSettings) -> None:
@@ -45,8 +46,8 @@ class TransformersEngine:
             torch.set_num_threads(self.settings.threads)
         self._fingerprint = fingerprint
         self._model, self._tokenizer = load_causal_lm(weights, dtype=self.settings.dtype, device=_device(self.settings.device))
-        if self._model._supports_attention_backend:
-            self._model.set_attn_implementation(attention.NAME)
+        attention.fold(self._model)
+        check_decoding(self._model)
         self._end_tokens = _end_tokens(self._model, self._tokenizer)
 
     @property
