@@ -82,11 +82,10 @@ def scan_parquet(files: Sequence[ForeignFile], columns: Iterable[str]) -> pl.Laz
         Text as String, whole numbers as i64, others as f64, and `FILE`.
     """
     wanted = list(columns)
-    groups: dict[tuple[tuple[str, str, bool], ...], list[ForeignFile]] = {}
+    groups: dict[tuple[object, ...], list[ForeignFile]] = {}
     for file in files:
-        groups.setdefault(
-            tuple((name, str(file.columns[name]), name in file.schema) for name in wanted if name in file.columns), []
-        ).append(file)
+        kinds = tuple((name, str(file.columns[name]), name in file.schema) for name in wanted if name in file.columns)
+        groups.setdefault((kinds, *_in_path(file.location)), []).append(file)
     return pl.concat([_scanned(group, wanted) for group in groups.values()], how="diagonal_relaxed")
 
 
@@ -105,30 +104,29 @@ def broken_file(files: Sequence[ForeignFile], error: Exception) -> DataError:
 def _scanned(group: list[ForeignFile], wanted: list[str]) -> pl.LazyFrame:
     first = group[0]
     physical = {name: first.schema[name] for name in wanted if name in first.schema}
+    # Columns of the path go through polars' own reading of such folders, so that a filter on them skips whole files.
+    from_path = {name: kind for name, kind in first.columns.items() if name in first.folders and name in wanted}
+    types: dict[str, pl.DataType] = {name: from_path.get(name, physical.get(name, pl.String())) for name in _in_path(first.location)}
     frame = pl.scan_parquet(
         [file.location.uri for file in group],
         schema=physical,
         extra_columns="ignore",
         include_file_paths=FILE,
-        hive_partitioning=False,
+        hive_partitioning=bool(from_path),
+        hive_schema=types if from_path else None,
         glob=False,
         storage_options=_options(first.location),
     )
-    from_path = [
-        pl.col(FILE).replace_strict({file.location.uri: file.folders[name] for file in group}, return_dtype=first.columns[name]).alias(name)
-        for name in wanted
-        if name in first.folders
-    ]
-    return frame.with_columns(*(_plain(name, kind) for name, kind in physical.items()), *from_path)
+    return frame.select(*(_plain(name, kind) for name, kind in physical.items()), *from_path, FILE)
 
 
 def _plain(name: str, kind: pl.DataType) -> pl.Expr:
-    column = pl.col(name)
-    if kind.is_integer():
-        return column.cast(pl.Int64)
+    target: pl.DataType = kind
     if kind.is_numeric():
-        return column.cast(pl.Float64)
-    return column.cast(pl.String) if isinstance(kind, (pl.Categorical, pl.Enum)) else column
+        target = pl.Int64() if kind.is_integer() else pl.Float64()
+    elif isinstance(kind, (pl.Categorical, pl.Enum)):
+        target = pl.String()
+    return pl.col(name) if kind == target else pl.col(name).cast(target)
 
 
 def _footer(place: Location) -> pl.Schema:
@@ -164,6 +162,11 @@ def _visible(place: Location, base: Location) -> bool:
 def _folders(place: Location, schema: pl.Schema) -> dict[str, str | int]:
     folders = place.path.rsplit("/", 1)[0]
     return {name: _value(unquote(text)) for name, text in _HIVE.findall(folders) if name not in schema}
+
+
+def _in_path(place: Location) -> list[str]:
+    """Names of the columns that a path gives, in its order."""
+    return [name for name, _ in _HIVE.findall(place.path.rsplit("/", 1)[0])]
 
 
 def _value(text: str) -> str | int:

@@ -80,7 +80,8 @@ def canonical(stances: pl.LazyFrame, schema: pl.Schema) -> pl.LazyFrame:
     for name in columns:
         column = pl.col(name)
         if name in TEXT:
-            casts.append(column.cast(pl.String))
+            # No cast where none is needed: a filter on the bare column lets the reader skip whole files.
+            casts.append(column if schema[name] == pl.String else column.cast(pl.String))
         elif name in WHOLE:
             casts.append(column.cast(pl.Int8 if name == "polarity" else pl.Int64, strict=False))
         else:

@@ -11,6 +11,7 @@ from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
 
 _SCALE = 46
 """Probabilities are summed as whole multiples of 2⁻⁴⁶ (1.4e-14): such sums are the same to the last bit in any order of rows."""
+_BITS = 62
 MOST_SAMPLES = 2 ** (62 - _SCALE)
 """Samples of one prompt at one checkpoint for which those sums cannot overflow."""
 
@@ -35,58 +36,48 @@ def prompt_means(stances: pl.LazyFrame, *, runs: pl.DataFrame | None = None, whe
     frame = canonical(stances, schema)
     keys = run_keys(schema)
     if runs is not None:
-        frame = frame.filter(_any_of(runs.select(keys)))
+        # Each key on its own: such a filter lets the reader skip files and row groups. What it lets through beyond these runs is dropped below.
+        frame = frame.filter(pl.col(name).is_in(runs[name].unique().sort().to_list()) for name in keys)
     by = [*keys, "topic", "step", *prompt_keys(schema)]
+    described = [name for name in ("polarity", "pair_id") if name in schema]
+    # All that needs an expression is computed before the grouping, where it runs over whole columns; the grouping itself only adds.
     judged = pl.col("status") == JudgeStatus.OK.value
-    sums = [
-        (pl.col(name).clip(0, 1) * 2.0**_SCALE).round().cast(pl.Int64).filter(judged).sum().alias(stance)
+    scaled = [
+        pl.when(judged).then((pl.col(name).clip(0, 1) * 2.0**_SCALE).round()).otherwise(0).cast(pl.Int64).alias(stance)
         for name, stance in zip(STANCE_COLUMNS, STANCES, strict=True)
     ]
-    counts = [(pl.col("status") == status.value).sum().cast(pl.UInt32).alias(f"n_{status.value}") for status in JudgeStatus]
-    extra = [pl.col(name).drop_nulls().max() for name in ("polarity", "pair_id") if name in schema]
-    same = [
-        (pl.col(name).drop_nulls().min() != pl.col(name).drop_nulls().max()).alias(f"{name}_differs")
-        for name in ("polarity", "pair_id")
-        if name in schema
-    ]
-    sample = pl.col("sample_idx")
+    counted = [(pl.col("status") == status.value).cast(pl.UInt32).alias(f"n_{status.value}") for status in JudgeStatus]
     # One bit a sample index tells duplicates apart without a sort; indices beyond 62 are counted the slow way below.
-    bits = (
-        (pl.lit(1, pl.Int64) * pl.lit(2, pl.Int64).pow(sample.clip(0, 62)))
-        .cast(pl.Int64)
-        .bitwise_or()
-        .bitwise_count_ones()
-        .alias("n_distinct")
-    )
-    means = (
-        frame.group_by(by)
-        .agg(*sums, *counts, *extra, *same, bits, sample.max().alias("last_sample"), pl.len().alias("n_rows"))
-        .collect(engine="streaming")
-    )
+    bit = pl.lit(2, pl.Int64).pow(pl.col("sample_idx").clip(0, _BITS)).cast(pl.Int64).alias("bit")
+    sums = [pl.col(name).sum() for name in (*STANCES, *(f"n_{status.value}" for status in JudgeStatus))]
+    ends = [getattr(pl.col(name), end)().alias(f"{name}_{end}") for name in described for end in ("min", "max")]
+    samples = [pl.col("bit").bitwise_or(), pl.col("sample_idx").max().alias("last_sample"), pl.len().alias("n_rows")]
+    means = frame.with_columns(*scaled, *counted, bit).group_by(by).agg(*sums, *ends, *samples).collect(engine="streaming")
+    if runs is not None:
+        means = means.join(runs.select(keys), on=keys, how="semi")
     _check_groups(stances, means, by, where)
     n_ok = pl.col("n_ok")
     shares = [pl.when(n_ok > 0).then(pl.col(stance) / n_ok / 2.0**_SCALE).alias(stance) for stance in STANCES]
-    kept = [*by, *STANCES, *(f"n_{status.value}" for status in JudgeStatus), *(name for name in ("polarity", "pair_id") if name in schema)]
-    return means.with_columns(shares).select(kept).sort(by)
+    kept = [*by, *STANCES, *(f"n_{status.value}" for status in JudgeStatus)]
+    return means.with_columns(shares).select(*kept, *(pl.col(f"{name}_max").alias(name) for name in described)).sort(by)
 
 
 def _check_groups(stances: pl.LazyFrame, means: pl.DataFrame, by: list[str], where: str | None) -> None:
-    beyond = means.filter(pl.col("last_sample") > 62)
-    suspects = means.filter((pl.col("last_sample") <= 62) & (pl.col("n_distinct") < pl.col("n_rows")))
+    beyond = means.filter(pl.col("last_sample") > _BITS)
+    suspects = means.filter((pl.col("last_sample") <= _BITS) & (pl.col("bit").bitwise_count_ones() < pl.col("n_rows")))
     if suspects.is_empty() and len(beyond):
         suspects = _repeated(stances, beyond, by)
     if len(suspects):
         raise check_duplicates(stances, suspects.sort(by).select(by).row(0, named=True), where=where)
     crowded = means.filter(pl.col("n_ok") >= MOST_SAMPLES)
     if len(crowded):
-        raise DataError(
-            f"more than {MOST_SAMPLES:,} samples of one prompt at one checkpoint: {crowded.select(by).row(0, named=True)}", where=where
-        )
+        first = crowded.select(by).row(0, named=True)
+        raise DataError(f"column sample_idx: more than {MOST_SAMPLES:,} samples of one prompt at one checkpoint: {first}", where=where)
     for name in ("polarity", "pair_id"):
-        if f"{name}_differs" in means.columns:
-            odd = means.filter(pl.col(f"{name}_differs"))
+        if f"{name}_min" in means.columns:
+            odd = means.filter(pl.col(f"{name}_min") != pl.col(f"{name}_max"))
             if len(odd):
-                raise DataError(f"column {name!r}: one prompt has two values: {odd.sort(by).select(by).row(0, named=True)}", where=where)
+                raise DataError(f"column {name}: two values for one prompt: {odd.sort(by).row(0, named=True)}", where=where)
 
 
 def _repeated(stances: pl.LazyFrame, beyond: pl.DataFrame, by: list[str]) -> pl.DataFrame:
@@ -98,11 +89,3 @@ def _repeated(stances: pl.LazyFrame, beyond: pl.DataFrame, by: list[str]) -> pl.
         .filter(pl.col("distinct") < pl.col("rows"))
         .collect()
     )
-
-
-def _any_of(runs: pl.DataFrame) -> pl.Expr:
-    """True for the rows of these runs."""
-    if len(runs.columns) == 1:
-        name = runs.columns[0]
-        return pl.col(name).is_in(runs[name].to_list())
-    return pl.any_horizontal(pl.all_horizontal(pl.col(name) == value for name, value in row.items()) for row in runs.iter_rows(named=True))
