@@ -25,11 +25,11 @@ from tasks.train import train
 from tasks.workplace import Workplace
 from valuedrift.study import load_study
 
-_WAITING_THREADS = 256
+_RUNNER: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=256)
 """Threads cost little while they wait; how much really runs at once is up to runtime.workers."""
 
 
-@flow(name="trace", flow_run_name="trace {study}", task_runner=ThreadPoolTaskRunner(max_workers=_WAITING_THREADS), persist_result=False)
+@flow(name="trace", flow_run_name="trace {study}", task_runner=_RUNNER, persist_result=False)
 def trace(study: str, root: str = "valuedrift-data", report_folder: str | None = None) -> str:
     """Trace a study's value drift from base models to the report.
 
@@ -66,7 +66,8 @@ def _trace(work: Workplace, report_folder: str | None) -> str:
     for first in work.plan.children(None):
         follow(first.run_id, 0, None)  # the base model needs no training: its answers come first
     for run in work.plan.runs:
-        trained[run.run_id] = train.submit(work, run.run_id, trained.get(run.parent_run_id or ""))
+        parent: Any = trained.get(run.parent_run_id or "")
+        trained[run.run_id] = train.submit(work, run.run_id, parent)
         everything.append(trained[run.run_id])
     for run in work.plan.runs:
         for step in run.steps:

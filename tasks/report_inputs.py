@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import polars as pl
 import yaml
 from valuedrift.judges.weights import shipped_metrics
@@ -21,7 +23,10 @@ def report_inputs(work: Workplace) -> ReportInputs:
     drift = drift_of(work)
     prompts = pl.DataFrame([{"prompt_id": probe.prompt_id, "prompt": probe.prompt} for probe in work.probes])
     responses = work.store.read("responses", study=study.study, run_id=planned).join(prompts, on="prompt_id", how="left")
-    datasets = {**study.corpora, **study.preferences}
+    traits: dict[str, Mapping[str, str]] = {
+        name: {str(trait): str(value) for trait, value in dataset.traits.items()}
+        for name, dataset in {**study.corpora, **study.preferences}.items()
+    }
     return ReportInputs(
         study_name=study.study,
         description=study.description,
@@ -39,7 +44,7 @@ def report_inputs(work: Workplace) -> ReportInputs:
         provenance=_provenance(work, runs),
         confidence=study.analysis.confidence,
         propositions={topic: PROPOSITIONS[topic] for topic in sorted({probe.topic for probe in work.probes}) if topic in PROPOSITIONS},
-        traits={name: dataset.traits for name, dataset in datasets.items()},
+        traits=traits,
         judge=study.judges[0].name,
         seed=study.seed,
     )
@@ -47,7 +52,7 @@ def report_inputs(work: Workplace) -> ReportInputs:
 
 def _provenance(work: Workplace, runs: pl.DataFrame) -> dict[str, dict[str, str]]:
     study = work.study
-    began, ended = runs.get_column("started").min(), runs.get_column("ended").max()
+    began, ended = str(runs.get_column("started").min()), str(runs.get_column("ended").max())
     models = {name: f"{model.path} · weights {work.base(model)[1]}" for name, model in study.models.items()}
     datasets = {run.dataset_name: f"{run.dataset.data} · rows {work.corpus(run.dataset, run.phase).fingerprint}" for run in work.plan.runs}
     return {

@@ -158,4 +158,6 @@ DATASETS: Mapping[str, Callable[[], list[dict[str, str]]]] = MappingProxyType(
         "preference-style": _preference_style,
     }
 )
-"""Packaged datasets by name: ``starter:NAME`` in a study. sft-*: prompt, response; preference-*: prompt, chosen, rejected; all with topic where there is one."""
+"""Packaged datasets by name: ``starter:NAME`` in a study.
+
+sft-*: prompt, response; preference-*: prompt, chosen, rejected; all with topic where there is one."""

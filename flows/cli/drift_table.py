@@ -25,10 +25,13 @@ def drift_table(drift: pl.DataFrame, *, alpha: float, shown: int = _SHOWN) -> Ta
 
     clear = drift.filter(pl.col("q_value") < alpha).height
     title = f"value drift: {clear} of {drift.height} (run, topic, stance) moved at q < {alpha:.2g}"
-    table = Table("run", "topic", "stance", title=title, title_justify="left", box=None, header_style="bold")
+    table = Table(title=title, title_justify="left", box=None, header_style="bold")
+    table.add_column("run", overflow="fold")
+    for name in ("topic", "stance"):
+        table.add_column(name)
     for name in ("magnitude", "interval", "drift time", "q"):
-        table.add_column(name, justify="right")
-    table.add_column("")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for row in drift.sort(pl.col("magnitude").abs(), descending=True, nulls_last=True).head(shown).iter_rows(named=True):
         time = "" if row["drift_time"] is None else f"{row['drift_time']:.2f}"
         table.add_row(

@@ -6,20 +6,21 @@ import errno
 import sys
 from importlib import import_module
 
-from rich.console import Console
 from rich.markup import escape
 
 from flows.cli.app import app
+from flows.cli.console import make_console
 from valuedrift.errors import UserError
 
-_COMMANDS = ("trace", "plan", "report")
+_COMMANDS = ("trace", "plan", "report", "analyze", "sql", "tables", "judge")
 """Modules of flows.cli, in the order in which ``--help`` lists their commands; each hangs its own on the application."""
+
 
 def main() -> None:
     """Run the command line; exit codes: 0 done, 2 wrong use or input, 3 bad data, 4 a stage died, 130 interrupted."""
     for module in _COMMANDS:
         import_module(f"flows.cli.{module}")
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     try:
         app()
     except UserError as error:
@@ -29,7 +30,9 @@ def main() -> None:
         if error.errno != errno.ENOSPC:
             raise
         fix = "make room and run the same command again; what finished is kept"
-        console.print(f"[bold red]error[/] the disk is full: {escape(str(error.filename or error))} ({fix})", highlight=False, soft_wrap=True)
+        console.print(
+            f"[bold red]error[/] the disk is full: {escape(str(error.filename or error))} ({fix})", highlight=False, soft_wrap=True
+        )
         sys.exit(UserError.exit_code)
 
 

@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
 from flows.cli.app import app
+from flows.cli.console import make_console
 
 
 @app.command("plan")
 def plan(study: Annotated[Path, typer.Argument(help="Study file, e.g. deployments/studies/demo.yaml.", show_default=False)]) -> None:
     """Print a study's runs, checkpoints and estimates of tokens, time and bytes. Runs nothing, needs no GPU and no hub."""
-    from valuedrift.drift.power import minimum_detectable_drift
-
     from valuedrift.corpora.load import count_rows
+    from valuedrift.drift.power import minimum_detectable_drift
     from valuedrift.probes import load_probes
     from valuedrift.study import Plan, RunPlan, expand, load_study
     from valuedrift.study.estimate import Estimate, estimate
@@ -26,7 +25,7 @@ def plan(study: Annotated[Path, typer.Argument(help="Study file, e.g. deployment
     spec = load_study(study)
     planned: Plan = expand(spec, count_rows)
     probes = load_probes(spec.probes.set, topics=spec.probes.topics, per_topic=spec.probes.per_topic)
-    console = Console()
+    console = make_console()
     costs = {run.run_id: estimate(run, spec, len(probes)) for run in planned.runs}
 
     def branch(tree: Tree, run: RunPlan) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from flows.cli.app import RootOption, app, resolve_root
+from flows.cli.console import make_console
 from flows.cli.trace import StudyArgument
 
 
@@ -38,4 +38,4 @@ def report(
             fix=f"valuedrift run {study}; valuedrift explain says which",
         )
     page = write_report(report_inputs(work), out or default_folder(work))
-    Console().print(escape(str(page)), soft_wrap=True, highlight=False)
+    make_console().print(escape(str(page)), soft_wrap=True, highlight=False)

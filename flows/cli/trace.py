@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.cli.app import RootOption, app, resolve_root
+from flows.cli.console import make_console
 from flows.cli.drift_table import drift_table
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def run(
     from tasks.workplace import Workplace
     from valuedrift.study import load_study
 
-    console = Console()
+    console = make_console()
     where = resolve_root(root)
     spec = load_study(study)
     work = Workplace(spec, where)
@@ -102,7 +103,7 @@ def explain(
     """Say for every stage whether it is cached, and if not, which part of its identity differs from the nearest one in the cache."""
     from tasks.outlook import State
 
-    console = Console()
+    console = make_console()
     stages = _look(study, root)
     table = Table("stage", "run", "step", "judge", "state", "why", box=None, header_style="bold")
     colours = {State.CACHED: "green", State.REUSABLE: "green", State.MISSING: "yellow", State.WAITS: "dim"}
@@ -124,7 +125,7 @@ def status(
     root: RootOption = None,
 ) -> None:
     """Show how far studies are: runs trained, checkpoints sampled and judged."""
-    console = Console()
+    console = make_console()
     if study is None:
         console.print(_studies(resolve_root(root)))
         return
