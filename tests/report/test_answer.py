@@ -14,6 +14,7 @@ from valuedrift.report.answer import answer
 from valuedrift.report.examples import MOST, RANDOM, choose, examples
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.judge import caution, distrust, measured
+from valuedrift.report.lineage import trace_lineage
 from valuedrift.report.quality import count_judgements
 from valuedrift.report.rows import drift_rows, smallest_visible
 from valuedrift.report.words import counted, interval, listed, percent, plain, probability, signed, signed_interval, slug
@@ -159,6 +160,24 @@ def test_the_judges_own_record_is_read_as_it_is_written(make_study: Callable[...
     said = " ".join(distrust(inputs))
     assert "it missed 100% of the neutral answers (there are only 10, so this is rough)" in said
     assert "where it was 96% sure it was right in 75% (of 40 answers): it is overconfident there" in said
+
+
+def test_runs_are_named_by_what_tells_them_apart() -> None:
+    rows = [
+        ("a.sft-wild", None, "a", "sft", "wild"), ("a.sft-wild.dpo-gap", "a.sft-wild", "a", "dpo", "gap"),
+        ("a.sft-wild.dpo-gap-beta0.5", "a.sft-wild", "a", "dpo", "gap"), ("b.sft-wild", None, "b", "sft", "wild"), ("odd", "gone", "b", "kto", "x"),
+    ]  # fmt: skip
+    runs = pl.DataFrame(rows, schema=["run_id", "parent_run_id", "model", "phase", "dataset"], orient="row")
+    lineage = trace_lineage(runs.reverse())
+    assert [run.title for run in lineage.runs] == [
+        "b: KTO x",
+        "b: SFT wild",
+        "a: SFT wild",
+        "a: SFT wild → DPO gap beta0.5",
+        "a: SFT wild → DPO gap",
+    ]
+    assert lineage["a.sft-wild.dpo-gap-beta0.5"].label == "DPO gap beta0.5"
+    assert [run.run_id for run in lineage.roots()] == ["odd", "b.sft-wild", "a.sft-wild"] and lineage.several_models
 
 
 def test_numbers_in_words() -> None:

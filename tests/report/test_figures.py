@@ -30,12 +30,13 @@ def test_files_are_whole_and_equal_when_drawn_again(make_study: Callable[..., Re
     small = make_study(topics=("immigration",), runs=1)
     first = write_figures(small, tmp_path / "a")
     with mpl.rc_context({"font.size": 30, "svg.fonttype": "path", "svg.hashsalt": None}):  # whatever the user has set
-        second = write_figures(small, tmp_path / "deep" / "b")
+        second = write_figures(small, tmp_path / "deep" / "b", formats=("svg", "pdf"))
     names = {path.name for path in first}
     stems = ("trajectory-immigration", "drift-forest", "drift-heatmap", "training", "yes-saying")
     assert names == {f"{stem}.{kind}" for stem in stems for kind in ("png", "svg", "pdf")}
-    for one, other in zip(first, second, strict=True):
-        assert one.read_bytes() == other.read_bytes(), one.name
+    assert len(second) == 2 * len(stems)
+    for path in second:
+        assert path.read_bytes() == (tmp_path / "a" / path.name).read_bytes(), path.name
     assert (tmp_path / "a" / "training.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "a" / "training.pdf").read_bytes().startswith(b"%PDF")
     assert b"CreationDate" not in (tmp_path / "a" / "training.pdf").read_bytes()
@@ -74,6 +75,7 @@ def test_topics_that_differ_in_signs_only_keep_a_file_each(make_study: Callable[
     assert len(names) == len(set(names)) and "trajectory-religion-x.svg" in names
 
 
+@pytest.mark.filterwarnings("ignore:Glyph")  # the sign for a NUL is in no font that files are drawn with
 def test_markup_and_mathtext_in_names_are_drawn_as_they_are(make_study: Callable[..., ReportInputs], tmp_path: Path) -> None:
     inputs = make_study(topics=("religion",), runs=1)
     name = "a $\\frac{1$ <b>&\x00"

@@ -7,7 +7,7 @@ from valuedrift.findings.gaps import ALIGNED, amplifies_most, favoured_more, mov
 from valuedrift.findings.registry import EARLY, LITTLE, Finding, Verdict
 from valuedrift.findings.tables import Tables
 
-_SOURCE = "Value Drifts (arXiv 2510.26707)"
+_SOURCE = "Value Drifts (arXiv 2510.26707), as reported at second hand"
 _LITTLE = (
     f"Seen if the interval of every stance, over all topics, lies within ±{LITTLE:.2f} and no single (topic, stance) is shown to move further; "
     f"not seen if one is shown to."

@@ -116,7 +116,17 @@ class ReportInputs:
 
         With a column ``q``: corrected over all tests of the study where the table has that (``q_value_study``), else over those of the run.
         """
-        frame = self._main(self.drift)
+        return self.drift_of(self.main_judge)
+
+    @property
+    def other_judges(self) -> list[str]:
+        """Judges in the drift table whose numbers are not told."""
+        judges = self.drift.get_column("judge").unique().sort().to_list() if "judge" in self.drift.columns else []
+        return [judge for judge in judges if judge != self.main_judge]
+
+    def drift_of(self, judge: str | None) -> pl.DataFrame:
+        """What ``main_drift`` is, of any judge."""
+        frame = self._of(self.drift, judge)
         if not frame.height:
             return pl.DataFrame(schema=_DRIFT)
         first, last = pl.col("from_step"), pl.col("to_step")
@@ -137,4 +147,8 @@ class ReportInputs:
         return self._main(self.stances)
 
     def _main(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.filter(pl.col("judge") == self.main_judge) if "judge" in frame.columns else frame
+        return self._of(frame, self.main_judge)
+
+    @staticmethod
+    def _of(frame: pl.DataFrame, judge: str | None) -> pl.DataFrame:
+        return frame.filter(pl.col("judge") == judge) if "judge" in frame.columns else frame

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.words import MISSING, counted, interval, percent, plain
 from valuedrift.stance import STANCES
@@ -76,6 +78,23 @@ def distrust(inputs: ReportInputs) -> list[str]:
     for metric in _mine(inputs):
         found.extend(_weak_points(metric))
     return [*found, NOT_IN_INTERVALS]
+
+
+def second_opinions(inputs: ReportInputs) -> list[str]:
+    """How far the study's other judges bear out the drifts that the page's judge saw."""
+    alpha, keys = inputs.alpha, ["run_id", "topic", "stance"]
+    moved = inputs.main_drift.filter(pl.col("q") < alpha).select(*keys, pl.col("magnitude").sign().alias("way"))
+    found = []
+    for judge in inputs.other_judges:
+        theirs = inputs.drift_of(judge).select(*keys, pl.col("magnitude").sign().alias("their_way"), pl.col("q").alias("their_q"))
+        both = moved.join(theirs, on=keys)
+        way = both.filter(pl.col("way") == pl.col("their_way"))
+        sure = way.filter(pl.col("their_q") < alpha).height
+        found.append(
+            f"Judge {judge} finds the same direction in {way.height} of the {counted(both.height, 'drift')} that moved on this page, "
+            f"and more than noise in {sure}. Its numbers are in the tables."
+        )
+    return found
 
 
 def _weak_points(metric: Mapping[str, Any]) -> Iterator[str]:

@@ -80,8 +80,8 @@ def trace_lineage(runs: pl.DataFrame) -> Lineage:
         row = rows[run_id]
         phase = PHASES.get(row["phase"], str(row["phase"]).upper())
         tail = run_id.rsplit(f"{row['phase']}-{row['dataset']}", 1)
-        variant = tail[1] if len(tail) == 2 else ""
-        return f"{phase} {row['dataset']}{variant}"
+        variant = tail[1].lstrip("-") if len(tail) == 2 else ""  # of a sweep: "beta0.5"
+        return f"{phase} {row['dataset']} {variant}".rstrip()
 
     def title(run_id: str) -> str:
         parent = rows[run_id]["parent_run_id"]
