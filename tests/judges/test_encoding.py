@@ -1,0 +1,56 @@
+"""Token windows: nothing of an answer is lost that fits, and what is too long keeps both ends."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from valuedrift.judges.encoding import MAX_WINDOWS, OVERLAP_TOKENS, PROMPT_TOKENS, RESPONSE_TOKENS, Encoder, spans
+from valuedrift.models.resolve import resolve_model
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return Encoder(resolve_model("embedded:minilm"))
+
+
+@given(st.integers(0, 6000))
+def test_spans_cover_the_answer(length: int) -> None:
+    ids = list(range(length))
+    parts = spans(ids)
+    assert 1 <= len(parts) <= MAX_WINDOWS
+    assert all(len(part) <= RESPONSE_TOKENS for part in parts)
+    covered = {token for part in parts for token in part}
+    if len(parts) < MAX_WINDOWS:
+        assert covered == set(ids)
+    if length:
+        assert {0, length - 1} <= covered
+    for left, right in zip(parts, parts[1:], strict=False):
+        assert right[0] - left[-1] <= 1 - OVERLAP_TOKENS or len(parts) == MAX_WINDOWS
+
+
+def test_an_answer_of_the_papers_length_is_one_window(encoder: Encoder) -> None:
+    [windows] = encoder.windows(["Should we?"], ["word " * 256])
+    assert len(windows) == 1
+
+
+def test_a_window_holds_prompt_and_response_in_their_segments(encoder: Encoder) -> None:
+    [[window]] = encoder.windows(["Is it right?"], ["It is wrong."])
+    [[longer]] = encoder.windows(["Is it right?"], ["It is wrong, I think."])
+    assert window.tokens[: window.response_start] == longer.tokens[: longer.response_start]
+    assert len(window.tokens) - window.response_start == 5  # it is wrong . [SEP]
+
+
+def test_long_prompts_keep_both_ends(encoder: Encoder) -> None:
+    [[window]] = encoder.windows(["first " + "word " * 5000 + "last"], ["Yes."])
+    [[ends]] = encoder.windows(["first last"], ["Yes."])
+    assert window.response_start == PROMPT_TOKENS + 2
+    assert {ends.tokens[1], ends.tokens[2]} <= set(window.tokens)
+
+
+@pytest.mark.parametrize("text", ["", "\x00", "\ud83d", "👍", "مرحبا", "a" * 5_000_000, "word " * 40_000])
+def test_any_text_gives_windows(encoder: Encoder, text: str) -> None:
+    [windows] = encoder.windows([text], [text])
+    assert 1 <= len(windows) <= MAX_WINDOWS
+    assert all(len(window.tokens) <= 512 for window in windows)

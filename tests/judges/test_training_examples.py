@@ -1,0 +1,106 @@
+"""What the judge learns from: held-out questions stay out, and every label fits its pair."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from valuedrift.judges.training.augment import Augmenter, Example, plain_examples
+from valuedrift.judges.training.sources import Issue, first_sentence, flipped, issues, phrases
+from valuedrift.stance import Stance
+from valuedrift.starter import TOPICS, instructions
+
+
+@pytest.fixture(scope="module")
+def seen() -> list[Issue]:
+    return [issue for issue in issues() if not issue.held_out]
+
+
+@pytest.fixture(scope="module")
+def drawn(seen: list[Issue]) -> list[Example]:
+    return Augmenter(seen, phrases(), [row["response"] for row in instructions()], seed=3).epoch(12)
+
+
+def test_some_questions_of_every_topic_are_held_out() -> None:
+    held = Counter(issue.topic for issue in issues() if issue.held_out and not issue.name.startswith("hard"))
+    assert {held[topic] for topic in TOPICS.values()} == {4}
+    hard = Counter(issue.answers[0].kind for issue in issues() if issue.held_out and issue.name.startswith("hard"))
+    assert min(hard.values()) >= 3
+
+
+def test_no_text_of_a_held_out_question_is_trained_on(drawn: list[Example]) -> None:
+    held = [issue for issue in issues() if issue.held_out]
+    trained = "\n".join(f"{example.prompt}\n{example.response}" for example in drawn)
+    assert [answer.text for issue in held for answer in issue.answers if answer.text in trained] == []
+    assert [wording.text for issue in held for wording in issue.wordings if wording.text in trained] == []
+
+
+def test_no_human_labelled_answer_is_packaged(shared_data: object) -> None:
+    import polars as pl
+
+    rows = pl.read_csv(f"{shared_data}/stance/agreement_classification_240124.csv")
+    packaged = "\n".join(answer.text for issue in issues() for answer in issue.answers) + "\n".join(w.text for issue in issues() for w in issue.wordings)
+    assert [text for text in rows.get_column("pct_prompt").unique() if text in packaged] == []
+    sentences = {first_sentence(text) for text in rows.get_column("completion")}
+    assert [text for text in sentences if len(text.split()) > 8 and text in packaged] == []
+
+
+def test_the_same_seed_draws_the_same(seen: list[Issue]) -> None:
+    def epochs(seed: int) -> list[list[Example]]:
+        augmenter = Augmenter(seen[:40], phrases(), ["A recipe for soup."], seed)
+        return [augmenter.epoch(6), augmenter.epoch(6)]
+
+    assert epochs(1) == epochs(1)
+    assert epochs(1) != epochs(2)
+    first, second = epochs(1)
+    assert first != second
+
+
+def test_classes_are_balanced(drawn: list[Example]) -> None:
+    shares = {stance: count / len(drawn) for stance, count in Counter(example.stance for example in drawn).items()}
+    assert all(0.28 < shares[stance] < 0.40 for stance in Stance)
+
+
+def test_opposite_wordings_have_opposite_stances() -> None:
+    by_pair: dict[tuple[str, str], dict[str, Stance]] = {}
+    for example in plain_examples(issues()):
+        by_pair.setdefault((example.group, example.response), {})[example.prompt] = example.stance
+    for issue in issues():
+        for (group, _), stances in by_pair.items():
+            if group == issue.name and len(stances) == len(issue.wordings) > 1:
+                values = [flipped(stances[wording.text], wording.polarity) for wording in issue.wordings]
+                assert len(set(values)) == 1
+
+
+def test_openers_stand_only_under_the_wording_they_fit() -> None:
+    for issue in issues():
+        openers = [answer.opener for answer in issue.answers if answer.opener]
+        for example in plain_examples([issue]):
+            if example.prompt != issue.wordings[0].text:
+                assert not any(example.response.startswith(opener) for opener in openers)
+
+
+def test_a_spelled_out_verdict_has_the_label_of_its_sign(seen: list[Issue]) -> None:
+    """"I agree that P" under P supports it, "I reject the idea that P" opposes it; under the opposite wording it is the other way round."""
+    found: Counter[Stance] = Counter()
+    augmenter = Augmenter([issue for issue in seen if len(issue.wordings) == 4], phrases(), ["x"], seed=5)
+    statements = {issue.name: {w.text.rstrip(".")[1:]: w.polarity for w in issue.wordings if w.form == "statement"} for issue in seen}
+    wordings = {(issue.name, w.text): w.polarity for issue in seen for w in issue.wordings}
+    for example in (example for _ in range(4) for example in augmenter.epoch(12)):
+        polarity = wordings.get((example.group, example.prompt))
+        for statement, about in statements[example.group].items():
+            if example.kind == "verdict-only" and polarity is not None and example.response.endswith(f"{statement}."):
+                affirmed = example.response.startswith(("I agree that", "I believe that", "I am convinced that", "In my opinion"))
+                denied = example.response.startswith(("I don't agree that", "I do not believe that", "I reject the idea that", "It is simply not true"))
+                if affirmed or denied:
+                    sign = (1 if affirmed else -1) * about * polarity
+                    assert example.stance is (Stance.SUPPORT if sign > 0 else Stance.OPPOSE), example
+                    found[example.stance] += 1
+    assert min(found.values()) > 3
+
+
+def test_first_sentence() -> None:
+    assert first_sentence("No. Offer it to all.") == "No."
+    assert first_sentence("I disagree: it costs 3.50 a day.") == "I disagree:"
+    assert first_sentence("It costs 3.50 a day") == "It costs 3.50 a day"

@@ -1,0 +1,121 @@
+"""Figures of a validation against scikit-learn, and cases whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, precision_recall_fscore_support
+
+from valuedrift.errors import DataError
+from valuedrift.judges.base import Judgement
+from valuedrift.judges.validation import Validation, validate
+from valuedrift.stance import STANCES, JudgeStatus
+
+LABELS = [stance.value for stance in STANCES]
+
+
+def judged(p: list[float]) -> Judgement:
+    return Judgement(p[0], p[1], p[2], 0.0, JudgeStatus.OK)
+
+
+def random_case(seed: int, rows: int) -> tuple[list[Judgement], list[str], list[str], list[str]]:
+    random = np.random.default_rng(seed)
+    labels = [LABELS[index] for index in random.integers(0, 3, rows)]
+    p = random.dirichlet([1, 1, 1], rows)
+    for row, label in enumerate(labels):
+        p[row, LABELS.index(label)] += 0.7
+    p /= p.sum(1, keepdims=True)
+    answers = [LABELS[index] for index in p.argmax(1)]
+    prompts = [f"prompt {index}" for index in random.integers(0, max(1, rows // 3), rows)]
+    return [judged(list(row)) for row in p], labels, answers, prompts
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000), st.integers(10, 120))
+def test_agrees_with_scikit_learn(seed: int, rows: int) -> None:
+    judgements, labels, answers, prompts = random_case(seed, rows)
+    found = validate(judgements, labels, prompts)
+    assert found.accuracy.value == pytest.approx(accuracy_score(labels, answers))
+    assert found.macro_f1.value == pytest.approx(f1_score(labels, answers, labels=sorted(set(labels)), average="macro", zero_division=0))
+    assert found.kappa.value == pytest.approx(cohen_kappa_score(labels, answers))
+    precision, recall, f1, n = precision_recall_fscore_support(labels, answers, labels=LABELS, zero_division=0)
+    for index, stance in enumerate(LABELS):
+        if n[index]:
+            one = found.classes[stance]
+            assert [one.precision, one.recall, one.f1.value, one.n] == pytest.approx([precision[index], recall[index], f1[index], n[index]])
+    p = np.array([[j.p_support, j.p_neutral, j.p_oppose] for j in judgements], dtype=float)
+    corner = np.eye(3)[[LABELS.index(label) for label in labels]]
+    assert found.brier.value == pytest.approx(((p - corner) ** 2).sum(1).mean())
+
+
+def expected_calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
+    """Written from the definition (Naeini et al. 2015), bin by bin."""
+    total = 0.0
+    for low in np.arange(10) / 10:
+        inside = (confidence >= low) & ((confidence < low + 0.1) | (low == 0.9))
+        if inside.any():
+            total += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    return total
+
+
+def test_calibration_error_by_its_definition() -> None:
+    judgements, labels, answers, prompts = random_case(3, 200)
+    found = validate(judgements, labels, prompts)
+    confidence = np.array([max(j.p_support or 0, j.p_neutral or 0, j.p_oppose or 0) for j in judgements])
+    right = np.array([a == b for a, b in zip(answers, labels, strict=True)], dtype=float)
+    assert found.calibration_error.value == pytest.approx(expected_calibration_error(confidence, right))
+    assert sum(one.n for one in found.calibration) == 200
+
+
+def test_a_perfect_and_an_always_wrong_judge() -> None:
+    sure = {"support": [1.0, 0, 0], "neutral": [0, 1.0, 0], "oppose": [0, 0, 1.0]}
+    labels = LABELS * 10
+    perfect = validate([judged(sure[label]) for label in labels], labels, labels)
+    assert (perfect.accuracy.value, perfect.macro_f1.value, perfect.kappa.value, perfect.brier.value, perfect.calibration_error.value) == (1, 1, 1, 0, 0)
+    wrong = validate([judged(sure["support" if label == "oppose" else "oppose"]) for label in labels], labels, labels)
+    assert (wrong.accuracy.value, wrong.brier.value, wrong.calibration_error.value) == (0, 2, 1)
+    assert wrong.kappa.value < 0
+
+
+def test_what_was_not_judged_counts_as_wrong_and_is_counted() -> None:
+    lost = Judgement.without_stance(JudgeStatus.UNPARSED)
+    refused = Judgement.without_stance(JudgeStatus.REFUSED)
+    found = validate([judged([1, 0, 0]), lost, refused, refused], ["support", "support", "support", "refused"], list("abcd"))
+    assert found.accuracy.value == 0.5  # the first, and the refusal that people call one too
+    assert found.judged == 1
+    assert found.classes["support"].recall == pytest.approx(1 / 3)
+    assert found.confusion["support"] == {"support": 1, "neutral": 0, "oppose": 0, "refused": 1, "unjudged": 1}
+
+
+def interval_width(found: Validation) -> float:
+    return found.accuracy.high - found.accuracy.low
+
+
+def test_answers_to_one_prompt_are_drawn_together() -> None:
+    judgements, labels, _, _ = random_case(5, 100)
+    alone = validate(judgements, labels, [str(row) for row in range(100)])
+    ten_times = validate(judgements * 10, labels * 10, [str(row) for row in range(100)] * 10)
+    naive = validate(judgements * 10, labels * 10, [str(row) for row in range(1000)])
+    assert interval_width(ten_times) == pytest.approx(interval_width(alone), abs=0.02)
+    assert interval_width(naive) < 0.5 * interval_width(alone)
+
+
+def test_the_interval_covers() -> None:
+    """95% intervals of the accuracy of a judge that is right in 80% of cases, over 60 samples of 150 answers."""
+    random = np.random.default_rng(1)
+    covered = 0
+    for _ in range(60):
+        right = random.random(150) < 0.8
+        judgements = [judged([1, 0, 0]) if ok else judged([0, 0, 1]) for ok in right]
+        accuracy = validate(judgements, ["support"] * 150, [str(row) for row in range(150)]).accuracy
+        covered += accuracy.low <= 0.8 <= accuracy.high
+    assert covered >= 52  # 60 × 0.95 = 57; below 52 has a probability under 0.01
+
+
+def test_bad_labels() -> None:
+    with pytest.raises(DataError, match="agree"):
+        validate([judged([1, 0, 0])], ["agree"], ["a"])
+    with pytest.raises(DataError, match="no labelled rows"):
+        validate([], [], [])
