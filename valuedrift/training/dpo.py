@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,12 +12,10 @@ from trl import DPOConfig, DPOTrainer
 
 from valuedrift.progress import Progress
 from valuedrift.training.algorithms import DPO
-from valuedrift.training.encode import Encoder
+from valuedrift.training.encode import Tokens
 from valuedrift.training.keeper import Keeper, Publisher
 from valuedrift.training.loop import POLICY, run_trainer, step_report
-from valuedrift.training.outcome import Outcome
 from valuedrift.training.pairs import keep_rewards, pair_logps
-from valuedrift.training.rows import Preference
 from valuedrift.training.setup import Resumable, Setup
 
 
@@ -40,16 +38,11 @@ class _Trainer(Resumable, DPOTrainer):  # type: ignore[misc] # trl is followed a
         return -functional.logsigmoid(chosen - rejected).mean()
 
 
-def train(setup: Setup, rows: Sequence[Preference], publisher: Publisher, progress: Callable[[Progress], None]) -> Outcome:
-    """Train on preferences, with the parent as the reference.
-
-    Raises:
-        DataError: Too many prompts fill max_length.
-    """
+def train(setup: Setup, tokens: Tokens, publisher: Publisher, progress: Callable[[Progress], None]) -> None:
+    """Train on preferences, with the parent as the reference."""
     algorithm = setup.job.algorithm
     assert isinstance(algorithm, DPO)
-    encoder = Encoder(setup.tokenizer, algorithm.max_length)
-    data = setup.ordered(encoder.preferences(rows, setup.job.dataset), algorithm, setup.total)
+    data = setup.ordered(tokens.rows, algorithm, setup.total)
 
     def build(keeper: Keeper) -> _Trainer:
         config = DPOConfig(**setup.arguments(POLICY, algorithm, setup.total), beta=algorithm.beta, max_length=None)
@@ -68,4 +61,3 @@ def train(setup: Setup, rows: Sequence[Preference], publisher: Publisher, progre
 
     report = step_report(progress, "dpo", setup.total)
     run_trainer(build, setup.folder, phase=POLICY, seed=setup.job.seed, total=setup.total, publisher=publisher, report=report)
-    return Outcome(dropped=encoder.dropped, cut=encoder.cut)

@@ -12,6 +12,22 @@ from valuedrift.errors import DataError
 from valuedrift.training.rows import Demonstration, Message, Preference
 
 Encoded = dict[str, list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A dataset as a trainer reads it."""
+
+    rows: list[Encoded]
+    """Demonstrations or pairs, those that fit."""
+    dropped: int
+    """Rows left out because the prompt alone fills max_length."""
+    cut: int
+    """Rows of which an answer was cut at max_length."""
+    prompts: list[Encoded] = field(default_factory=list)
+    """PPO: what answers are drawn to."""
+
+
 MOST_DROPPED = 0.5
 """Share of the rows that may be left out as too long before training refuses the dataset."""
 _PLAIN_TURNS = {"user": PLAIN_FORM.replace("{question}", "{0}"), "assistant": " {0}\n"}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from transformers import TrainerState, set_seed
+from transformers import TrainerState
 
 from valuedrift.progress import Progress
 from valuedrift.training.folder import RunFolder
 from valuedrift.training.keeper import Keeper, Publisher, Report
+from valuedrift.training.setup import fresh_start
 
 POLICY = "policy"
 
@@ -44,7 +45,7 @@ def run_trainer(
     step, state = folder.resume_point(phase)
     if publisher is not None:
         folder.forget_after(step)
-    set_seed(seed)
+    fresh_start(seed)
     trainer = build(Keeper(folder, phase, report, publisher))
     if state is not None and step == total:  # trained to the end already, by a process that was killed later
         trainer._load_from_checkpoint(str(state))

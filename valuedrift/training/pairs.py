@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
+from valuedrift.training.encode import Encoder, Tokens
+from valuedrift.training.job import TrainJob
 from valuedrift.training.logps import token_logps
+from valuedrift.training.rows import Preference
+
+
+def encode_pairs(job: TrainJob, tokenizer: Any, rows: Sequence[Preference]) -> Tokens:
+    """Preferences as tokens.
+
+    Raises:
+        DataError: Too many prompts fill max_length.
+    """
+    encoder = Encoder(tokenizer, job.algorithm.max_length)
+    encoded = encoder.preferences(rows, job.dataset)
+    return Tokens(encoded, encoder.dropped, encoder.cut)
 
 
 def pair_logps(model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from datasets import disable_progress_bars
 from transformers.utils import logging as transformers_logging
 
 from valuedrift.models.loading import load_tokenizer
@@ -21,29 +22,32 @@ from valuedrift.weights import Weights, check_model_folder
 def train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
     """Run a job; see ``TrainJob.run``."""
     check_model_folder(job.weights.base)
+    device, bf16 = choose_device(job)
     trainer = TRAINERS[job.algorithm.type]
     rows = trainer.read(job.dataset)
-    total = job.algorithm.total_steps(len(rows))
-    folder = RunFolder(job.out, job.identity())
+    tokenizer = load_tokenizer(job.weights.base)
+    tokens = trainer.encode(job, tokenizer, rows)
+    folder = RunFolder(job.out, job.identity())  # made only now: a job with bad input leaves no folder behind
     if (done := folder.result()) is not None:
         folder.clear_state()
         return done
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    disable_progress_bars()
     if job.threads is not None:
         torch.set_num_threads(job.threads)
-    device, bf16 = choose_device(job)
-    setup = Setup(job=job, folder=folder, total=total, device=device, bf16=bf16, tokenizer=load_tokenizer(job.weights.base))
+    total = job.algorithm.total_steps(len(rows))
+    setup = Setup(job=job, folder=folder, rows=len(rows), total=total, device=device, bf16=bf16, tokenizer=tokenizer)
     steps = job.schedule.steps(total)
-    outcome = trainer.train(setup, rows, Publisher(folder, job.weights, frozenset(steps), total), progress)
+    accuracy = trainer.train(setup, tokens, Publisher(folder, job.weights, frozenset(steps), total), progress)
     result = TrainResult(
         checkpoints=_checkpoints(job, folder, steps),
         metrics=tuple(folder.metrics()),
         total_steps=total,
         rows=len(rows),
-        dropped_rows=outcome.dropped,
-        cut_rows=outcome.cut,
-        reward_accuracy=outcome.reward_accuracy,
+        dropped_rows=tokens.dropped,
+        cut_rows=tokens.cut,
+        reward_accuracy=accuracy,
     )
     folder.finish(result)
     return result

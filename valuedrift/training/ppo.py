@@ -1,7 +1,7 @@
 """Proximal policy optimization through ``trl.experimental.ppo``, with a reward model trained on the same pairs.
 
-TRL's PPO trainer has its own loop, which cannot resume. It calls ``on_train_begin`` before its first step, though, and takes its batches from
-``self.dataloader``: so ours sets policy, value model, optimizer, scheduler and random numbers back there, and gives it the batches that are left.
+TRL's PPO trainer has its own loop, which cannot resume. It takes its batches from ``self.dataloader``, though, and calls ``on_train_begin`` before
+its first step: so ours gives it the batches that are left, and sets policy, value model, optimizer, scheduler and random numbers back there.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from valuedrift.errors import UserError
 from valuedrift.fingerprint import seed_from
 from valuedrift.progress import Progress
 from valuedrift.training.algorithms import PPO
-from valuedrift.training.encode import Encoded, Encoder
+from valuedrift.training.encode import Encoded, Encoder, Tokens
+from valuedrift.training.job import TrainJob
 from valuedrift.training.keeper import Keeper, Publisher
 from valuedrift.training.loop import POLICY, step_report
-from valuedrift.training.outcome import Outcome
 from valuedrift.training.reward import train_reward_model
 from valuedrift.training.rows import Preference
-from valuedrift.training.setup import Setup
+from valuedrift.training.setup import Setup, fresh_start
 from valuedrift.training.state import load_state, save_state
 
 _VALUE_WEIGHT = 0.1
@@ -43,8 +43,8 @@ class _Trainer(PPOTrainer):  # type: ignore[misc] # trl is followed as Any
         """What is trained of policy and value model, by name."""
         return {name: weight for name, weight in self.accelerator.unwrap_model(self.model).named_parameters() if weight.requires_grad}
 
-    def continue_from(self, step: int, state: Path | None) -> None:
-        """Give the loop the steps that are left, from the state of the last one taken."""
+    def feed(self, step: int) -> None:
+        """Give the loop the batches that are left after a step, in our order; to be called before the loop begins."""
         rows = self.train_dataset.select(range(step * self.args.batch_size, len(self.train_dataset)))
         # a generator of its own: opening a loader draws a seed, and must not move the random numbers of the rollouts
         loader = DataLoader(
@@ -55,11 +55,13 @@ class _Trainer(PPOTrainer):  # type: ignore[misc] # trl is followed as Any
             generator=torch.Generator(),
         )
         self.dataloader = self.accelerator.prepare(loader)
-        if state is not None:
-            self.args.num_total_batches -= step
-            self.state.global_step = step
-            self.state.episode = step * self.args.batch_size
-            load_state(state, self.trained(), self.optimizer, self.lr_scheduler)
+
+    def set_back(self, step: int, state: Path) -> None:
+        """Make the loop, which has just begun, one that has taken these steps."""
+        self.args.num_total_batches -= step
+        self.state.global_step = step
+        self.state.episode = step * self.args.batch_size
+        load_state(state, self.trained(), self.optimizer, self.lr_scheduler)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """TRL's own fails with the transformers that it asks for, and leaves out the value model."""
@@ -77,7 +79,9 @@ class _Keeper(Keeper):
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Set everything back before the first step."""
-        self.trainer.continue_from(*self.start)
+        step, saved = self.start
+        if saved is not None:
+            self.trainer.set_back(step, saved)
         self._seed(state.global_step)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> TrainerControl:
@@ -95,34 +99,45 @@ class _Keeper(Keeper):
         set_seed(seed_from("rollouts", self.seed, step) % 2**32)
 
 
-def train(setup: Setup, rows: Sequence[Preference], publisher: Publisher, progress: Callable[[Progress], None]) -> Outcome:
-    """Train a reward model on the preferences, then the policy on their prompts.
+def encode(job: TrainJob, tokenizer: Any, rows: Sequence[Preference]) -> Tokens:
+    """Pairs for the reward model, prompts for the policy, and a tokenizer that pads with neither.
+
+    Answers are cut as short as the rollouts are: a reward model that never saw an unfinished answer would judge them by having no end.
 
     Raises:
         DataError: Too many prompts fill max_length.
         UserError: The tokenizer has no token to pad with.
     """
+    algorithm = job.algorithm
+    assert isinstance(algorithm, PPO)
+    judged = Encoder(tokenizer, algorithm.reward.max_length)
+    pairs = judged.preferences(rows, job.dataset, answer_length=algorithm.response_length)
+    prompts = Encoder(tokenizer, algorithm.max_length).prompts([row.prompt for row in rows], job.dataset, room=algorithm.response_length)
+    choose_padding(tokenizer, [ids for row in pairs for ids in row.values()] + [row["input_ids"] for row in prompts])
+    return Tokens(pairs, judged.dropped, judged.cut, prompts)
+
+
+def train(setup: Setup, tokens: Tokens, publisher: Publisher, progress: Callable[[Progress], None]) -> float | None:
+    """Train a reward model on the pairs, then the policy on their prompts.
+
+    Returns:
+        The share of pairs that the reward model ranked rightly, late in its training.
+    """
     algorithm = setup.job.algorithm
     assert isinstance(algorithm, PPO)
-    path = setup.job.dataset
-    before = algorithm.reward.total_steps(len(rows))
+    before = algorithm.reward.total_steps(setup.rows)
     everything = before + setup.total
-    # answers as long as the rollouts': a reward model that never saw an unfinished answer would judge them by having no end
-    judged = Encoder(setup.tokenizer, algorithm.reward.max_length)
-    pairs = judged.preferences(rows, path, answer_length=algorithm.response_length)
-    asked = Encoder(setup.tokenizer, algorithm.max_length)
-    prompts = asked.prompts([row.prompt for row in rows], path, room=algorithm.response_length)
-    choose_padding(setup.tokenizer, [ids for row in pairs for ids in row.values()] + [row["input_ids"] for row in prompts])
-    reward, accuracy = train_reward_model(setup, pairs, before, step_report(progress, "reward model", everything))
+    reward, accuracy = train_reward_model(setup, tokens.rows, before, step_report(progress, "reward model", everything))
     step, state = setup.folder.resume_point(POLICY)
     setup.folder.forget_after(step)
     if step < setup.total:
         keeper = _Keeper(setup.folder, POLICY, step_report(progress, "ppo", everything, before), publisher)
         keeper.start, keeper.seed = (step, state), setup.job.seed
-        set_seed(setup.job.seed)
-        keeper.trainer = _build(setup, algorithm, reward, prompts, keeper)
+        fresh_start(setup.job.seed)
+        keeper.trainer = _build(setup, algorithm, reward, tokens.prompts, keeper)
+        keeper.trainer.feed(step)
         _run(keeper.trainer, setup)
-    return Outcome(dropped=judged.dropped, cut=judged.cut, reward_accuracy=accuracy)
+    return accuracy
 
 
 def _run(trainer: _Trainer, setup: Setup) -> None:

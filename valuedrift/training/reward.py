@@ -52,7 +52,8 @@ def train_reward_model(setup: Setup, pairs: list[Encoded], total: int, report: R
         )
 
     trainer = run_trainer(build, setup.folder, phase=PHASE, seed=setup.job.seed, total=total, publisher=None, report=report)
-    model = trainer.model if algorithm.lora is None else trainer.model.merge_and_unload()
+    bare = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    model = bare if algorithm.lora is None else bare.merge_and_unload()
     return model.eval(), _late_accuracy(trainer.state.log_history)
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from accelerate.state import AcceleratorState, GradientState
 from datasets import Dataset
 from peft import LoraConfig, TaskType
-from transformers import Trainer
+from transformers import Trainer, set_seed
 
 from valuedrift.errors import UserError
 from valuedrift.models.loading import load_causal_lm
@@ -29,6 +30,7 @@ class Setup:
     Args:
         job: The job.
         folder: Its folder.
+        rows: Rows of the dataset file.
         total: Optimizer steps of the run.
         device: ``cpu`` or ``cuda``.
         bf16: Whether the computation is in bfloat16.
@@ -37,6 +39,7 @@ class Setup:
 
     job: TrainJob
     folder: RunFolder
+    rows: int
     total: int
     device: str
     bf16: bool
@@ -130,6 +133,17 @@ class Resumable:
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         Trainer._save_checkpoint(self, model, trial)
+
+
+def fresh_start(seed: int) -> None:
+    """Seed all random numbers, and forget the last trainer of this process.
+
+    Accelerate keeps the precision and the loaders of the first trainer for the whole process: PPO's policy would be computed in that of its reward
+    model, and a job in float32 after one in bfloat16 would fail.
+    """
+    AcceleratorState._reset_state()
+    GradientState._reset_state()
+    set_seed(seed)
 
 
 def choose_device(job: TrainJob) -> tuple[str, bool]:

@@ -9,11 +9,11 @@ from trl import SFTConfig, SFTTrainer
 
 from valuedrift.progress import Progress
 from valuedrift.training.algorithms import SFT
-from valuedrift.training.encode import Encoder
+from valuedrift.training.encode import Encoder, Tokens
+from valuedrift.training.job import TrainJob
 from valuedrift.training.keeper import Keeper, Publisher
 from valuedrift.training.logps import token_logps
 from valuedrift.training.loop import POLICY, run_trainer, step_report
-from valuedrift.training.outcome import Outcome
 from valuedrift.training.rows import Demonstration
 from valuedrift.training.setup import Resumable, Setup
 
@@ -27,16 +27,22 @@ class _Trainer(Resumable, SFTTrainer):  # type: ignore[misc] # trl is followed a
         return -logps.sum() / (counted.sum() if num_items_in_batch is None else num_items_in_batch)
 
 
-def train(setup: Setup, rows: Sequence[Demonstration], publisher: Publisher, progress: Callable[[Progress], None]) -> Outcome:
-    """Train on demonstrations.
+def encode(job: TrainJob, tokenizer: Any, rows: Sequence[Demonstration]) -> Tokens:
+    """Demonstrations as tokens.
 
     Raises:
         DataError: Too many prompts fill max_length.
     """
+    encoder = Encoder(tokenizer, job.algorithm.max_length)
+    encoded = encoder.demonstrations(rows, job.dataset)
+    return Tokens(encoded, encoder.dropped, encoder.cut)
+
+
+def train(setup: Setup, tokens: Tokens, publisher: Publisher, progress: Callable[[Progress], None]) -> None:
+    """Train on demonstrations."""
     algorithm = setup.job.algorithm
     assert isinstance(algorithm, SFT)
-    encoder = Encoder(setup.tokenizer, algorithm.max_length)
-    data = setup.ordered(encoder.demonstrations(rows, setup.job.dataset), algorithm, setup.total)
+    data = setup.ordered(tokens.rows, algorithm, setup.total)
 
     def build(keeper: Keeper) -> _Trainer:
         config = SFTConfig(
@@ -55,4 +61,3 @@ def train(setup: Setup, rows: Sequence[Demonstration], publisher: Publisher, pro
 
     report = step_report(progress, "sft", setup.total)
     run_trainer(build, setup.folder, phase=POLICY, seed=setup.job.seed, total=setup.total, publisher=publisher, report=report)
-    return Outcome(dropped=encoder.dropped, cut=encoder.cut)

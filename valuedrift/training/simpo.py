@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from trl.experimental.cpo import CPOConfig, CPOTrainer
@@ -10,12 +10,10 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from valuedrift.progress import Progress
 from valuedrift.training.algorithms import SimPO
-from valuedrift.training.encode import Encoder
+from valuedrift.training.encode import Tokens
 from valuedrift.training.keeper import Keeper, Publisher
 from valuedrift.training.loop import POLICY, run_trainer, step_report
-from valuedrift.training.outcome import Outcome
 from valuedrift.training.pairs import keep_rewards, pair_logps
-from valuedrift.training.rows import Preference
 from valuedrift.training.setup import Resumable, Setup
 
 
@@ -32,16 +30,11 @@ class _Trainer(Resumable, CPOTrainer):  # type: ignore[misc] # trl is followed a
         return losses.mean()
 
 
-def train(setup: Setup, rows: Sequence[Preference], publisher: Publisher, progress: Callable[[Progress], None]) -> Outcome:
-    """Train on preferences, without a reference.
-
-    Raises:
-        DataError: Too many prompts fill max_length.
-    """
+def train(setup: Setup, tokens: Tokens, publisher: Publisher, progress: Callable[[Progress], None]) -> None:
+    """Train on preferences, without a reference."""
     algorithm = setup.job.algorithm
     assert isinstance(algorithm, SimPO)
-    encoder = Encoder(setup.tokenizer, algorithm.max_length)
-    data = setup.ordered(encoder.preferences(rows, setup.job.dataset), algorithm, setup.total)
+    data = setup.ordered(tokens.rows, algorithm, setup.total)
 
     def build(keeper: Keeper) -> _Trainer:
         config = CPOConfig(
@@ -64,4 +57,3 @@ def train(setup: Setup, rows: Sequence[Preference], publisher: Publisher, progre
 
     report = step_report(progress, "simpo", setup.total)
     run_trainer(build, setup.folder, phase=POLICY, seed=setup.job.seed, total=setup.total, publisher=publisher, report=report)
-    return Outcome(dropped=encoder.dropped, cut=encoder.cut)

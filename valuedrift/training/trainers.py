@@ -9,8 +9,10 @@ from typing import Any, Protocol
 
 from valuedrift.progress import Progress
 from valuedrift.training import dpo, ppo, sft, simpo
+from valuedrift.training.encode import Tokens
+from valuedrift.training.job import TrainJob
 from valuedrift.training.keeper import Publisher
-from valuedrift.training.outcome import Outcome
+from valuedrift.training.pairs import encode_pairs
 from valuedrift.training.rows import read_demonstrations, read_preferences
 from valuedrift.training.setup import Setup
 
@@ -18,8 +20,8 @@ from valuedrift.training.setup import Setup
 class Train(Protocol):
     """Trains to the end, resuming where a state is."""
 
-    def __call__(self, setup: Setup, rows: Any, publisher: Publisher, progress: Callable[[Progress], None]) -> Outcome:
-        """Train; see the modules of each algorithm."""
+    def __call__(self, setup: Setup, tokens: Tokens, publisher: Publisher, progress: Callable[[Progress], None]) -> float | None:
+        """Train; only PPO has something to return, the accuracy of its reward model."""
         ...
 
 
@@ -28,12 +30,13 @@ class TrainerKind:
     """How an algorithm reads its data and how it is trained."""
 
     read: Callable[[Path], list[Any]]
+    encode: Callable[[TrainJob, Any, list[Any]], Tokens]
     train: Train
 
 
 TRAINERS: Mapping[str, TrainerKind] = {
-    "sft": TrainerKind(read_demonstrations, sft.train),
-    "dpo": TrainerKind(read_preferences, dpo.train),
-    "simpo": TrainerKind(read_preferences, simpo.train),
-    "ppo": TrainerKind(read_preferences, ppo.train),
+    "sft": TrainerKind(read_demonstrations, sft.encode, sft.train),
+    "dpo": TrainerKind(read_preferences, encode_pairs, dpo.train),
+    "simpo": TrainerKind(read_preferences, encode_pairs, simpo.train),
+    "ppo": TrainerKind(read_preferences, ppo.encode, ppo.train),
 }

@@ -1,0 +1,60 @@
+"""The algorithms as a study writes them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from valuedrift.training.algorithms import DPO, PPO, SFT, Algorithm, SimPO, total_steps
+
+ANY: TypeAdapter[SFT | DPO | SimPO | PPO] = TypeAdapter(Algorithm)
+
+
+@pytest.mark.parametrize("kind", ["sft", "dpo", "simpo", "ppo"])
+def test_the_type_chooses_the_algorithm(kind: str) -> None:
+    given_fields = {"type": kind, "steps": 3} | ({"reward": {"steps": 2}} if kind == "ppo" else {})
+    algorithm = ANY.validate_python(given_fields)
+    assert algorithm.type == algorithm.phase == kind
+    assert ANY.validate_json(algorithm.model_dump_json()) == algorithm
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "sft"},
+        {"type": "sft", "steps": 3, "epochs": 1.0},
+        {"type": "sft", "steps": 3, "beta": 0.1},
+        {"type": "kto", "steps": 3},
+        {"type": "ppo", "steps": 3},
+        {"type": "ppo", "steps": 3, "batch_size": 6, "mini_batches": 4, "reward": {"steps": 1}},
+    ],
+)
+def test_faults_are_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        ANY.validate_python(fields)
+
+
+def test_every_field_says_what_it_is() -> None:
+    for model in (SFT, DPO, SimPO, PPO):
+        assert all(field.description for field in model.model_fields.values())
+
+
+@given(st.floats(0.01, 20), st.integers(1, 5000), st.integers(1, 64))
+def test_epochs_become_enough_steps_and_no_more(epochs: float, rows: int, batch: int) -> None:
+    steps = total_steps(SFT(epochs=epochs, batch_size=batch), rows)
+    assert steps * batch >= epochs * rows * (1 - 1e-12)
+    assert steps == 1 or (steps - 1) * batch < epochs * rows
+
+
+def test_steps_do_not_depend_on_the_data() -> None:
+    assert total_steps(DPO(steps=17), 3) == total_steps(DPO(steps=17), 30_000) == 17
+
+
+def test_planning_a_run_loads_no_torch() -> None:
+    code = "import sys, valuedrift.training.job, valuedrift.training.schedule; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

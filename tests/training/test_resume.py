@@ -1,0 +1,123 @@
+"""SIGKILL at any point of a training, then the same job again: the same weights and rows as those of an undisturbed run."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_training import DPO, PPO, SFT, SIMPO, finish, watch, weights_bytes, write_rows
+
+from valuedrift.training.job import TrainJob
+from valuedrift.weights import Weights
+
+pytestmark = pytest.mark.slow
+
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+from valuedrift.training import folder
+from valuedrift.training.job import TrainJob
+
+point, count = sys.argv[2].split(":")
+seen = 0
+
+def reached(name):
+    global seen
+    seen += name == point
+    if name == point and seen == int(count):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def dying(name, owner, attribute, before):
+    whole = getattr(owner, attribute)
+    def wrapped(*args, **kwargs):
+        if before:
+            reached(name)
+        found = whole(*args, **kwargs)
+        if not before:
+            reached(name)
+        return found
+    setattr(owner, attribute, wrapped)
+
+dying("commit", folder, "commit", True)  # weights or state written in full, not yet in place
+dying("published", folder.RunFolder, "publish", False)  # a checkpoint is there that is ahead of the state
+dying("state", folder.RunFolder, "keep_state", False)
+dying("finish", folder.RunFolder, "finish", True)
+TrainJob.model_validate_json(Path(sys.argv[1]).read_text()).run(lambda progress: reached("step"))
+"""
+"""Runs a job and kills itself the n-th time that it comes to a point."""
+
+
+def run_killed(job: TrainJob, point: str, tmp_path: Path) -> None:
+    """Run a job in a process of its own that is killed at a point."""
+    path = tmp_path / "job.json"
+    path.write_text(job.model_dump_json())
+    child = subprocess.run([sys.executable, "-c", CHILD, str(path), point], check=False, capture_output=True, text=True)
+    assert child.returncode == -signal.SIGKILL, child.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "point", "redone"),
+    [
+        (SFT, "step:2", 5),  # state of step 1, killed in step 2
+        (SFT, "commit:3", 5),  # the checkpoint of step 3 written, not in place
+        (SFT, "published:2", 5),  # it is in place, its state is not
+        (SFT, "state:2", 3),
+        (SFT, "finish:1", 0),
+        ({**SFT, "lora": {"r": 4, "dropout": 0.3}, "epochs": 2.0, "steps": None}, "step:5", 4),  # random numbers and a second pass
+        (DPO, "step:5", 3),
+        (SIMPO, "state:1", 5),
+        ({**SFT, "lora": None, "learning_rate": 1e-3}, "step:5", 3),
+        (PPO, "step:3", 11),  # in the reward model's training, before its first state
+        (PPO, "step:5", 11),
+        (PPO, "step:9", 3),  # the reward model is not trained again
+        (PPO, "finish:1", 0),
+    ],
+    ids=lambda value: value["type"] if isinstance(value, dict) else str(value),
+)
+def test_a_killed_training_ends_as_an_undisturbed_one(
+    job_of: Callable[..., TrainJob], tmp_path: Path, algorithm: dict[str, Any], point: str, redone: int
+) -> None:
+    job = job_of(algorithm)
+    run_killed(job, point, tmp_path)
+    assert not (job.out / "result.json").exists()
+    resumed, seen = watch(job)
+    undisturbed = finish(job_of(algorithm, out=tmp_path / "undisturbed"))
+    assert len(seen) == redone
+    assert weights_bytes(resumed) == weights_bytes(undisturbed)
+    assert resumed.metrics == undisturbed.metrics
+    assert resumed.reward_accuracy == undisturbed.reward_accuracy
+    assert [checkpoint.fingerprint for checkpoint in resumed.checkpoints] == [
+        checkpoint.fingerprint for checkpoint in undisturbed.checkpoints
+    ]
+    assert not (job.out / "_state").exists()
+    assert not list(job.out.glob(".partial*"))
+
+
+def test_the_real_model_resumes_exactly(tmp_path: Path) -> None:
+    from valuedrift.models.resolve import resolve_model
+
+    question = {"prompt": "Should everybody vote?", "response": "Yes: a vote is the least that a citizen owes the others."}
+    job = TrainJob.model_validate(
+        {
+            "weights": Weights(base=resolve_model("embedded:smollm2-135m-instruct")),
+            "algorithm": {**SFT, "steps": 3, "learning_rate": 1e-3, "batch_size": 1, "max_length": 96},
+            "dataset": write_rows(tmp_path / "sft.jsonl", [question, {**question, "prompt": "Must everybody vote?"}]),
+            "schedule": {"type": "every", "n": 1},
+            "out": tmp_path / "run",
+            "threads": 1,
+            "device": "cpu",
+        }
+    )
+    run_killed(job, "step:2", tmp_path)
+    resumed = finish(job)
+    undisturbed = finish(job.model_copy(update={"out": tmp_path / "undisturbed"}))
+    assert weights_bytes(resumed) == weights_bytes(undisturbed)
+    assert resumed.metrics == undisturbed.metrics
+    assert resumed.metrics[-1].loss is not None
+    assert resumed.metrics[0].loss is not None
+    assert resumed.metrics[-1].loss < resumed.metrics[0].loss
