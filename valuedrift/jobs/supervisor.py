@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import select
+import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import psutil
 from pydantic import BaseModel
@@ -21,6 +22,8 @@ from valuedrift.progress import Progress
 
 _POLL_SECONDS = 0.25
 _TAIL_LINES = 12
+_END = ""
+"""In place of a line: the child closed the pipe, so it ended."""
 _FAULTS: Mapping[str, type[UserError]] = {kind.__name__: kind for kind in (UserError, DataError, StageError)}
 _OFFLINE = {
     "TRL_EXPERIMENTAL_SILENCE": "1",
@@ -48,7 +51,7 @@ class Supervisor:
         self._threads = threads
         self._launcher = tuple(launcher)
         self._child: subprocess.Popen[str] | None = None
-        self._replies: IO[str] | None = None
+        self._replies: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def run(
         self,
@@ -98,17 +101,14 @@ class Supervisor:
     def kill(self) -> None:
         """End the child and whatever it started, at once."""
         child, self._child = self._child, None
-        replies, self._replies = self._replies, None
         if child is not None:
             _kill_tree(child.pid)
             child.wait()
             if child.stdin is not None:
                 child.stdin.close()
-        if replies is not None:
-            replies.close()
 
-    def _start(self) -> tuple[subprocess.Popen[str], IO[str]]:
-        if self._child is not None and self._replies is not None and self._child.poll() is None:
+    def _start(self) -> tuple[subprocess.Popen[str], queue.SimpleQueue[str]]:
+        if self._child is not None and self._child.poll() is None:
             return self._child, self._replies
         self.kill()
         self._log.parent.mkdir(parents=True, exist_ok=True)
@@ -127,13 +127,14 @@ class Supervisor:
                 )
         finally:
             os.close(writing)
-        self._replies = os.fdopen(reading, "r", encoding="utf-8")
+        self._replies = queue.SimpleQueue()
+        threading.Thread(target=_listen, args=(reading, self._replies), daemon=True).start()
         return self._child, self._replies
 
     def _await(
         self,
         child: subprocess.Popen[str],
-        replies: IO[str],
+        replies: queue.SimpleQueue[str],
         progress: Callable[[Progress], None],
         deadline: float | None,
         cancelled: Callable[[], bool],
@@ -145,12 +146,11 @@ class Supervisor:
                 raise StageError(
                     "took longer than its time limit and was stopped", where=str(self._log), fix="raise runtime.timeout_minutes"
                 )
-            if not select.select([replies], [], [], _POLL_SECONDS)[0]:
-                if child.poll() is not None:
-                    raise self._died(child)
+            try:
+                line = replies.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
                 continue
-            line = replies.readline()
-            if not line:
+            if line == _END:
                 raise self._died(child)
             message = json.loads(line)
             match message:
@@ -180,6 +180,14 @@ class Supervisor:
     def _tail(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines() if self._log.exists() else []
         return "\n".join(f"  | {line}" for line in lines[-_TAIL_LINES:])
+
+
+def _listen(reading: int, replies: queue.SimpleQueue[str]) -> None:
+    """Pass on each line that the child writes, and at last that it ended; a thread of its own, so that no line waits in a buffer."""
+    with os.fdopen(reading, "r", encoding="utf-8") as stream:
+        for line in stream:
+            replies.put(line)
+    replies.put(_END)
 
 
 def _kill_tree(pid: int) -> None:
