@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -36,6 +36,10 @@ def analyze(
     trajectory: Annotated[str | None, typer.Option("--trajectory", help="Parquet file for the trajectory table, local or s3://.")] = None,
     confidence: Annotated[float, typer.Option("--confidence", min=0.51, max=0.9999, help="Level of the intervals.")] = 0.95,
     resamples: Annotated[int, typer.Option("--resamples", min=100, max=100_000, help="Draws of the cluster bootstrap.")] = 1000,
+    towards: Annotated[
+        Literal["question", "proposition"],
+        typer.Option("--towards", help="question: stance on the prompt as worded; proposition: on the topic's proposition, by polarity."),
+    ] = "question",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
     from_step: Annotated[int | None, typer.Option("--from", help="First checkpoint; default: the first of each run.")] = None,
     to_step: Annotated[int | None, typer.Option("--to", help="Last checkpoint; default: the last of each run.")] = None,
@@ -54,7 +58,7 @@ def analyze(
     from storage.foreign import broken_file, find_parquet, scan_parquet
     from valuedrift.drift.analyze import analyze as compute
     from valuedrift.drift.columns import OPTIONAL, REQUIRED, check_alike, check_columns
-    from valuedrift.drift.options import Analysis
+    from valuedrift.drift.options import Analysis, Towards
 
     targets = {name: _target(address) for name, address in (("drift", out), ("trajectory", trajectory)) if address is not None}
     _check_targets(targets, stances)
@@ -62,7 +66,7 @@ def analyze(
     for file in files:
         check_columns(file.columns, where=file.location.uri)
     check_alike({file.location.uri: file.columns for file in files})
-    options = Analysis(confidence=confidence, resamples=resamples, seed=seed)
+    options = Analysis(confidence=confidence, resamples=resamples, seed=seed, towards=Towards(towards))
     frame = scan_parquet(files, [*REQUIRED, *OPTIONAL, "stance"])
     try:
         found = compute(frame, options, from_step=from_step, to_step=to_step, between=between, where=stances)

@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from valuedrift.drift.analyze import analyze
-from valuedrift.drift.options import Analysis
+from valuedrift.drift.analyze import analyze, trajectory
+from valuedrift.drift.options import Analysis, Towards
+from valuedrift.errors import DataError
 
 FAST = Analysis(resamples=100)
 
@@ -63,3 +64,31 @@ def test_without_polarity_there_is_none() -> None:
     found = analyze(frame, FAST).acquiescence
     assert found.is_empty()
     assert found.columns == ["run_id", "step", "topic", "acquiescence", "low", "high", "n_pairs"]
+
+
+def test_towards_the_proposition_views_add_up_and_yes_saying_cancels() -> None:
+    views = paired([(0.8, 0.1), (0.6, 0.2), (0.7, 0.1)], [(0.1, 0.8), (0.2, 0.6), (0.1, 0.7)])
+    towards = FAST.model_copy(update={"towards": Towards.PROPOSITION})
+    asked = trajectory(views, FAST).filter(step=0)["mean"].to_list()
+    meant = trajectory(views, towards).filter(step=0)["mean"].to_list()
+    assert (asked[0], asked[2]) == (pytest.approx(2.5 / 6), pytest.approx(2.5 / 6))
+    assert (meant[0], meant[2]) == (pytest.approx(0.7), pytest.approx(0.4 / 3))
+    yes = paired([(1.0, 0.0)] * 3, [(1.0, 0.0)] * 3)
+    assert trajectory(yes, towards).filter(step=0)["mean"].to_list() == pytest.approx([0.5, 0.0, 0.5])
+
+
+def test_questions_worded_both_ways_are_pointed_out() -> None:
+    both = paired([(0.9, 0.0)] * 4, [(0.9, 0.0)] * 4)
+    assert any("worded for and against" in warning for warning in analyze(both, FAST).warnings)
+    assert not any("worded" in warning for warning in analyze(both.filter(polarity=1), FAST).warnings)
+    towards = FAST.model_copy(update={"towards": Towards.PROPOSITION})
+    assert not any("worded" in warning for warning in analyze(both, towards).warnings)
+
+
+def test_towards_the_proposition_needs_polarity() -> None:
+    towards = FAST.model_copy(update={"towards": Towards.PROPOSITION})
+    frame = paired([(0.9, 0.0)] * 4, [(0.9, 0.0)] * 4)
+    with pytest.raises(DataError, match="missing column 'polarity'"):
+        analyze(frame.drop("polarity"), towards)
+    with pytest.raises(DataError, match=r"column polarity: empty for prompts '0\+1'"):
+        analyze(frame.with_columns(pl.when(pl.col("prompt_id") != "0+1").then("polarity").alias("polarity")), towards)

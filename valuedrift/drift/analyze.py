@@ -15,6 +15,7 @@ from valuedrift.drift.check import check_stances
 from valuedrift.drift.columns import run_keys
 from valuedrift.drift.coverage import asked, coverage, with_missing
 from valuedrift.drift.options import Analysis
+from valuedrift.drift.orient import oriented, wordings_note
 from valuedrift.drift.phase import Phases
 from valuedrift.drift.prompt_means import prompt_means
 from valuedrift.drift.tables import DriftRows, TrajectoryRows
@@ -91,14 +92,16 @@ def analyze(
     phases = Phases(options, from_step, to_step, rows)
     held: list[Cell] = []
     covered, prompts, yes = [], [], []
+    wordings: set[str | None] = set()
     for batch in _batches(runs):
         means = prompt_means(frame, runs=batch, where=where)
         covered.append(coverage(means))
         prompts.append(asked(means))
+        wordings.add(wordings_note(means, options.towards))
         yes.append(acquiescence(means, options.confidence))
         # Matrices this small lose more to BLAS threads waiting for each other than they win; one thread also gives the same bits everywhere.
         with threadpool_limits(limits=1, user_api="blas"):
-            for cell in cells(means):
+            for cell in cells(oriented(means, options.towards, where=where)):
                 trajectory.add(cell)
                 if between is None:
                     phases.add(cell)
@@ -107,7 +110,9 @@ def analyze(
     notes = phases.finish(where) if between is None else compare_runs(held, between, (from_step, to_step), rows, where)
     table = with_missing(pl.concat(covered).sort([*keys, "step", "topic"]), pl.concat(prompts))
     drift = rows.frame()
-    return Drift(trajectory.frame(), drift, pl.concat(yes), table, [*notes, *warnings_of(table, drift)])
+    return Drift(
+        trajectory.frame(), drift, pl.concat(yes), table, [*notes, *sorted(note for note in wordings if note), *warnings_of(table, drift)]
+    )
 
 
 def trajectory(stances: pl.DataFrame | pl.LazyFrame, options: Analysis, *, where: str | None = None) -> pl.DataFrame:
@@ -127,7 +132,7 @@ def trajectory(stances: pl.DataFrame | pl.LazyFrame, options: Analysis, *, where
     frame = stances.lazy()
     rows = TrajectoryRows(options.confidence)
     for batch in _batches(check_stances(frame, where=where)):
-        for cell in cells(prompt_means(frame, runs=batch, where=where)):
+        for cell in cells(oriented(prompt_means(frame, runs=batch, where=where), options.towards, where=where)):
             rows.add(cell)
     return rows.frame()
 

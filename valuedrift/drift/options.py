@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import BaseModel, ConfigDict, Field
+
+
+class Towards(StrEnum):
+    """What a stance is taken on."""
+
+    QUESTION = "question"
+    """The paper's definition: support is agreement with what the prompt asks, whichever way it is worded."""
+    PROPOSITION = "proposition"
+    """Support is agreement with the topic's proposition: support and oppose of prompts with polarity −1 are swapped, so that yes-saying cancels
+    and views add up over a balanced probe set."""
 
 
 class Analysis(BaseModel):
@@ -18,6 +30,11 @@ class Analysis(BaseModel):
     )
     seed: int = Field(
         default=0, ge=0, description="Seed of the bootstrap, mixed with study and topic, so that order and batching change nothing."
+    )
+
+    towards: Towards = Field(
+        default=Towards.QUESTION,
+        description="question: support is agreement with the prompt as worded (the paper); proposition: with the topic's proposition, by polarity.",
     )
 
     @property
