@@ -14,11 +14,14 @@ from typing import Any
 
 from prefect import flow
 from prefect.futures import PrefectFuture, wait
+from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.tasks import exponential_backoff
 
 from tasks.analyze import analyze
 from tasks.judge import judge
 from tasks.outcome import raise_failures
+from tasks.probes import keep_probes
 from tasks.report import report
 from tasks.sample import sample
 from tasks.train import train
@@ -29,7 +32,12 @@ _RUNNER: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=256)
 """Threads cost little while they wait; how much really runs at once is up to runtime.workers."""
 
 
-@flow(name="trace", flow_run_name="trace {study}", task_runner=_RUNNER, persist_result=False)
+def _name() -> str:
+    """A flow run is called after its study file."""
+    return f"trace {Path(str(flow_run.parameters['study'])).stem}"
+
+
+@flow(name="trace", flow_run_name=_name, task_runner=_RUNNER, persist_result=False)  # type: ignore[arg-type]  # Prefect types the runner by its own future class
 def trace(study: str, root: str = "valuedrift-data", report_folder: str | None = None) -> str:
     """Trace a study's value drift from base models to the report.
 
@@ -52,14 +60,23 @@ def trace(study: str, root: str = "valuedrift-data", report_folder: str | None =
 
 
 def _trace(work: Workplace, report_folder: str | None) -> str:
+    runtime = work.study.runtime
+    patience: dict[str, Any] = {
+        "retries": runtime.retries,
+        "retry_delay_seconds": exponential_backoff(backoff_factor=runtime.retry_delay_seconds),
+    }
+    training: Any = train.with_options(**patience)
+    sampling: Any = sample.with_options(**patience)
+    judging: Any = judge.with_options(**patience)
+    keep_probes(work)
     stances: list[PrefectFuture[Any]] = []
     trained: dict[str, PrefectFuture[Any]] = {}
     everything: list[PrefectFuture[Any]] = []
 
     def follow(run_id: str, step: int, checkpoints: Any) -> None:
         """Sample and judge one checkpoint."""
-        responses: Any = sample.submit(work, run_id, step, checkpoints)
-        judged = [judge.submit(work, run_id, step, by.name, responses) for by in work.study.judges]
+        responses: Any = sampling.submit(work, run_id, step, checkpoints)
+        judged = [judging.submit(work, run_id, step, by.name, responses) for by in work.study.judges]
         stances.extend(judged)
         everything.extend([responses, *judged])
 
@@ -67,7 +84,7 @@ def _trace(work: Workplace, report_folder: str | None) -> str:
         follow(first.run_id, 0, None)  # the base model needs no training: its answers come first
     for run in work.plan.runs:
         parent: Any = trained.get(run.parent_run_id or "")
-        trained[run.run_id] = train.submit(work, run.run_id, parent)
+        trained[run.run_id] = training.submit(work, run.run_id, parent)
         everything.append(trained[run.run_id])
     for run in work.plan.runs:
         for step in run.steps:

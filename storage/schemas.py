@@ -55,7 +55,7 @@ _TABLES = (
             _PROMPT_ID,
             _TOPIC,
             _text("prompt", "The question as it is put to the model."),
-            _whole("polarity", f"{_POLARITY_DOC}.", pa.int8(), values=(-1, 1)),
+            _whole("polarity", f"{_POLARITY_DOC}; missing if unknown.", pa.int8(), nullable=True, values=(-1, 1)),
             _text("pair_id", f"{_PAIR_DOC}."),
             _text("language", "BCP 47 tag, e.g. `en`."),
             _text("source", "Where the prompt comes from."),

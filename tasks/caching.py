@@ -12,7 +12,6 @@ from typing import Any
 from uuid import uuid4
 
 from prefect.context import TaskRunContext
-from prefect.tasks import exponential_backoff
 
 from tasks.workplace import Workplace
 from valuedrift.errors import StageError
@@ -51,9 +50,7 @@ def transient(_task: object, _run: object, state: Any) -> bool:
 TASK: dict[str, Any] = {
     "persist_result": True,
     "result_serializer": "json",
-    "retries": 2,
-    "retry_delay_seconds": exponential_backoff(backoff_factor=5),
     "retry_jitter_factor": 0.5,
     "retry_condition_fn": transient,
 }
-"""What all tasks have in common: results as JSON pointers, retries with backoff for stages that died."""
+"""What all tasks have in common: results as JSON pointers; only stages that died are tried again, as often as the study's runtime says."""

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import polars as pl
 import yaml
-from valuedrift.judges.weights import shipped_metrics
 
 from tasks.analyze import drift_of, stances_of
 from tasks.provenance import git_commit, machine, versions
 from tasks.workplace import Workplace
+from valuedrift.judges.weights import shipped_metrics
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.starter import PROPOSITIONS
 

@@ -58,6 +58,8 @@ def answer(root: str, query: str, format: Format, limit: int) -> None:
 
     try:
         with Catalog(Store(root)) as catalog:
+            if catalog.is_empty:
+                sys.stderr.write(f"there are no tables under {root} yet\n")
             result = catalog.rows(query)
             _print(FORMATS[format](result.names, result.types, result.rows, limit))
     except QueryError as error:  # it may quote what a model said
