@@ -159,6 +159,12 @@ def test_runtime_is_no_identity(job_of: Job, tmp_path: Path) -> None:
     assert job.identity() != job_of(SFT, seed=1).identity()
 
 
+def test_a_diverging_training_says_so(job_of: Job) -> None:
+    with pytest.raises(UserError, match="not a number") as caught:
+        finish(job_of({**SFT, "learning_rate": 1e30}))
+    assert "learning_rate" in str(caught.value)
+
+
 def test_bad_input_leaves_nothing_behind(job_of: Job, tmp_path: Path, tiny_chat: Weights) -> None:
     out = tmp_path / "run"
     with pytest.raises(DataError, match="rejected"):

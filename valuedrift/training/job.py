@@ -62,7 +62,7 @@ class TrainJob(BaseModel):
             Checkpoints and metrics; the same as those of an undisturbed run.
 
         Raises:
-            UserError: The model folder is not one, or ``out`` holds another training.
+            UserError: The model folder is not one, ``out`` holds another training, the disk is full, or the loss is not a number any more.
             DataError: The dataset is missing, empty, malformed, or its rows are too long.
         """
         from valuedrift.training.phase import train

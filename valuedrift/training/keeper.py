@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from valuedrift.errors import UserError
 from valuedrift.training.folder import RunFolder
 from valuedrift.training.result import Metrics
 from valuedrift.weights import Weights
@@ -96,10 +98,20 @@ class Keeper(TrainerCallback):  # type: ignore[misc] # transformers is followed 
         return control
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **kwargs: Any) -> None:
-        """Keep the step's row (the trainer's closing summary, which has no learning rate, is not one)."""
+        """Keep the step's row (the trainer's closing summary, which has no learning rate, is not one).
+
+        Raises:
+            UserError: The training has diverged.
+        """
         if not state.is_world_process_zero or not {"learning_rate", "lr"} & logs.keys():
             return
         row = metrics_row(state.global_step, logs)
+        if row.loss is None or not math.isfinite(row.loss):
+            raise UserError(
+                f"the loss of step {state.global_step} is not a number",
+                where=f"{self.phase} with learning_rate {args.learning_rate:g}",
+                fix="a lower learning_rate, or some warm-up (warmup_ratio)",
+            )
         self.loss = row.loss
         if self.publisher is not None:
             self.folder.add_metrics(row)

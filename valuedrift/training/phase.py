@@ -8,6 +8,7 @@ import torch
 from datasets import disable_progress_bars
 from transformers.utils import logging as transformers_logging
 
+from valuedrift.errors import UserError
 from valuedrift.models.loading import load_tokenizer
 from valuedrift.progress import Progress
 from valuedrift.training.folder import RunFolder
@@ -18,9 +19,21 @@ from valuedrift.training.setup import Setup, choose_device
 from valuedrift.training.trainers import TRAINERS
 from valuedrift.weights import Weights, check_model_folder
 
+_NO_ROOM = ("No space left", "Disk quota exceeded", "File too large")
+"""How the operating system and, through it, safetensors and torch say that nothing more can be written."""
+
 
 def train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
     """Run a job; see ``TrainJob.run``."""
+    try:
+        return _train(job, progress)
+    except Exception as error:
+        if any(words in str(error) for words in _NO_ROOM):
+            raise UserError("the disk is full", where=str(job.out), fix="make room and run again: training goes on where it was") from error
+        raise
+
+
+def _train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
     check_model_folder(job.weights.base)
     device, bf16 = choose_device(job)
     trainer = TRAINERS[job.algorithm.type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,8 +151,10 @@ def choose_device(job: TrainJob) -> tuple[str, bool]:
     """Device and whether to compute in bfloat16.
 
     Raises:
-        UserError: A GPU is asked for and there is none.
+        UserError: A GPU is asked for and there is none, or several processes are to train together.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("training over several processes is not supported yet", where="runtime.launcher", fix="leave launcher empty")
     cuda = torch.cuda.is_available()
     if job.device == "cuda" and not cuda:
         raise UserError("device cuda is asked for, but torch sees no GPU", where="runtime.device", fix="device: auto or cpu")
