@@ -13,11 +13,12 @@ from valuedrift.engines.prefill import check_attention, prefill
 from valuedrift.engines.slots import SlotCache
 from valuedrift.errors import UserError
 
-_LENGTHS = (9, 5)
+_LENGTHS = (20, 11)
 """Tokens of the two canaries before decoding starts; different, so that rows at different places are tried."""
 _STEPS = 3
-_TOLERANCE = 0.05
-"""Greatest divergence in nats. Rounding in bfloat16 gives about 0.001, a wrong mask or position more than 0.5."""
+_TOLERANCE = 0.03
+"""Greatest divergence in nats. Seen with SmolLM2: 0.000 in float32 and 0.003–0.005 in bfloat16 when right; 0.09–0.20 with positions off by one, 0.8–2.3
+without positions or mask."""
 
 
 def check_decoding(model: Any) -> None:

@@ -21,7 +21,13 @@ def _transformers(weights: Weights, fingerprint: str, settings: EngineSettings) 
     return TransformersEngine(weights, fingerprint, settings)
 
 
-ENGINES: dict[str, EngineFactory] = {"transformers": _transformers}
+def _vllm(weights: Weights, fingerprint: str, settings: EngineSettings) -> Engine:
+    from valuedrift.engines.vllm_engine import VllmEngine
+
+    return VllmEngine(weights, fingerprint, settings)
+
+
+ENGINES: dict[str, EngineFactory] = {"transformers": _transformers, "vllm": _vllm}
 """Factories by name; a factory imports its engine, so that naming one costs nothing."""
 
 

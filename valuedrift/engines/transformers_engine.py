@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from valuedrift.engines import attention
+from valuedrift.engines.answers import end_tokens, to_response, tokenise_prompts
 from valuedrift.engines.base import EngineSettings, Progress
 from valuedrift.engines.canary import check_decoding
 from valuedrift.engines.decoding import Answer, Limits, decode
@@ -48,7 +49,7 @@ class TransformersEngine:
         self._model, self._tokenizer = load_causal_lm(weights, dtype=self.settings.dtype, device=_device(self.settings.device))
         attention.fold(self._model)
         check_decoding(self._model)
-        self._end_tokens = _end_tokens(self._model, self._tokenizer)
+        self._end_tokens = end_tokens(self._model.generation_config, self._tokenizer)
 
     @property
     def name(self) -> str:
@@ -61,10 +62,11 @@ class TransformersEngine:
 
     def sample(self, prompts: Sequence[Prompt], sampling: Sampling, progress: Progress | None = None) -> list[Response]:
         """See ``Engine.sample``."""
-        ids = [prompt.prompt_id for prompt in prompts]
-        if len(set(ids)) != len(ids):
-            raise UserError("equal prompt ids in one sampling", fix="every prompt needs an id of its own: its draws are seeded by it")
-        groups = [self._answers(prompt, sampling) for prompt in prompts]
+        tokenised = tokenise_prompts(self._tokenizer, self._model.config, prompts, sampling)
+        groups = [
+            [Answer(tokens, self._uniforms(prompt.prompt_id, index, sampling)) for index in range(sampling.n)]
+            for prompt, tokens in zip(prompts, tokenised, strict=True)
+        ]
         total, done = len(prompts) * sampling.n, 0
 
         def tell(more: int) -> None:
@@ -83,7 +85,7 @@ class TransformersEngine:
             progress=tell,
         )
         return [
-            self._response(prompt.prompt_id, index, answer)
+            to_response(self._tokenizer, prompt.prompt_id, index, answer.tokens, ended=answer.ended)
             for prompt, group in zip(prompts, groups, strict=True)
             for index, answer in enumerate(group)
         ]
@@ -108,28 +110,8 @@ class TransformersEngine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _answers(self, prompt: Prompt, sampling: Sampling) -> list[Answer]:
-        tokens = prompt_tokens(self._tokenizer, prompt.text)
-        room = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
-        if room is not None and len(tokens) + sampling.max_new_tokens > room:
-            raise UserError(
-                f"prompt of {len(tokens)} tokens leaves no room for {sampling.max_new_tokens} new ones in a context of {room}",
-                where=f"prompt {prompt.prompt_id}",
-                fix="shorten the prompt or lower max_new_tokens",
-            )
-        return [
-            Answer(tokens, sequence_uniforms(self._fingerprint, prompt.prompt_id, index, sampling.seed, sampling.max_new_tokens))
-            for index in range(sampling.n)
-        ]
-
-    def _response(self, prompt_id: str, index: int, answer: Answer) -> Response:
-        return Response(
-            prompt_id=prompt_id,
-            sample_idx=index,
-            response=self._tokenizer.decode(answer.tokens, skip_special_tokens=True),
-            finish_reason="stop" if answer.ended else "length",
-            n_tokens=len(answer.tokens),
-        )
+    def _uniforms(self, prompt_id: str, index: int, sampling: Sampling) -> NDArray[np.float64]:
+        return sequence_uniforms(self._fingerprint, prompt_id, index, sampling.seed, sampling.max_new_tokens)
 
 
 def _device(name: str) -> torch.device:
@@ -142,10 +124,3 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError(f"device {name!r} is not available: torch sees no GPU", fix="use device cpu, or install a CUDA build of torch")
     return device
-
-
-def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Tokens that end an answer: the generation config's, and the tokenizer's end token."""
-    configured = model.generation_config.eos_token_id
-    tokens = configured if isinstance(configured, list) else [configured]
-    return frozenset(token for token in [*tokens, tokenizer.eos_token_id] if token is not None)
