@@ -180,6 +180,9 @@ def _build(setup: Setup, algorithm: PPO, reward: Any, prompts: list[Encoded], ke
     if (adapters := setup.lora(algorithm.lora, head=True)) is not None:
         inject_adapter_in_model(adapters, value)
         value.score.requires_grad_(True)
+        for weight in value.parameters():
+            if weight.requires_grad:
+                weight.data = weight.data.float()
     trainer = _Trainer(
         args=config,
         processing_class=setup.tokenizer,
@@ -192,9 +195,8 @@ def _build(setup: Setup, algorithm: PPO, reward: Any, prompts: list[Encoded], ke
         peft_config=setup.lora(algorithm.lora),
         callbacks=[keeper],
     )
-    trainer.accelerator.gradient_accumulation_steps = (
-        group // micro
-    )  # TRL accumulates over a whole batch, also where it is to make several updates
+    # TRL accumulates over a whole batch, also where it is to make several updates
+    trainer.accelerator.gradient_accumulation_steps = group // micro
     return trainer
 
 

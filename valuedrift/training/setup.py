@@ -46,21 +46,16 @@ class Setup:
     bf16: bool
     tokenizer: Any
 
-    def load_parent(self, trained: bool = True) -> Any:
-        """The parent's weights, its adapters merged.
+    def load_policy(self) -> Any:
+        """The parent, its adapters merged, as the model to train.
 
-        Args:
-            trained: Whether these weights are themselves trained: they are then held in float32, since small updates vanish in bfloat16.
+        Under low-rank adapters its own weights stay as they are and may be in bfloat16; trained weights never are: small updates vanish there.
         """
-        low = self.bf16 and not trained
+        low = self.bf16 and self.job.algorithm.lora is not None
         model, _ = load_causal_lm(self.job.weights, dtype="bfloat16" if low else "float32", device=self.device)
         if self.device == "cpu" and self.job.algorithm.max_length <= SHORT:
             model.set_attn_implementation("eager")
         return model
-
-    def load_policy(self) -> Any:
-        """The parent as the model to train; under low-rank adapters its own weights stay as they are."""
-        return self.load_parent(trained=self.job.algorithm.lora is None)
 
     def arguments(self, phase: str, what: Optimisation, total: int) -> dict[str, Any]:
         """Arguments common to TRL's trainers.
