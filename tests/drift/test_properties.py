@@ -25,7 +25,7 @@ tables = st.builds(
     noise=st.sampled_from([0.0, 0.7, 4.0]),
     seed=st.integers(0, 10_000),
 )
-some = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def equal(a: Drift, b: Drift, *, exact: bool = True) -> None:
