@@ -42,6 +42,33 @@ class ForeignFile:
         )
 
 
+def own_table(address: str, table: str) -> pl.LazyFrame | None:
+    """The rows of one of our own tables, if that is where an address leads: what its manifest names, not what lies in its folders.
+
+    Args:
+        address: A root, or the folder of the table in it, or a partition of that (``…/stances/study=demo``).
+        table: The table that is wanted.
+
+    Returns:
+        The rows in the table's present schema; None if no manifest says that this is a root.
+    """
+    from storage.manifest import FOLDER
+    from storage.store import Store
+
+    place = Location.parse(address)
+    if _GLOB.search(place.path) or place.path.endswith(".parquet"):
+        return None
+    parts = place.path.rstrip("/").split("/")
+    at = max((i for i, part in enumerate(parts) if part == table), default=len(parts))
+    root = Location(place.scheme, place.bucket, "/".join(parts[:at]))
+    if not (root / FOLDER).listing():
+        return None
+    partition = dict(_HIVE.findall("/".join(parts[at + 1 :])))
+    return Store(root.uri).scan(
+        table, **{name: _value(unquote(text)) if name == "step" else unquote(text) for name, text in partition.items()}
+    )
+
+
 def find_parquet(address: str, *, leave_out: Iterable[Location] = ()) -> list[ForeignFile]:
     """The Parquet files at an address, in order of their paths.
 
@@ -98,7 +125,7 @@ def broken_file(files: Sequence[ForeignFile], error: Exception) -> DataError:
             ).collect(engine="streaming")
         except (pl.exceptions.PolarsError, OSError) as reason:
             return DataError(f"damaged Parquet file: {_line(reason)}", where=file.location.uri, fix="copy or make it again")
-    return DataError(f"cannot be read: {_line(error)}", where=files[0].location.uri)
+    return DataError(f"cannot be read: {_line(error)}", where=files[0].location.uri if files else None)
 
 
 def _scanned(group: list[ForeignFile], wanted: list[str]) -> pl.LazyFrame:

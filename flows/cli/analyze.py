@@ -13,6 +13,7 @@ from flows.cli.app import app
 if TYPE_CHECKING:
     import polars as pl
 
+    from storage.foreign import ForeignFile
     from storage.location import Location
     from valuedrift.drift.analyze import Drift
 
@@ -55,19 +56,22 @@ def analyze(
     """How far, when and how surely each run moved each stance: from a stance table to a drift table, with intervals."""
     import polars as pl
 
-    from storage.foreign import broken_file, find_parquet, scan_parquet
+    from storage.foreign import broken_file, find_parquet, own_table, scan_parquet
     from valuedrift.drift.analyze import analyze as compute
     from valuedrift.drift.columns import OPTIONAL, REQUIRED, check_alike, check_columns
     from valuedrift.drift.options import Analysis, Towards
 
     targets = {name: _target(address) for name, address in (("drift", out), ("trajectory", trajectory)) if address is not None}
     _check_targets(targets, stances)
-    files = find_parquet(stances, leave_out=targets.values())
-    for file in files:
-        check_columns(file.columns, where=file.location.uri)
-    check_alike({file.location.uri: file.columns for file in files})
+    files: list[ForeignFile] = []
+    frame = own_table(stances, "stances")
+    if frame is None:
+        files = find_parquet(stances, leave_out=targets.values())
+        for file in files:
+            check_columns(file.columns, where=file.location.uri)
+        check_alike({file.location.uri: file.columns for file in files})
+        frame = scan_parquet(files, [*REQUIRED, *OPTIONAL, "stance"])
     options = Analysis(confidence=confidence, resamples=resamples, seed=seed, towards=Towards(towards))
-    frame = scan_parquet(files, [*REQUIRED, *OPTIONAL, "stance"])
     try:
         found = compute(frame, options, from_step=from_step, to_step=to_step, between=between, where=stances)
     except (pl.exceptions.ComputeError, OSError) as error:

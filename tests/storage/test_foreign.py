@@ -8,9 +8,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from stance_frames import stances_frame
 
-from storage.foreign import FILE, broken_file, find_parquet, scan_parquet
+from storage.foreign import FILE, broken_file, find_parquet, own_table, scan_parquet
 from storage.location import Location
+from storage.store import Store
 from valuedrift.errors import DataError
 
 FRAME = pl.DataFrame({"run_id": ["a", "a", "b"], "step": [0, 100, 0], "p": [0.1, 0.2, 0.3], "other": [True, False, True]})
@@ -109,3 +111,23 @@ def test_analyze_gives_the_same_bits_local_and_on_s3(tmp_path: Path, s3_root: st
         results.append(analyze(scan_parquet(find_parquet(f"{place}/stances"), frame.columns), Analysis(resamples=100)))
     assert_frame_equal(results[0].drift, results[1].drift, check_exact=True)
     assert_frame_equal(results[0].trajectory, results[1].trajectory, check_exact=True)
+
+
+def test_our_own_table_is_what_its_manifest_names(root: str) -> None:
+    store = Store(root)
+    for step, key, shift in ((0, "old", 0.0), (0, "new", 0.125), (50, "new", 0.25)):
+        partition = {"study": "s", "run_id": "r", "step": step}
+        store.put("stances", stances_frame(shift=shift), partition=partition, key=key, identity={"key": key}, slot="j")
+    put(pl.DataFrame({"left": ["behind"]}), f"{root}/stances/study=s/run_id=r/step=0/stray.parquet")
+    for address in (root, f"{root}/", f"{root}/stances", f"{root}/stances/study=s", f"{root}/stances/study=s/run_id=r/"):
+        frame = own_table(address, "stances")
+        assert frame is not None, address
+        assert frame.collect().height == 2 * stances_frame().height
+    one = own_table(f"{root}/stances/study=s/run_id=r/step=50", "stances")
+    assert one is not None
+    assert one.collect()["p_support"].unique().to_list() == [0.5]
+    assert own_table(f"{root}/stances/*/*.parquet", "stances") is None
+
+
+def test_a_folder_without_a_manifest_is_not_ours(filled: str) -> None:
+    assert own_table(f"{filled}/in/run_id=b", "stances") is None
