@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from valuedrift.models.resolve import resolve_model
 from valuedrift.weights import Weights
+
+# Threads that spin at barriers made tests with two threads ten times slower whenever something else ran. Read when torch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session")
