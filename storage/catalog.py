@@ -61,13 +61,18 @@ class Catalog:
 
     Args:
         store: The tables.
+
+    Attributes:
+        is_empty: Whether there are no tables yet.
     """
 
     def __init__(self, store: Store) -> None:
         self._root = store.root
+        entries = store.entries()
+        self.is_empty = not entries
         self._connection = duckdb.connect(":memory:")
         try:
-            self._open(store.entries())
+            self._open(entries)
         except BaseException:
             self.close()
             raise

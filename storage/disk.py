@@ -16,6 +16,7 @@ from valuedrift.errors import UserError
 _TEMPORARY = re.compile(r"^\..+\.\d+-[0-9a-f]{8}\.tmp$")
 """Hidden and without the real suffix: no glob for ``*.parquet`` or ``*.json.gz`` ever matches a file half written."""
 
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK)
 _REASONS: dict[int, tuple[str, str]] = {
     errno.ENOSPC: ("is full", "make room there, or give another root"),
     errno.EDQUOT: ("has no quota left for you", "make room there, or give another root"),
@@ -54,6 +55,11 @@ class Disk:
                 os.link(temporary, path)
             except FileExistsError:
                 return False
+            except OSError as error:
+                if error.errno in _NO_LINKS:
+                    what = "this file system has no hard links, which keep two writers apart"
+                    raise UserError(what, where=path, fix="give another root") from error
+                raise
         _sync_folder(Path(path).parent)
         return True
 
@@ -77,6 +83,8 @@ def _walk(path: str) -> Iterator[tuple[str, int, datetime]]:
             entries = list(os.scandir(pending.pop()))
         except (FileNotFoundError, NotADirectoryError):
             continue
+        except PermissionError as error:
+            raise UserError("this folder may not be read", where=str(error.filename), fix="check its owner and mode") from error
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 pending.append(entry.path)

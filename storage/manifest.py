@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import random
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from storage.location import Location, path_part
@@ -28,6 +29,7 @@ from valuedrift.errors import DataError, UserError
 FOLDER = "_manifests"
 _KEPT = 5
 _LINEAGE = 128
+_RECENT_S = 1.0
 _PATIENCE_S = 120.0
 """How long a writer keeps trying against others; a commit takes milliseconds, so this is thousands of losses in a row."""
 _FORMAT = 1
@@ -105,7 +107,7 @@ class Snapshot:
 
     def encoded(self) -> bytes:
         """The bytes of the snapshot's object; the same snapshot has the same bytes."""
-        content = {"format": _FORMAT, "seq": self.seq, "lineage": self.lineage, "entries": [asdict(e) for e in self.entries.values()]}
+        content = {"format": _FORMAT, "seq": self.seq, "lineage": self.lineage, "entries": [_plain(e) for e in self.entries.values()]}
         return gzip.compress(json.dumps(content, separators=(",", ":")).encode(), compresslevel=3, mtime=0)
 
     @classmethod
@@ -127,6 +129,14 @@ class Snapshot:
             raise DataError(
                 f"damaged manifest: {error}", where=where, fix="restore it, or delete it to fall back to the snapshot before"
             ) from error
+
+
+_FIELDS = tuple(one.name for one in fields(Entry))
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    """The entry for JSON; `dataclasses.asdict` would copy every identity deeply, at every commit."""
+    return {name: getattr(entry, name) for name in _FIELDS}
 
 
 def study_of(partition: Mapping[str, str | int]) -> str:
@@ -152,12 +162,17 @@ class Manifest:
     def __init__(self, folder: Location) -> None:
         self._folder = folder
         self._cached = _EMPTY
+        self._looked = -math.inf
         self._commits = threading.Lock()
 
     @property
     def cached(self) -> Snapshot:
         """The snapshot read last; empty before the first."""
         return self._cached
+
+    def recent(self) -> Snapshot:
+        """The latest snapshot of at most a second ago: stages that look one after the other share a listing."""
+        return self._cached if time.monotonic() - self._looked < _RECENT_S else self.latest()
 
     def latest(self, known_seq: int | None = None) -> Snapshot:
         """The latest snapshot.
@@ -166,17 +181,16 @@ class Manifest:
             known_seq: Its number if a listing has just told it.
         """
         while True:
+            now = time.monotonic()
             seq = self._seqs()[-1] if known_seq is None else known_seq
-            if seq == self._cached.seq:
-                return self._cached
-            if seq == 0:
-                return _EMPTY
             place = self._place(seq)
             try:
-                self._cached = Snapshot.decoded(place.read_bytes(), place.uri)
+                if seq != self._cached.seq:
+                    self._cached = Snapshot.decoded(place.read_bytes(), place.uri) if seq else _EMPTY
             except FileNotFoundError:  # pruned between the listing and the read: there are newer ones
                 known_seq = None
                 continue
+            self._looked = now
             return self._cached
 
     def commit(self, change: Callable[[Mapping[Address, Entry]], Mapping[Address, Entry] | None]) -> Snapshot:

@@ -123,9 +123,14 @@ class Store:
         return entries
 
     def entry(self, table: str, partition: Mapping[str, str | int], slot: str = "") -> Entry | None:
-        """The part at an address, None where there is none."""
+        """The part at an address, None where there is none.
+
+        What this store saw within the last second is believed; ask `exists` before trusting an entry.
+        """
         partition = ordered_partition(table_schema(table), partition)
-        return self._manifest(study_of(partition)).latest().entries.get((table, tuple(partition.items()), slot))
+        address = (table, tuple(partition.items()), slot)
+        manifest = self._manifest(study_of(partition))
+        return manifest.recent().entries.get(address) or manifest.latest().entries.get(address)
 
     def find(self, table: str, key: str) -> list[Entry]:
         """All parts with this key, in any study and run, oldest first: work that was done before and need not be done again.
@@ -137,8 +142,10 @@ class Store:
         return known or self._with_key(table, key, self.snapshots())
 
     def entries(self, table: str | None = None, study: str | None = None) -> list[Entry]:
-        """All parts that exist, by table, partition and slot; of one table or study if given."""
-        snapshots = self.snapshots() if study is None else [self._manifest(name).latest() for name in (study, SHARED_STUDY)]
+        """All parts that exist, by table, partition and slot; of one table, or of one study and what all studies share, if given."""
+        shared = table is None or "study" not in table_schema(table).partition
+        names = (study, SHARED_STUDY) if shared else (study,)
+        snapshots = self.snapshots() if study is None else [self._manifest(name).latest() for name in names if name is not None]
         every = [entry for snapshot in snapshots for entry in snapshot.entries.values() if table in (None, entry.table)]
         return sorted(every, key=lambda entry: (entry.table, [(name, str(v).rjust(20)) for name, v in entry.partition.items()], entry.slot))
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from storage.store import Store
+from storage.store import Part, Store
 
 TOPICS = ("abortion", "climate change", "immigration")
 STUDY = "demo"
@@ -60,22 +60,22 @@ def responses(run: str, step: int) -> pl.DataFrame:
 def fill(store: Store, study: str = STUDY) -> None:
     """Write the study."""
     store.put("probes", probes(), partition={"probe_set": "starter"}, key="probes", identity={"probe_set": "starter"})
-    every = []
+    parts: list[Part] = []
+    judged: list[pl.DataFrame] = []
     for number, (run, parent) in enumerate(RUNS.items()):
         place: dict[str, str | int] = {"study": study, "run_id": run}
-        _put_run(store, place, number, parent)
+        parts += _run_parts(place, number, parent)
         for step in STEPS:
             at = {**place, "step": step}
-            store.put("responses", responses(run, step), partition=at, key=f"r-{run}-{step}", identity={"run": run, "step": step})
+            parts.append(Part("responses", responses(run, step), at, f"r-{run}-{step}", {"run": run, "step": step}))
             for judge in JUDGES:
                 frame = stances(run, step, judge)
-                identity = {"run": run, "step": step, "judge": judge}
-                store.put("stances", frame, partition=at, key=f"s-{run}-{step}-{judge}", identity=identity, slot=judge)
-                every.append(frame.with_columns(run_id=pl.lit(run), step=pl.lit(step)))
-    _put_results(store, study, pl.concat(every))
+                parts.append(Part("stances", frame, at, f"s-{run}-{step}-{judge}", {"run": run, "step": step, "judge": judge}, slot=judge))
+                judged.append(frame.with_columns(run_id=pl.lit(run), step=pl.lit(step)))
+    store.put_all([*parts, *_results(study, pl.concat(judged))])
 
 
-def _put_run(store: Store, place: dict[str, str | int], number: int, parent: str | None) -> None:
+def _run_parts(place: dict[str, str | int], number: int, parent: str | None) -> list[Part]:
     run = str(place["run_id"])
     started = _START + timedelta(hours=number)
     row = {
@@ -83,7 +83,6 @@ def _put_run(store: Store, place: dict[str, str | int], number: int, parent: str
         "config": json.dumps({"learning_rate": 1e-4, "beta": 0.1}), "fingerprint": f"fp-{run}", "git_commit": None, "started": started,
         "ended": started + timedelta(minutes=30),
     }  # fmt: skip
-    store.put("runs", pl.DataFrame([row]), partition=place, key=f"run-{run}", identity={"run": run})
     losses = [None, *(2.0 / (1 + step / 20) for step in STEPS[1:])]
     checkpoints = pl.DataFrame(
         {
@@ -91,14 +90,14 @@ def _put_run(store: Store, place: dict[str, str | int], number: int, parent: str
             "fingerprint": [f"w-{run}-{step}" for step in STEPS], "adapter": [step > 0 for step in STEPS], "train_loss": losses,
         }
     )  # fmt: skip
-    store.put("checkpoints", checkpoints, partition=place, key=f"c-{run}", identity={"run": run})
     logged = pl.DataFrame({"step": range(1, 81)}).with_columns(
         loss=2.0 / (1 + pl.col("step") / 20), learning_rate=1e-4, kl=pl.col("step") * 1e-3
     )
-    store.put("training", logged, partition=place, key=f"t-{run}", identity={"run": run})
+    frames = {"runs": pl.DataFrame([row]), "checkpoints": checkpoints, "training": logged}
+    return [Part(table, frame, place, f"{table}-{run}", {"run": run}) for table, frame in frames.items()]
 
 
-def _put_results(store: Store, study: str, judged: pl.DataFrame) -> None:
+def _results(study: str, judged: pl.DataFrame) -> list[Part]:
     """Trajectory and drift with plain means; intervals of a fixed width, enough to ask questions about."""
     means = (
         judged.unpivot(["p_support", "p_neutral", "p_oppose"], index=["judge", "run_id", "step", "topic", "prompt_id"], variable_name="stance")
@@ -106,14 +105,13 @@ def _put_results(store: Store, study: str, judged: pl.DataFrame) -> None:
         .group_by("judge", "run_id", "step", "topic", "stance").agg(mean=pl.col("value").mean(), n_prompts=pl.col("prompt_id").n_unique().cast(pl.Int32))
         .with_columns(low=pl.col("mean") - 0.05, high=pl.col("mean") + 0.05)
     )  # fmt: skip
-    store.put("trajectory", means, partition={"study": study}, key="trajectory", identity={})
     index = ["judge", "run_id", "topic", "stance"]
     first, last = (means.filter(pl.col("step") == step).select(*index, "mean", "n_prompts") for step in (STEPS[0], STEPS[-1]))
-    drift = first.join(last, on=index, suffix="_last").with_columns(magnitude=pl.col("mean_last") - pl.col("mean")).select(
+    moved = first.join(last, on=index, suffix="_last").with_columns(magnitude=pl.col("mean_last") - pl.col("mean"))
+    size = pl.col("magnitude").abs()
+    drift = moved.select(
         *index, "magnitude", "n_prompts", from_step=pl.lit(STEPS[0]), to_step=pl.lit(STEPS[-1]),
         magnitude_low=pl.col("magnitude") - 0.1, magnitude_high=pl.col("magnitude") + 0.1, drift_time=pl.lit(0.25), drift_time_low=pl.lit(0.06),
-        drift_time_high=pl.lit(1.0), p_value=pl.lit(0.01), q_value=(0.1 - pl.col("magnitude").abs()).clip(0.001, 1),
-        total_variation=pl.col("magnitude").abs().clip(0, 1),
-        jensen_shannon=pl.col("magnitude").abs().clip(0, 1),
+        drift_time_high=pl.lit(1.0), p_value=pl.lit(0.01), q_value=(0.1 - size).clip(0.001, 1), total_variation=size, jensen_shannon=size,
     )  # fmt: skip
-    store.put("drift", drift, partition={"study": study}, key="drift", identity={})
+    return [Part(table, frame, {"study": study}, table, {}) for table, frame in {"trajectory": means, "drift": drift}.items()]

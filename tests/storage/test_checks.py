@@ -6,7 +6,7 @@ from datetime import datetime
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_study import RUNS, fill, probes
 from stance_frames import stances_frame
@@ -91,6 +91,7 @@ def test_times_without_a_zone_are_refused(tmp_path: object) -> None:
         conformed(TABLES["runs"], frame, {"study": "s", "run_id": "r"}, "here")
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=16))
 def test_any_distribution_is_accepted_and_none_other(pairs: list[tuple[float, float]]) -> None:
     """Two numbers split a unit in three; shifting one share by more than the tolerance breaks the sum."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -17,8 +18,8 @@ _TABLES = ("stances", "responses", "runs", "checkpoints", "training", "probes", 
 
 
 @pytest.fixture
-def store(root: str) -> Store:
-    store = Store(root)
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "root")
     fill(store)
     return store
 
@@ -29,7 +30,9 @@ def _objects(store: Store) -> Counter[str]:
     )
 
 
-def test_rows_keys_and_answers_stay(store: Store) -> None:
+def test_rows_keys_and_answers_stay(root: str) -> None:
+    store = Store(root)
+    fill(store)
     rows = {table: store.read(table) for table in _TABLES}
     with Catalog(store) as catalog:
         answers = {view: catalog.frame(f"FROM {view} ORDER BY ALL") for view in views()}

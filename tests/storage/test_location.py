@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import signal
 import subprocess
@@ -11,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.location import Location, path_part
@@ -38,6 +40,7 @@ def test_addresses_that_are_none(text: str) -> None:
         Location.parse(text)
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=300))
 def test_any_value_is_one_part_of_a_path(value: str) -> None:
     part = path_part(value.encode("utf-8", "replace").decode())
@@ -47,6 +50,7 @@ def test_any_value_is_one_part_of_a_path(value: str) -> None:
     assert len(part) <= 180
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_different_values_have_different_parts(one: str, other: str) -> None:
     one, other = (text.encode("utf-8", "replace").decode() for text in (one, other))
@@ -115,6 +119,16 @@ def test_a_file_size_limit_leaves_nothing(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_system_without_hard_links_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(UserError, match="no hard links"):
+        Location.parse(tmp_path / "x").put_if_absent(b"")
     assert list(tmp_path.iterdir()) == []
 
 

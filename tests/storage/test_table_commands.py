@@ -98,6 +98,12 @@ def test_a_wrong_question_is_a_user_s_error(filled: str, words: tuple[str, ...])
     assert result.exception.exit_code == 2
 
 
+def test_an_empty_root_is_said_to_be_empty(tmp_path: Path) -> None:
+    result = _run("sql", "SELECT count(*) FROM stances", root=str(tmp_path / "none"))
+    assert "there are no tables under" in result.stderr
+    assert result.exit_code == 0
+
+
 def test_a_question_comes_from_a_pipe(filled: str) -> None:
     assert "864" in _ok("sql", "-", stdin="SELECT count(*)\nFROM stances", root=filled)
 
