@@ -19,11 +19,13 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 demo: install
 	$(BIN)/valuedrift run $(STUDY)
 
+# two processes, a file of tests each, one thread a process; then the benchmarks by themselves, since they compare speeds
 test: install-dev
-	$(BIN)/python -m pytest tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "not benchmark" -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests -m benchmark -s
 
 test-fast: install-dev
-	$(BIN)/python -m pytest tests -m "not slow and not benchmark"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "not slow and not benchmark" -n 2 --dist loadfile
 
 lint: install-dev
 	$(BIN)/ruff check .
