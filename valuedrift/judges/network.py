@@ -12,8 +12,13 @@ from torch import Tensor, nn
 from valuedrift.judges.encoding import Window
 from valuedrift.stance import STANCES
 
+_PRODUCTS = 64
+"""Products of a prompt's and a response's features in the head."""
 _LENGTH_STEP = 16
 """Lengths are rounded up to this: every new shape costs the CPU kernels a plan of their own, in time and memory."""
+
+_POSITIONS = "embeddings.position_ids"
+"""A constant that older files carry among the weights."""
 
 
 class LowRank(nn.Module):
@@ -31,6 +36,30 @@ class LowRank(nn.Module):
         return cast(Tensor, self.frozen(x) + self.dropout(x) @ self.down.T @ self.up.T)
 
 
+class StanceHead(nn.Module):
+    """Logits from the pooled states of prompt and response.
+
+    Whether a response supports what its prompt asks depends on two signs, that of the prompt ("is it right", "is it wrong") and that of the response: a sum of
+    features cannot express it, their product can. So both are projected and multiplied, beside what the states say by themselves.
+
+    Args:
+        width: Size of the body's states.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(0.1)
+        self.prompt = nn.Linear(width, _PRODUCTS)
+        self.response = nn.Linear(width, _PRODUCTS)
+        self.output = nn.Linear(2 * width + _PRODUCTS, len(STANCES))
+
+    def forward(self, first: Tensor, prompt: Tensor, response: Tensor) -> Tensor:
+        """Logits, shape (windows, 3), from the states of [CLS], the mean prompt and the mean response, each (windows, width)."""
+        prompt, response = self.dropout(prompt), self.dropout(response)
+        products = torch.tanh(self.prompt(prompt)) * torch.tanh(self.response(response))
+        return cast(Tensor, self.output(torch.cat([self.dropout(first), response, products], dim=-1)))
+
+
 class StanceNetwork(nn.Module):
     """Logits over (support, neutral, oppose) for windows of (prompt, response).
 
@@ -41,8 +70,7 @@ class StanceNetwork(nn.Module):
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
         self.body = body
-        self.head = nn.Linear(2 * body.get_parameter("embeddings.word_embeddings.weight").shape[1], len(STANCES))
-        self.dropout = nn.Dropout(0.1)
+        self.head = StanceHead(body.get_parameter("embeddings.word_embeddings.weight").shape[1])
 
     def forward(self, tokens: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         """Logits, shape (windows, 3).
@@ -52,20 +80,31 @@ class StanceNetwork(nn.Module):
             mask: 1 for real tokens, 0 for padding, same shape.
             segments: 1 for the response, 0 for the prompt and padding, same shape.
         """
-        states = self.body(input_ids=tokens, attention_mask=mask, token_type_ids=segments).last_hidden_state
-        weight = segments.unsqueeze(-1).to(states.dtype)
-        response = (states * weight).sum(1) / weight.sum(1).clamp_min(1.0)
-        return cast(Tensor, self.head(self.dropout(torch.cat([states[:, 0], response], dim=-1))).float())
+        return cast(Tensor, self.head(*self.pool(tokens, mask, segments)))
+
+    def pool(self, tokens: Tensor, mask: Tensor, segments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The state of [CLS], the mean state of the prompt and that of the response, each (windows, width), float32."""
+        states = self.body(input_ids=tokens, attention_mask=mask, token_type_ids=segments).last_hidden_state.float()
+        response = segments.unsqueeze(-1).float()
+        prompt = mask.unsqueeze(-1).float() - response
+        return states[:, 0], _mean(states, prompt), _mean(states, response)
+
+
+def _mean(states: Tensor, weight: Tensor) -> Tensor:
+    return (states * weight).sum(1) / weight.sum(1).clamp_min(1.0)
 
 
 def load_body(folder: Path) -> nn.Module:
-    """The frozen body from a folder in Hugging Face layout, float32, without its unused pooler."""
-    from transformers import AutoModel
+    """The frozen body from a folder in Hugging Face layout, float32, without its pooler, which the head does not use."""
+    from safetensors.torch import load_file
+    from transformers import BertConfig, BertModel
 
-    body = AutoModel.from_pretrained(
-        folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, use_safetensors=True, add_pooling_layer=False
+    body = cast(nn.Module, BertModel(BertConfig.from_json_file(folder / "config.json"), add_pooling_layer=False))
+    tensors = load_file(folder / "model.safetensors")
+    body.load_state_dict(
+        {name: tensor.float() for name, tensor in tensors.items() if not name.startswith("pooler.") and name != _POSITIONS}
     )
-    return cast(nn.Module, body.requires_grad_(False))
+    return body.requires_grad_(False)
 
 
 def add_adapters(body: nn.Module, rank: int, dropout: float = 0.05) -> dict[str, LowRank]:

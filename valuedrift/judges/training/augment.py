@@ -43,6 +43,8 @@ class Example:
     stance: Stance
     group: str
     kind: str
+    signs: tuple[int, int] | None = None
+    """Where it is known: whether the prompt speaks for (+1) or against (−1) an action, and whether the response praises (+1) or blames (−1) it, or neither (0)."""
 
 
 def plain_examples(issues: Iterable[Issue]) -> list[Example]:
@@ -73,6 +75,34 @@ def _as_written(answer: Answer, wording: Wording) -> str:
     return answer.text if first else answer.text.removeprefix(answer.opener).lstrip()
 
 
+class Phrases:
+    """Stock phrases by kind, and prompts framed with them.
+
+    Args:
+        kinds: The phrases.
+        random: Where draws come from.
+    """
+
+    def __init__(self, kinds: Mapping[str, Sequence[str]], random: Random) -> None:
+        self._kinds = kinds
+        self._random = random
+
+    def all(self, kind: str) -> Sequence[str]:
+        """All phrases of a kind."""
+        return self._kinds[kind]
+
+    def one(self, kind: str) -> str:
+        """A phrase of a kind."""
+        return self._kinds[kind][self._random.randrange(len(self._kinds[kind]))]
+
+    def prompt(self, text: str, form: str) -> str:
+        """A question or statement as it is, or within a frame, sometimes with a request at its end."""
+        if self._random.random() < 0.5:
+            return text
+        frame = self.one(f"prompt-{form}").replace("{question}", text).replace("{statement}", text)
+        return f"{frame}\n\n{self.one('prompt-suffix')}" if self._random.random() < 0.25 else frame
+
+
 class Augmenter:
     """Draws examples from issues; the same seed gives the same examples.
 
@@ -85,9 +115,9 @@ class Augmenter:
 
     def __init__(self, issues: Sequence[Issue], phrases: Mapping[str, Sequence[str]], distractors: Sequence[str], seed: int) -> None:
         self._issues = issues
-        self._phrases = phrases
         self._distractors = distractors
         self._random = Random(seed)
+        self._phrases = Phrases(phrases, self._random)
         self._forms: tuple[tuple[str, float, Callable[[Issue, Wording, Stance], str]], ...] = (
             ("plain", 0.36, self._plain),
             ("verdict", 0.24, self._verdict_and_body),
@@ -133,10 +163,7 @@ class Augmenter:
         return Example(self._prompt(wording), self._finish(response, stance, keep), flipped(stance, wording.polarity), issue.name, kind)
 
     def _prompt(self, wording: Wording) -> str:
-        if self._random.random() < 0.5:
-            return wording.text
-        frame = self._phrase(f"prompt-{wording.form}").replace("{question}", wording.text).replace("{statement}", wording.text)
-        return f"{frame}\n\n{self._phrase('prompt-suffix')}" if self._random.random() < 0.25 else frame
+        return self._phrases.prompt(wording.text, wording.form)
 
     def _finish(self, response: str, stance: Stance, keep: float) -> str:
         """Sometimes a greeting or a closing, sometimes cut off; at least the share ``keep`` of the words remains."""
@@ -234,7 +261,7 @@ class Augmenter:
         return " " if self._random.random() < 0.6 else "\n\n"
 
     def _phrase(self, kind: str) -> str:
-        return self._pick(self._phrases[kind])
+        return self._phrases.one(kind)
 
     def _pick(self, choices: Sequence[_T]) -> _T:
         return choices[self._random.randrange(len(choices))]

@@ -72,6 +72,12 @@ def phrases() -> Mapping[str, tuple[str, ...]]:
     return {kind: tuple(texts) for kind, texts in found.items()}
 
 
+def actions(*, held_out: bool) -> list[str]:
+    """Things that people may do, as in "keep bees on the roof"; one in six is held out."""
+    everything = [str(row["action"]) for row in _judge_lines("actions")]
+    return [action for index, action in enumerate(everything) if (index % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1) is held_out]
+
+
 def refusal_examples() -> list[tuple[str, bool]]:
     """Answers, and whether each declines to answer; among the others are those that only begin like a refusal."""
     return [(row["response"], row["refusal"]) for row in _judge_lines("refusals")]

@@ -22,7 +22,8 @@ from valuedrift.judges.network import LowRank, StanceNetwork, add_adapters, load
 from valuedrift.judges.training.augment import Augmenter, Example, plain_examples
 from valuedrift.judges.training.calibrate import fit_temperature
 from valuedrift.judges.training.loop import Recipe, fit
-from valuedrift.judges.training.sources import Issue, issues, phrases
+from valuedrift.judges.training.polarity import PolarityDrill
+from valuedrift.judges.training.sources import Issue, actions, issues, phrases
 from valuedrift.judges.validation import Validation, validate
 from valuedrift.judges.weights import DESCRIPTION_FILE, WEIGHTS_FILE, Description, record_metrics
 from valuedrift.models.resolve import resolve_model
@@ -42,6 +43,13 @@ def held_out_examples() -> dict[str, list[Example]]:
     """The answers that no training sees, by what the figures on them are called: as written, and altered as in training with a seed of its own."""
     kept = [issue for issue in issues() if issue.held_out]
     return {HELD_OUT: plain_examples(kept), HELD_OUT_ALTERED: _augmenter(kept, _ALTERED_SEED).epoch(_ALTERED_COPIES)}
+
+
+def course(recipe: Recipe, seed: int) -> list[list[Example]]:
+    """The examples of each epoch: first the drill, then full answers with some of the drill among them."""
+    augmenter = _augmenter([issue for issue in issues() if not issue.held_out], seed)
+    drill = PolarityDrill(actions(held_out=False), phrases(), seed)
+    return [drill.draw(recipe.drill), *([*augmenter.epoch(recipe.copies), *drill.draw(recipe.drill // 5)] for _ in range(recipe.epochs))]
 
 
 def train_judge(
@@ -84,8 +92,7 @@ def _train_into(folder: Path, seed: int, recipe: Recipe, progress: Callable[[Pro
     body = load_body(body_folder)
     adapters = add_adapters(body, recipe.rank)
     network = StanceNetwork(body)
-    seen = [issue for issue in everything if not issue.held_out]
-    fit(network, adapters, encoder, _augmenter(seen, seed).epoch, recipe, seed, progress)
+    fit(network, adapters, encoder, course(recipe, seed), recipe, seed, progress)
     _save(folder, network, adapters)
     kept = [example for examples in held_out_examples().values() for example in examples]
     description = Description(
