@@ -88,7 +88,7 @@ def _judge(work: Workplace, run_id: str, step: int, config: JudgeConfig) -> pl.D
         job,
         shown=lambda: stage(f"judge {run_id} step {step}"),
         timeout=60 * runtime.timeout_minutes,
-        priority=2,
+        priority=-1,  # seconds of work that show the first numbers: before the next training or sampling
         collect=lambda folder, _: pl.read_parquet(folder / "stances.parquet"),
     )
     schema = table_schema("stances").polars
