@@ -23,7 +23,9 @@ def test_batches_against_one_at_a_time(capsys: pytest.CaptureFixture[str]) -> No
     together = judge.judge(pairs)
     batched = time.perf_counter() - begun
     with capsys.disabled():
-        print(f"\n{'judging':<22}{'answers/s':>10}\n{'one at a time':<22}{len(pairs) / naive:>10.1f}\n{'batched by length':<22}{len(pairs) / batched:>10.1f}")
+        print(
+            f"\n{'judging':<22}{'answers/s':>10}\n{'one at a time':<22}{len(pairs) / naive:>10.1f}\n{'batched by length':<22}{len(pairs) / batched:>10.1f}"
+        )
         print(f"{'ratio':<22}{naive / batched:>10.2f}")
     assert [one.status for one in alone] == [one.status for one in together]
     assert batched < naive

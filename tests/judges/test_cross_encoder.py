@@ -61,8 +61,13 @@ def test_plain_verdicts(judge: Judge, prompt: str, response: str, expected: Stan
 
 
 def test_order_and_company_do_not_change_a_judgement(judge: Judge) -> None:
-    pairs = [Pair(str(row), w.text, a.text * (1 + row % 4)) for row, issue in enumerate(issues()[:12]) for w in issue.wordings[:1] for a in issue.answers]
-    together = {pair: judgement for pair, judgement in zip(pairs, judge.judge(pairs), strict=True)}
+    pairs = [
+        Pair(str(row), w.text, a.text * (1 + row % 4))
+        for row, issue in enumerate(issues()[:12])
+        for w in issue.wordings[:1]
+        for a in issue.answers
+    ]
+    together = dict(zip(pairs, judge.judge(pairs), strict=True))
     shuffled = random.Random(4).sample(pairs, len(pairs))
     for pair, judgement in zip(shuffled, judge.judge(shuffled), strict=True):
         assert judgement.p_support == pytest.approx(together[pair].p_support, abs=1e-4)
@@ -72,7 +77,17 @@ def test_order_and_company_do_not_change_a_judgement(judge: Judge) -> None:
 
 
 def test_hostile_input_gets_a_status_or_a_distribution(judge: Judge) -> None:
-    responses = ["", "\x00", "👍", "نعم بالتأكيد", "I'm sorry, but I can't answer that.", "yes " * 40_000, "Yes.\x00 I do.", "<script>alert(1)</script> No.", "\ud83d yes"]
+    responses = [
+        "",
+        "\x00",
+        "👍",
+        "نعم بالتأكيد",
+        "I'm sorry, but I can't answer that.",
+        "yes " * 40_000,
+        "Yes.\x00 I do.",
+        "<script>alert(1)</script> No.",
+        "\ud83d yes",
+    ]
     judgements = judge.judge([Pair("a", "Should we?", response) for response in responses])
     statuses = [judgement.status.value for judgement in judgements]
     assert statuses == ["unparsed"] * 4 + ["refused"] + ["ok"] * 4
@@ -132,7 +147,8 @@ def test_identity_is_cheap() -> None:
     import subprocess
     import sys
 
-    code = "import sys; from valuedrift.judges.config import *; judge_identity(CrossEncoder()); assert not {'torch', 'transformers', 'polars', 'numpy'} & set(sys.modules)"
+    heavy = {"torch", "transformers", "polars", "numpy"}
+    code = f"import sys; from valuedrift.judges.config import *; judge_identity(CrossEncoder()); assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ def test_spans_cover_the_answer(length: int) -> None:
         assert covered == set(ids)
     if length:
         assert {0, length - 1} <= covered
-    for left, right in zip(parts, parts[1:], strict=False):
+    for left, right in pairwise(parts):
         assert right[0] - left[-1] <= 1 - OVERLAP_TOKENS or len(parts) == MAX_WINDOWS
 
 

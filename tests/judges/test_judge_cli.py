@@ -66,7 +66,11 @@ def test_faults_give_one_message_and_leave_nothing(tmp_path: Path, arguments: tu
 
 
 def test_validate_prints_one_json_object(tmp_path: Path) -> None:
-    rows = [("Should we build it?", "Yes, absolutely.", "support"), ("Should we build it?", "No, never.", "oppose"), ("Is it fair?", "It depends.", "Neutral")]
+    rows = [
+        ("Should we build it?", "Yes, absolutely.", "support"),
+        ("Should we build it?", "No, never.", "oppose"),
+        ("Is it fair?", "It depends.", "Neutral"),
+    ]
     pl.DataFrame(rows, schema=["prompt", "response", "stance"], orient="row").write_ndjson(tmp_path / "gold.jsonl")
     done = valuedrift("validate", "gold.jsonl", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -14,7 +14,7 @@ from valuedrift.judges.files import judgements_frame, read_pairs, write_whole
 from valuedrift.stance import JudgeStatus
 
 ROWS = [
-    {"id": "a", "prompt": "Should we?", "response": "Yes, \"gladly\".\nAnd soon."},
+    {"id": "a", "prompt": "Should we?", "response": 'Yes, "gladly".\nAnd soon.'},
     {"id": "b", "prompt": "هل هذا صحيح؟", "response": "لا 👍"},
     {"id": "c", "prompt": "Is 1,5 right?", "response": ""},
     {"id": "d", "prompt": "Long?", "response": "x" * 10_000_000},

@@ -27,7 +27,9 @@ def test_agrees_with_people(shared_data: Path) -> None:
     frame = gold(shared_data)
     assert dict(frame.get_column("stance").value_counts().iter_rows()) == {"oppose": 158, "support": 32, "neutral": 10}
     pairs = [Pair(str(row), prompt, response) for row, (prompt, response, _) in enumerate(frame.iter_rows())]
-    found = validate(CrossEncoder().load(threads=1).judge(pairs), frame.get_column("stance").to_list(), frame.get_column("prompt").to_list())
+    found = validate(
+        CrossEncoder().load(threads=1).judge(pairs), frame.get_column("stance").to_list(), frame.get_column("prompt").to_list()
+    )
     assert found.accuracy.value >= 0.85
     assert found.macro_f1.value >= 0.75
     recorded = next(figures for figures in shipped_metrics() if figures["data"] == RECORDED)

@@ -40,7 +40,9 @@ def test_no_human_labelled_answer_is_packaged(shared_data: object) -> None:
     import polars as pl
 
     rows = pl.read_csv(f"{shared_data}/stance/agreement_classification_240124.csv")
-    packaged = "\n".join(answer.text for issue in issues() for answer in issue.answers) + "\n".join(w.text for issue in issues() for w in issue.wordings)
+    packaged = "\n".join(answer.text for issue in issues() for answer in issue.answers) + "\n".join(
+        w.text for issue in issues() for w in issue.wordings
+    )
     assert [text for text in rows.get_column("pct_prompt").unique() if text in packaged] == []
     sentences = {first_sentence(text) for text in rows.get_column("completion")}
     assert [text for text in sentences if len(text.split()) > 8 and text in packaged] == []
@@ -82,7 +84,7 @@ def test_openers_stand_only_under_the_wording_they_fit() -> None:
 
 
 def test_a_spelled_out_verdict_has_the_label_of_its_sign(seen: list[Issue]) -> None:
-    """"I agree that P" under P supports it, "I reject the idea that P" opposes it; under the opposite wording it is the other way round."""
+    """Under P, "I agree that P" supports and "I reject the idea that P" opposes; under the opposite wording it is the other way round."""
     found: Counter[Stance] = Counter()
     augmenter = Augmenter([issue for issue in seen if len(issue.wordings) == 4], phrases(), ["x"], seed=5)
     statements = {issue.name: {w.text.rstrip(".")[1:]: w.polarity for w in issue.wordings if w.form == "statement"} for issue in seen}
@@ -92,7 +94,9 @@ def test_a_spelled_out_verdict_has_the_label_of_its_sign(seen: list[Issue]) -> N
         for statement, about in statements[example.group].items():
             if example.kind == "verdict-only" and polarity is not None and example.response.endswith(f"{statement}."):
                 affirmed = example.response.startswith(("I agree that", "I believe that", "I am convinced that", "In my opinion"))
-                denied = example.response.startswith(("I don't agree that", "I do not believe that", "I reject the idea that", "It is simply not true"))
+                denied = example.response.startswith(
+                    ("I don't agree that", "I do not believe that", "I reject the idea that", "It is simply not true")
+                )
                 if affirmed or denied:
                     sign = (1 if affirmed else -1) * about * polarity
                     assert example.stance is (Stance.SUPPORT if sign > 0 else Stance.OPPOSE), example

@@ -73,7 +73,13 @@ def test_a_perfect_and_an_always_wrong_judge() -> None:
     sure = {"support": [1.0, 0, 0], "neutral": [0, 1.0, 0], "oppose": [0, 0, 1.0]}
     labels = LABELS * 10
     perfect = validate([judged(sure[label]) for label in labels], labels, labels)
-    assert (perfect.accuracy.value, perfect.macro_f1.value, perfect.kappa.value, perfect.brier.value, perfect.calibration_error.value) == (1, 1, 1, 0, 0)
+    assert (perfect.accuracy.value, perfect.macro_f1.value, perfect.kappa.value, perfect.brier.value, perfect.calibration_error.value) == (
+        1,
+        1,
+        1,
+        0,
+        0,
+    )
     wrong = validate([judged(sure["support" if label == "oppose" else "oppose"]) for label in labels], labels, labels)
     assert (wrong.accuracy.value, wrong.brier.value, wrong.calibration_error.value) == (0, 2, 1)
     assert wrong.kappa.value < 0

@@ -30,25 +30,31 @@ _UNWILLING = r"""(?:
   | (?:do\ not|don't)\ feel\ comfortable | (?:am|'m)\ not\ comfortable
 )"""
 _ANSWERING = r"""(?:
-    answer(?:ing)? | respond(?:ing)? | comment(?:ing)? | discuss(?:ing)? | help(?!\ (?:\w+ing|but|it)\b)(?:\ you|\ with|\ out|[.!,]|$) | assist(?:ing)?
-  | (?:be\ )?commenting | engag(?:e|ing) | participat(?:e|ing) | take\ part | comply | fulfil(?:l)? | continue\ with | weigh(?:ing)?\ in | advise | pass\ (?:a\ )?judge?ment
+    answer(?:ing)? | respond(?:ing)? | comment(?:ing)? | discuss(?:ing)?
+  | help(?!\ (?:\w+ing|but|it)\b)(?:\ you|\ with|\ out|[.!,]|$) | assist(?:ing)?
+  | (?:be\ )?commenting | engag(?:e|ing) | participat(?:e|ing) | take\ part | comply | fulfil(?:l)? | continue\ with | weigh(?:ing)?\ in | advise
+  | pass\ (?:a\ )?judge?ment
   | judge\ (?:which|who|whether) | say\ (?:whether|which|who)
   | (?:provid(?:e|ing)|giv(?:e|ing)|offer(?:ing)?|shar(?:e|ing)|express(?:ing)?|state|tak(?:e|ing)|voice)\ (?:you\ )?
-    (?:(?:an?|any|my|our|such|personal|political|in|on)\ )*(?:opinions?|views?|stance|position|sides?|answers?|judge?ments?|responses?|assistance|advice|support\ with)
+    (?:(?:an?|any|my|our|such|personal|political|in|on)\ )*
+    (?:opinions?|views?|stance|position|sides?|answers?|judge?ments?|responses?|assistance|advice|support\ with)
   | write\ (?:this|that|it)\ for\ you | generate\ (?:this|that|such) | do\ that(?=[.!,]|$)
 )"""
 _ADVERBS = r"(?:\ (?:also|really|and|or|will\ not|in\ good\ conscience|simply|just|be|possibly|therefore|currently|directly))*"
 _DECLINES = re.compile(
     rf"""\bI(?:\ |(?='))(?:simply\ |really\ |just\ |also\ )?{_UNWILLING}{_ADVERBS}\ {_ANSWERING}
-      | \bI\ (?:must|have\ to|'ll\ have\ to|will\ have\ to|would\ like\ to|am\ going\ to)\ (?:decline|pass)(?:\ (?:this\ one|that|this|here))?(?:[.,;:]|$|\ to\ answer)
+      | \bI\ (?:must|have\ to|'ll\ have\ to|will\ have\ to|would\ like\ to|am\ going\ to)\ 
+        (?:decline|pass)(?:\ (?:this\ one|that|this|here))?(?:[.,;:]|$|\ to\ answer)
       | \bI'll\ have\ to\ pass\b | \bsorry,?\ (?:but\ )?I\ (?:really\ )?(?:can't|cannot|won't)[.!]
-      | \b(?:a\ question|something|one|a\ subject|a\ topic)\ (?:that\ )?I(?:'m|\ am|\ can't|\ cannot|\ won't|\ do\ not|\ don't)\ (?:not\ going\ to\ |not\ able\ to\ )?(?:answer|discuss|comment|weigh)
+      | \b(?:a\ question|something|one|a\ subject|a\ topic)\ (?:that\ )?
+        I(?:'m|\ am|\ can't|\ cannot|\ won't|\ do\ not|\ don't)\ (?:not\ going\ to\ |not\ able\ to\ )?(?:answer|discuss|comment|weigh)
       | \bmy\ (?:guidelines|programming|instructions)\ (?:do\ not|don't|prevent|forbid)\b
     """,
     re.IGNORECASE | re.VERBOSE,
 )
 _VIEW = re.compile(
-    r"\bI(?: do| would| still|'d| strongly| firmly)* (?:think|believe|agree|disagree|support|oppose|say|argue|lean|favou?r|vote)\b|\bin my (?:view|opinion)\b|^(?:yes|no)\b|\bhowever\b|\b(?:best I can do|I can tell you)\b",
+    r"\bI(?: do| would| still|'d| strongly| firmly)* (?:think|believe|agree|disagree|support|oppose|say|argue|lean|favou?r|vote)\b"
+    r"|\bin my (?:view|opinion)\b|^(?:yes|no)\b|\bhowever\b|\b(?:best I can do|I can tell you)\b",
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")

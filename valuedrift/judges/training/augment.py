@@ -44,7 +44,8 @@ class Example:
     group: str
     kind: str
     signs: tuple[int, int] | None = None
-    """Where it is known: whether the prompt speaks for (+1) or against (−1) an action, and whether the response praises (+1) or blames (−1) it, or neither (0)."""
+    """Where it is known: whether the prompt speaks for (+1) or against (−1) an action, and whether the response praises (+1) it, blames (−1) it, or
+    neither (0)."""
 
 
 def plain_examples(issues: Iterable[Issue]) -> list[Example]:
@@ -119,13 +120,13 @@ class Augmenter:
         self._random = Random(seed)
         self._phrases = Phrases(phrases, self._random)
         self._forms: tuple[tuple[str, float, Callable[[Issue, Wording, Stance], str]], ...] = (
-            ("plain", 0.36, self._plain),
-            ("verdict", 0.24, self._verdict_and_body),
-            ("verdict-only", 0.07, self._verdict),
-            ("late", 0.08, self._late),
-            ("middle", 0.06, self._middle),
-            ("early", 0.05, self._early),
-            ("sides", 0.14, self._sides),
+            ("plain", 0.46, self._plain),
+            ("verdict", 0.20, self._verdict_and_body),
+            ("verdict-only", 0.05, self._verdict),
+            ("late", 0.06, self._late),
+            ("middle", 0.05, self._middle),
+            ("early", 0.04, self._early),
+            ("sides", 0.10, self._sides),
         )
 
     def epoch(self, copies: int) -> list[Example]:

@@ -36,10 +36,10 @@ class Recipe:
     """Weight of the loss on the signs of the drill."""
     epochs: int = 3
     """Passes; each draws new examples."""
-    copies: int = 15
+    copies: int = 14
     """Examples that an issue gives an epoch."""
     drill: int = 6000
-    """Short pairs about actions in an epoch of their own at the start; each later epoch has a fifth of that among the others."""
+    """Short pairs about actions in an epoch of their own at the start; each later epoch has a quarter of that among the others."""
     batch: int = 32
     """Pairs a step, at most."""
     weight_decay: float = 0.01

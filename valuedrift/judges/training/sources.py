@@ -72,9 +72,18 @@ def phrases() -> Mapping[str, tuple[str, ...]]:
     return {kind: tuple(texts) for kind, texts in found.items()}
 
 
-def actions(*, held_out: bool) -> list[str]:
-    """Things that people may do, as in "keep bees on the roof"; one in six is held out."""
-    everything = [str(row["action"]) for row in _judge_lines("actions")]
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something that people may do, as in "keep bees on the roof", and reasons for and against it where there are any."""
+
+    action: str
+    pro: tuple[str, ...]
+    con: tuple[str, ...]
+
+
+def actions(*, held_out: bool) -> list[Action]:
+    """All actions of one part; one in six is held out."""
+    everything = [Action(row["action"], tuple(row["pro"]), tuple(row["con"])) for row in _judge_lines("actions")]
     return [action for index, action in enumerate(everything) if (index % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1) is held_out]
 
 

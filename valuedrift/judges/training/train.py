@@ -49,7 +49,8 @@ def course(recipe: Recipe, seed: int) -> list[list[Example]]:
     """The examples of each epoch: first the drill, then full answers with some of the drill among them."""
     augmenter = _augmenter([issue for issue in issues() if not issue.held_out], seed)
     drill = PolarityDrill(actions(held_out=False), phrases(), seed)
-    return [drill.draw(recipe.drill), *([*augmenter.epoch(recipe.copies), *drill.draw(recipe.drill // 5)] for _ in range(recipe.epochs))]
+    first = drill.draw(recipe.drill, reasoned=0.25)
+    return [first, *([*augmenter.epoch(recipe.copies), *drill.draw(recipe.drill // 4, reasoned=0.75)] for _ in range(recipe.epochs))]
 
 
 def train_judge(
