@@ -105,7 +105,7 @@ def _train(work: Workplace, run: RunPlan, weights: Weights, key: str) -> TrainRe
         micro_batch=runtime.micro_batch,
     )
     result = work.pool.run(
-        lambda _: job, shown=lambda: stage(f"train {run.run_id}"), timeout=60 * runtime.timeout_minutes, fresh=work.frees_memory, priority=0
+        lambda _: job, shown=lambda: stage(f"train {run.run_id}"), timeout=60 * runtime.timeout_minutes, fresh=True, priority=0
     )
     return TrainResult.model_validate(result)
 

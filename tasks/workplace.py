@@ -73,11 +73,6 @@ class Workplace:
         """Tells the records of this store from those of another root in Prefect's cache, which all roots share."""
         return fingerprint(self.store.root.uri)
 
-    @property
-    def frees_memory(self) -> bool:
-        """Whether a training gets a process of its own, ended after it: on a GPU its memory must be really freed."""
-        return self.study.runtime.device == "cuda" or bool(self.study.runtime.launcher)
-
     def judge(self, name: str) -> JudgeConfig:
         """A judge of the study by name."""
         return next(judge for judge in self.study.judges if judge.name == name)

@@ -56,7 +56,7 @@ class ChildPool:
             make_job: Given the job's own folder, returns the job.
             shown: Entered when the job really begins; yields what is called with the child's progress.
             timeout: Seconds from the job's start.
-            fresh: Start a new process for this job and end it after, so that its memory is really freed.
+            fresh: End the process after this job, so that its memory is really freed; with a launcher, start one by it.
             priority: Of the jobs that wait, the lowest goes first, then the one that came first.
             collect: Given the folder and the result, returns what the caller wants, before the folder is removed.
 
