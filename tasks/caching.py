@@ -32,7 +32,7 @@ def cached_by(stage: str, key_of: KeyOf) -> Callable[[TaskRunContext, dict[str, 
         work: Workplace = parameters["work"]
         key, there = key_of(parameters)
         full = f"valuedrift-{work.store_fingerprint}-{stage}-{key}"
-        return full if there else f"{full}-{uuid4().hex}"
+        return f"{full}-{uuid4().hex}" if not there and context.result_store.exists(full) else full
 
     return cache_key
 

@@ -81,14 +81,19 @@ def endless(folder: Path, weights: Weights) -> SampleJob:
     return job(folder, weights, n=400, tokens=4000)
 
 
+def children() -> list[psutil.Process]:
+    """Children of this process that do jobs (other tests' servers are children too)."""
+    return [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE and "valuedrift.jobs" in child.cmdline()]
+
+
 def test_a_result_comes_back_with_progress_and_the_child_is_kept(child: Supervisor, tmp_path: Path, model: Weights) -> None:
     seen: list[Progress] = []
     result = child.run(job(tmp_path / "a", model), tmp_path / "a", progress=seen.append)
     assert result["rows"] == pl.read_parquet(tmp_path / "a" / "out.parquet").height == 6
     assert seen and seen[-1].done == seen[-1].total
-    (first,) = psutil.Process().children()
+    (first,) = children()
     child.run(job(tmp_path / "b", model), tmp_path / "b")
-    assert [process.pid for process in psutil.Process().children()] == [first.pid]
+    assert [process.pid for process in children()] == [first.pid]
     assert pl.read_parquet(tmp_path / "a" / "out.parquet").equals(pl.read_parquet(tmp_path / "b" / "out.parquet"))
 
 
@@ -107,10 +112,10 @@ def test_weights_that_changed_under_their_path_are_refused(child: Supervisor, tm
 
 def test_a_killed_child_is_told_with_its_signal_and_the_next_job_works(child: Supervisor, tmp_path: Path, model: Weights) -> None:
     def kill_soon() -> None:
-        while not psutil.Process().children():
+        while not children():
             time.sleep(0.05)
         time.sleep(1)
-        psutil.Process().children()[0].send_signal(signal.SIGKILL)
+        children()[0].send_signal(signal.SIGKILL)
 
     threading.Thread(target=kill_soon).start()
     with pytest.raises(StageError, match="SIGKILL.*" if os.name == "posix" else ""):
@@ -121,7 +126,7 @@ def test_a_killed_child_is_told_with_its_signal_and_the_next_job_works(child: Su
 def test_a_job_over_its_time_is_stopped(child: Supervisor, tmp_path: Path, model: Weights) -> None:
     with pytest.raises(StageError, match="time limit"):
         child.run(endless(tmp_path / "a", model), tmp_path / "a", timeout=1)
-    assert psutil.Process().children() == []
+    assert children() == []
 
 
 def test_stopping_the_pool_ends_running_and_waiting_jobs(tmp_path: Path, model: Weights) -> None:
@@ -175,10 +180,10 @@ def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path, model: Weights
     (tmp_path / "endless.json").write_text(endless(tmp_path, model).model_dump_json(), encoding="utf-8")
     parent = subprocess.Popen([sys.executable, str(script), str(tmp_path)])
     deadline = time.monotonic() + 60
-    while not (children := psutil.Process(parent.pid).children()) and time.monotonic() < deadline:
+    while not (family := psutil.Process(parent.pid).children()) and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(2)
     parent.kill()
     parent.wait()
-    _, alive = psutil.wait_procs(children, timeout=20)
-    assert children and not alive
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert family and not alive

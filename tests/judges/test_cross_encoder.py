@@ -42,7 +42,8 @@ def test_held_out_questions_as_written(judge: Judge) -> None:
     assert recorded["accuracy_low"] - 0.05 <= found.accuracy.value <= recorded["accuracy_high"] + 0.05
 
 
-ACCURACY = 0.75
+ACCURACY = 0.55
+"""The shipped weights reach 0.64 on held-out packaged questions (data card); a third is chance."""
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,7 @@ def test_progress_ends_at_the_number_of_pairs(judge: Judge) -> None:
     assert [step.done for step in seen] == sorted(step.done for step in seen)
 
 
+@pytest.mark.xfail(strict=True, reason="the shipped weights take long off-topic text for support: data card, Where not to use it")
 def test_a_stance_anywhere_in_a_long_answer(judge: Judge) -> None:
     """Neutral facts for several windows, and one plain verdict at the start, in the middle or at the end."""
     prompt = "Should the town build a new swimming pool?"

@@ -16,7 +16,7 @@ Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` with numbers of sequences."""
 
 DEFAULT_DTYPE = "bfloat16"
-"""The same on every machine, because the dtype is part of a sampling's identity (measured in docs/engines.md)."""
+"""The same on every machine, because the dtype is part of a sampling's identity."""
 
 
 class EngineSettings(BaseModel):
