@@ -10,6 +10,7 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads that spin make a busy machine many times slower
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import files_fingerprint, fingerprint
 
-_CONFIG_FILES = ("config.json", "adapter_config.json")
+_CONFIG_FILES = ("config.json", "adapter_config.json", "generation_config.json", "tokenizer_config.json")
 _NOT_IDENTITY = frozenset(
-    {"_name_or_path", "base_model_name_or_path", "transformers_version", "revision", "inference_mode", "peft_version"}
+    {"_name_or_path", "base_model_name_or_path", "transformers_version", "revision", "inference_mode", "peft_version", "name_or_path"}
 )
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "chat_template.jinja")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")

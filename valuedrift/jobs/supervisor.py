@@ -25,12 +25,13 @@ _TAIL_LINES = 12
 _END = ""
 """In place of a line: the child closed the pipe, so it ended."""
 _FAULTS: Mapping[str, type[UserError]] = {kind.__name__: kind for kind in (UserError, DataError, StageError)}
-_OFFLINE = {
+_ENVIRONMENT = {
     "TRL_EXPERIMENTAL_SILENCE": "1",
     "DO_NOT_TRACK": "1",
     "VLLM_NO_USAGE_STATS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "PYTHONUNBUFFERED": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait must not spin: on busy cores that costs many times the work
     "MALLOC_ARENA_MAX": "2",  # glibc otherwise keeps freed memory in an arena a thread: gigabytes over a few trainings
 }
 
@@ -124,7 +125,7 @@ class Supervisor:
                     stderr=log,
                     text=True,
                     pass_fds=(writing,),
-                    env={**os.environ, **_OFFLINE, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+                    env={**os.environ, **_ENVIRONMENT, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
                 )
         finally:
             os.close(writing)
