@@ -16,10 +16,9 @@ from valuedrift.judges.config import CrossEncoder
 from valuedrift.judges.encoding import Encoder, Window
 from valuedrift.judges.network import StanceNetwork, collate, load_body, merge_adapters
 from valuedrift.judges.refusals import status_before_judging
-from valuedrift.judges.weights import WEIGHTS_FILE, read_description, weights_folder
+from valuedrift.judges.weights import WEIGHTS_FILE, body_fingerprint, read_description, weights_folder
 from valuedrift.progress import Progress
 from valuedrift.stance import JudgeStatus
-from valuedrift.weights import folder_fingerprint
 
 _BATCH_TOKENS = 4096
 """Tokens of one batch, padding included: fills two CPU cores and stays within their caches; more gains nothing."""
@@ -156,7 +155,7 @@ def load_cross_encoder(config: CrossEncoder, *, threads: int | None = None, devi
     folder = weights_folder(config.weights)
     description = read_description(folder)
     body_folder = Path(resolve_model(description.body))
-    if folder_fingerprint(body_folder) != description.body_fingerprint:
+    if body_fingerprint(body_folder) != description.body_fingerprint:
         raise UserError(
             f"the judge was trained on another version of {description.body}",
             where=str(body_folder),

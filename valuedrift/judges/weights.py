@@ -10,13 +10,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from valuedrift.errors import UserError
-from valuedrift.fingerprint import file_fingerprint, fingerprint
+from valuedrift.fingerprint import file_fingerprint, files_fingerprint, fingerprint
 from valuedrift.judges import encoding, refusals
 
 EMBEDDED = "embedded"
 WEIGHTS_FILE = "weights.safetensors"
 DESCRIPTION_FILE = "judge.json"
 METRICS_FILE = "metrics.json"
+_BODY_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
 
 class Description(BaseModel):
@@ -73,6 +74,11 @@ def read_description(folder: Path) -> Description:
             fix="train the judge again: valuedrift judge train",
         )
     return description
+
+
+def body_fingerprint(folder: Path) -> str:
+    """Content hash of the three files of the body that the judge reads; what else counts as a model's weights elsewhere is no matter here."""
+    return files_fingerprint(folder, _BODY_FILES)
 
 
 def weights_identity(weights: str) -> dict[str, Any]:

@@ -25,12 +25,11 @@ from valuedrift.judges.training.loop import Recipe, fit
 from valuedrift.judges.training.polarity import PolarityDrill
 from valuedrift.judges.training.sources import Issue, actions, issues, phrases
 from valuedrift.judges.validation import Validation, validate
-from valuedrift.judges.weights import DESCRIPTION_FILE, WEIGHTS_FILE, Description, record_metrics
+from valuedrift.judges.weights import DESCRIPTION_FILE, WEIGHTS_FILE, Description, body_fingerprint, record_metrics
 from valuedrift.models.resolve import resolve_model
 from valuedrift.progress import Progress
 from valuedrift.stance import STANCES
 from valuedrift.starter import instructions
-from valuedrift.weights import folder_fingerprint
 
 BODY = "embedded:minilm"
 HELD_OUT = "held-out packaged questions"
@@ -98,7 +97,7 @@ def _train_into(folder: Path, seed: int, recipe: Recipe, progress: Callable[[Pro
     kept = [example for examples in held_out_examples().values() for example in examples]
     description = Description(
         body=BODY,
-        body_fingerprint=folder_fingerprint(body_folder),
+        body_fingerprint=body_fingerprint(body_folder),
         temperature=1.0,
         encoding=encoding.VERSION,
         seed=seed,
