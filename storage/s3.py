@@ -27,6 +27,7 @@ _FIRST_PATIENCE_S = 6.0
 _PATIENCE_S = 60.0
 """A server that has answered before is given time to restart."""
 _CONNECTIONS = 32
+_PAGE = 1000
 _TRANSIENT = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling", "429", "OperationAborted"})
 _DENIED = frozenset(
     {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AuthorizationHeaderMalformed", "403"}
@@ -75,7 +76,7 @@ class Bucket:
     def listing(self, path: str) -> Iterator[tuple[str, int, datetime]]:
         """All objects under a prefix; a thousand a request."""
         prefix = f"{path}/" if path else ""
-        asked = {"Bucket": self._name, "Prefix": prefix}
+        asked: dict[str, str | int] = {"Bucket": self._name, "Prefix": prefix, "MaxKeys": _PAGE}
         while True:
             page = self._page(asked)
             yield from ((found["Key"], found["Size"], found["LastModified"]) for found in page.get("Contents", ()))
@@ -91,8 +92,8 @@ class Bucket:
         """Remove an object."""
         self._ask(lambda s3: s3.delete_object(Bucket=self._name, Key=path), path)
 
-    def _page(self, asked: dict[str, str]) -> Any:
-        return self._ask(lambda s3: s3.list_objects_v2(**asked), asked["Prefix"])
+    def _page(self, asked: dict[str, str | int]) -> Any:
+        return self._ask(lambda s3: s3.list_objects_v2(**asked), str(asked["Prefix"]))
 
     def _client(self) -> Any:
         """This process's client: connections must not be shared with a parent process."""
