@@ -12,6 +12,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # stance_frames, seaweed: what these tests share
 
 from seaweed import BUCKET, Seaweed, running
+from small_study import fill
+
+from storage.store import Store
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +41,11 @@ def s3_root(s3_server: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty root, once on disk and once on S3."""
     return str(tmp_path / "root") if request.param == "local" else request.getfixturevalue("s3_root")
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A local root with the small study, for tests that only read it."""
+    place = str(tmp_path_factory.mktemp("filled") / "root")
+    fill(Store(place))
+    return place

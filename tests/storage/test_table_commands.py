@@ -26,13 +26,6 @@ from valuedrift.errors import UserError
 _NASTY = "a\x1b[31mred\x07\r\n\u202eevil\u2066\x9b0mend\x00"
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> str:
-    place = str(tmp_path_factory.mktemp("commands") / "root")
-    small_study.fill(Store(place))
-    return place
-
-
 def _run(*words: str, stdin: str | None = None, root: str) -> Result:
     return CliRunner().invoke(app, [*words, "--root", root], input=stdin)
 
