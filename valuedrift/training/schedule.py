@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate, pairwise
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -44,7 +45,8 @@ class LogSpaced(_Schedule):
         for left in range(saved - 1, 0, -1):
             ratio = (total / steps[-1]) ** (1 / left)  # taken anew after each step, since the early ones crowd at whole numbers
             steps.append(max(steps[-1] + 1, round(steps[-1] * ratio)))
-        return steps if saved > 1 else []
+        gaps = sorted(late - early for early, late in pairwise(steps))  # rounding may put a wide gap before a narrow one
+        return list(accumulate(gaps, initial=1)) if saved > 1 else []
 
 
 class Every(_Schedule):
