@@ -28,7 +28,9 @@ def test_plan_of_the_paper_needs_no_hub() -> None:
     assert "328 runs" in done.stdout and "GPU-hours" in done.stdout and "with 50 prompts × 5 samples" in done.stdout
 
 
-@pytest.mark.parametrize(("text", "code", "part"), [(None, 2, "no such study file"), ("", 2, "empty"), ("study: x\n", 2, "missing key `models`")])
+@pytest.mark.parametrize(
+    ("text", "code", "part"), [(None, 2, "no such study file"), ("", 2, "empty"), ("study: x\n", 2, "missing key `models`")]
+)
 def test_a_bad_study_is_one_message(tmp_path: Path, text: str | None, code: int, part: str) -> None:
     path = tmp_path / "study.yaml"
     if text is not None:

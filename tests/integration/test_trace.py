@@ -38,7 +38,13 @@ class Place:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "PREFECT_HOME": str(self.home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "HF_HUB_OFFLINE": "1", "COLUMNS": "160"}
+        return {
+            **os.environ,
+            "PREFECT_HOME": str(self.home),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "HF_HUB_OFFLINE": "1",
+            "COLUMNS": "160",
+        }
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(self.command(*arguments), env=self.environment, capture_output=True, text=True, timeout=600)
@@ -149,7 +155,9 @@ def fresh(tmp_path: Path) -> Iterator[Place]:
 
 def _kill_during(place: Place, kind: str, seconds: float) -> None:
     """Start the study and SIGKILL it, and only it, once a job of a kind has run for some time."""
-    process = subprocess.Popen(place.command("run", str(STUDY)), env=place.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        place.command("run", str(STUDY)), env=place.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     jobs = place.root / ".scratch"
     deadline = time.monotonic() + 300
     seen: dict[Path, float] = {}

@@ -83,7 +83,9 @@ def endless(folder: Path, weights: Weights) -> SampleJob:
 
 def children() -> list[psutil.Process]:
     """Children of this process that do jobs (other tests' servers are children too)."""
-    return [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE and "valuedrift.jobs" in child.cmdline()]
+    return [
+        child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE and "valuedrift.jobs" in child.cmdline()
+    ]
 
 
 def test_a_result_comes_back_with_progress_and_the_child_is_kept(child: Supervisor, tmp_path: Path, model: Weights) -> None:

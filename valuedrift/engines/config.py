@@ -1,0 +1,75 @@
+"""Which model answers where no checkpoint of a study does (judging, rewriting, writing): a tagged union, light to import."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from valuedrift.engines.identity import engine_identity
+
+if TYPE_CHECKING:
+    from valuedrift.engines.base import Engine
+
+SMOLLM2 = "embedded:smollm2-135m-instruct"
+
+
+class _Engine(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _LocalEngine(_Engine):
+    """An engine that holds a model of this machine."""
+
+    type: str
+    model: str = Field(default=SMOLLM2, description="`embedded:NAME`, a folder in Hugging Face layout, or `hf:organisation/name`.")
+    dtype: Literal["bfloat16", "float16", "float32"] = Field(
+        default="bfloat16", description="Dtype of weights and activations; identity, because rounding differs."
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """What changes its answers: content of the weights, engine with version, dtype; neither path nor device.
+
+        Raises:
+            UserError: The model is missing.
+        """
+        from valuedrift.models.resolve import resolve_model
+        from valuedrift.weights import Weights
+
+        return {"weights": Weights(base=resolve_model(self.model)).fingerprint(), **engine_identity(self.type, dtype=self.dtype)}
+
+    def open(self, *, device: str = "auto", threads: int | None = None, cache_tokens: int = 65_536) -> Engine:
+        """The engine with its model in memory; use it as a context manager.
+
+        Args:
+            device: ``cpu``, ``cuda``, or ``auto`` (a GPU if torch sees one).
+            threads: CPU threads it may use; None leaves torch's setting.
+            cache_tokens: Tokens that the key-value cache may hold.
+
+        Raises:
+            UserError: The model is missing or cannot be loaded.
+        """
+        from valuedrift.engines.base import EngineSettings
+        from valuedrift.engines.registry import make_engine
+        from valuedrift.models.resolve import resolve_model
+        from valuedrift.weights import Weights
+
+        weights = Weights(base=resolve_model(self.model))
+        settings = EngineSettings(dtype=self.dtype, device=device, threads=threads, cache_tokens=cache_tokens)
+        return make_engine(self.type, weights, weights.fingerprint(), settings)
+
+
+class TransformersEngineConfig(_LocalEngine):
+    """A local model under the program's own decode loop: the default, fast on CPUs."""
+
+    type: Literal["transformers"] = Field(default="transformers", description="Kind of engine.")
+
+
+class VllmEngineConfig(_LocalEngine):
+    """A local model under vLLM: the default on GPUs."""
+
+    type: Literal["vllm"] = Field(default="vllm", description="Kind of engine.")
+
+
+EngineConfig = Annotated[TransformersEngineConfig | VllmEngineConfig, Field(discriminator="type")]
+"""Every kind of engine that a study or a command may name, with its model."""
