@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from prefect.context import TaskRunContext
 
-from tasks.workplace import Workplace
+from tasks.workroom import Workroom
 from valuedrift.errors import StageError
 
 KeyOf = Callable[[dict[str, Any]], tuple[str, bool]]
@@ -29,7 +29,7 @@ def cached_by(stage: str, key_of: KeyOf) -> Callable[[TaskRunContext, dict[str, 
     """
 
     def cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
-        work: Workplace = parameters["work"]
+        work: Workroom = parameters["work"]
         key, there = key_of(parameters)
         full = f"valuedrift-{work.store_fingerprint}-{stage}-{key}"
         return f"{full}-{uuid4().hex}" if not there and context.result_store.exists(full) else full

@@ -16,7 +16,7 @@ ANALYSIS_VERSION = 1
 
 def train_identity(work: Workplace, run: RunPlan, parent_fingerprint: str) -> dict[str, Any]:
     """Identity of a training phase: parent weights, rows, algorithm, schedule, seed."""
-    return run.identity(parent=parent_fingerprint, dataset=work.corpus(run.dataset, run.phase).fingerprint)
+    return run.identity(parent=parent_fingerprint, dataset=work.corpus(run.dataset, run.kind).fingerprint)
 
 
 def sample_identity(work: Workplace, weights_fingerprint: str) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def _provenance(work: Workplace, runs: pl.DataFrame) -> dict[str, dict[str, str]
     study = work.study
     began, ended = str(runs.get_column("started").min()), str(runs.get_column("ended").max())
     models = {name: f"{model.path} · weights {work.base(model)[1]}" for name, model in study.models.items()}
-    datasets = {run.dataset_name: f"{run.dataset.data} · rows {work.corpus(run.dataset, run.phase).fingerprint}" for run in work.plan.runs}
+    datasets = {run.dataset_name: f"{run.dataset.data} · rows {work.corpus(run.dataset, run.kind).fingerprint}" for run in work.plan.runs}
     return {
         "Program": {"git commit": git_commit() or "not a checkout", **versions()},
         "Machine": {**machine(), "training began": f"{began} UTC", "training ended": f"{ended} UTC"},

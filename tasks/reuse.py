@@ -7,10 +7,10 @@ import polars as pl
 from storage.schemas import table_schema
 from tasks.board import board
 from tasks.reference import Reference
-from tasks.workplace import Workplace
+from tasks.workroom import Workroom
 
 
-def reuse(work: Workplace, table: str, key: str, partition: dict[str, str | int], slot: str = "") -> Reference | None:
+def reuse(work: Workroom, table: str, key: str, partition: dict[str, str | int], slot: str = "") -> Reference | None:
     """Look for a key in the store.
 
     Args:

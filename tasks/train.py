@@ -92,7 +92,7 @@ def _parent(work: Workplace, run: RunPlan, parent: Trained | None) -> tuple[Weig
 
 def _train(work: Workplace, run: RunPlan, weights: Weights, key: str) -> TrainResult:
     runtime = work.study.runtime
-    corpus = work.corpus(run.dataset, run.phase)
+    corpus = work.corpus(run.dataset, run.kind)
     job = TrainJob(
         weights=weights,
         algorithm=run.algorithm,
@@ -124,7 +124,7 @@ def _keep(work: Workplace, run: RunPlan, key: str, identity: dict[str, Any], res
         }
         for checkpoint in result.checkpoints
     ]
-    rows = work.corpus(run.dataset, run.phase).rows
+    rows = work.corpus(run.dataset, run.kind).rows
     config = {
         "algorithm": run.algorithm.model_dump(mode="json"),
         "dataset": run.dataset.model_dump(mode="json"),

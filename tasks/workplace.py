@@ -1,23 +1,12 @@
-"""What the tasks of one flow run share: the study, its plan, the store, the children that hold weights, and where files lie."""
+"""What the tasks of one study share: the study, its plan, its probes and base models, in a workroom."""
 
 from __future__ import annotations
 
-import threading
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
-import platformdirs
-
-from storage.store import Store
-from valuedrift.corpora.dataset import Dataset
-from valuedrift.corpora.load import Rows, count_rows, load_rows, write_jsonl
-from valuedrift.fingerprint import fingerprint
-from valuedrift.jobs import ChildPool
+from tasks.workroom import Workroom
+from valuedrift.corpora.load import count_rows
 from valuedrift.judges.config import JudgeConfig
 from valuedrift.models.resolve import resolve_model
 from valuedrift.probes import Probe, load_probes, probes_fingerprint
@@ -26,16 +15,7 @@ from valuedrift.study.spec import Model
 from valuedrift.weights import Weights
 
 
-@dataclass(frozen=True, slots=True)
-class Corpus:
-    """A dataset as training reads it."""
-
-    path: Path
-    fingerprint: str
-    rows: Rows
-
-
-class Workplace:
+class Workplace(Workroom):
     """Built once a flow run; shared by its task threads.
 
     Args:
@@ -44,12 +24,8 @@ class Workplace:
     """
 
     def __init__(self, study: Study, root: str) -> None:
+        super().__init__(root, study.runtime)
         self.study = study
-        self.root = root
-        self.store = Store(root)
-        self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
-        self._guard = threading.Lock()
-        self._corpora: dict[tuple[str, str], Corpus] = {}
         self._bases: dict[str, tuple[Weights, str]] = {}
 
     @cached_property
@@ -68,36 +44,9 @@ class Workplace:
         """Content hash of the questions."""
         return probes_fingerprint(self.probes)
 
-    @cached_property
-    def store_fingerprint(self) -> str:
-        """Tells the records of this store from those of another root in Prefect's cache, which all roots share."""
-        return fingerprint(self.store.root.uri)
-
     def judge(self, name: str) -> JudgeConfig:
         """A judge of the study by name."""
         return next(judge for judge in self.study.judges if judge.name == name)
-
-    @cached_property
-    def local(self) -> Path:
-        """Folder on this machine for weights and scratch: the root itself, or the user's cache folder where the root is a bucket."""
-        folder = (
-            Path(platformdirs.user_cache_dir("valuedrift")) / "roots" / self.store_fingerprint
-            if self.store.root.is_remote
-            else Path(self.root).resolve()
-        )
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    @property
-    def scratch(self) -> Path:
-        """Folder for job files, logs and normalised datasets; nothing in it is ever read as a result."""
-        return self.local / ".scratch"
-
-    @cached_property
-    def pool(self) -> ChildPool:
-        """The children that train, sample and judge."""
-        runtime = self.study.runtime
-        return ChildPool(self.scratch, workers=runtime.workers, threads=runtime.worker_threads(), launcher=runtime.launcher)
 
     def checkpoints_folder(self, run_key: str) -> Path:
         """Where the checkpoints of a training phase lie, by its identity."""
@@ -110,30 +59,3 @@ class Workplace:
                 weights = Weights(base=resolve_model(model.path))
                 self._bases[model.path] = (weights, weights.fingerprint())
             return self._bases[model.path]
-
-    def corpus(self, dataset: Dataset, phase: str) -> Corpus:
-        """A dataset's normalised rows, written where training reads them."""
-        kind: Literal["sft", "preference"] = "sft" if phase == "sft" else "preference"
-        key = (dataset.model_dump_json(), kind)
-        with self.lock(f"corpus {key}"):
-            if key not in self._corpora:
-                rows = load_rows(dataset, kind)
-                path = self.scratch / "datasets" / f"{rows.fingerprint}.jsonl"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                if not path.exists():
-                    write_jsonl(rows.rows, path)
-                self._corpora[key] = Corpus(path, rows.fingerprint, rows)
-            return self._corpora[key]
-
-    @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """One thread at a time for a name: equal work under two runs is done once."""
-        with self._guard:
-            lock = self._locks[name]
-        with lock:
-            yield
-
-    def close(self) -> None:
-        """End the children."""
-        if "pool" in self.__dict__:
-            self.pool.close()

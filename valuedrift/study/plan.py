@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from valuedrift.corpora.dataset import Dataset
+from valuedrift.corpora.registry import Kind
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.study.spec import Model, PreferencePhase, SFTPhase, Study
@@ -36,6 +37,11 @@ class RunPlan:
     steps: tuple[int, ...]
     """Steps at which a checkpoint is kept; empty while the number of steps is not known."""
     seed: int
+
+    @property
+    def kind(self) -> Kind:
+        """What its dataset holds: answers to learn (sft) or pairs (preference)."""
+        return "sft" if self.phase == "sft" else "preference"
 
     def identity(self, *, parent: str, dataset: str) -> dict[str, Any]:
         """All that changes the weights of this run's checkpoints.
