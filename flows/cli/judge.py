@@ -15,9 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from flows.cli.app import app
+from flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
 
 if TYPE_CHECKING:
-    from valuedrift.judges.base import Judge
     from valuedrift.progress import Progress as Step
 
 judge_app = typer.Typer(name="judge", help="Judge stance, check judges against people, train the embedded judge.", no_args_is_help=True)
@@ -26,8 +26,6 @@ app.add_typer(judge_app)
 _out = Console()
 _bars = Console(stderr=True)
 
-JudgeOption = Annotated[str, typer.Option("--judge", help="Which judge: cross-encoder (embedded, English).")]
-WeightsOption = Annotated[str, typer.Option("--weights", help="`embedded`, or a folder made by `valuedrift judge train --out FOLDER`.")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: all cores.", show_default=False)]
 
 
@@ -37,8 +35,9 @@ def run(
         Path, typer.Argument(metavar="PAIRS", help="CSV, JSONL or Parquet with prompt and response; id, where there is one, is kept.")
     ],
     out: Annotated[Path, typer.Option("--out", help="Parquet to write: id, p_support, p_neutral, p_oppose, unassigned, status.")],
-    judge: JudgeOption = "cross-encoder",
-    weights: WeightsOption = "embedded",
+    judge: JudgeOption = DEFAULT_JUDGE,
+    settings: SetOption = None,
+    weights: WeightsOption = None,
     threads: ThreadsOption = None,
 ) -> None:
     """Judge every (prompt, response) of a file; the output is written whole or not at all."""
@@ -51,9 +50,10 @@ def run(
         raise UserError(f"the output is Parquet, not {out.suffix or 'a file without extension'}", where=str(out), fix="--out NAME.parquet")
     if not out.parent.is_dir():
         raise UserError("no such folder", where=str(out.parent), fix="make it, or give another --out")
+    config = judge_config(judge, settings, weights)
     read = read_pairs(pairs)
     with _bar("judging", len(read)) as progress:
-        judgements = _judge(judge, weights, threads).judge(read, progress)
+        judgements = config.load(threads=threads).judge(read, progress)
     frame = judgements_frame(judgements)
     write_whole(frame.insert_column(0, pl.Series("id", [pair.id for pair in read], dtype=pl.String)), out)
     counts = ", ".join(f"{count} {status}" for status, count in frame.get_column("status").value_counts(sort=True).iter_rows())
@@ -68,8 +68,9 @@ def validate(
             metavar="GOLD", help="CSV, JSONL or Parquet with prompt, response and stance (support, neutral, oppose, refused) by people."
         ),
     ],
-    judge: JudgeOption = "cross-encoder",
-    weights: WeightsOption = "embedded",
+    judge: JudgeOption = DEFAULT_JUDGE,
+    settings: SetOption = None,
+    weights: WeightsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     record: Annotated[
         str | None, typer.Option("--record", metavar="NAME", help="Also store the figures under this name beside the judge's weights.")
@@ -77,22 +78,29 @@ def validate(
     threads: ThreadsOption = None,
 ) -> None:
     """Measure a judge on answers that people have labelled: accuracy, macro-F1, κ, confusion, Brier score and calibration, each with a 95% interval."""
+    from valuedrift.errors import UserError
     from valuedrift.judges.base import Pair
+    from valuedrift.judges.config import CrossEncoder
     from valuedrift.judges.files import read_table
     from valuedrift.judges.validation import validate as compare
     from valuedrift.judges.weights import record_metrics, weights_folder
 
+    config = judge_config(judge, settings, weights)
+    if record is not None and not isinstance(config, CrossEncoder):
+        raise UserError(
+            "only figures of a cross-encoder have a folder of weights to lie in", where="--record", fix="use --json and keep its output"
+        )
     frame = read_table(gold, ("prompt", "response", "stance"))
     prompts, responses, labels = (frame.get_column(name).to_list() for name in ("prompt", "response", "stance"))
     read = [
         Pair(id=str(row), prompt=prompt, response=response) for row, (prompt, response) in enumerate(zip(prompts, responses, strict=True))
     ]
     with _bar("judging", len(read)) as progress:
-        loaded = _judge(judge, weights, threads)
+        loaded = config.load(threads=threads)
         found = compare(loaded.judge(read, progress), [label.strip().lower() for label in labels], prompts)
     figures = found.flat(loaded.name, record or gold.name)
-    if record is not None:
-        record_metrics(weights_folder(weights), figures)
+    if record is not None and isinstance(config, CrossEncoder):
+        record_metrics(weights_folder(config.weights), figures)
     if as_json:
         typer.echo(json.dumps(figures, ensure_ascii=False))
         return
@@ -120,19 +128,6 @@ def train(
     _out.print(
         f"written to {escape(str(out))}; use it with: valuedrift judge run --weights {escape(str(out))} …", highlight=False, soft_wrap=True
     )
-
-
-def _judge(name: str, weights: str, threads: int | None) -> Judge:
-    from pydantic import TypeAdapter, ValidationError
-
-    from valuedrift.errors import UserError
-    from valuedrift.judges.config import JudgeConfig
-
-    try:
-        config = TypeAdapter(JudgeConfig).validate_python({"type": name, "weights": weights})
-    except ValidationError as error:
-        raise UserError(f"no judge {name!r}", where="--judge", fix="cross-encoder") from error
-    return config.load(threads=threads)
 
 
 @contextmanager

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from valuedrift.sampling import Prompt, Response, Sampling
+
+if TYPE_CHECKING:  # the planner reads engines' configs
+    import numpy as np
+    from numpy.typing import NDArray
 
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` with numbers of sequences."""
@@ -67,6 +69,13 @@ class Engine(Protocol):
 
         Returns:
             Array [n_prompts, n_options] of total natural-log-probabilities (sums over an option's tokens).
+        """
+
+    def option_tokens(self, option: str) -> list[int]:
+        """Token ids of an option as :meth:`score` takes it.
+
+        Raises:
+            UserError: It has no tokens, or one that the tokenizer does not know.
         """
 
     def close(self) -> None:

@@ -54,9 +54,11 @@ def option_tokens(tokenizer: Any, option: str) -> list[int]:
     """Token ids of an option as a continuation.
 
     Raises:
-        UserError: The option has no tokens.
+        UserError: The option has no tokens, or one that the tokenizer does not know.
     """
     tokens: list[int] = tokenizer(option, add_special_tokens=False)["input_ids"]
     if not tokens:
         raise UserError("option without tokens", where=repr(option), fix="an option must not be empty")
+    if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in tokens:
+        raise UserError(f"the model's tokenizer does not know the option {option!r}", where=str(tokenizer.name_or_path))
     return tokens

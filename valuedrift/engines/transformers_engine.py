@@ -98,6 +98,10 @@ class TransformersEngine:
             [option_tokens(self._tokenizer, option) for option in options],
         )
 
+    def option_tokens(self, option: str) -> list[int]:
+        """See ``Engine.option_tokens``."""
+        return option_tokens(self._tokenizer, option)
+
     def close(self) -> None:
         """Free the model."""
         self._model = None

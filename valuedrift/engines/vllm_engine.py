@@ -138,6 +138,10 @@ class VllmEngine:
                 scores[place, column] = sum(found[place, way[:at]][token].logprob for at, token in enumerate(way))
         return scores
 
+    def option_tokens(self, option: str) -> list[int]:
+        """See ``Engine.option_tokens``."""
+        return option_tokens(self._tokenizer, option)
+
     def close(self) -> None:
         """Free vLLM's engine and the merged folder."""
         self._llm = None

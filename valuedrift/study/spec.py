@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -90,7 +90,7 @@ class Study(_Part):
     dtype: Literal["bfloat16", "float16", "float32"] = Field(
         default="bfloat16", description="Dtype in which answers are sampled; rounding differs, so it is identity."
     )
-    judges: tuple[Annotated[JudgeConfig, Field()], ...] = Field(
+    judges: tuple[JudgeConfig, ...] = Field(
         default=(CrossEncoder(),), min_length=1, description="Who judges stance; the first is the main one."
     )
     analysis: Analysis = Field(default=Analysis(), description="Confidence level and resamples.")
@@ -102,6 +102,15 @@ class Study(_Part):
     def _study_name(cls, name: str) -> str:
         _check_name(name, "study")
         return name
+
+    @field_validator("judges")
+    @classmethod
+    def _one_judge_a_name(cls, judges: tuple[JudgeConfig, ...]) -> tuple[JudgeConfig, ...]:
+        names = [judge.name for judge in judges]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two judges named {twice!r}; give each a `name` of its own")
+        return judges
 
     @model_validator(mode="after")
     def _names(self) -> Study:

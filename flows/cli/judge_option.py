@@ -1,0 +1,111 @@
+"""How every command names a judge: ``--judge TYPE``, or ``--judge FILE.yaml`` with one judge as a study file has it, and ``--set KEY=VALUE`` on top."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from valuedrift.judges.config import JudgeConfig
+
+DEFAULT_JUDGE = "cross-encoder"
+
+JudgeOption = Annotated[
+    str,
+    typer.Option(
+        "--judge",
+        metavar="TYPE|FILE",
+        help="A type of judge (cross-encoder is embedded and English; see docs/judges.md), or a .yaml file with one judge as it stands in a study.",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set a key of the judge, e.g. engine.model=embedded:smollm2-135m-instruct; may be repeated. Values by the rules of YAML.",
+        show_default=False,
+    ),
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        help="Of the cross-encoder: `embedded`, or a folder made by `valuedrift judge train --out FOLDER`; short for --set weights=….",
+        show_default=False,
+    ),
+]
+
+
+def judge_config(judge: str = DEFAULT_JUDGE, settings: Sequence[str] | None = None, weights: str | None = None) -> JudgeConfig:
+    """The judge that the options name.
+
+    Args:
+        judge: A type, or the path of a .yaml file; relative paths in it are taken from its folder.
+        settings: ``KEY=VALUE`` each; dots in a key lead into nested ones; they win over the file.
+        weights: Value of ``--weights``.
+
+    Raises:
+        UserError: No such type, file or key (with the nearest), or a value that is not valid.
+    """
+    from pydantic import ValidationError
+
+    from valuedrift.errors import UserError
+    from valuedrift.faults import describe
+    from valuedrift.judges.config import JUDGE, JudgeConfig
+
+    path = Path(judge)
+    from_file = path.suffix in (".yaml", ".yml")
+    content = _read(path) if from_file else {"type": judge}
+    where = judge if from_file else "--judge"
+    try:
+        if from_file:  # paths in the file belong to its folder, those on the command line to where it is typed
+            content = JUDGE.validate_python(content).anchored(path.resolve().parent).model_dump(mode="json", exclude_unset=True)
+        for setting in [*(settings or ()), *([f"weights={weights}"] if weights is not None else [])]:
+            _put(content, setting)
+            where = "--set" if from_file is False else f"{judge} with --set"
+        return JUDGE.validate_python(content)
+    except ValidationError as error:
+        raise UserError(describe(error, JudgeConfig), where=where) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import yaml
+
+    from valuedrift.errors import UserError
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise UserError("no such judge file", where=str(path), fix="a .yaml file with one judge, or a type of judge") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"not UTF-8 text (byte {error.start})", where=str(path)) from error
+    except yaml.YAMLError as error:
+        raise UserError(f"not valid YAML: {getattr(error, 'problem', error)}", where=str(path)) from error
+    if not isinstance(content, dict):
+        raise UserError("not a judge: expected keys and values", where=str(path), fix="one judge as it stands in a study: type, name, …")
+    return content
+
+
+def _put(content: dict[str, Any], setting: str) -> None:
+    """Set one key."""
+    import yaml
+
+    from valuedrift.errors import UserError
+
+    key, equals, text = setting.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise UserError(f"not KEY=VALUE: {setting!r}", where="--set", fix="e.g. --set rotations=6")
+    try:
+        value = yaml.safe_load(text) if text.strip() else text
+    except yaml.YAMLError as error:
+        raise UserError(f"not a YAML value: {text!r}", where=f"--set {key}") from error
+    for part in parts[:-1]:
+        inner = content.get(part)
+        content[part] = dict(inner) if isinstance(inner, dict) else {}
+        content = content[part]
+    content[parts[-1]] = value

@@ -1,0 +1,47 @@
+"""What every kind of judge has in a study file: a type, a name, an identity, and how it is loaded."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+
+if TYPE_CHECKING:
+    from valuedrift.judges.base import Judge
+
+
+class JudgeBase(BaseModel, ABC):
+    """A judge as a study names it. Light: nothing heavy is imported before :meth:`load`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: str = Field(description="Kind of judge.")
+    name: str = Field(min_length=1, description="Name of the judge in every table.")
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What changes this judge's answers: see :func:`valuedrift.judges.config.judge_identity`."""
+
+    @abstractmethod
+    def load(self, *, threads: int | None = None, device: str = "auto") -> Judge:
+        """The judge, ready to be asked.
+
+        Args:
+            threads: CPU threads it may use; None leaves torch's setting.
+            device: ``cpu``, ``cuda``, or ``auto`` (a GPU if torch sees one).
+
+        Raises:
+            UserError: What it needs (weights, a key, a server) is missing.
+        """
+
+    def anchored(self, folder: Path) -> Self:
+        """The same with relative paths taken from the folder that its file lies in."""
+        return self
+
+    @model_serializer(mode="wrap")
+    def _with_type(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The type always stands in what is written, also where defaults are left out: without it no file could be read back."""
+        written: dict[str, Any] = handler(self)
+        return {"type": self.type, **written}

@@ -1,0 +1,41 @@
+"""The embedded judge in a study file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field
+
+from valuedrift.judges.config_base import JudgeBase
+
+if TYPE_CHECKING:
+    from valuedrift.judges.base import Judge
+
+
+class CrossEncoder(JudgeBase):
+    """The embedded judge: MiniLM read over (prompt, response) with small trained weights that ship with the package. English; needs no network."""
+
+    type: Literal["cross-encoder"] = Field(default="cross-encoder", description="Kind of judge.")
+    name: str = Field(default="cross-encoder", min_length=1, description="Name of the judge in every table.")
+    weights: str = Field(
+        default="embedded", description="`embedded` (shipped with the package) or a folder written by `valuedrift judge train`."
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """Content hashes of weights and body, versions of token windows and refusal rule."""
+        from valuedrift.judges.weights import weights_identity
+
+        return {"type": self.type, **weights_identity(self.weights)}
+
+    def load(self, *, threads: int | None = None, device: str = "auto") -> Judge:
+        """The judge with its weights in memory; see :meth:`JudgeBase.load`."""
+        from valuedrift.judges.cross_encoder import load_cross_encoder
+
+        return load_cross_encoder(self, threads=threads, device=device)
+
+    def anchored(self, folder: Path) -> Self:
+        """The same with a relative weights folder taken from ``folder``."""
+        if self.weights == "embedded":
+            return self
+        return self.model_copy(update={"weights": str((folder / Path(self.weights).expanduser()).resolve())})
