@@ -1,0 +1,99 @@
+"""Many questions to one server: side by side, in its pace, within a budget, and none that was answered before."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from valuedrift.errors import UserError
+from valuedrift.openai.asking import Asking, Means
+from valuedrift.openai.prices import price_of
+from valuedrift.openai.record import Limit, Record, Spent
+from valuedrift.openai.reply import Fault, Reply, parse_reply
+from valuedrift.openai.request import Request
+from valuedrift.openai.server import Server
+from valuedrift.progress import Progress
+
+_T = TypeVar("_T")
+
+
+class Client:
+    """Asks one model behind one server.
+
+    A request is tried again after a 429, a 5xx, a timeout or a cut connection only: after the wait that the server asks for, else after an exponentially
+    growing one with full jitter. What concerns all requests (a key, a model, an address, the budget) ends the asking with one message; requests
+    under way are waited for, and every reply is kept.
+
+    Args:
+        server: Who is asked, how fast, for how much.
+        replies: File that keeps every reply and what was spent; None keeps them for the life of this object.
+
+    Raises:
+        UserError: The key holds what no HTTP header may, the price file lacks the model, or the file of replies cannot be used.
+    """
+
+    def __init__(self, server: Server, replies: Path | None = None) -> None:
+        self.server = server
+        limit = Limit(server.budget.tokens, server.budget.usd) if server.budget else Limit()
+        self._means = Means(server, _key(server.key_variable), price_of(server.model, server.budget), limit, Record(replies))
+
+    @property
+    def spent(self) -> Spent:
+        """What was spent so far, over all starts with this file of replies."""
+        return self._means.record.spent()
+
+    def ask(self, requests: Sequence[Request], progress: Callable[[Progress], None] | None = None) -> list[Reply | Fault]:
+        """Get the reply of every request.
+
+        Args:
+            requests: Any number; equal ones are asked once.
+            progress: Called with how many are answered, and what was spent.
+
+        Returns:
+            A reply each, in the order of ``requests``; a fault in place of one that the server does not answer though it answers others.
+
+        Raises:
+            UserError: The server refuses key, model, address or settings; or the budget is used up. Replies are kept.
+            StageError: The server is out of reach or answers nothing of use. Replies are kept.
+        """
+        return _run(self._ask(requests, progress))
+
+    def close(self) -> None:
+        """Close the file of replies."""
+        self._means.record.close()
+
+    async def _ask(self, requests: Sequence[Request], progress: Callable[[Progress], None] | None) -> list[Reply | Fault]:
+        found: dict[str, Reply | Fault] = {}
+        missing: dict[str, Request] = {}
+        for request in requests:
+            if request.key not in found and request.key not in missing:
+                kept = self._means.record.find(request.key)
+                reply = None if kept is None else parse_reply(kept)
+                if reply is None:
+                    missing[request.key] = request
+                else:
+                    found[request.key] = reply
+        if missing:
+            await Asking(self._means, missing, found, progress).run()
+        return [found[request.key] for request in requests]
+
+
+def _key(variable: str | None) -> str:
+    key = os.environ.get(variable, "").strip() if variable else ""
+    if not (key.isascii() and key.isprintable()):
+        raise UserError("the key holds characters that no key has", where=f"${variable}", fix="set it again, without line breaks")
+    return key
+
+
+def _run(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run to its end, also where an event loop runs already (a notebook)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()

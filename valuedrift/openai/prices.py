@@ -1,0 +1,74 @@
+"""What tokens cost, by a file of the user's: prices change, so none are built in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from valuedrift.errors import UserError
+from valuedrift.openai.server import Budget
+
+_MILLION = 1_000_000
+_Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: _Dollars
+    output: _Dollars
+
+
+_FILE = TypeAdapter(dict[str, _Line])
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars of one token."""
+
+    prompt: float = 0.0
+    answer: float = 0.0
+
+    def of(self, prompt_tokens: int, answer_tokens: int) -> float:
+        """US dollars of a request."""
+        return prompt_tokens * self.prompt + answer_tokens * self.answer
+
+
+def price_of(model: str, budget: Budget | None) -> Price:
+    """The price of a model's tokens; nothing where no price file is named.
+
+    Raises:
+        UserError: The file is missing, is not what it should be, or lacks the model.
+    """
+    if budget is None or budget.prices is None:
+        return Price()
+    lines = _read(budget.prices)
+    if model not in lines:
+        near = get_close_matches(model, lines, n=1)
+        fix = f"add a line for it{f'; near it there is {near[0]}' if near else ''}"
+        raise UserError(f"no price of model {model!r}", where=str(budget.prices), fix=fix)
+    return Price(lines[model].input / _MILLION, lines[model].output / _MILLION)
+
+
+def _read(path: Path) -> Mapping[str, _Line]:
+    form = "{MODEL: {input: USD, output: USD}}, each for a million tokens"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))  # YAML holds JSON too
+    except OSError as error:
+        raise UserError(
+            f"cannot read the price file: {error.strerror or error}", where=str(path), fix=f"a YAML or JSON file: {form}"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError("the price file is neither YAML nor JSON", where=str(path), fix=form) from error
+    try:
+        return _FILE.validate_python(content)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in fault["loc"])
+        raise UserError(f"the price file is not in its form: {key or 'whole file'}: {fault['msg']}", where=str(path), fix=form) from error
