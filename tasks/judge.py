@@ -82,6 +82,7 @@ def _judge(work: Workplace, run_id: str, step: int, config: JudgeConfig) -> pl.D
             out=folder / "stances.parquet",
             threads=runtime.worker_threads(),
             device=runtime.device,
+            keep=work.local / "replies" / work.study.study,
         )
 
     judged: pl.DataFrame = work.pool.run(

@@ -53,7 +53,7 @@ def run(
     config = judge_config(judge, settings, weights)
     read = read_pairs(pairs)
     with _bar("judging", len(read)) as progress:
-        judgements = config.load(threads=threads).judge(read, progress)
+        judgements = config.load(threads=threads, keep=out.with_suffix(".replies")).judge(read, progress)
     frame = judgements_frame(judgements)
     write_whole(frame.insert_column(0, pl.Series("id", [pair.id for pair in read], dtype=pl.String)), out)
     counts = ", ".join(f"{count} {status}" for status, count in frame.get_column("status").value_counts(sort=True).iter_rows())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -38,13 +39,14 @@ class _LocalEngine(_Engine):
 
         return {"weights": Weights(base=resolve_model(self.model)).fingerprint(), **engine_identity(self.type, dtype=self.dtype)}
 
-    def open(self, *, device: str = "auto", threads: int | None = None, cache_tokens: int = 65_536) -> Engine:
+    def open(self, *, device: str = "auto", threads: int | None = None, cache_tokens: int = 65_536, keep: Path | None = None) -> Engine:
         """The engine with its model in memory; use it as a context manager.
 
         Args:
             device: ``cpu``, ``cuda``, or ``auto`` (a GPU if torch sees one).
             threads: CPU threads it may use; None leaves torch's setting.
             cache_tokens: Tokens that the key-value cache may hold.
+            keep: Folder for what must not be asked or paid twice: a server's replies. A local model keeps none.
 
         Raises:
             UserError: The model is missing or cannot be loaded.
@@ -70,6 +72,9 @@ class VllmEngineConfig(_LocalEngine):
 
     type: Literal["vllm"] = Field(default="vllm", description="Kind of engine.")
 
+
+LocalEngineConfig = Annotated[TransformersEngineConfig | VllmEngineConfig, Field(discriminator="type")]
+"""Engines that hold their model, and can tell the log-probability of any continuation."""
 
 EngineConfig = Annotated[TransformersEngineConfig | VllmEngineConfig, Field(discriminator="type")]
 """Every kind of engine that a study or a command may name, with its model."""

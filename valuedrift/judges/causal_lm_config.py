@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator
 
-from valuedrift.engines.config import EngineConfig, TransformersEngineConfig
+from valuedrift.engines.config import LocalEngineConfig, TransformersEngineConfig
 from valuedrift.judges.prompted_config import PromptedJudge
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ class CausalLM(PromptedJudge):
 
     type: Literal["causal-lm"] = Field(default="causal-lm", description="Kind of judge.")
     name: str = Field(default="causal-lm", min_length=1, description="Name of the judge in every table.")
-    engine: EngineConfig = Field(
+    engine: LocalEngineConfig = Field(
         default=TransformersEngineConfig(),
         description="What reads the prompts: an engine with its model. The embedded model is far too small to judge; see docs/judges.md.",
     )
@@ -34,7 +34,7 @@ class CausalLM(PromptedJudge):
         """Content of the model, engine with version and dtype, version of the prompt with its options."""
         return {"type": self.type, "engine": self.engine.identity(), **self.prompt_identity()}
 
-    def load(self, *, threads: int | None = None, device: str = "auto") -> Judge:
+    def load(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
         """The judge with its model in memory; see :meth:`JudgeBase.load`."""
         from valuedrift.judges.causal_lm import load_causal_lm_judge
 

@@ -25,12 +25,13 @@ class JudgeBase(BaseModel, ABC):
         """What changes this judge's answers: see :func:`valuedrift.judges.config.judge_identity`."""
 
     @abstractmethod
-    def load(self, *, threads: int | None = None, device: str = "auto") -> Judge:
+    def load(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
         """The judge, ready to be asked.
 
         Args:
             threads: CPU threads it may use; None leaves torch's setting.
             device: ``cpu``, ``cuda``, or ``auto`` (a GPU if torch sees one).
+            keep: Folder for what must not be asked or paid twice: a server's replies, in a file named after the judge. None: the user's cache folder.
 
         Raises:
             UserError: What it needs (weights, a key, a server) is missing.

@@ -28,7 +28,7 @@ class CrossEncoder(JudgeBase):
 
         return {"type": self.type, **weights_identity(self.weights)}
 
-    def load(self, *, threads: int | None = None, device: str = "auto") -> Judge:
+    def load(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
         """The judge with its weights in memory; see :meth:`JudgeBase.load`."""
         from valuedrift.judges.cross_encoder import load_cross_encoder
 

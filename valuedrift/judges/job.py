@@ -35,6 +35,7 @@ class JudgeJob(BaseModel):
     )
     threads: int | None = Field(default=None, ge=1, description="CPU threads; None leaves torch's setting. Runtime, not identity.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the judge runs. Runtime, not identity.")
+    keep: Path | None = Field(default=None, description="Folder for a server's replies; None: the user's cache folder. Runtime.")
 
     def run(self, progress: Callable[[Progress], None]) -> JudgeResult:
         """Judge, and write the output whole or not at all.
@@ -51,6 +52,6 @@ class JudgeJob(BaseModel):
         begun = time.monotonic()
         pairs = read_pairs(self.responses)
         progress(Progress(0, len(pairs), f"loading {self.judge.name}"))
-        judgements = self.judge.load(threads=self.threads, device=self.device).judge(pairs, progress)
+        judgements = self.judge.load(threads=self.threads, device=self.device, keep=self.keep).judge(pairs, progress)
         write_whole(judgements_frame(judgements), self.out)
         return JudgeResult(rows=len(pairs), seconds=time.monotonic() - begun)
