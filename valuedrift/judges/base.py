@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from valuedrift.progress import Progress
 from valuedrift.stance import JudgeStatus
@@ -60,3 +60,17 @@ class Judge(Protocol):
             One judgement a pair, in the order of ``pairs``.
         """
         ...
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """A judge that has something to say about how it came to its judgements: what was spent, what was done in another way."""
+
+    def remarks(self) -> list[str]:
+        """One line each, for people."""
+        ...
+
+
+def remarks_of(judge: Judge) -> list[str]:
+    """What a judge says about its judgements so far; most say nothing."""
+    return judge.remarks() if isinstance(judge, Remarking) else []

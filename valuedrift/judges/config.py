@@ -8,15 +8,16 @@ from pydantic import Field, TypeAdapter
 
 from valuedrift.judges.causal_lm_config import CausalLM
 from valuedrift.judges.cross_encoder_config import CrossEncoder
+from valuedrift.judges.openai_config import OpenAI
 
-__all__ = ["JUDGE", "JUDGE_TYPES", "CausalLM", "CrossEncoder", "JudgeConfig", "judge_identity"]
+__all__ = ["JUDGE", "JUDGE_TYPES", "CausalLM", "CrossEncoder", "JudgeConfig", "OpenAI", "judge_identity"]
 
-JudgeConfig = Annotated[CrossEncoder | CausalLM, Field(discriminator="type")]
+JudgeConfig = Annotated[CrossEncoder | CausalLM | OpenAI, Field(discriminator="type")]
 """Every kind of judge."""
 
-JUDGE: TypeAdapter[CrossEncoder | CausalLM] = TypeAdapter(JudgeConfig)
+JUDGE: TypeAdapter[CrossEncoder | CausalLM | OpenAI] = TypeAdapter(JudgeConfig)
 
-JUDGE_TYPES: tuple[str, ...] = tuple(kind.model_fields["type"].default for kind in (CrossEncoder, CausalLM))
+JUDGE_TYPES: tuple[str, ...] = tuple(kind.model_fields["type"].default for kind in (CrossEncoder, CausalLM, OpenAI))
 """What ``type`` may be."""
 
 

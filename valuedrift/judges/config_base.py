@@ -24,6 +24,10 @@ class JudgeBase(BaseModel, ABC):
     def identity(self) -> dict[str, Any]:
         """What changes this judge's answers: see :func:`valuedrift.judges.config.judge_identity`."""
 
+    def provenance(self) -> dict[str, Any]:
+        """Identity, and what else a reader of its numbers may want to know."""
+        return self.identity()
+
     @abstractmethod
     def load(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
         """The judge, ready to be asked.

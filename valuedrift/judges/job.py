@@ -20,6 +20,7 @@ class JudgeResult(BaseModel):
 
     rows: int = Field(ge=0, description="Rows written, one for every response.")
     seconds: float = Field(ge=0, description="Wall time, loading included, s.")
+    remarks: tuple[str, ...] = Field(default=(), description="What the judge says about how it came to its judgements.")
 
 
 class JudgeJob(BaseModel):
@@ -47,11 +48,13 @@ class JudgeJob(BaseModel):
             UserError: The judge's weights are missing.
             DataError: The responses are not readable or lack a column.
         """
+        from valuedrift.judges.base import remarks_of
         from valuedrift.judges.files import judgements_frame, read_pairs, write_whole
 
         begun = time.monotonic()
         pairs = read_pairs(self.responses)
         progress(Progress(0, len(pairs), f"loading {self.judge.name}"))
-        judgements = self.judge.load(threads=self.threads, device=self.device, keep=self.keep).judge(pairs, progress)
+        judge = self.judge.load(threads=self.threads, device=self.device, keep=self.keep)
+        judgements = judge.judge(pairs, progress)
         write_whole(judgements_frame(judgements), self.out)
-        return JudgeResult(rows=len(pairs), seconds=time.monotonic() - begun)
+        return JudgeResult(rows=len(pairs), seconds=time.monotonic() - begun, remarks=tuple(remarks_of(judge)))

@@ -26,8 +26,9 @@ _KEPT = 20_000
 """Characters that are kept of a response that is no completion."""
 _FIRST_WAIT_SECONDS = 0.5
 """Upper end of the first wait between two tries; doubled each time, with jitter over the whole of it."""
-_IN_VAIN = 3
-"""Requests in a row (or as many as are under way at once, if that is more) without an answer of use after which asking ends."""
+_AT_FIRST, _LATER = 3, 16
+"""Requests in a row (or as many as are under way at once, if that is more) without an answer of use after which asking ends: where the server has not
+given any yet, and where it has (then a few texts that it cannot take may stand side by side)."""
 _SHORTEST_SECRET = 8
 """Characters from which a key is taken out of kept replies; shorter ones (`none`, `EMPTY`) are placeholders that occur in text."""
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
@@ -133,7 +134,7 @@ class Asking:
             if not (isinstance(fault, RequestFault) and fault.of_text):
                 self._in_vain += 1
                 self._last_fault = fault
-            if self._in_vain >= max(_IN_VAIN, self._server.concurrency):
+            if self._in_vain >= max(_LATER if self._means.answers else _AT_FIRST, self._server.concurrency):
                 raise self._hopeless(fault) from fault
             return Fault(str(fault))
         self._in_vain = 0
@@ -261,9 +262,7 @@ class Asking:
 
     def _tell(self, note: str = "") -> None:
         if self._progress is not None:
-            spent = self._means.record.spent()
-            money = f", ${spent.usd:.2f}" if self._means.price.prompt or self._means.price.answer else ""
-            self._progress(Progress(len(self._found), self._total, note or f"{spent.tokens:,} tokens{money}"))
+            self._progress(Progress(len(self._found), self._total, note or self._means.record.spent().words()))
 
 
 class _Stopped(Exception):

@@ -7,7 +7,8 @@ import os
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from valuedrift.errors import UserError
 from valuedrift.openai.asking import Asking, Means
@@ -65,6 +66,12 @@ class Client:
     def close(self) -> None:
         """Close the file of replies."""
         self._means.record.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
 
     async def _ask(self, requests: Sequence[Request], progress: Callable[[Progress], None] | None) -> list[Reply | Fault]:
         found: dict[str, Reply | Fault] = {}

@@ -89,7 +89,7 @@ def _advice(message: str, server: Server) -> str:
     if "max_completion_tokens" in message and server.limit_field != "max_completion_tokens":
         return "limit_field: max_completion_tokens"
     if "logprobs" in message:
-        return "the model gives no log-probabilities; let it vote"
+        return "the model gives no log-probabilities; a judge may let it vote: method: votes"
     return "check model, extra and the other settings"
 
 

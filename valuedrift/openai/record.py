@@ -83,6 +83,10 @@ class Spent:
     tokens: int
     usd: float
 
+    def words(self) -> str:
+        """For people."""
+        return f"{self.tokens:,} tokens" + (f", ${self.usd:.2f}" if self.usd else "")
+
     def __add__(self, other: Spent) -> Spent:
         return Spent(self.tokens + other.tokens, self.usd + other.usd)
 

@@ -1,0 +1,186 @@
+"""A model behind a server at work as a judge: one short request an order of the options, one distribution a response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from valuedrift.errors import UserError
+from valuedrift.judges.base import Judgement, Pair
+from valuedrift.judges.openai_config import OpenAI
+from valuedrift.judges.prompt import JudgePrompt, judge_prompts, stance_distribution, status_before_asking
+from valuedrift.judges.replies import option_logprobs, vote_of
+from valuedrift.openai.client import Client
+from valuedrift.openai.reply import Fault, Reply
+from valuedrift.openai.request import Request, make_request
+from valuedrift.progress import Progress
+from valuedrift.stance import JudgeStatus
+
+_CHUNK = 1024
+"""Pairs whose requests are put together at a time, so that memory does not grow with the file."""
+
+Report = Callable[[float, str], None]
+"""Called with the share of a chunk that is done, and a note."""
+
+
+class OpenAIJudge:
+    """Judges by asking a server; see :class:`valuedrift.judges.openai_config.OpenAI`.
+
+    Args:
+        config: The judge as the study names it.
+        replies: File that keeps every reply and what was spent.
+    """
+
+    def __init__(self, config: OpenAI, replies: Path) -> None:
+        self._config = config
+        self._replies = replies
+        self._votes = config.method == "votes"
+        self._voted = 0
+        self._spent = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the judge in every table."""
+        return self._config.name
+
+    def identity(self) -> dict[str, Any]:
+        """See :func:`valuedrift.judges.config.judge_identity`."""
+        return self._config.identity()
+
+    def remarks(self) -> list[str]:
+        """What was spent, where the replies lie, and how many judgements are votes."""
+        voted = (
+            [f"{self._voted} judged by votes: the server gave no log-probabilities"]
+            if self._voted and self._config.method == "auto"
+            else []
+        )
+        return [*voted, *([f"{self._spent} spent in all; replies are kept in {self._replies}"] if self._spent else [])]
+
+    def judge(self, pairs: Sequence[Pair], progress: Callable[[Progress], None] | None = None) -> list[Judgement]:
+        """Judge pairs; see :class:`valuedrift.judges.base.Judge`.
+
+        Raises:
+            UserError: The server refuses, or the budget is used up; the same call goes on from there.
+            StageError: The server is out of reach.
+        """
+        statuses = [status_before_asking(pair.response) for pair in pairs]
+        judgements = [Judgement.without_stance(status) for status in statuses]
+        rows = [row for row, status in enumerate(statuses) if status is JudgeStatus.OK]
+        if rows:
+            with Client(self._config, self._replies) as client:
+                for start in range(0, len(rows), _CHUNK):
+                    chunk = rows[start : start + _CHUNK]
+
+                    def report(share: float, note: str, start: int = start, size: int = len(chunk)) -> None:
+                        if progress is not None:
+                            done = len(pairs) - len(rows) + start + int(share * size)
+                            progress(Progress(done, len(pairs), f"{self.name} {note}"))
+
+                    for row, judgement in zip(chunk, self._chunk(client, [pairs[row] for row in chunk], report), strict=True):
+                        judgements[row] = judgement
+                self._spent = client.spent.words()
+        return judgements
+
+    def _chunk(self, client: Client, pairs: Sequence[Pair], report: Report) -> list[Judgement]:
+        config = self._config
+        asked = [
+            judge_prompts(
+                pair.prompt,
+                pair.response,
+                rotations=config.rotations,
+                labels=config.labels,
+                max_answer=config.max_answer,
+                max_prompt=config.max_prompt,
+            )
+            for pair in pairs
+        ]
+        found: list[Judgement | None] = [None] * len(pairs)
+        if not self._votes:
+            # one first: a server without log-probabilities must not be paid for a reply a pair that says nothing
+            for part in ([0], range(1, len(pairs))):
+                if not self._votes:
+                    judged = self._by_logprobs(client, [asked[row] for row in part], report)
+                    for row, judgement in zip(part, judged, strict=True):
+                        found[row] = judgement
+                    self._votes = self._votes or (len(part) == 1 and found[part[0]] is None)
+        left = [row for row, judgement in enumerate(found) if judgement is None]
+        for row, judgement in zip(left, self._by_votes(client, [asked[row] for row in left], report), strict=True):
+            found[row] = judgement
+        return [judgement for judgement in found if judgement is not None]
+
+    def _by_logprobs(self, client: Client, asked: Sequence[Sequence[JudgePrompt]], report: Report) -> list[Judgement | None]:
+        """Judgements by log-probabilities; None where the server gave none."""
+        requests = [self._logprob_request(prompt) for orders in asked for prompt in orders]
+        replies = client.ask(requests, _told(report))
+        size = self._config.rotations
+        return [self._of_logprobs(orders, replies[at * size : (at + 1) * size]) for at, orders in enumerate(asked)]
+
+    def _of_logprobs(self, orders: Sequence[JudgePrompt], replies: Sequence[Reply | Fault]) -> Judgement | None:
+        rows = []
+        for prompt, reply in zip(orders, replies, strict=True):
+            if isinstance(reply, Fault):
+                return Judgement.without_stance(JudgeStatus.FAILED)
+            answer = reply.answers[0]
+            if answer.refusal:
+                return Judgement.without_stance(JudgeStatus.UNPARSED)
+            if answer.first is None:
+                if self._config.method == "logprobs":
+                    raise UserError(
+                        "the server gives no log-probabilities",
+                        where=self._config.base_url,
+                        fix="method: votes, or another server or model",
+                    )
+                return None
+            logprobs = option_logprobs(answer.first, prompt.labels)
+            if logprobs is None:
+                return Judgement.without_stance(JudgeStatus.UNPARSED)
+            rows.append(logprobs)
+        (support, neutral, oppose), outside = stance_distribution(rows)
+        return Judgement(support, neutral, oppose, outside, JudgeStatus.OK)
+
+    def _by_votes(self, client: Client, asked: Sequence[Sequence[JudgePrompt]], report: Report) -> list[Judgement]:
+        """Judgements by the share of votes."""
+        flat = [prompt for orders in asked for prompt in orders]
+        each = -(-self._config.votes // self._config.rotations)
+        replies = client.ask([self._vote_request(prompt, each) for prompt in flat], _told(report))
+        cast = [list(reply.answers[:each]) if isinstance(reply, Reply) else [] for reply in replies]
+        # servers that know no `n` answer once: the other votes are asked for one by one
+        short = [(at, draw) for at, answers in enumerate(cast) if answers for draw in range(len(answers), each)]
+        more = client.ask([self._vote_request(flat[at], 1, draw=f"vote {draw}") for at, draw in short], _told(report))
+        for (at, _), reply in zip(short, more, strict=True):
+            cast[at] += reply.answers[:1] if isinstance(reply, Reply) else []
+        judgements = []
+        for first in range(0, len(flat), self._config.rotations):
+            orders = range(first, first + self._config.rotations)
+            if any(len(cast[at]) < each for at in orders):
+                judgements.append(Judgement.without_stance(JudgeStatus.FAILED))
+                continue
+            judgements.append(_count([(flat[at], vote_of(answer, flat[at].labels)) for at in orders for answer in cast[at]]))
+        self._voted += len(judgements)
+        return judgements
+
+    def _logprob_request(self, prompt: JudgePrompt) -> Request:
+        """At temperature 1, so that nothing changes where a server applies it to the log-probabilities that it reports."""
+        top = self._config.top_logprobs
+        return make_request(self._config, _message(prompt), limit=1, temperature=1.0, logprobs=True, top_logprobs=top)
+
+    def _vote_request(self, prompt: JudgePrompt, n: int, draw: str = "") -> Request:
+        config = self._config
+        return make_request(config, _message(prompt), limit=config.vote_tokens, n=n, draw=draw, temperature=config.vote_temperature)
+
+
+def _count(votes: Sequence[tuple[JudgePrompt, str | None]]) -> Judgement:
+    chosen = [prompt.labels.index(label) for prompt, label in votes if label is not None]
+    if not chosen:
+        return Judgement.without_stance(JudgeStatus.UNPARSED)
+    support, neutral, oppose = (chosen.count(stance) / len(chosen) for stance in range(3))
+    return Judgement(support, neutral, oppose, 1.0 - len(chosen) / len(votes), JudgeStatus.OK)
+
+
+def _message(prompt: JudgePrompt) -> list[dict[str, str]]:
+    return [{"role": "user", "content": prompt.text}]
+
+
+def _told(report: Report) -> Callable[[Progress], None]:
+    return lambda step: report(step.done / max(step.total, 1), step.note)

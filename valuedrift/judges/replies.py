@@ -1,0 +1,71 @@
+"""From a server's reply to the options that a judge may choose: first tokens with their probabilities, or a few words."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from valuedrift.openai.reply import Answer, Token
+
+_AROUND = " \t\r\n\"'`*_.,:;()[]{}<>▁Ġ"
+"""What may stand around an option in a token: spaces (as written, or as vocabularies spell them), quotes, emphasis, brackets."""
+_LEAST_MASS = 0.01
+"""Where the options together have less probability, the model did not answer the question."""
+_SHORTEST_BEGINNING = 2
+"""Characters of a word of which the first token may hold a beginning only."""
+_THOUGHT = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
+_LEAD = r"^\W*(?:(?:the\s+|my\s+)?(?:answer|option|choice|position|verdict)\W*(?:is\W*)?)?"
+_AFTER = r"(?=\W*$|\s*[.:),*\n–—-])"
+
+
+def option_logprobs(tokens: Sequence[Token], labels: Sequence[str]) -> list[float] | None:
+    """Log-probability of each option as the first token of a reply.
+
+    An option's spellings (after a space, in other case, in quotes) are added up. The server lists only its likeliest tokens: an option that is not among them
+    has at most the probability of the least likely one that is, and at most its share of what is left; it is given the lesser of the two.
+
+    Args:
+        tokens: The likeliest first tokens.
+        labels: The options.
+
+    Returns:
+        Finite natural log-probabilities in the order of ``labels``; None if the options together have less than 1%.
+    """
+    mass = dict.fromkeys(labels, 0.0)
+    for token in tokens:
+        label = _label_of(token.token, labels)
+        if label is not None:
+            mass[label] += math.exp(token.logprob)
+    if sum(mass.values()) < _LEAST_MASS:
+        return None
+    missing = sum(1 for probability in mass.values() if probability == 0.0)
+    listed = [math.exp(token.logprob) for token in tokens]
+    rest = max(0.0, 1.0 - sum(listed)) / max(missing, 1)
+    floor = max(min(min(listed), rest), _TINY)
+    return [math.log(mass[label] or floor) for label in labels]
+
+
+_TINY = 1e-10
+"""Least probability of an option that is not listed: rounding makes the rest 0 or less where the model is very sure."""
+
+
+def vote_of(answer: Answer, labels: Sequence[str]) -> str | None:
+    """The option that a reply in words chooses; None for a refusal, or where it names none first."""
+    if answer.refusal:
+        return None
+    options = "|".join(map(re.escape, labels))
+    found = re.match(rf"{_LEAD}({options}){_AFTER}", _THOUGHT.sub("", answer.text), re.IGNORECASE)
+    return None if found is None else next(label for label in labels if label.lower() == found[1].lower())
+
+
+def _label_of(token: str, labels: Sequence[str]) -> str | None:
+    """The option that a first token is, or of which it is the beginning (words may take several tokens)."""
+    said = token.strip(_AROUND).lower()
+    if not said:
+        return None
+    for label in labels:
+        word = label.lower()
+        if said == word or (len(said) >= _SHORTEST_BEGINNING and word.startswith(said)):
+            return label
+    return None
