@@ -25,7 +25,7 @@ def tokenise_prompts(tokenizer: Any, config: Any, prompts: Sequence[Prompt], sam
     ids = [prompt.prompt_id for prompt in prompts]
     if len(set(ids)) != len(ids):
         raise UserError("equal prompt ids in one sampling", fix="every prompt needs an id of its own: its draws are seeded by it")
-    room = getattr(config.get_text_config(), "max_position_embeddings", None)
+    room = context_length(config)
     tokenised = [prompt_tokens(tokenizer, prompt.text) for prompt in prompts]
     for prompt, tokens in zip(prompts, tokenised, strict=True):
         if room is not None and len(tokens) + sampling.max_new_tokens > room:
@@ -35,6 +35,12 @@ def tokenise_prompts(tokenizer: Any, config: Any, prompts: Sequence[Prompt], sam
                 fix="shorten the prompt or lower max_new_tokens",
             )
     return tokenised
+
+
+def context_length(config: Any) -> int | None:
+    """Tokens that a model can take, prompt and answer together; None where its config does not say."""
+    length: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return length
 
 
 def end_tokens(generation_config: Any, tokenizer: Any) -> frozenset[int]:

@@ -60,15 +60,18 @@ class Engine(Protocol):
             UserError: Equal prompt ids, or a prompt that leaves no room for ``max_new_tokens`` in the model's context.
         """
 
-    def score(self, prompts: Sequence[str], options: Sequence[str]) -> NDArray[np.float64]:
+    def score(self, prompts: Sequence[str], options: Sequence[str], *, alike: int = 1) -> NDArray[np.float64]:
         """Log-probabilities of options as the continuation of prompts.
 
         Args:
             prompts: Questions, put to the model in the same prompt style as when sampling.
             options: Continuations, tokenised on their own, without special tokens.
+            alike: Every so many prompts in a row begin alike, so that their beginning need be computed only once; divides their number.
+                Runtime: changes no more than the last bits.
 
         Returns:
-            Array [n_prompts, n_options] of total natural-log-probabilities (sums over an option's tokens).
+            Array [n_prompts, n_options] of total natural-log-probabilities (sums over an option's tokens); NaN for prompts that leave no room
+            for the longest option in the model's context.
         """
 
     def option_tokens(self, option: str) -> list[int]:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from valuedrift.engines import attention
-from valuedrift.engines.answers import end_tokens, to_response, tokenise_prompts
+from valuedrift.engines.answers import context_length, end_tokens, to_response, tokenise_prompts
 from valuedrift.engines.base import EngineSettings, Progress
 from valuedrift.engines.canary import check_decoding
 from valuedrift.engines.decoding import Answer, Limits, decode
@@ -90,12 +90,14 @@ class TransformersEngine:
             for index, answer in enumerate(group)
         ]
 
-    def score(self, prompts: Sequence[str], options: Sequence[str]) -> NDArray[np.float64]:
+    def score(self, prompts: Sequence[str], options: Sequence[str], *, alike: int = 1) -> NDArray[np.float64]:
         """See ``Engine.score``."""
         return score_options(
             self._model,
             [prompt_tokens(self._tokenizer, prompt) for prompt in prompts],
             [option_tokens(self._tokenizer, option) for option in options],
+            alike=alike,
+            room=context_length(self._model.config),
         )
 
     def option_tokens(self, option: str) -> list[int]:

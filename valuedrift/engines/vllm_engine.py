@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from valuedrift.engines.answers import end_tokens, to_response, tokenise_prompts
+from valuedrift.engines.answers import context_length, end_tokens, to_response, tokenise_prompts
 from valuedrift.engines.base import EngineSettings, Progress
 from valuedrift.engines.identity import engine_identity
 from valuedrift.engines.prompting import option_tokens, prompt_style, prompt_tokens
@@ -119,21 +119,23 @@ class VllmEngine:
             responses.append(to_response(self._tokenizer, prompt.prompt_id, index, drawn[:-1] if ended else drawn, ended=ended))
         return responses
 
-    def score(self, prompts: Sequence[str], options: Sequence[str]) -> NDArray[np.float64]:
-        """See ``Engine.score``; one request a prompt and distinct stem of the options, all from vLLM's prefix cache."""
+    def score(self, prompts: Sequence[str], options: Sequence[str], *, alike: int = 1) -> NDArray[np.float64]:
+        """See ``Engine.score``; one request a prompt and distinct stem of the options. vLLM's prefix cache finds what begins alike by itself."""
         from vllm import SamplingParams
 
         tokenised = [prompt_tokens(self._tokenizer, prompt) for prompt in prompts]
         ways = [tuple(option_tokens(self._tokenizer, option)) for option in options]
         stems = _stems(ways)
-        asked = [(place, stem) for place in range(len(prompts)) for stem in stems]
+        room, longest = context_length(self._config), max(map(len, ways), default=0)
+        fitting = [place for place, tokens in enumerate(tokenised) if room is None or len(tokens) + longest <= room]
+        asked = [(place, stem) for place in fitting for stem in stems]
         params = [
             SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=sorted(stems[stem]), detokenize=False) for _, stem in asked
         ]
         outputs = self._generate([[*tokenised[place], *stem] for place, stem in asked], params, None)
         found = {key: output.outputs[0].logprobs[0] for key, output in zip(asked, outputs, strict=True)}
-        scores = np.zeros((len(prompts), len(options)), dtype=np.float64)
-        for place in range(len(prompts)):
+        scores = np.full((len(prompts), len(options)), np.nan)
+        for place in fitting:
             for column, way in enumerate(ways):
                 scores[place, column] = sum(found[place, way[:at]][token].logprob for at, token in enumerate(way))
         return scores

@@ -85,11 +85,12 @@ class CausalLMJudge:
     def _reply_logprobs(self, prompts: Sequence[JudgePrompt]) -> NDArray[np.float64]:
         """Log-probabilities [prompts, 3] of the replies that stand for support, neutral, oppose."""
         spellings = [spelling for variants in self._variants.values() for spelling in variants]
-        scores = self._engine.score([prompt.text for prompt in prompts], spellings)
+        scores = self._engine.score([prompt.text for prompt in prompts], spellings, alike=self._config.rotations)
         of_label: dict[str, NDArray[np.float64]] = {}
         start = 0
         for label, variants in self._variants.items():
-            of_label[label] = np.asarray(np.logaddexp.reduce(scores[:, start : start + len(variants)], axis=1))
+            with np.errstate(invalid="ignore"):  # NaN: the prompt did not fit
+                of_label[label] = np.asarray(np.logaddexp.reduce(scores[:, start : start + len(variants)], axis=1))
             start += len(variants)
         return np.array([[of_label[label][row] for label in prompt.labels] for row, prompt in enumerate(prompts)]).reshape(-1, 3)
 
