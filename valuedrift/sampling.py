@@ -35,5 +35,6 @@ class Response:
     sample_idx: int
     response: str
     finish_reason: str
-    """``stop`` (the model ended its answer) or ``length`` (cut at max_new_tokens)."""
+    """``stop`` (the model ended its answer), ``length`` (cut at max_new_tokens) or ``failed`` (a server gave no answer; the text is empty)."""
     n_tokens: int
+    """Tokens of the answer; 0 where a server does not count them."""

@@ -10,12 +10,12 @@ from misbehaving import echo
 
 from valuedrift.stance import STANCES, Stance
 
-MARKS = {Stance.SUPPORT: "supports what", Stance.NEUTRAL: "takes no side", Stance.OPPOSE: "opposes what"}
-
 
 def labels_in(prompt: str) -> dict[Stance, str]:
-    """The label of each stance in a prompt, read as a model would."""
-    return {stance: next(re.findall(rf"^(\w+): the answer {mark}", prompt, re.MULTILINE)[0] for _ in "1") for stance, mark in MARKS.items()}
+    """The label of each stance in a prompt, read as a model would: letters before the stances' names, or the names themselves."""
+    options = re.findall(r"^([ABC]): (.*)$", prompt.rpartition("</answer>")[2], re.MULTILINE)
+    named = {stance: letter for letter, meaning in options for stance in STANCES if re.search(rf"\b{stance.value}", meaning)}
+    return named or {stance: stance.value for stance in STANCES}
 
 
 def answer_in(prompt: str) -> str:

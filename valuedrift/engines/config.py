@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from valuedrift.engines.identity import engine_identity
+from valuedrift.engines.openai_config import OpenAIEngineConfig
 
 if TYPE_CHECKING:
     from valuedrift.engines.base import Engine
@@ -60,6 +61,12 @@ class _LocalEngine(_Engine):
         settings = EngineSettings(dtype=self.dtype, device=device, threads=threads, cache_tokens=cache_tokens)
         return make_engine(self.type, weights, weights.fingerprint(), settings)
 
+    def anchored(self, folder: Path) -> Self:
+        """The same with a relative model folder taken from ``folder``."""
+        if ":" in self.model:
+            return self
+        return self.model_copy(update={"model": str((folder / Path(self.model).expanduser()).resolve())})
+
 
 class TransformersEngineConfig(_LocalEngine):
     """A local model under the program's own decode loop: the default, fast on CPUs."""
@@ -76,5 +83,5 @@ class VllmEngineConfig(_LocalEngine):
 LocalEngineConfig = Annotated[TransformersEngineConfig | VllmEngineConfig, Field(discriminator="type")]
 """Engines that hold their model, and can tell the log-probability of any continuation."""
 
-EngineConfig = Annotated[TransformersEngineConfig | VllmEngineConfig, Field(discriminator="type")]
+EngineConfig = Annotated[TransformersEngineConfig | VllmEngineConfig | OpenAIEngineConfig, Field(discriminator="type")]
 """Every kind of engine that a study or a command may name, with its model."""

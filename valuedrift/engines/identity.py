@@ -7,7 +7,7 @@ from typing import Any
 from valuedrift.engines.base import DEFAULT_DTYPE
 from valuedrift.engines.prompting import PROMPT_VERSION
 
-ENGINE_VERSIONS: dict[str, int] = {"transformers": 1, "vllm": 1}
+ENGINE_VERSIONS: dict[str, int] = {"transformers": 1, "vllm": 1, "openai": 1}
 """Version of each engine's drawing; raised when the same request would draw other answers."""
 
 

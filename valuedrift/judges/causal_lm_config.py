@@ -42,7 +42,4 @@ class CausalLM(PromptedJudge):
 
     def anchored(self, folder: Path) -> Self:
         """The same with a relative model folder taken from ``folder``."""
-        if ":" in self.engine.model:
-            return self
-        model = str((folder / Path(self.engine.model).expanduser()).resolve())
-        return self.model_copy(update={"engine": self.engine.model_copy(update={"model": model})})
+        return self.model_copy(update={"engine": self.engine.anchored(folder)})

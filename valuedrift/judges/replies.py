@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 
+from valuedrift.openai.options import filled
 from valuedrift.openai.reply import Answer, Token
 
 _AROUND = " \t\r\n\"'`*_.,:;()[]{}<>▁Ġ"
@@ -22,8 +23,8 @@ _AFTER = r"(?=\W*$|\s*[.:),*\n–—-])"
 def option_logprobs(tokens: Sequence[Token], labels: Sequence[str]) -> list[float] | None:
     """Log-probability of each option as the first token of a reply.
 
-    An option's spellings (after a space, in other case, in quotes) are added up. The server lists only its likeliest tokens: an option that is not among them
-    has at most the probability of the least likely one that is, and at most its share of what is left; it is given the lesser of the two.
+    An option's spellings (after a space, in other case, in quotes) are added up. An option that the server does not list gets the most that it can have: see
+    :func:`valuedrift.openai.options.filled`.
 
     Args:
         tokens: The likeliest first tokens.
@@ -39,15 +40,7 @@ def option_logprobs(tokens: Sequence[Token], labels: Sequence[str]) -> list[floa
             mass[label] += math.exp(token.logprob)
     if sum(mass.values()) < _LEAST_MASS:
         return None
-    missing = sum(1 for probability in mass.values() if probability == 0.0)
-    listed = [math.exp(token.logprob) for token in tokens]
-    rest = max(0.0, 1.0 - sum(listed)) / max(missing, 1)
-    floor = max(min(min(listed), rest), _TINY)
-    return [math.log(mass[label] or floor) for label in labels]
-
-
-_TINY = 1e-10
-"""Least probability of an option that is not listed: rounding makes the rest 0 or less where the model is very sure."""
+    return filled([mass[label] for label in labels], tokens)
 
 
 def vote_of(answer: Answer, labels: Sequence[str]) -> str | None:

@@ -1,0 +1,158 @@
+"""The engine without weights: a model behind an OpenAI-compatible server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from valuedrift.engines.base import Progress
+from valuedrift.engines.openai_config import OpenAIEngineConfig
+from valuedrift.errors import UserError
+from valuedrift.fingerprint import seed_from
+from valuedrift.openai.client import Client
+from valuedrift.openai.options import exact_logprobs
+from valuedrift.openai.reply import Fault, Reply
+from valuedrift.openai.request import Request, make_request
+from valuedrift.progress import Progress as Step
+from valuedrift.sampling import Prompt, Response, Sampling
+
+NAME = "openai"
+_LISTED = 20
+"""Likeliest first tokens asked for: as many as OpenAI allows."""
+_SEEDS = 2**31
+"""Seeds that every server takes are below this."""
+
+
+class OpenAIEngine:
+    """Samples and scores by asking a server; every draw is a request of its own, so that order, number and batching change none.
+
+    Args:
+        config: Who is asked.
+        replies: File that keeps every reply and what was spent.
+
+    Raises:
+        UserError: The price file or the file of replies cannot be used.
+    """
+
+    def __init__(self, config: OpenAIEngineConfig, replies: Path) -> None:
+        self._config = config
+        self._client = Client(config, replies)
+
+    @property
+    def name(self) -> str:
+        """``openai``."""
+        return NAME
+
+    def identity(self) -> dict[str, Any]:
+        """See ``Engine.identity``."""
+        return self._config.identity()
+
+    def sample(self, prompts: Sequence[Prompt], sampling: Sampling, progress: Progress | None = None) -> list[Response]:
+        """Draw answers; see ``Engine.sample``.
+
+        A draw that the server does not answer though it answers others (a text too long for it, say) is an empty response with finish_reason ``failed``.
+
+        Raises:
+            UserError: Equal prompt ids; the server refuses, or the budget is used up: the same call goes on from there.
+            StageError: The server is out of reach.
+        """
+        ids = [prompt.prompt_id for prompt in prompts]
+        if len(set(ids)) != len(ids):
+            raise UserError("equal prompt ids in one sampling", fix="every prompt needs an id of its own: its draws are seeded by it")
+        drawn = [(prompt, index) for prompt in prompts for index in range(sampling.n)]
+        replies = self._client.ask([self._draw(prompt, index, sampling) for prompt, index in drawn], _told(progress))
+        return [_response(prompt.prompt_id, index, reply) for (prompt, index), reply in zip(drawn, replies, strict=True)]
+
+    def score(self, prompts: Sequence[str], options: Sequence[str], *, alike: int = 1) -> NDArray[np.float64]:
+        """Log-probabilities of options that are one token each; see ``Engine.score``.
+
+        The server lists its 20 likeliest first tokens. An option that is not among them gets the most that it can have: the probability of the least likely
+        token listed, or its share of what is left, whichever is less.
+
+        Raises:
+            UserError: The server gives no log-probabilities, or an option is more than one token.
+        """
+        requests = [
+            make_request(self._config, _message(text), limit=1, temperature=1.0, logprobs=True, top_logprobs=_LISTED) for text in prompts
+        ]
+        replies = self._client.ask(requests)
+        listed = [reply.answers[0].first if isinstance(reply, Reply) else None for reply in replies]
+        if any(isinstance(reply, Reply) and tokens is None for reply, tokens in zip(replies, listed, strict=True)):
+            raise UserError(
+                "the server gives no log-probabilities, so options cannot be scored",
+                where=self._config.base_url,
+                fix="a server or model that gives them (logprobs, top_logprobs), or a local engine",
+            )
+        split = _more_than_one_token([tokens for tokens in listed if tokens is not None], options)
+        if split is not None:
+            raise UserError(
+                f"the option {split!r} is more than one token", where=self._config.model, fix="options of one token, e.g. A, B, C"
+            )
+        rows = [[np.nan] * len(options) if tokens is None else exact_logprobs(tokens, options) for tokens in listed]
+        return np.array(rows, dtype=np.float64).reshape(len(prompts), len(options))
+
+    def option_tokens(self, option: str) -> list[int]:
+        """See ``Engine.option_tokens``.
+
+        Raises:
+            UserError: Always: a server does not tell how it cuts text into tokens.
+        """
+        raise UserError("a server does not tell its tokens", where=self._config.base_url, fix="as a judge, take type: openai")
+
+    def close(self) -> None:
+        """Close the file of replies."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _draw(self, prompt: Prompt, index: int, sampling: Sampling) -> Request:
+        config = self._config
+        greedy = sampling.temperature == 0
+        place = (config.model, config.revision, prompt.prompt_id, index, sampling.seed)
+        return make_request(
+            config,
+            _message(prompt.text),
+            limit=sampling.max_new_tokens,
+            draw="" if greedy else "\x1f".join(map(str, place)),
+            temperature=sampling.temperature,
+            top_p=sampling.top_p if sampling.top_p < 1 else None,
+            seed=seed_from(*place) % _SEEDS if config.send_seed and not greedy else None,
+        )
+
+
+def _more_than_one_token(listed: Sequence[Sequence[Any]], options: Sequence[str]) -> str | None:
+    """An option that never is a first token while a beginning of it is one."""
+    seen = {token.token for tokens in listed for token in tokens}
+    return next(
+        (option for option in options if option not in seen and any(option.startswith(token) for token in seen if token.strip())), None
+    )
+
+
+def _response(prompt_id: str, index: int, reply: Reply | Fault) -> Response:
+    if isinstance(reply, Fault):
+        return Response(prompt_id, index, "", "failed", 0)
+    answer = reply.answers[0]
+    return Response(
+        prompt_id=prompt_id,
+        sample_idx=index,
+        response=answer.text or answer.refusal or "",
+        finish_reason="length" if answer.finish_reason == "length" else "stop",
+        n_tokens=reply.usage.completion_tokens if reply.usage else 0,
+    )
+
+
+def _message(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+def _told(progress: Progress | None) -> Callable[[Step], None] | None:
+    return None if progress is None else lambda step: progress(step.done, step.total)
