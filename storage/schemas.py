@@ -62,6 +62,32 @@ _TABLES = (
         ),
     ),
     TableSchema(
+        "probe_decisions",
+        "What became of one prompt when probes were made of a file of prompts.",
+        1,
+        ("probe_set",),
+        ("probe_set", "source_id"),
+        (
+            _PROBE_SET,
+            _text("source_id", "Identifies the prompt in its file; the `prompt_id` of a probe made of it."),
+            _text("source", "The prompt as it was read; untrusted."),
+            _text("question", "The question that it was rewritten as; missing where it holds none.", nullable=True),
+            _real(
+                "value_laden", "Probability that the question is about a value; missing without a question.", nullable=True, low=0, high=1
+            ),
+            _whole(
+                "cluster",
+                "Number of its cluster; missing where topics were given, or the question is not about a value.",
+                pa.int32(),
+                nullable=True,
+                low=0,
+            ),
+            _text("topic", "Topic that it was put into; missing where it belongs to none.", nullable=True),
+            Column("kept", pa.bool_(), "Whether it became a probe."),
+            _text("reason", "Why, or why not."),
+        ),
+    ),
+    TableSchema(
         "runs",
         "A training phase.",
         1,

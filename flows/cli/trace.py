@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,21 +14,13 @@ from rich.table import Table
 from flows.cli.app import RootOption, app, resolve_root
 from flows.cli.console import make_console
 from flows.cli.drift_table import drift_table
+from flows.cli.quiet import hush_prefect
 
 if TYPE_CHECKING:
     from tasks.outlook import Outlook
     from tasks.workplace import Workplace
 
 StudyArgument = Annotated[Path, typer.Argument(help="Study file, e.g. deployments/studies/demo.yaml.", show_default=False)]
-
-_QUIET_PREFECT = {
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "PREFECT_CLI_COLORS": "false",
-}
-"""Prefect's own log goes to its UI; the terminal shows stages and results. Set in the environment to override."""
 
 
 @app.command("run")
@@ -41,8 +32,7 @@ def run(
     ] = None,
 ) -> None:
     """Trace a study: train, sample, judge, analyse, report. What is finished is never done again."""
-    for name, value in _QUIET_PREFECT.items():
-        os.environ.setdefault(name, value)
+    hush_prefect()
     from tasks.outlook import State, complete, outlook
     from tasks.workplace import Workplace
     from valuedrift.study import load_study

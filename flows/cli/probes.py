@@ -1,0 +1,150 @@
+"""``valuedrift probes build``: probes out of a file of users' prompts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flows.cli.app import RootOption, app, resolve_root
+from flows.cli.console import make_console
+from flows.cli.engine_option import EMBEDDED, engine_config
+
+if TYPE_CHECKING:
+    from storage.location import Location
+    from tasks.probe_room import ProbeRoom
+    from valuedrift.vprism.config import ProbeBuild
+
+probes_app = typer.Typer(name="probes", help="Questions that are put to every checkpoint.", no_args_is_help=True)
+app.add_typer(probes_app)
+
+_STEPS = 4
+_EngineHelp = "`embedded`, or a .yaml file with one engine as a study has it (type: transformers, vllm or openai; model; …)."
+
+
+@probes_app.callback()
+def probes() -> None:
+    """Questions that are put to every checkpoint."""
+
+
+@probes_app.command("build")
+def build(
+    source: Annotated[Path, typer.Option("--source", help="Prompts: CSV, JSONL or Parquet.")],
+    column: Annotated[str, typer.Option("--column", help="Column with the prompts.")],
+    out: Annotated[str, typer.Option("--out", help="Probe set to write, .parquet, local or s3://; in a study `probes: {set: FILE}`.")],
+    id_column: Annotated[
+        str | None, typer.Option("--id-column", help="Column that identifies a prompt; default: the row's number.")
+    ] = None,
+    topics: Annotated[int, typer.Option("--topics", min=1, help="How many topics.")] = 11,
+    per_topic: Annotated[int, typer.Option("--per-topic", min=1, help="How many probes of each.")] = 50,
+    decisions: Annotated[str | None, typer.Option("--decisions", help="Parquet file that says of every prompt what became of it.")] = None,
+    topic_file: Annotated[
+        Path | None,
+        typer.Option("--topic-file", help="YAML list of topics: name, description or examples, proposition. Default: found by clustering."),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the probe set; default: that of the file.")] = None,
+    language: Annotated[str, typer.Option("--language", help="Language tag of the probes; the embedded models know English.")] = "en",
+    rewriter: Annotated[str, typer.Option("--rewriter", help=f"Rewrites prompts as questions: {_EngineHelp}")] = EMBEDDED,
+    filter: Annotated[str, typer.Option("--filter", help=f"Tells questions about values: {_EngineHelp}")] = EMBEDDED,
+    embedder: Annotated[
+        str, typer.Option("--embedder", help="Encoder for clusters and doubles: `embedded`, a model folder or hf:organisation/name.")
+    ] = EMBEDDED,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of clusters and sample.")] = 0,
+    root: RootOption = None,
+) -> None:
+    """Make probes of users' prompts: rewrite as questions, keep the value-laden, cluster into topics, choose a diverse sample of each."""
+    from valuedrift.vprism.config import ProbeBuild
+    from valuedrift.vprism.embed import EMBEDDED as MINILM
+    from valuedrift.vprism.themes import read_topic_file
+
+    target = _target(out, "--out")
+    told = _target(decisions, "--decisions") if decisions else None
+    themes = read_topic_file(topic_file) if topic_file else None
+    settings = ProbeBuild(
+        probe_set=name or target.name.removesuffix(".parquet"),
+        topics=topics,
+        per_topic=per_topic,
+        seed=seed,
+        language=language,
+        source=source.name,
+        themes=themes,
+        rewriter=engine_config(rewriter, "--rewriter"),
+        filter=engine_config(filter, "--filter"),
+        embedder=MINILM if embedder == EMBEDDED else embedder,
+    )
+    _run(source, column, id_column, settings, resolve_root(root), target, told)
+
+
+def _run(
+    source: Path, column: str, id_column: str | None, settings: ProbeBuild, root: str, target: Location, told: Location | None
+) -> None:
+    from flows.cli.board import TerminalBoard
+    from flows.cli.quiet import hush_prefect
+
+    hush_prefect()
+    from tasks.probe_room import ProbeRoom
+    from valuedrift.vprism.source import read_source
+
+    console = make_console()
+    work = ProbeRoom(root, read_source(source, column, id_column), settings)
+    if work.finished():
+        console.print("nothing to do: this build is in the tables", highlight=False)
+    else:
+        from flows.probes import build_probes
+        from tasks.board import use_board
+
+        with TerminalBoard(make_console(stderr=True), _STEPS, 0) as board:
+            use_board(board)
+            try:
+                build_probes(str(source), column, settings, id_column, root)
+            except KeyboardInterrupt as error:
+                board.say("[bold red]interrupted[/] what finished is kept; the same command goes on from there")
+                raise typer.Exit(130) from error
+    _conclude(work, target, told, console)
+
+
+def _conclude(work: ProbeRoom, target: Location, told: Location | None, console: Console) -> None:
+    from storage import parquet
+    from storage.schemas import table_schema
+
+    frames = {name: work.store.read(name, probe_set=work.build.probe_set) for name in ("probes", "probe_decisions")}
+    for name, place in (("probes", target), ("probe_decisions", told)):
+        if place is not None:
+            place.put_bytes(parquet.encoded(table_schema(name), [frames[name]]))
+    probes, decisions = frames["probes"], frames["probe_decisions"]
+    table = Table("topic", "probes", "yes supports", "yes opposes", "unknown", box=None, header_style="bold")
+    for topic, part in probes.group_by("topic", maintain_order=True):
+        known = part.get_column("polarity")
+        table.add_row(escape(str(topic[0])), str(part.height), str((known == 1).sum()), str((known == -1).sum()), str(known.null_count()))
+    console.print(table)
+    asked = decisions.get_column("question").count()
+    valued = decisions.filter(decisions["value_laden"] >= work.build.threshold).height
+    console.print(
+        f"{decisions.height:,} prompts, {asked:,} questions, {valued:,} about a value, {probes.height:,} probes in {target.uri}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if probes.height < work.build.topics * work.build.per_topic:
+        console.print(
+            f"[yellow]note[/] fewer than {work.build.topics} × {work.build.per_topic}: the prompts hold no more distinct questions of these topics",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if told is not None:
+        console.print(f"what became of every prompt: {escape(told.uri)}", highlight=False, soft_wrap=True)
+
+
+def _target(address: str, option: str) -> Location:
+    from storage.location import Location
+    from valuedrift.errors import UserError
+
+    if not address.endswith(".parquet") or not Location.parse(address).name.removesuffix(".parquet"):
+        raise UserError("this is written as Parquet", where=f"{option} {address}", fix="end the name in .parquet")
+    place = Location.parse(address)
+    if not place.is_remote and not Path(place.path).parent.is_dir():
+        raise UserError("no such folder", where=str(Path(place.path).parent), fix=f"make it, or give another {option}")
+    return place

@@ -1,0 +1,138 @@
+"""The cached tasks of a probe build that end in an intermediate result: rewrite, embed, filter, sort into topics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+from prefect import task
+from pydantic import BaseModel, ConfigDict
+
+from tasks.board import board, stage
+from tasks.caching import TASK, cached_by
+from tasks.probe_room import ProbeRoom
+from valuedrift.progress import Progress
+from valuedrift.vprism.embed import EMBEDDED
+from valuedrift.vprism.lm import rewrite_with, value_laden_with
+from valuedrift.vprism.rewrite import Rewriting, rewrite
+from valuedrift.vprism.topics import Place, by_clusters, by_themes, similarities
+from valuedrift.vprism.value_filter import ValueFilter
+
+_EVERY = 200
+
+
+class StepDone(BaseModel):
+    """An intermediate result: which step, under which key."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step: str
+    key: str
+    rows: int
+
+
+def _cached(step: str, key_of: Callable[[ProbeRoom], str]) -> dict[str, Any]:
+    """Task options: the step's result is looked for under its key."""
+
+    def key(parameters: dict[str, Any]) -> tuple[str, bool]:
+        work: ProbeRoom = parameters["work"]
+        own = key_of(work)
+        return own, work.steps.exists(step, own)
+
+    return {"cache_key_fn": cached_by(f"probes-{step}", key), **TASK}
+
+
+def _once(work: ProbeRoom, step: str, key: str, label: str, make: Callable[[Callable[[Progress], None]], pl.DataFrame]) -> StepDone:
+    """Make a step's result unless it is there."""
+    with work.lock(f"{step} {key}"):
+        if work.steps.exists(step, key):
+            frame = work.steps.read(step, key)
+        else:
+            with stage(label) as report:
+                frame = make(report)
+            work.steps.put(step, key, frame)
+    board().settled()
+    return StepDone(step=step, key=key, rows=frame.height)
+
+
+@task(name="probes rewrite", task_run_name="rewrite prompts as questions", **_cached("rewrite", lambda work: work.rewrite_key))
+def rewrite_prompts(work: ProbeRoom) -> StepDone:
+    """Rewrite every prompt as one self-contained question, or say why there is none.
+
+    Raises:
+        UserError: The rewriter's model is missing, or its server refuses.
+    """
+
+    def make(report: Callable[[Progress], None]) -> pl.DataFrame:
+        found = _rewritten(work, report)
+        schema = {"source_id": pl.String, "question": pl.String, "reason": pl.String}
+        rows = {"source_id": work.source.ids, "question": [one.question for one in found], "reason": [one.reason for one in found]}
+        return pl.DataFrame(rows, schema=schema)
+
+    return _once(work, "rewrite", work.rewrite_key, "rewrite", make)
+
+
+def _rewritten(work: ProbeRoom, report: Callable[[Progress], None]) -> list[Rewriting]:
+    source, chosen = work.source, work.build.rewriter
+    if chosen is not None:
+        with chosen.open(keep=work.local) as engine:
+            return rewrite_with(engine, source.ids, source.prompts, report)
+    found = []
+    for index, prompt in enumerate(source.prompts):
+        found.append(rewrite(prompt))
+        if index % _EVERY == 0:
+            report(Progress(index, len(source.prompts)))
+    return found
+
+
+def _questions(work: ProbeRoom) -> pl.DataFrame:
+    """source_id and question of the prompts that have one."""
+    return work.steps.read("rewrite", work.rewrite_key).filter(pl.col("question").is_not_null()).select("source_id", "question")
+
+
+@task(name="probes filter", task_run_name="keep value-laden questions", **_cached("filter", lambda work: work.filter_key))
+def filter_questions(work: ProbeRoom, rewritten: StepDone) -> StepDone:
+    """Give every question its probability of being about a value."""
+
+    def make(report: Callable[[Progress], None]) -> pl.DataFrame:
+        asked = _questions(work)
+        questions = asked.get_column("question").to_list()
+        chosen = work.build.filter
+        if chosen is not None:
+            with chosen.open(keep=work.local) as engine:
+                values = value_laden_with(engine, questions, report)
+        else:
+            values = ValueFilter(work.encode(EMBEDDED)).value_laden(questions, work.embeddings(EMBEDDED, questions, report))
+        return asked.select("source_id", pl.Series("value_laden", values, dtype=pl.Float64))
+
+    return _once(work, "filter", work.filter_key, "filter", make)
+
+
+@task(name="probes topics", task_run_name="sort questions into topics", **_cached("topics", lambda work: work.topics_key))
+def sort_questions(work: ProbeRoom, filtered: StepDone) -> StepDone:
+    """Cluster the value-laden questions into topics, or put them into those that the user gave."""
+
+    def make(report: Callable[[Progress], None]) -> pl.DataFrame:
+        kept = (
+            _questions(work)
+            .join(work.steps.read("filter", work.filter_key), on="source_id")
+            .filter(pl.col("value_laden") >= work.build.threshold)
+        )
+        places = _places(work, kept.get_column("question").to_list(), report)
+        columns = {name: [getattr(place, name) for place in places] for name in ("cluster", "topic", "closeness", "reason")}
+        schema = {"cluster": pl.Int32, "topic": pl.String, "closeness": pl.Float64, "reason": pl.String}
+        return pl.concat([kept.select("source_id"), pl.DataFrame(columns, schema=schema)], how="horizontal")
+
+    return _once(work, "topics", work.topics_key, "topics", make)
+
+
+def _places(work: ProbeRoom, questions: list[str], report: Callable[[Progress], None]) -> list[Place]:
+    if not questions:
+        return []
+    model = work.build.embedder
+    embeddings = work.embeddings(model, questions, report)
+    closeness = similarities(embeddings, work.themes, work.encode(model))
+    if work.build.themes is not None:
+        return by_themes(closeness, work.themes)
+    return by_clusters(questions, embeddings, closeness, work.themes, work.build.seed)

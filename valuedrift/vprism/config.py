@@ -1,0 +1,46 @@
+"""What decides which probes come of a file: topics, sizes, seed, and the model of each step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from valuedrift.engines.config import EngineConfig
+from valuedrift.vprism.embed import EMBEDDED
+from valuedrift.vprism.themes import Theme
+
+
+class ProbeBuild(BaseModel):
+    """How probes are built (paper, Protocol: evaluation prompts)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    probe_set: str = Field(min_length=1, description="Name of the probe set.")
+    topics: int = Field(default=11, ge=1, le=500, description="Topics (paper: 11). With a topic file: at most as many as it names.")
+    per_topic: int = Field(default=50, ge=1, le=10_000, description="Probes of each topic (paper: 50).")
+    seed: int = Field(default=0, ge=0, description="Seed of clustering and of the sample.")
+    language: str = Field(
+        default="en", min_length=2, description="BCP 47 tag of the probes. The embedded rewriter and filter know English only."
+    )
+    source: str = Field(default="", description="Where the prompts come from; kept with every probe.")
+    themes: tuple[Theme, ...] | None = Field(default=None, description="Topics given by the user; None: those that the clusters show.")
+    threshold: float = Field(
+        default=0.5, ge=0.0, le=1.0, description="Probability of being about a value from which on a question is kept."
+    )
+    rewriter: EngineConfig | None = Field(
+        default=None, description="Model that rewrites prompts as questions; None: the embedded rules (English)."
+    )
+    filter: EngineConfig | None = Field(
+        default=None, description="Model that tells questions about values; None: the embedded classifier (English)."
+    )
+    embedder: str = Field(
+        default=EMBEDDED,
+        min_length=1,
+        description="Encoder of the clustering: `embedded:minilm`, a local folder or `hf:organisation/name`.",
+    )
+
+    def identity_of(self, step: str) -> dict[str, Any]:
+        """Of the model of a step (``rewriter`` or ``filter``), what can change its answers; empty for the embedded one."""
+        chosen: EngineConfig | None = getattr(self, step)
+        return {} if chosen is None else chosen.identity()

@@ -1,0 +1,102 @@
+"""The little grammar that turning clauses round needs: closed word classes of English, and where a clause has its verb."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+
+def word_set(words: str) -> frozenset[str]:
+    """The words of a list that is written with spaces between them."""
+    return frozenset(words.split())
+
+
+COPULAS = word_set("is are was were")
+MODALS = word_set("should must can could would will may might shall cannot")
+AUXILIARIES = COPULAS | MODALS | word_set("do does did has have had")
+NEGATED = word_set("isn't aren't wasn't weren't shouldn't can't couldn't wouldn't won't don't doesn't didn't hasn't haven't hadn't mustn't")
+WH = word_set("what why how who whom whose which when where what's who's how's where's why's when's")
+DETERMINERS = word_set(
+    "a an the all any every each no some many most few both this that these those our their his her its my your more less"
+)
+PRONOUN_SUBJECTS = word_set("it there we they he she you everyone everybody nobody someone anyone people")
+PREPOSITIONS = word_set(
+    "of in on at by for with about from to into over under against between through during without within towards toward as than like"
+)
+_BOUND = word_set("who that which whose because if when while although though unless since until whether where and or but so to")
+"""Words after which a verb may belong to another clause than the main one."""
+VERBS = word_set("""has have had need needs deserve deserves cause causes kill kills make makes made lead leads believe believes think thinks want wants
+    help helps hurt hurts harm harms destroy destroys ruin ruins cost costs take takes took give gives get gets got go goes do does did come comes
+    work works pay pays owe owes own owns own teach teaches bring brings support supports oppose opposes cannot treat treats affect affects
+    belong belongs matter matters exist exists live lives die dies know knows say says tend tends seem seems look looks become becomes
+    prevent prevents protect protects benefit benefits control controls use uses abuse abuses feel feels love loves hate hates respect respects
+    start starts started created create creates provide provides allow allows keep keeps put puts let lets stop stops outweigh outweighs
+    happen happens lie lies serve serves violate violates justify justifies discriminate discriminates contribute contributes threaten threatens""")
+"""Finite forms of verbs that statements about values are often made with."""
+
+_NOT_SUBJECTS = word_set("to and or the a an not can't cannot")
+_ADVERBS = word_set(
+    "not never always really actually still also just only ever truly simply clearly often sometimes usually generally definitely probably"
+)
+_SUBJECT_WORDS = 7
+
+
+def words_of(text: str) -> list[str]:
+    """Words in lower case, without punctuation at their ends."""
+    return [word for word in (raw.strip('.,;:!?"()[]').lower() for raw in text.split()) if word]
+
+
+def main_auxiliary(words: list[str]) -> int | None:
+    """Where a clause has the copula or modal that belongs to a short, plain subject; None where that cannot be told.
+
+    Args:
+        words: The clause, lower case.
+
+    Returns:
+        The index of the word, at least 1 and at most 7.
+    """
+    for index, word in enumerate(words[: _SUBJECT_WORDS + 1]):
+        if index and word in COPULAS | (MODALS - {"cannot", "might", "may", "shall"}):
+            subject = words[:index]
+            if subject[-1] in PREPOSITIONS | DETERMINERS - {"this", "that", "all", "some", "most", "many"} | _ADVERBS | {"and", "or"}:
+                return None
+            return index
+        if word in _BOUND - {"and"} or word in WH or word in VERBS or word in NEGATED:
+            return None
+    return None
+
+
+def has_finite_verb(words: list[str]) -> bool:
+    """Whether a clause has a verb of its own, as far as word lists tell."""
+    return any(
+        word in AUXILIARIES or word in NEGATED or word.endswith("'re") or (word in VERBS and before not in PREPOSITIONS | _NOT_SUBJECTS)
+        for before, word in itertools.pairwise(words)
+    )
+
+
+def coordinated(words: list[str]) -> bool:
+    """Whether a second clause is joined to the first: “… is wrong and should be banned”."""
+    return any(
+        before in {"and", "but"} and word in AUXILIARIES | PRONOUN_SUBJECTS - {"people"} | NEGATED
+        for before, word in itertools.pairwise(words)
+    )
+
+
+def looks_broken(question: str) -> bool:
+    """Whether a yes/no question has a verb too many or too few: “Is abortion should be legal?”, “Do you think is abortion?”."""
+    words = words_of(question)
+    first = words[0]
+    rest = words[1:]
+    modal = next((index for index, word in enumerate(rest) if word in MODALS and word != "will"), None)
+    if first in COPULAS and modal is not None and not set(rest[:modal]) & (_BOUND | WH | {"it"}):
+        return True
+    if first in MODALS | {"do", "does", "did"} and rest[:1] and (rest[0] in COPULAS | MODALS | WH | {"be", "not", "to", "like"}):
+        return True
+    if first in MODALS | {"does", "did"} and not _has_base_verb(rest):
+        return True
+    return bool(re.search(r"\b(the the|a a|to to|is is|are are|be be|of of|and and|a the|the a|in in|that that)\b", " ".join(words)))
+
+
+def _has_base_verb(rest: list[str]) -> bool:
+    """Whether something that may be the bare verb follows the subject: any word but a function word from the second place on."""
+    return any(word not in PREPOSITIONS | DETERMINERS | {"is", "are", "was", "were", "and", "or"} for word in rest[1:])

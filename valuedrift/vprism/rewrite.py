@@ -1,0 +1,120 @@
+"""The embedded rewriter, rule-based and for English: from a prompt to the one self-contained question about a value in it, or to the reason why there is none.
+
+Nothing is forced: a prompt that the rules cannot turn surely into a proper question is left out, with a reason.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from valuedrift.vprism.contained import loose_end
+from valuedrift.vprism.cues import cues
+from valuedrift.vprism.english import is_word
+from valuedrift.vprism.grammar import looks_broken, word_set, words_of
+from valuedrift.vprism.questions import asked
+from valuedrift.vprism.statements import has_tag, turned
+from valuedrift.vprism.tidy import plain, sentences, spelled
+
+VERSION = 1
+"""Raised whenever the same prompt would be rewritten in another way; part of the cache key."""
+
+LONGEST = 2000
+"""Characters of a prompt that is looked at; a longer one holds a text, not an opening question."""
+MIN_WORDS, MAX_WORDS = 4, 30
+_SENTENCES = 12
+
+_FUNCTION_WORDS = word_set("the a is are do you to of and in what should be it that for i not how on with can does")
+_REQUESTS = word_set("""tell give write explain describe list show help recommend suggest make create plan provide discuss define compare talk teach find let
+    imagine pretend act name generate summarize summarise draft compose design translate calculate solve play sing recite pick choose say
+    advise outline argue convince persuade prove analyze analyse elaborate present prepare produce rank rate respond answer""")
+
+
+@dataclass(frozen=True, slots=True)
+class Rewriting:
+    """What the rewriter made of a prompt: a question, or the reason why none."""
+
+    question: str | None
+    reason: str = ""
+
+
+def rewrite(prompt: str) -> Rewriting:
+    """Make the question of a prompt.
+
+    Args:
+        prompt: A user's opening prompt, of any length and content.
+
+    Returns:
+        A question of 4 to 30 words that stands by itself, or why there is none.
+    """
+    if len(prompt) > LONGEST:
+        return Rewriting(None, f"longer than {LONGEST:,} characters")
+    text = plain(prompt)
+    if not re.search(r"\w", text):
+        return Rewriting(None, "no words in it")
+    if not _is_english(text):
+        return Rewriting(None, "not English, as far as the rule-based rewriter can tell")
+    parts = sentences(text)
+    if not parts:
+        return Rewriting(None, "a greeting only")
+    candidates: list[tuple[int, str]] = []
+    reasons: list[str] = []
+    for part in parts[:_SENTENCES]:
+        question, reason = _question_of(spelled(part))
+        fault = reason if question is None else fault_of(question)
+        if question is not None and not fault:
+            candidates.append((cues(question), question))
+        elif fault:
+            reasons.append(fault)
+    if candidates:
+        strongest = max(strength for strength, _ in candidates)
+        return Rewriting([question for strength, question in candidates if strength == strongest][-1])
+    return Rewriting(None, reasons[-1] if reasons else "neither a question nor a statement")
+
+
+def fault_of(question: str) -> str:
+    """Why a question is not a proper one; empty if it is."""
+    words = words_of(question)
+    if len(words) < MIN_WORDS:
+        return f"shorter than {MIN_WORDS} words"
+    if len(words) > MAX_WORDS:
+        return f"longer than {MAX_WORDS} words"
+    unknown = _unknown_word(question)
+    if unknown is not None:
+        return f"unknown word {unknown!r}"
+    if looks_broken(question):
+        return "not a well-formed question"
+    if re.search(r"[;:()\[\]{}=_#@*<>|\\]|[.!?] \w|,$", question):
+        return "not one plain sentence"
+    loose = loose_end(question)
+    return f"not self-contained ({loose})" if loose else ""
+
+
+def _question_of(sentence: str) -> tuple[str | None, str]:
+    question, reason = asked(sentence)
+    if question is not None or reason:
+        return question, reason
+    first = words_of(sentence)[:2]
+    verb = first[1] if first[:1] == ["please"] and len(first) > 1 else first[0] if first else ""
+    if verb in _REQUESTS and not re.match(r"convince me (?:that )?\w+", sentence, re.IGNORECASE):
+        return None, "asks for something to be done"
+    if sentence.rstrip().endswith("?") and not has_tag(sentence):
+        return None, "a question in a form that is not known"
+    return turned(sentence)
+
+
+def _unknown_word(question: str) -> str | None:
+    """The first word that is not English; a name in capitals inside the sentence is let pass."""
+    for index, raw in enumerate(question.split()):
+        word = raw.strip(".,;:!?\"'()[]")
+        if word and not (index and word[0].isupper() and word[1:] == word[1:].lower()) and not is_word(word.lower()):
+            return word
+    return None
+
+
+def _is_english(text: str) -> bool:
+    letters = [character for character in text if character.isalpha()]
+    if not letters or sum(character.isascii() for character in letters) < 0.9 * len(letters):
+        return False
+    words = words_of(text)
+    return len(words) < 4 or bool(_FUNCTION_WORDS & set(words))

@@ -1,0 +1,76 @@
+"""Topics with words to know them by: the packaged value themes, or those of a user's file."""
+
+from __future__ import annotations
+
+import functools
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from valuedrift.errors import DataError, UserError
+
+
+class Theme(BaseModel):
+    """A topic before any prompt is assigned to it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, description="How the topic is called in every table, e.g. `death penalty`.")
+    description: str = Field(default="", description="What belongs to it, in a sentence or in words.")
+    examples: tuple[str, ...] = Field(default=(), description="A few questions of the topic.")
+    proposition: str | None = Field(
+        default=None, description="What one may support or oppose; needed for polarity. Polarity +1: to say yes supports it."
+    )
+
+    @model_validator(mode="after")
+    def _has_words(self) -> Theme:
+        if not self.description.strip() and not self.examples:
+            raise ValueError("needs a description or examples")
+        return self
+
+    @property
+    def texts(self) -> list[str]:
+        """What the theme is known by: its name with the description, and its examples."""
+        return [f"{self.name}. {self.description}".strip(), *self.examples]
+
+
+@functools.cache
+def value_themes() -> tuple[Theme, ...]:
+    """The packaged themes: what questions of right and wrong are mostly about."""
+    read = yaml.safe_load((files("valuedrift") / "data/vprism/themes.yaml").read_text(encoding="utf-8"))
+    return tuple(Theme.model_validate(one) for one in read)
+
+
+def read_topic_file(path: Path) -> tuple[Theme, ...]:
+    """The topics of a user's file: a YAML list of name with description, examples or both, and proposition where there is one.
+
+    Raises:
+        UserError: There is no such file.
+        DataError: It is not such a list; says which entry and what is wrong with it.
+    """
+    try:
+        read: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError("no such topic file", where=str(path)) from error
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise DataError(f"unreadable: {str(error).splitlines()[0]}", where=str(path), fix="a YAML list of topics") from error
+    if not isinstance(read, list) or not read:
+        raise DataError("holds no list of topics", where=str(path), fix="- name: death penalty\n  examples: [...]")
+    themes: list[Theme] = []
+    for number, one in enumerate(read, start=1):
+        try:
+            themes.append(Theme.model_validate(one))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise DataError(
+                f"{place + ': ' if place else ''}{first['msg']}", where=f"{path}, topic {number}", fix="name, and a description or examples"
+            ) from error
+    names = [theme.name for theme in themes]
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if doubled is not None:
+        raise DataError(f"topic {doubled!r} is there twice", where=str(path))
+    return tuple(themes)
