@@ -10,7 +10,7 @@ from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.config import JudgeConfig, judge_identity
 from valuedrift.study import RunPlan
 
-ANALYSIS_VERSION = 1
+ANALYSIS_VERSION = 2
 """Raised when the statistics change their numbers."""
 
 

@@ -33,7 +33,7 @@ class World:
     scores: tuple[float, float, float]
     sure: float = 1.0
     at_ten: float = 0.93
-    """Coverage promised at 10 prompts; skewed answers, and stances that few prompts take at all, need more prompts."""
+    """Coverage promised at 10 prompts. A stance that less than one of them takes may not be met at all: see `valuedrift.drift.warn`."""
 
     def prompts(self, rng: np.random.Generator, count: int, replicates: int, curve: Array) -> Array:
         """Prompt means, shape (count, replicates, T, 3); ``curve`` moves the first stance's score at each of T checkpoints."""
@@ -49,8 +49,8 @@ class World:
 WORLDS = {
     "even": World((0.0, 0.0, 0.0)),
     "neutral leads": World((0.3, 1.2, 0.3)),
-    "sure judge": World((0.3, 0.5, 0.0), sure=4.0, at_ten=0.92),
-    "rare stance": World((0.0, 2.0, -1.0), sure=4.0, at_ten=0.70),
+    "sure judge": World((0.3, 0.5, 0.0), sure=4.0),
+    "rare stance": World((0.0, 2.0, -1.0), sure=4.0, at_ten=0.87),
 }
 CURVES = {
     "jump at 0.2": lambda t: np.where(t >= 0.2, 1.5, 0.0),
@@ -84,8 +84,8 @@ def test_intervals_of_mean_and_magnitude_cover(name: str, prompts: int, show: li
     for what, found, true in (("mean", level, truth[0]), ("magnitude", moved, truth[1] - truth[0])):
         covered = ((found.low <= true) & (true <= found.high)).mean(axis=0)
         width = (found.high - found.low).mean(axis=0)
-        least = 0.93 if prompts == 50 and world.at_ten > 0.9 else 0.90 if prompts == 50 else world.at_ten
-        note = "" if least >= 0.93 else f"skewed: promised from {least:.0%}"
+        least = 0.93 if prompts == 50 else world.at_ten
+        note = "" if least >= 0.93 else f"rare: promised from {least:.0%}"
         shown = " ".join(f"{share:.1%}" for share in covered)
         show.append((what, f"{name} {np.round(true, 2).tolist()}", str(prompts), shown, f"{width.mean():.3f}", note))
         assert (covered >= least).all(), shown

@@ -45,9 +45,10 @@ def acquiescence(means: pl.DataFrame, confidence: float) -> pl.DataFrame:
     pairs = sides.drop_nulls().select(*by, "pair_id", yes=(pl.col("asked_for") + pl.col("asked_against")) / 2).sort(*by, "pair_id")
     one = pl.col("yes")
     found = pairs.group_by(by, maintain_order=True).agg(
-        one.mean().alias("acquiescence"), one.std().alias("spread"), pl.len().cast(pl.Int32).alias("n_pairs")
+        one.mean().alias("acquiescence"), one.std().alias("spread"), one.skew().alias("skewness"), pl.len().cast(pl.Int32).alias("n_pairs")
     )
     count = found["n_pairs"].cast(pl.Float64).to_numpy()
     mean, error = found["acquiescence"].to_numpy(), found["spread"].fill_null(0.0).to_numpy() / np.sqrt(np.maximum(count, 1.0))
-    ends = interval(mean, error, count, confidence, bounds=(-1.0, 1.0))
+    skewness = np.nan_to_num(found["skewness"].fill_null(0.0).to_numpy())
+    ends = interval(mean, error, skewness, count, confidence, bounds=(-1.0, 1.0))
     return found.with_columns(low=ends.low, high=ends.high).select(*by, *SCHEMA)

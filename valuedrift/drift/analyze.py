@@ -109,10 +109,9 @@ def analyze(
                     held.append(cell)
     notes = phases.finish(where) if between is None else compare_runs(held, between, (from_step, to_step), rows, where)
     table = with_missing(pl.concat(covered).sort([*keys, "step", "topic"]), pl.concat(prompts))
-    drift = rows.frame()
-    return Drift(
-        trajectory.frame(), drift, pl.concat(yes), table, [*notes, *sorted(note for note in wordings if note), *warnings_of(table, drift)]
-    )
+    drift, lines = rows.frame(), trajectory.frame()
+    warnings = [*notes, *sorted(note for note in wordings if note), *warnings_of(table, drift, lines)]
+    return Drift(lines, drift, pl.concat(yes), table, warnings)
 
 
 def trajectory(stances: pl.DataFrame | pl.LazyFrame, options: Analysis, *, where: str | None = None) -> pl.DataFrame:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import expit, logit, stdtrit
 
 from valuedrift.drift.cells import Array
+from valuedrift.drift.skew import lean, reach
 
 TINY = 1e-12
 """Below this a standard error is rounding, not variance."""
@@ -24,6 +25,7 @@ class Interval:
         low: Lower end.
         high: Upper end.
         error: Standard error of the mean, clustered by prompt; NaN below two prompts.
+        skewness: Of the values over prompts (third central moment over the 3/2 power of the second); 0 without variance.
         count: Prompts that entered.
     """
 
@@ -31,21 +33,25 @@ class Interval:
     low: Array
     high: Array
     error: Array
+    skewness: Array
     count: Array
 
 
 def mean_interval(values: Array, confidence: float, *, bounds: tuple[float, float]) -> Interval:
-    """Mean over prompts with a t interval on prompts − 1 degrees of freedom.
+    """Mean over prompts with a t interval on prompts − 1 degrees of freedom, longer on the side to which the prompts are skewed.
 
-    Symmetric on the scale of the values, mean ± t · error. Where that interval, taken `_ROOM` times as wide, would leave the bounds (few prompts and a mean
-    near a bound, so that the values are skewed), it is made on the logit scale instead, as survey statistics does for proportions; see docs/statistics.md.
-    Without any variance: the point itself, except where every value is a bound or zero (hard labels, unchanged answers), where the rule of three for "none
-    in n prompts" gives the width.
+    The near end is mean ± t · error. The far end, towards the long tail, is further out by the Edgeworth term of the skewness: a sample holds too few of the
+    prompts in a tail more often than too many. Where one prompt carries the skewness the term is enlarged, on both sides, but never beyond what "none in n
+    prompts" leaves to prompts that were not drawn (`valuedrift.drift.skew`). Without skewness it is the plain t interval.
+
+    Where the interval of a share, taken `_ROOM` times as wide, would leave [0, 1] (a mean near an end), it is made on the logit scale instead, as survey
+    statistics does for proportions. Without any variance: the point itself, except where every value is a bound or zero (hard labels, unchanged answers),
+    where the exact limit of "none in n prompts" gives the width. See docs/statistics.md for the formulas and what they cover.
 
     Args:
         values: Prompt means or paired differences of prompt means; NaN where missing. Shape (P, ...).
         confidence: Level of the interval, in (0, 1).
-        bounds: Smallest and largest value possible: (0, 1) for a mean, (−1, 1) for a difference.
+        bounds: Smallest and largest value possible: (0, 1) for a share, (−1, 1) for a difference.
 
     Returns:
         Arrays of shape (...). Ends lie within the bounds; with one prompt they are the bounds.
@@ -56,37 +62,63 @@ def mean_interval(values: Array, confidence: float, *, bounds: tuple[float, floa
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = filled.sum(axis=0) / count
         spread = np.where(present, values - mean, 0.0)
-        error = np.sqrt((spread**2).sum(axis=0) / (count - 1) / count)
-    return interval(mean, error, count, confidence, bounds=bounds)
+        squares = (spread**2).sum(axis=0)
+        error = np.sqrt(squares / (count - 1) / count)
+        skewness = np.where(error > TINY, (spread**3).sum(axis=0) / count / (squares / count) ** 1.5, 0.0)
+    return interval(mean, error, skewness, count, confidence, bounds=bounds)
 
 
-def interval(mean: Array, error: Array, count: Array, confidence: float, *, bounds: tuple[float, float]) -> Interval:
-    """The interval of `mean_interval` from means and standard errors that are known already.
+def interval(mean: Array, error: Array, skewness: Array, count: Array, confidence: float, *, bounds: tuple[float, float]) -> Interval:
+    """The interval of `mean_interval` from moments that are known already.
 
     Args:
         mean: Means over prompts.
         error: Their standard errors; anything below two prompts.
+        skewness: Of the values behind them.
         count: Prompts behind them.
         confidence: Level of the interval, in (0, 1).
         bounds: Smallest and largest value possible.
     """
     low_bound, high_bound = bounds
-    width = high_bound - low_bound
     error = np.where(count > 1, np.where(error <= TINY, 0.0, error), np.nan)
     quantile = stdtrit(np.maximum(count - 1, 1), (1 + confidence) / 2)
-    half = quantile * error
+    unseen = share_unseen(confidence, count)
+    leaning = lean(skewness, count)
+    seen = _ends(mean, error, quantile, leaning.above, (leaning.seen, np.zeros_like(leaning.seen)), bounds)
+    full = _ends(mean, error, quantile, leaning.above, (leaning.far, leaning.near), bounds)
+    low = np.minimum(seen[0], np.maximum(full[0], mean - unseen * (mean - low_bound)))
+    high = np.maximum(seen[1], np.minimum(full[1], mean + unseen * (high_bound - mean)))
     room = np.minimum(mean - low_bound, high_bound - mean)
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        share = (mean - low_bound) / width
-        centre = logit(share)
-        reach = half / width / (share * (1 - share))
-        near = (half > 0) & (room > 0) & (half * _ROOM > room)
-        low = np.where(near, low_bound + width * expit(centre - reach), mean - half)
-        high = np.where(near, low_bound + width * expit(centre + reach), mean + half)
     none = (error == 0) & ((np.abs(room) <= TINY) | (np.abs(mean) <= TINY))
-    unseen = 1 - ((1 - confidence) / 2) ** (1 / np.maximum(count, 1))
     low = np.where(none, mean - unseen, low)
     high = np.where(none, mean + unseen, high)
     low = np.where(count > 1, np.clip(low, low_bound, high_bound), low_bound)
     high = np.where(count > 1, np.clip(high, low_bound, high_bound), high_bound)
-    return Interval(mean, low, high, error, count)
+    return Interval(mean, low, high, error, skewness, count)
+
+
+def share_unseen(confidence: float, count: Array) -> Array:
+    """The largest share of prompts of which none among so many may have been drawn: the exact binomial limit of 0 in n."""
+    return np.asarray(1 - ((1 - confidence) / 2) ** (1 / np.maximum(count, 1)))
+
+
+def _ends(
+    mean: Array, error: Array, quantile: Array, above: Array, far_near: tuple[Array, Array], bounds: tuple[float, float]
+) -> tuple[Array, Array]:
+    """Both ends for given coefficients of the skewness."""
+    far, near = far_near
+    low = mean - reach(quantile, np.where(above, near, far)) * error
+    high = mean + reach(quantile, np.where(above, far, near)) * error
+    if bounds != (0.0, 1.0):
+        # A difference is tested against 0, in the middle of its range; on one scale throughout the test and the interval say the same.
+        return low, high
+    half = quantile * error
+    room = np.minimum(mean, 1 - mean)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        close = (half > 0) & (room > 0) & (half * _ROOM > room)
+        centre, scale = logit(mean), error / (mean * (1 - mean))
+        # The logit takes a part of the skewness out by its own curvature; what is left moves the far end.
+        left = np.where(above, far, -far) * (2 * quantile**2 + 1) - scale * (0.5 - mean) * quantile**2
+        low = np.where(close, expit(centre - scale * (quantile + np.maximum(-left, 0.0))), low)
+        high = np.where(close, expit(centre + scale * (quantile + np.maximum(left, 0.0))), high)
+    return low, high

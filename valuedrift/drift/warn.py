@@ -7,14 +7,18 @@ import polars as pl
 from valuedrift.drift.coverage import COUNTS
 
 FEW_PROMPTS = 10
+RARE_PROMPTS = 1.0
+"""A stance that fewer prompts than this take, n · mean, may be missed by the sample as a whole; simulation: 95% intervals then cover from 75%, see
+docs/statistics.md. The same holds of a stance that all but so few take."""
 
 
-def warnings_of(covered: pl.DataFrame, drift: pl.DataFrame) -> list[str]:
+def warnings_of(covered: pl.DataFrame, drift: pl.DataFrame, trajectory: pl.DataFrame) -> list[str]:
     """Warnings about what was judged and how much of it there is.
 
     Args:
         covered: The coverage table, with ``missing_prompts``.
         drift: The drift table.
+        trajectory: The trajectory table.
 
     Returns:
         One sentence each; empty if all is well.
@@ -40,6 +44,12 @@ def warnings_of(covered: pl.DataFrame, drift: pl.DataFrame) -> list[str]:
     few = drift.filter(pl.col("n_prompts") < FEW_PROMPTS)
     if len(few):
         found.append(f"{len(few)} of {len(drift)} rows rest on fewer than {FEW_PROMPTS} prompts: take their intervals as rough")
+    rare = trajectory.filter(pl.col("n_prompts") * pl.min_horizontal("mean", 1 - pl.col("mean")) < RARE_PROMPTS)
+    if len(rare):
+        found.append(
+            f"{len(rare)} of {len(trajectory)} means are of a stance that less than one of the prompts takes, or all but less than one (n × mean < 1): "
+            "so few prompts may have missed it, and intervals of such means and of drifts from or to them can be too short; more prompts settle it"
+        )
     poorly = int(drift["drift_time_warning"].sum())
     if poorly:
         found.append(f"{poorly} drift times are poorly determined (see drift_time_note): a noisy maximum dates drift too late")
