@@ -44,12 +44,17 @@ def option_logprobs(tokens: Sequence[Token], labels: Sequence[str]) -> list[floa
 
 
 def vote_of(answer: Answer, labels: Sequence[str]) -> str | None:
-    """The option that a reply in words chooses; None for a refusal, or where it names none first."""
+    """The option that a reply in words chooses; None for a refusal, or where it names none first, or several (`A, B or C.`)."""
     if answer.refusal:
         return None
     options = "|".join(map(re.escape, labels))
-    found = re.match(rf"{_LEAD}({options}){_AFTER}", _THOUGHT.sub("", answer.text), re.IGNORECASE)
-    return None if found is None else next(label for label in labels if label.lower() == found[1].lower())
+    text = _THOUGHT.sub("", answer.text)
+    found = re.match(rf"{_LEAD}({options}){_AFTER}", text, re.IGNORECASE)
+    if found is None:
+        return None
+    chosen = next(label for label in labels if label.lower() == found[1].lower())
+    others = re.findall(rf"\b({options})\b(?=\W*$|\s*[,.:;)]|\s+(?:or|and)\b)", text[found.end() :])
+    return None if set(others) - {chosen} else chosen
 
 
 def _label_of(token: str, labels: Sequence[str]) -> str | None:

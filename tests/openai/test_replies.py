@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from valuedrift.judges.replies import option_logprobs, vote_of
+from valuedrift.openai.options import exact_logprobs
+from valuedrift.openai.reply import Answer, Token
+
+LETTERS = ("A", "B", "C")
+WORDS = ("support", "neutral", "oppose")
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "vote"),
+    [
+        ("A", LETTERS, "A"),
+        (" b.", LETTERS, "B"),
+        ("**C**", LETTERS, "C"),
+        ("B: neutral", LETTERS, "B"),
+        ("B. A balanced view", LETTERS, "B"),
+        ("(C)", LETTERS, "C"),
+        ("The answer is: B", LETTERS, "B"),
+        ("Answer: C.", LETTERS, "C"),
+        ("A\nbecause it agrees", LETTERS, "A"),
+        ("<think>\nB? C?\n</think>\nA", LETTERS, "A"),
+        ("Support", WORDS, "support"),
+        ("oppose.", WORDS, "oppose"),
+        ("A, B or C.", LETTERS, None),
+        ("A or B", LETTERS, None),
+        ("A balanced view", LETTERS, None),
+        ("Absolutely", LETTERS, None),
+        ("supportive", WORDS, None),
+        ("support, not oppose", WORDS, None),
+        ("I cannot judge that.", LETTERS, None),
+        ("<think>B, I think", LETTERS, None),
+        ("", LETTERS, None),
+    ],
+)
+def test_a_vote_is_what_the_reply_names_first_and_alone(text: str, labels: tuple[str, ...], vote: str | None) -> None:
+    assert vote_of(Answer(text, None, "stop", None), labels) == vote
+
+
+def test_a_refusal_is_no_vote() -> None:
+    assert vote_of(Answer("A", "I cannot help with that", "stop", None), LETTERS) is None
+
+
+def listed(**probabilities: float) -> list[Token]:
+    return [Token(token=token, logprob=math.log(p)) for token, p in probabilities.items()]
+
+
+def test_what_is_not_listed_gets_the_most_it_can_have() -> None:
+    assert option_logprobs(listed(A=0.6), LETTERS) == pytest.approx(
+        [math.log(0.6), math.log(0.2), math.log(0.2)]
+    )  # a share of what is left
+    assert option_logprobs(listed(A=0.9, B=0.001), LETTERS) == pytest.approx(
+        [math.log(0.9), math.log(0.001), math.log(0.001)]
+    )  # the least listed
+    assert exact_logprobs(listed(A=0.6, a=0.3), LETTERS) == pytest.approx([math.log(0.6), math.log(0.05), math.log(0.05)])
+
+
+def test_a_reply_that_is_no_option_has_no_stance() -> None:
+    assert option_logprobs(listed(The=0.99, A=0.005), LETTERS) is None
+    assert option_logprobs([], LETTERS) is None
+
+
+@given(st.dictionaries(st.text(max_size=4), st.floats(-30, 0), min_size=1, max_size=20))
+def test_whatever_is_listed_gives_finite_logprobs_or_none(tokens: dict[str, float]) -> None:
+    for labels in (LETTERS, WORDS):
+        found = option_logprobs([Token(token=token, logprob=logprob) for token, logprob in tokens.items()], labels)
+        assert found is None or all(math.isfinite(value) for value in found)
