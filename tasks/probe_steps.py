@@ -76,7 +76,7 @@ def rewrite_prompts(work: ProbeRoom) -> StepDone:
 def _rewritten(work: ProbeRoom, report: Callable[[Progress], None]) -> list[Rewriting]:
     source, chosen = work.source, work.build.rewriter
     if chosen is not None:
-        with chosen.open(keep=work.local) as engine:
+        with chosen.open(keep=work.local / "replies") as engine:
             return rewrite_with(engine, source.ids, source.prompts, report)
     found = []
     for index, prompt in enumerate(source.prompts):
@@ -100,7 +100,7 @@ def filter_questions(work: ProbeRoom, rewritten: StepDone) -> StepDone:
         questions = asked.get_column("question").to_list()
         chosen = work.build.filter
         if chosen is not None:
-            with chosen.open(keep=work.local) as engine:
+            with chosen.open(keep=work.local / "replies") as engine:
                 values = value_laden_with(engine, questions, report)
         else:
             values = ValueFilter(work.encode(EMBEDDED)).value_laden(questions, work.embeddings(EMBEDDED, questions, report))

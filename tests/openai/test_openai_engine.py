@@ -93,11 +93,11 @@ def test_equal_ids_and_a_dead_server_are_told(server: Misbehaving, tmp_path: Pat
 
 
 def test_scores_are_the_servers_logprobs(server: Misbehaving, tmp_path: Path) -> None:
-    server.otherwise = completion("A", top={"A": 0.6, "B": 0.25, " A": 0.1, "x": 0.02})
+    server.otherwise = completion("A", top={"Yes": 0.6, "no": 0.25, " yes": 0.1, "x": 0.02})
     with engine(server, tmp_path) as one:
-        scores = one.score(["Question?", "Other?"], ["B", "A", " A", "C"])
-    assert scores.shape == (2, 4)
-    assert scores[0] == pytest.approx([math.log(p) for p in (0.25, 0.6, 0.1, 0.02)])
+        scores = one.score(["Question?", "Other?"], [" yes", " no", "maybe"])
+    assert scores.shape == (2, 3)
+    assert scores[0] == pytest.approx([math.log(p) for p in (0.7, 0.25, 0.02)])
     assert np.array_equal(scores[0], scores[1])
 
 

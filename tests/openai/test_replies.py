@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from valuedrift.judges.replies import option_logprobs, vote_of
-from valuedrift.openai.options import exact_logprobs
+from valuedrift.openai.options import filled, option_masses
 from valuedrift.openai.reply import Answer, Token
 
 LETTERS = ("A", "B", "C")
@@ -59,7 +59,12 @@ def test_what_is_not_listed_gets_the_most_it_can_have() -> None:
     assert option_logprobs(listed(A=0.9, B=0.001), LETTERS) == pytest.approx(
         [math.log(0.9), math.log(0.001), math.log(0.001)]
     )  # the least listed
-    assert exact_logprobs(listed(A=0.6, a=0.3), LETTERS) == pytest.approx([math.log(0.6), math.log(0.05), math.log(0.05)])
+    assert filled([0.6, 0, 0], listed(A=0.6, x=0.3)) == pytest.approx([math.log(0.6), math.log(0.05), math.log(0.05)])
+
+
+def test_a_token_belongs_to_the_option_it_equals_else_to_the_first_it_is_like() -> None:
+    tokens = [Token(token=token, logprob=math.log(0.125)) for token in ("A", " A", "a", " Yes", "yes", "**Yes", "no", "None")]
+    assert option_masses(tokens, ["A", " A", " yes", " no"]) == pytest.approx([0.25, 0.125, 0.375, 0.125])
 
 
 def test_a_reply_that_is_no_option_has_no_stance() -> None:

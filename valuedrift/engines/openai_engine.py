@@ -15,7 +15,7 @@ from valuedrift.engines.openai_config import OpenAIEngineConfig
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import seed_from
 from valuedrift.openai.client import Client
-from valuedrift.openai.options import exact_logprobs
+from valuedrift.openai.options import filled, option_masses, plain
 from valuedrift.openai.reply import Fault, Reply
 from valuedrift.openai.request import Request, make_request
 from valuedrift.progress import Progress as Step
@@ -24,6 +24,8 @@ from valuedrift.sampling import Prompt, Response, Sampling
 NAME = "openai"
 _LISTED = 20
 """Likeliest first tokens asked for: as many as OpenAI allows."""
+_BEGINNING = 2
+"""Characters from which a token counts as the beginning of an option."""
 _SEEDS = 2**31
 """Seeds that every server takes are below this."""
 
@@ -71,8 +73,9 @@ class OpenAIEngine:
     def score(self, prompts: Sequence[str], options: Sequence[str], *, alike: int = 1) -> NDArray[np.float64]:
         """Log-probabilities of options that are one token each; see ``Engine.score``.
 
-        The server lists its 20 likeliest first tokens. An option that is not among them gets the most that it can have: the probability of the least likely
-        token listed, or its share of what is left, whichever is less.
+        The server lists its 20 likeliest first tokens; an option's spellings (after a space, in other case, in quotes) are added up, because nobody can tell
+        how the server's tokenizer spells it. One that is not listed gets the most that it can have: the probability of the least likely token
+        that is, or its share of what is left, whichever is less.
 
         Raises:
             UserError: The server gives no log-probabilities, or an option is more than one token.
@@ -93,7 +96,7 @@ class OpenAIEngine:
             raise UserError(
                 f"the option {split!r} is more than one token", where=self._config.model, fix="options of one token, e.g. A, B, C"
             )
-        rows = [[np.nan] * len(options) if tokens is None else exact_logprobs(tokens, options) for tokens in listed]
+        rows = [[np.nan] * len(options) if tokens is None else filled(option_masses(tokens, options), tokens) for tokens in listed]
         return np.array(rows, dtype=np.float64).reshape(len(prompts), len(options))
 
     def option_tokens(self, option: str) -> list[int]:
@@ -131,10 +134,10 @@ class OpenAIEngine:
 
 def _more_than_one_token(listed: Sequence[Sequence[Any]], options: Sequence[str]) -> str | None:
     """An option that never is a first token while a beginning of it is one."""
-    seen = {token.token for tokens in listed for token in tokens}
-    return next(
-        (option for option in options if option not in seen and any(option.startswith(token) for token in seen if token.strip())), None
-    )
+    seen = {plain(token.token) for tokens in listed for token in tokens}
+    beginnings = [token for token in seen if len(token) >= _BEGINNING]
+    forms = [(option, plain(option)) for option in options]
+    return next((option for option, form in forms if form not in seen and any(form.startswith(token) for token in beginnings)), None)
 
 
 def _response(prompt_id: str, index: int, reply: Reply | Fault) -> Response:

@@ -6,11 +6,9 @@ import math
 import re
 from collections.abc import Sequence
 
-from valuedrift.openai.options import filled
+from valuedrift.openai.options import filled, plain
 from valuedrift.openai.reply import Answer, Token
 
-_AROUND = " \t\r\n\"'`*_.,:;()[]{}<>▁Ġ"
-"""What may stand around an option in a token: spaces (as written, or as vocabularies spell them), quotes, emphasis, brackets."""
 _LEAST_MASS = 0.01
 """Where the options together have less probability, the model did not answer the question."""
 _SHORTEST_BEGINNING = 2
@@ -59,7 +57,7 @@ def vote_of(answer: Answer, labels: Sequence[str]) -> str | None:
 
 def _label_of(token: str, labels: Sequence[str]) -> str | None:
     """The option that a first token is, or of which it is the beginning (words may take several tokens)."""
-    said = token.strip(_AROUND).lower()
+    said = plain(token)
     if not said:
         return None
     for label in labels:

@@ -7,22 +7,35 @@ from collections.abc import Sequence
 
 from valuedrift.openai.reply import Token
 
+_AROUND = " \t\r\n\"'`*_.,:;()[]{}<>▁Ġ"
+"""What may stand around an option in a token: spaces (as written, or as vocabularies spell them), quotes, emphasis, brackets."""
 _TINY = 1e-10
 """Least probability of an option that is not listed: rounding makes the rest 0 or less where the model is very sure."""
 
 
-def exact_logprobs(tokens: Sequence[Token], options: Sequence[str]) -> list[float]:
-    """Log-probability of each option, taken as a token letter by letter.
+def plain(text: str) -> str:
+    """A token or an option without what may stand around it and in lower case."""
+    return text.strip(_AROUND).lower()
+
+
+def option_masses(tokens: Sequence[Token], options: Sequence[str]) -> list[float]:
+    """Probability of each option among the listed tokens.
+
+    A token belongs to the option that it equals, else to the first that it equals but for space, case, quotes and the like around it: a model that is asked
+    over chat says ` Yes`, `yes` or `**Yes`, and nobody can tell how its tokenizer spells an option.
 
     Args:
         tokens: The likeliest first tokens.
-        options: What to look for.
-
-    Returns:
-        Natural log-probabilities, finite; see :func:`filled` for options that are not listed.
+        options: What to look for, distinct.
     """
-    listed = {token.token: math.exp(token.logprob) for token in tokens}
-    return filled([listed.get(option, 0.0) for option in options], tokens)
+    by_spelling = {option: place for place, option in reversed(list(enumerate(options)))}
+    by_form = {plain(option): place for place, option in reversed(list(enumerate(options)))}
+    masses = [0.0] * len(options)
+    for token in tokens:
+        place = by_spelling.get(token.token, by_form.get(plain(token.token)))
+        if place is not None:
+            masses[place] += math.exp(token.logprob)
+    return masses
 
 
 def filled(probabilities: Sequence[float], tokens: Sequence[Token]) -> list[float]:
