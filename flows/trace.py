@@ -1,6 +1,6 @@
 """The main flow: train every phase, sample and judge every checkpoint, analyse, report.
 
-    train ──▶ sample step 0 ──▶ judge ─┐
+    train ──▶ sample step 0 ──▶ judge ─┐                       (a panel's stances come from those of its judges)
       │   └─▶ sample step n ──▶ judge ─┼─▶ analyze ──▶ report
       └─▶ train (preference) ─▶ …     ─┘
 
@@ -21,6 +21,7 @@ from prefect.tasks import exponential_backoff
 from tasks.analyze import analyze
 from tasks.judge import judge
 from tasks.outcome import raise_failures
+from tasks.panel import panel
 from tasks.probes import keep_probes
 from tasks.report import report
 from tasks.sample import sample
@@ -68,6 +69,7 @@ def _trace(work: Workplace, report_folder: str | None) -> str:
     training: Any = train.with_options(**patience)
     sampling: Any = sample.with_options(**patience)
     judging: Any = judge.with_options(**patience)
+    convening: Any = panel.with_options(**patience)
     keep_probes(work)
     stances: list[PrefectFuture[Any]] = []
     trained: dict[str, PrefectFuture[Any]] = {}
@@ -76,9 +78,15 @@ def _trace(work: Workplace, report_folder: str | None) -> str:
     def follow(run_id: str, step: int, checkpoints: Any) -> None:
         """Sample and judge one checkpoint."""
         responses: Any = sampling.submit(work, run_id, step, checkpoints)
-        judged = [judging.submit(work, run_id, step, by.name, responses) for by in work.study.judges]
-        stances.extend(judged)
-        everything.extend([responses, *judged])
+        judged: dict[str, Any] = {}
+        for by in work.study.judges_in_order:
+            judged[by.name] = (
+                convening.submit(work, run_id, step, by.name, [judged[member] for member in by.judged_from])
+                if by.judged_from
+                else judging.submit(work, run_id, step, by.name, responses)
+            )
+        stances.extend(judged.values())
+        everything.extend([responses, *judged.values()])
 
     for first in work.plan.children(None):
         follow(first.run_id, 0, None)  # the base model needs no training: its answers come first

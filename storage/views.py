@@ -8,7 +8,7 @@ from importlib import resources
 
 from storage.schemas import TABLES
 
-_DERIVED = ("value_profile", "stance_counts", "judge_agreement")
+_DERIVED = ("value_profile", "stance_counts", "judge_confusion", "judge_agreement", "study_agreement")
 
 
 @dataclass(frozen=True)

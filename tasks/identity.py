@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tasks.workplace import Workplace
 from valuedrift.engines.identity import engine_identity
 from valuedrift.fingerprint import fingerprint
-from valuedrift.judges.config import JudgeConfig, judge_identity
+from valuedrift.judges.config import JudgeConfig, Panel, judge_identity
 from valuedrift.study import RunPlan
 
 ANALYSIS_VERSION = 2
@@ -33,6 +34,11 @@ def sample_identity(work: Workplace, weights_fingerprint: str) -> dict[str, Any]
 def stance_identity(judge: JudgeConfig, responses_key: str) -> dict[str, Any]:
     """Identity of one judge's stances of one checkpoint's answers."""
     return {"stage": "judge", "judge": judge_identity(judge), "responses": responses_key}
+
+
+def panel_identity(panel: Panel, stance_keys: Sequence[str]) -> dict[str, Any]:
+    """Identity of the stances that a panel makes of those of its members, given in the members' order; their names do not matter."""
+    return {"stage": "panel", "panel": panel.combined(stance_keys)}
 
 
 def analysis_identity(work: Workplace, stance_keys: list[str]) -> dict[str, Any]:

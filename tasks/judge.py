@@ -21,7 +21,7 @@ from valuedrift.judges.config import JudgeConfig
 from valuedrift.judges.job import JudgeJob
 from valuedrift.stance import STANCE_COLUMNS, STANCES
 
-_JUDGED = ("p_support", "p_neutral", "p_oppose", "unassigned", "status")
+JUDGED = ("p_support", "p_neutral", "p_oppose", "unassigned", "status")
 
 
 def _key(parameters: dict[str, Any]) -> tuple[str, bool]:
@@ -98,7 +98,7 @@ def _judge(work: Workplace, run_id: str, step: int, config: JudgeConfig) -> pl.D
         collect=collect,
     )
     schema = table_schema("stances").polars
-    stances = answers.with_columns(judged.select(_JUDGED)).with_columns(pl.lit(config.name).alias("judge"))
+    stances = answers.with_columns(judged.select(JUDGED)).with_columns(pl.lit(config.name).alias("judge"))
     return stances.select(pl.col(name).cast(kind) for name, kind in schema.items())
 
 

@@ -8,11 +8,12 @@ from enum import StrEnum
 from typing import Any
 
 from storage.manifest import Entry
-from tasks.identity import analysis_identity, key_of, sample_identity, stance_identity, train_identity
+from tasks.identity import analysis_identity, key_of, panel_identity, sample_identity, stance_identity, train_identity
 from tasks.reference import Trained
 from tasks.sample import checkpoint_of, partition
 from tasks.train import finished
 from tasks.workplace import Workplace
+from valuedrift.judges.config import Panel
 from valuedrift.study import RunPlan
 
 
@@ -89,10 +90,16 @@ def _checkpoint(work: Workplace, run: RunPlan, step: int, trained: Trained | Non
     responses_key = key_of(identity)
     state, why = _part(work, "responses", identity, run, step)
     yield told("sample", state, why, responses_key)
-    for judge in work.study.judges:
-        stance = stance_identity(judge, responses_key)
+    keys: dict[str, str] = {}
+    for judge in work.study.judges_in_order:
+        stance = (
+            panel_identity(judge, [keys[name] for name in judge.names])
+            if isinstance(judge, Panel)
+            else stance_identity(judge, responses_key)
+        )
+        keys[judge.name] = key_of(stance)
         state, why = _part(work, "stances", stance, run, step, judge.name)
-        yield told("judge", state, why, key_of(stance), judge.name)
+        yield told("judge", state, why, keys[judge.name], judge.name)
 
 
 def _part(work: Workplace, table: str, identity: dict[str, Any], run: RunPlan, step: int, slot: str = "") -> tuple[State, str]:

@@ -30,7 +30,8 @@ def reuse(work: Workroom, table: str, key: str, partition: dict[str, str | int],
         if not work.store.exists(other):
             continue
         schema = table_schema(table).polars
-        names = [pl.lit(value, dtype=schema[column]).alias(column) for column, value in partition.items()]
+        ours: dict[str, str | int] = {**partition, **({"judge": slot} if slot else {})}  # the other may have named its judge otherwise
+        names = [pl.lit(value, dtype=schema[column]).alias(column) for column, value in ours.items()]
         frame = work.store.read_entry(other).with_columns(names)
         entry = work.store.put(table, frame, partition=partition, key=key, identity=other.identity, slot=slot)
         board().settled()

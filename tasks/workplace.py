@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tasks.workroom import Workroom
 from valuedrift.corpora.load import count_rows
-from valuedrift.judges.config import JudgeConfig
+from valuedrift.judges.config import JudgeConfig, Panel
 from valuedrift.models.resolve import resolve_model
 from valuedrift.probes import Probe, load_probes, probes_fingerprint
 from valuedrift.study import Plan, Study, expand
@@ -47,6 +47,10 @@ class Workplace(Workroom):
     def judge(self, name: str) -> JudgeConfig:
         """A judge of the study by name."""
         return next(judge for judge in self.study.judges if judge.name == name)
+
+    def panel(self, name: str) -> Panel:
+        """A panel of the study by name."""
+        return next(judge for judge in self.study.judges if isinstance(judge, Panel) and judge.name == name)
 
     def checkpoints_folder(self, run_key: str) -> Path:
         """Where the checkpoints of a training phase lie, by its identity."""

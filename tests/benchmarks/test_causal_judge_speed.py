@@ -18,7 +18,7 @@ from valuedrift.judges.training.sources import issues
 def test_shared_beginnings_against_one_prompt_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
     judge = load_causal_lm_judge(CausalLM())
     # answers of about the length of a model's
-    pairs = [Pair(issue.name, issue.wordings[0].text, " ".join(answer.text for answer in issue.answers)) for issue in issues()[:24]]
+    pairs = [Pair(issue.name, issue.wordings[0].text, " ".join(answer.text for answer in issue.answers)) for issue in issues()[:6]]
     judge.judge(pairs[:2])
     naive = _seconds(
         lambda: [

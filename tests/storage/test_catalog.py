@@ -123,6 +123,21 @@ def test_agreement_and_kappa_are_those_of_scikit_learn(catalog: Catalog, filled:
     assert row[0]["kappa"] == pytest.approx(cohen_kappa_score(wide["causal-lm"], wide["cross-encoder"]))
 
 
+def test_kappa_of_a_study_is_that_of_all_its_runs_together(catalog: Catalog, filled: str) -> None:
+    frame = (
+        Store(filled).read("stances", status="ok").with_columns(verdict=pl.concat_list("p_support", "p_neutral", "p_oppose").list.arg_max())
+    )
+    wide = frame.pivot("judge", index=["run_id", "step", "prompt_id", "sample_idx"], values="verdict").drop_nulls()
+    rows = catalog.frame("FROM study_agreement").to_dicts()
+    assert [(row["judge_a"], row["judge_b"], row["n"]) for row in rows] == [("causal-lm", "cross-encoder", wide.height)]
+    assert rows[0]["kappa"] == pytest.approx(cohen_kappa_score(wide["causal-lm"], wide["cross-encoder"]))
+    confusion = catalog.frame("SELECT verdict_a, verdict_b, sum(n)::BIGINT AS n FROM judge_confusion GROUP BY ALL")
+    assert confusion.get_column("n").sum() == wide.height
+    names = {0: "support", 1: "neutral", 2: "oppose"}
+    for a, b, n in confusion.iter_rows():
+        assert n == ((wide["causal-lm"].replace_strict(names) == a) & (wide["cross-encoder"].replace_strict(names) == b)).sum()
+
+
 def test_kappa_is_empty_where_nobody_ever_differs(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for judge in ("a", "b"):

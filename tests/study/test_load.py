@@ -103,3 +103,38 @@ def test_every_field_of_the_study_is_documented() -> None:
 
     models = [Study, Runtime, spec.Probes, spec.Model, spec.SFTPhase, spec.PreferencePhase]
     assert [name for model in models for name in undocumented(model)] == []
+
+
+JUDGES = """judges:
+  - {type: cross-encoder}
+  - {type: causal-lm, name: small, rotations: 1}
+  - {type: panel, members: [cross-encoder, small]}
+"""
+
+
+def test_a_study_with_several_judges_and_a_panel_of_them(tmp_path: Path) -> None:
+    study = load_study(study_file(tmp_path, MINIMAL + JUDGES))
+    assert [judge.name for judge in study.judges] == ["cross-encoder", "small", "panel"]
+    panel_first = JUDGES.replace("judges:\n", "judges:\n  - {type: panel, name: first, members: [cross-encoder, small]}\n")
+    study = load_study(study_file(tmp_path, MINIMAL + panel_first))
+    assert [judge.name for judge in study.judges_in_order] == ["cross-encoder", "small", "first", "panel"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("name: small", "name: cross-encoder", ["two judges named 'cross-encoder'"]),
+        ("rotations: 1", "rotation: 1", ["judges.1.causal-lm.rotation", "did you mean `rotations`"]),
+        ("type: causal-lm", "type: causal_lm", ["did you mean `causal-lm`"]),
+        ("members: [cross-encoder, small]", "members: [cross-encoder, smal]", ["did you mean 'small'"]),
+        ("members: [cross-encoder, small]", "members: [cross-encoder, panel]", ["'panel' is not among"]),
+        ("members: [cross-encoder, small]", "members: [small]", ["two members or more"]),
+        ("members: [cross-encoder, small]", "members: [{type: cross-encoder}, {type: causal-lm}]", ["members are names"]),
+        ("{type: cross-encoder}", "{name: x}", ["judges.0.type", "missing"]),
+    ],
+)
+def test_faults_of_judges_are_named(tmp_path: Path, old: str, new: str, expected: list[str]) -> None:
+    assert old in JUDGES
+    told = message(study_file(tmp_path, MINIMAL + JUDGES.replace(old, new)))
+    for part in expected:
+        assert part in told

@@ -9,15 +9,16 @@ from pydantic import Field, TypeAdapter
 from valuedrift.judges.causal_lm_config import CausalLM
 from valuedrift.judges.cross_encoder_config import CrossEncoder
 from valuedrift.judges.openai_config import OpenAI
+from valuedrift.judges.panel_config import Panel
 
-__all__ = ["JUDGE", "JUDGE_TYPES", "CausalLM", "CrossEncoder", "JudgeConfig", "OpenAI", "judge_identity"]
+__all__ = ["JUDGE", "JUDGE_TYPES", "CausalLM", "CrossEncoder", "JudgeConfig", "OpenAI", "Panel", "judge_identity"]
 
-JudgeConfig = Annotated[CrossEncoder | CausalLM | OpenAI, Field(discriminator="type")]
+JudgeConfig = Annotated[CrossEncoder | CausalLM | OpenAI | Panel, Field(discriminator="type")]
 """Every kind of judge."""
 
-JUDGE: TypeAdapter[CrossEncoder | CausalLM | OpenAI] = TypeAdapter(JudgeConfig)
+JUDGE: TypeAdapter[CrossEncoder | CausalLM | OpenAI | Panel] = TypeAdapter(JudgeConfig)
 
-JUDGE_TYPES: tuple[str, ...] = tuple(kind.model_fields["type"].default for kind in (CrossEncoder, CausalLM, OpenAI))
+JUDGE_TYPES: tuple[str, ...] = tuple(kind.model_fields["type"].default for kind in (CrossEncoder, CausalLM, OpenAI, Panel))
 """What ``type`` may be."""
 
 

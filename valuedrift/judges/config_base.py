@@ -41,6 +41,11 @@ class JudgeBase(BaseModel, ABC):
             UserError: What it needs (weights, a key, a server) is missing.
         """
 
+    @property
+    def judged_from(self) -> tuple[str, ...]:
+        """Names of judges of the same study from whose stances this one's are made; none for a judge that reads answers itself."""
+        return ()
+
     def anchored(self, folder: Path) -> Self:
         """The same with relative paths taken from the folder that its file lies in."""
         return self

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.drift.options import Analysis
-from valuedrift.judges.config import CrossEncoder, JudgeConfig
+from valuedrift.judges.config import CrossEncoder, JudgeConfig, Panel
 from valuedrift.sampling import Sampling
 from valuedrift.study.runtime import Runtime
 from valuedrift.training.algorithms import Algorithm
@@ -110,7 +110,18 @@ class Study(_Part):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ValueError(f"two judges named {twice!r}; give each a `name` of its own")
+        reading = [judge.name for judge in judges if not isinstance(judge, Panel)]
+        for panel in judges:
+            if isinstance(panel, Panel):
+                if panel.judged_from != panel.names:
+                    raise ValueError(f"panel {panel.name!r}: in a study, members are names of its other judges")
+                _known(panel.names, reading, f"judges that panel {panel.name!r} can use")
         return judges
+
+    @property
+    def judges_in_order(self) -> tuple[JudgeConfig, ...]:
+        """The judges, each after those from whose stances it is made."""
+        return tuple(sorted(self.judges, key=lambda judge: bool(judge.judged_from)))
 
     @model_validator(mode="after")
     def _names(self) -> Study:

@@ -1,0 +1,159 @@
+"""Several judges as one: what they say of an answer, averaged over those that have a stance for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from valuedrift.errors import UserError
+from valuedrift.judges.agreement import Agreement, agreement
+from valuedrift.judges.base import Judge, Judgement, Pair, remarks_of
+from valuedrift.judges.files import judgements_frame
+from valuedrift.judges.panel_config import Panel
+from valuedrift.judges.single_config import SINGLE_JUDGES
+from valuedrift.progress import Progress
+from valuedrift.stance import STANCE_COLUMNS, JudgeStatus
+
+_MEANS = (*STANCE_COLUMNS, "unassigned")
+_RANK = {JudgeStatus.OK: 0, JudgeStatus.REFUSED: 1, JudgeStatus.UNPARSED: 2, JudgeStatus.FAILED: 3}
+"""Of two statuses that equally many members gave, the first."""
+
+
+def combine(members: Sequence[pl.DataFrame], weights: Sequence[float]) -> pl.DataFrame:
+    """The panel's judgements.
+
+    An answer's distribution is the weighted mean over the members that have one for it. Where none has, the answer has the status that most members gave.
+
+    Args:
+        members: One frame a member, rows alike: p_support, p_neutral, p_oppose, unassigned, status (as ``judgements_frame`` makes them).
+        weights: One a member, above 0.
+
+    Returns:
+        A frame of the same columns, and ``n_members``: members with a stance.
+    """
+    named = [frame.select(pl.col(*_MEANS, "status").name.suffix(f"@{at}")) for at, frame in enumerate(members)]
+    wide = pl.concat(named, how="horizontal") if named else pl.DataFrame()
+    places = range(len(members))
+    ok = [pl.col(f"status@{at}") == JudgeStatus.OK.value for at in places]
+    mass = pl.sum_horizontal(pl.when(ok[at]).then(weights[at]).otherwise(0.0) for at in places)
+    wide = wide.with_columns(n_members=pl.sum_horizontal(one.cast(pl.Int32) for one in ok), mass=mass)
+
+    def mean(name: str) -> pl.Expr:
+        total = pl.sum_horizontal(pl.when(ok[at]).then(weights[at] * pl.col(f"{name}@{at}")).otherwise(0.0) for at in places)
+        return pl.when(pl.col("n_members") > 0).then(total / pl.col("mass")).alias(name)
+
+    statuses = wide.select(pl.concat_list(pl.col(f"status@{at}") for at in places).alias("all")).get_column("all").to_list()
+    status = pl.Series("status", [_status(given) for given in statuses], dtype=pl.String)
+    return wide.select(*(mean(name) for name in _MEANS), "n_members").insert_column(len(_MEANS), status)
+
+
+def _status(given: Sequence[str]) -> str:
+    if JudgeStatus.OK.value in given:
+        return JudgeStatus.OK.value
+    return min(given, key=lambda status: (-given.count(status), _RANK[JudgeStatus(status)]))
+
+
+def lacking(combined: pl.DataFrame, members: int) -> int:
+    """Answers whose mean rests on some members only."""
+    return combined.filter((pl.col("n_members") > 0) & (pl.col("n_members") < members)).height
+
+
+class PanelJudge:
+    """Lets its members judge, one after the other, and combines them; made by :func:`load_panel`.
+
+    Args:
+        config: The panel as its file names it, with whole members.
+        load: Loads a member; called when its turn comes, so that only one lies in memory.
+    """
+
+    def __init__(self, config: Panel, load: Callable[[Any], Judge]) -> None:
+        self._config = config
+        self._load = load
+        self._remarks: list[str] = []
+
+    @property
+    def name(self) -> str:
+        """Name of the judge in every table."""
+        return self._config.name
+
+    def identity(self) -> dict[str, Any]:
+        """See :func:`valuedrift.judges.config.judge_identity`."""
+        return self._config.identity()
+
+    def remarks(self) -> list[str]:
+        """How far the members agree, what rests on some of them only, and what they say themselves."""
+        return list(self._remarks)
+
+    def judge(self, pairs: Sequence[Pair], progress: Callable[[Progress], None] | None = None) -> list[Judgement]:
+        """Judge pairs; see :class:`valuedrift.judges.base.Judge`."""
+        frames, said = [], []
+        for at, member in enumerate(self._config.members):
+            judge = self._load(member)
+
+            def report(step: Progress, at: int = at) -> None:
+                if progress is not None:
+                    members = len(self._config.members)
+                    progress(Progress(at * len(pairs) + step.done, members * len(pairs), step.note))
+
+            frames.append(judgements_frame(judge.judge(pairs, report)))
+            said += [f"{judge.name}: {remark}" for remark in remarks_of(judge)]
+        combined = combine(frames, self._config.weights_of_members())
+        self._remarks = [*said, *self._told(pairs, frames, combined)]
+        return [
+            Judgement(support, neutral, oppose, unassigned, JudgeStatus(status))
+            for support, neutral, oppose, unassigned, status in combined.select(*_MEANS, "status").iter_rows()
+        ]
+
+    def _told(self, pairs: Sequence[Pair], frames: Sequence[pl.DataFrame], combined: pl.DataFrame) -> list[str]:
+        keys = pl.DataFrame(
+            {"row": range(len(pairs)), "prompt": [pair.prompt for pair in pairs]}, schema={"row": pl.Int64, "prompt": pl.String}
+        )
+        stances = pl.concat(
+            pl.concat([keys, frame], how="horizontal").with_columns(judge=pl.lit(name))
+            for name, frame in zip(self._config.names, frames, strict=True)
+        )
+        found = agreement(stances, self._config.names, answer=("row",), prompt=("prompt",))
+        some = lacking(combined, len(frames))
+        return [
+            *agreement_words(found),
+            *([f"{some} answers rest on some members only: the others have no stance for them"] if some else []),
+        ]
+
+
+def agreement_words(found: Agreement) -> list[str]:
+    """Agreement of judges, a line each."""
+    lines = [
+        f"{pair.judge_a} and {pair.judge_b}: same verdict on {pair.agreement.value:.0%} of {pair.n} answers, "
+        f"κ {pair.kappa.value:.2f} ({pair.kappa.low:.2f} to {pair.kappa.high:.2f})"
+        for pair in found.pairs
+        if pair.n
+    ]
+    alpha = found.alpha
+    return [
+        *lines,
+        *([f"Krippendorff's α {alpha.value:.2f} ({alpha.low:.2f} to {alpha.high:.2f}) over {found.n} answers"] if found.n else []),
+    ]
+
+
+def load_panel(config: Panel, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> PanelJudge:
+    """A panel whose members are whole judges.
+
+    Args:
+        config: The panel.
+        threads: CPU threads of this process; None leaves torch's setting.
+        device: ``cpu``, ``cuda``, or ``auto`` (a GPU if torch sees one).
+        keep: Folder for what must not be asked twice.
+
+    Raises:
+        UserError: Its members are names: then it stands in a study, where their stances are used again.
+    """
+    if not all(isinstance(member, SINGLE_JUDGES) for member in config.members):
+        raise UserError(
+            "members are names, which only a study knows",
+            where=f"judge {config.name}",
+            fix="give each member as a whole judge (type, name, …), or use the panel in a study",
+        )
+    return PanelJudge(config, lambda member: member.load(threads=threads, device=device, keep=keep))
