@@ -287,6 +287,15 @@ def test_a_key_with_a_line_break_is_refused_without_showing_it(server: Misbehavi
     assert "sk-" not in str(raised.value)
 
 
+def test_a_key_that_is_meant_but_missing_is_told_before_anything_is_sent(server: Misbehaving, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"\$MY_KEY: no key"):
+        ask(server, key_variable="MY_KEY")
+    with pytest.raises(UserError, match=r"\$OPENAI_API_KEY: no key"):
+        Client(Server(model="m"))
+    assert ask(server, key_variable=None) == ["hello"]
+    assert len(server.seen) == 1
+
+
 def test_it_works_where_an_event_loop_runs(server: Misbehaving) -> None:
     async def notebook() -> list[str]:
         return ask(server, 3)

@@ -15,7 +15,7 @@ from judging import tops
 from misbehaving import Misbehaving, completion, raw, slow, status
 
 KEY = "sk-very-secret-key-42"
-COMMAND = [sys.executable, "-c", "import flows.cli.judge, flows.cli.main; flows.cli.main.main()", "judge", "run"]
+COMMAND = [sys.executable, "-c", "import flows.cli.main; flows.cli.main.main()", "judge", "run"]
 
 
 def arguments(server: Misbehaving, *settings: str) -> list[str]:
@@ -58,6 +58,15 @@ def test_an_expired_key_keeps_what_was_judged_and_the_same_command_goes_on(serve
     assert [path.name for path in (tmp_path / "out.replies").iterdir()] == ["openai.sqlite"]
     for path in tmp_path.rglob("*"):
         assert path.is_dir() or KEY.encode() not in path.read_bytes(), path
+    table = subprocess.run(
+        [*COMMAND[:-1], "replies", "out.replies/openai.sqlite", "--out", "replies.parquet"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert table.returncode == 0, table.stderr
+    assert dict(pl.read_parquet(tmp_path / "replies.parquet")["outcome"].value_counts().iter_rows())["reply"] == 60
     assert KEY not in stopped.stdout + stopped.stderr + done.stdout + done.stderr
 
 

@@ -16,7 +16,7 @@ from valuedrift.openai.prices import price_of
 from valuedrift.openai.record import Limit, Record, Spent
 from valuedrift.openai.reply import Fault, Reply, parse_reply
 from valuedrift.openai.request import Request
-from valuedrift.openai.server import Server
+from valuedrift.openai.server import OPENAI, Server
 from valuedrift.progress import Progress
 
 _T = TypeVar("_T")
@@ -34,13 +34,13 @@ class Client:
         replies: File that keeps every reply and what was spent; None keeps them for the life of this object.
 
     Raises:
-        UserError: The key holds what no HTTP header may, the price file lacks the model, or the file of replies cannot be used.
+        UserError: The key is missing or holds what no HTTP header may, the price file lacks the model, or the file of replies cannot be used.
     """
 
     def __init__(self, server: Server, replies: Path | None = None) -> None:
         self.server = server
         limit = Limit(server.budget.tokens, server.budget.usd) if server.budget else Limit()
-        self._means = Means(server, _key(server.key_variable), price_of(server.model, server.budget), limit, Record(replies))
+        self._means = Means(server, _key(server), price_of(server.model, server.budget), limit, Record(replies))
 
     @property
     def spent(self) -> Spent:
@@ -89,10 +89,14 @@ class Client:
         return [found[request.key] for request in requests]
 
 
-def _key(variable: str | None) -> str:
+def _key(server: Server) -> str:
+    variable = server.key_variable
     key = os.environ.get(variable, "").strip() if variable else ""
     if not (key.isascii() and key.isprintable()):
         raise UserError("the key holds characters that no key has", where=f"${variable}", fix="set it again, without line breaks")
+    meant = variable != Server.model_fields["key_variable"].default or server.base_url == OPENAI
+    if variable and meant and not key:  # nothing is sent to a server that would surely refuse it
+        raise UserError("no key", where=f"${variable}", fix="set the variable, or name another one: key_variable")
     return key
 
 

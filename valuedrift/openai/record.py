@@ -10,16 +10,19 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from valuedrift.errors import UserError
 from valuedrift.openai.request import Request
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _VERSION = 1
 _PATIENCE_SECONDS = 30.0
@@ -39,6 +42,9 @@ create index if not exists attempts_by_key on attempts (key) where outcome = 're
 create table if not exists spent (tokens integer not null, usd real not null, turned_at real not null, next_turn real not null);
 insert into spent select 0, 0.0, 0.0, 0.0 where not exists (select 1 from spent);
 """
+
+
+_COLUMNS = ("key", "at", "outcome", "request", "reply", "tokens", "usd")
 
 
 class Outcome(StrEnum):
@@ -181,12 +187,6 @@ class Record:
             self._spend(Spent(cost.tokens - most.tokens, cost.usd - most.usd))
             base.execute("update spent set next_turn = next_turn + ?", (turn,))
 
-    def attempts(self) -> Iterator[dict[str, str | int | float | None]]:
-        """All attempts in their order: key, at (UTC), outcome, request (JSON), reply (as it came), tokens, usd."""
-        names = ("key", "at", "outcome", "request", "reply", "tokens", "usd")
-        for row in self._base.execute(f"select {', '.join(names)} from attempts order by id"):
-            yield dict(zip(names, row, strict=True))
-
     def close(self) -> None:
         """Close the file."""
         self._base.close()
@@ -213,6 +213,31 @@ class Record:
                 raise
         except sqlite3.Error as error:
             raise _unusable(self.path, error) from error
+
+
+def attempts_frame(path: Path) -> pl.DataFrame:
+    """All attempts of a file as a frame, in their order; the file is only read.
+
+    Raises:
+        UserError: It is no file of replies.
+    """
+    import polars as pl
+
+    kinds = {
+        "key": pl.String,
+        "at": pl.String,
+        "outcome": pl.String,
+        "request": pl.String,
+        "reply": pl.String,
+        "tokens": pl.Int64,
+        "usd": pl.Float64,
+    }
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=_PATIENCE_SECONDS)) as base:
+            rows = base.execute(f"select {', '.join(_COLUMNS)} from attempts order by id").fetchall()
+    except sqlite3.Error as error:
+        raise UserError(f"not a file of replies: {error}", where=str(path)) from error
+    return pl.DataFrame(rows, schema={name: kinds[name] for name in _COLUMNS}, orient="row")
 
 
 def _unusable(path: Path | None, error: Exception) -> UserError:
