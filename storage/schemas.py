@@ -212,7 +212,7 @@ _TABLES = (
     TableSchema(
         "drift",
         "Drift of one stance on one topic between two steps of a run.",
-        1,
+        2,
         ("study",),
         ("study", "judge", "run_id", "topic", "stance", "from_step", "to_step"),
         (
@@ -235,9 +235,18 @@ _TABLES = (
             ),
             _real("drift_time_low", "Lower end of its interval.", nullable=True),
             _real("drift_time_high", "Upper end of its interval.", nullable=True),
+            Column("drift_time_warning", pa.bool_(), "Whether that interval spans more than half of the phase.", nullable=True),
+            _text("drift_time_note", "Why there is no drift time, or why not to trust it; missing where all is well.", nullable=True),
             _PROMPTS,
             _real("p_value", "Of the test that the magnitude is 0.", low=0, high=1),
-            _real("q_value", "Benjamini–Hochberg over the study's tests.", low=0, high=1),
+            _real("q_value", "Benjamini–Hochberg over the tests of one run and judge.", low=0, high=1),
+            _real(
+                "q_value_study",
+                "Benjamini–Hochberg over the tests of all runs of the study and judge; missing in rows of version 1.",
+                nullable=True,
+                low=0,
+                high=1,
+            ),
             _real("total_variation", "Distance of the two stance distributions.", low=0, high=1),
             _real("jensen_shannon", "Jensen–Shannon distance of the two stance distributions, base 2.", low=0, high=1),
         ),

@@ -27,7 +27,16 @@ def _stances_1(frame: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-STEPS: dict[tuple[str, int], Step] = {("stances", 1): _stances_1}
+def _drift_1(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Version 1 dropped what analyze says about its drift times, and the correction over all runs of a study."""
+    return frame.with_columns(
+        pl.lit(None, dtype=pl.Boolean).alias("drift_time_warning"),
+        pl.lit(None, dtype=pl.String).alias("drift_time_note"),
+        pl.lit(None, dtype=pl.Float64).alias("q_value_study"),
+    )
+
+
+STEPS: dict[tuple[str, int], Step] = {("stances", 1): _stances_1, ("drift", 1): _drift_1}
 """From (table, version) to the version after it."""
 
 

@@ -112,6 +112,7 @@ def _results(study: str, judged: pl.DataFrame) -> list[Part]:
     drift = moved.select(
         *index, "magnitude", "n_prompts", from_step=pl.lit(STEPS[0]), to_step=pl.lit(STEPS[-1]),
         magnitude_low=pl.col("magnitude") - 0.1, magnitude_high=pl.col("magnitude") + 0.1, drift_time=pl.lit(0.25), drift_time_low=pl.lit(0.06),
-        drift_time_high=pl.lit(1.0), p_value=pl.lit(0.01), q_value=(0.1 - size).clip(0.001, 1), total_variation=size, jensen_shannon=size,
+        drift_time_high=pl.lit(1.0), drift_time_warning=pl.lit(True), drift_time_note=pl.lit("timed poorly"),
+        q_value_study=pl.lit(0.04), p_value=pl.lit(0.01), q_value=(0.1 - size).clip(0.001, 1), total_variation=size, jensen_shannon=size,
     )  # fmt: skip
     return [Part(table, frame, {"study": study}, table, {}) for table, frame in {"trajectory": means, "drift": drift}.items()]

@@ -154,7 +154,7 @@ def test_rows_fewer_than_the_manifest_says(store: Store) -> None:
 
 def test_a_file_of_another_table(store: Store) -> None:
     _rewrite(store, _part(store), (store.root / _part(store, "drift", "drift").path).read_bytes())
-    assert any("the file says drift version 1" in finding.what for finding in check(store))
+    assert any("the file says drift version 2" in finding.what for finding in check(store))
 
 
 def test_missing_shards(store: Store) -> None:

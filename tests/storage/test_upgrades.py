@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from small_study import fill
 from stance_frames import stances_frame
 
 from storage import parquet
@@ -62,6 +63,29 @@ def test_an_old_part_reads_as_one_of_today(root: str) -> None:
         assert catalog.frame("FROM stances ORDER BY ALL").equals(both.sort(pl.all(), nulls_last=True), null_equal=True)
         assert list(catalog.rows("SELECT step, n FROM stance_counts WHERE topic = 'religion' ORDER BY step").rows) == [(0, 8), (1, 8)]
     assert check(store) == []
+
+
+def test_a_drift_table_of_version_1_reads_with_what_it_did_not_keep_as_missing(root: str) -> None:
+    store = Store(root)
+    fill(store)
+    today = store.read("drift")
+    added = ["drift_time_warning", "drift_time_note", "q_value_study"]
+    assert today.select(added).null_count().row(0) == (0, 0, 0)
+    entry = next(one for one in store.entries("drift"))
+    buffer = io.BytesIO()
+    arrow = today.drop(added).to_arrow(compat_level=pl.CompatLevel.oldest())
+    pq.write_table(arrow.replace_schema_metadata({parquet.TABLE_KEY: b"drift", parquet.VERSION_KEY: b"1"}), buffer, compression="zstd")
+    (store.root / entry.path).put_bytes(buffer.getvalue())
+    as_old = replace(entry, schema_version=1, bytes=len(buffer.getvalue()), sha=hashlib.sha256(buffer.getvalue()).hexdigest())
+    store.commit("demo", lambda entries: {**entries, entry.address: as_old})
+    old = Store(root)
+    rows = old.read("drift")
+    assert rows.schema == TABLES["drift"].polars
+    assert rows.drop(added).equals(today.drop(added))
+    assert rows.select(added).null_count().row(0) == (rows.height,) * 3
+    with Catalog(old) as catalog:
+        assert list(catalog.rows("SELECT count(*) FROM drift WHERE drift_time_note IS NULL").rows) == [(rows.height,)]
+    assert check(old) == []
 
 
 def test_compaction_writes_today_s_version(root: str) -> None:
