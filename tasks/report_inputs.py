@@ -10,6 +10,7 @@ import yaml
 from tasks.analyze import drift_of, stances_of
 from tasks.provenance import git_commit, machine, versions
 from tasks.workplace import Workplace
+from valuedrift.judges.config import Panel
 from valuedrift.judges.weights import shipped_metrics
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.starter import PROPOSITIONS
@@ -47,6 +48,7 @@ def report_inputs(work: Workplace) -> ReportInputs:
         traits=traits,
         judge=study.judges[0].name,
         seed=study.seed,
+        panels={judge.name: judge.names for judge in study.judges if isinstance(judge, Panel)},
     )
 
 

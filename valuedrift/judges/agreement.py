@@ -20,6 +20,10 @@ from valuedrift.errors import DataError
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
 
 Array = NDArray[np.float64]
+ANSWER = ("study", "run_id", "step", "probe_set", "prompt_id", "sample_idx")
+"""Columns of the stances table that tell answers apart."""
+PROMPT = ("probe_set", "prompt_id")
+"""Those that tell prompts apart."""
 MISSING = -1
 """Code of an answer that a judge has no verdict on."""
 
@@ -64,8 +68,8 @@ def agreement(
     stances: pl.DataFrame,
     judges: Sequence[str],
     *,
-    answer: Sequence[str] = ("study", "run_id", "step", "probe_set", "prompt_id", "sample_idx"),
-    prompt: Sequence[str] = ("probe_set", "prompt_id"),
+    answer: Sequence[str] = ANSWER,
+    prompt: Sequence[str] = PROMPT,
     confidence: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,

@@ -73,6 +73,8 @@ class ReportInputs:
     """Name of the judge whose numbers are told; by default the first one in the drift table."""
     seed: int = 0
     """Of the random choice of an example."""
+    panels: Mapping[str, Sequence[str]] = field(default_factory=lambda: _NONE)
+    """Judges that are made of others, with their members."""
 
     @property
     def alpha(self) -> float:

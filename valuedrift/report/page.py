@@ -28,6 +28,7 @@ from valuedrift.report.examples import examples
 from valuedrift.report.glossary import GLOSSARY
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.judge import caution, distrust, measured, second_opinions
+from valuedrift.report.jury import jury
 from valuedrift.report.lineage import PHASES
 from valuedrift.report.quality import count_judgements
 from valuedrift.report.rows import DriftRow, drift_rows
@@ -83,6 +84,7 @@ def build_report(inputs: ReportInputs) -> str:
             distrust=distrust(inputs),
             caution=caution(inputs),
             second_opinions=second_opinions(inputs),
+            jury=jury(inputs),
             counts=count_judgements(inputs),
             little=LITTLE,
             open_topics=max(1, _OPEN_PANELS // max(1, len(inputs.lineage.runs))),
