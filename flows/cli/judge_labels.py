@@ -1,0 +1,125 @@
+"""``valuedrift judge sample`` and ``labels``: answers of a study to people, and what people say of them back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from flows.cli.app import RootOption, resolve_root
+from flows.cli.console import make_console
+from flows.cli.judge import judge_app
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Study file, or the name of a study that has tables.", show_default=False)]
+
+
+@judge_app.command("sample")
+def sample(
+    study: StudyName,
+    judge: Annotated[
+        str | None,
+        typer.Option("--judge", help="Judge over whose stances the draw is balanced; needed where several judged.", show_default=False),
+    ] = None,
+    n: Annotated[int, typer.Option("--n", min=1, help="Answers to draw.")] = 120,
+    out: Annotated[Path, typer.Option("--out", help="CSV to write.")] = Path("labels.csv"),
+    seed: Annotated[int, typer.Option("--seed", min=0, help="For another draw from the same answers.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the CSV.")] = False,
+    root: RootOption = None,
+) -> None:
+    """Draw answers for people to label: balanced over what the judge said, runs, topics and ends of training; blind to run and step."""
+    from storage.store import Store
+    from tasks.labels import draw_labels, judge_name, study_name
+    from valuedrift.errors import UserError
+    from valuedrift.files import write_whole
+    from valuedrift.labels.sheet import sheet_bytes
+
+    if out.exists() and not force:
+        raise UserError("the file is there already, perhaps with labels in it", where=str(out), fix="another --out, or --force")
+    if out.suffix.lower() != ".csv":
+        raise UserError(f"the sheet is CSV, not {out.suffix or 'a file without extension'}", where=str(out), fix="--out NAME.csv")
+    store = Store(resolve_root(root))
+    name = study_name(store, study)
+    drawn = draw_labels(store, name, judge_name(store, name, judge), n, seed)
+    try:
+        write_whole(out, sheet_bytes(drawn))
+    except OSError as error:
+        raise UserError(f"cannot write: {error.strerror or error}", where=str(out)) from error
+    console = make_console()
+    fewer = f" (there are no more than {drawn.height})" if drawn.height < n else ""
+    console.print(
+        f"{drawn.height} answers{fewer} to {drawn['prompt_id'].n_unique()} prompts in {escape(str(out))}", soft_wrap=True, highlight=False
+    )
+    console.print(
+        "fill the column stance with support, neutral, oppose, refused or unclear, then: "
+        f"valuedrift judge labels {escape(study)} {escape(str(out))} --labeller NAME",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+@judge_app.command("labels")
+def labels(
+    study: StudyName,
+    sheet: Annotated[
+        Path | None, typer.Argument(metavar="SHEET", help="The filled CSV. Without it: what is labelled so far.", show_default=False)
+    ] = None,
+    labeller: Annotated[str, typer.Option("--labeller", help="Who filled it; several people give each their own name.")] = "people",
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            "--export",
+            help="Also write the labelled answers as JSON lines (prompt, response, stance), for `judge validate`.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    root: RootOption = None,
+) -> None:
+    """Read a filled sheet back and keep its labels, or say what is labelled; rows that are wrong are named and nothing is kept then."""
+    from storage.store import Store
+    from tasks.labels import keep_labels, labelled, study_name
+    from valuedrift.errors import UserError
+    from valuedrift.files import write_whole
+    from valuedrift.labels.settle import gold
+
+    store = Store(resolve_root(root))
+    name = study_name(store, study)
+    found: dict[str, Any] = {"study": name}
+    if sheet is not None:
+        if not labeller.strip():
+            raise UserError("a labeller has a name", where="--labeller", fix="--labeller anna")
+        kept = keep_labels(store, name, sheet, labeller.strip())
+        found |= asdict(kept)
+    answers = labelled(store, name)
+    people = store.read("labels", study=name)
+    found |= {
+        "drawn": store.read("label_draws", study=name).height,
+        "labelled": answers.height,
+        "labellers": dict(people["labeller"].value_counts().sort("labeller").iter_rows()),
+        "stances": dict(answers["label"].fill_null("undecided").value_counts().sort("label").iter_rows()),
+    }
+    if export is not None:
+        write_whole(export, gold(answers).write_ndjson().encode())
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    _show(found)
+
+
+def _show(found: dict[str, Any]) -> None:
+    console = make_console()
+    lines = []
+    if "read" in found:
+        lines.append(f"{found['read']} labels read: {found['new']} new, {found['changed']} changed")
+        if found["empty"] or found["absent"]:
+            lines.append(f"missing: {found['empty']} rows without a stance, {found['absent']} drawn answers that the file does not have")
+    lines.append(f"study {found['study']}: {found['labelled']} of {found['drawn']} drawn answers are labelled")
+    lines += [f"  {who}: {count}" for who, count in found["labellers"].items()]
+    if found["stances"]:
+        lines.append("  " + ", ".join(f"{count} {stance}" for stance, count in found["stances"].items()))
+    for line in lines:
+        console.print(escape(line), soft_wrap=True, highlight=False)

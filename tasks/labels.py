@@ -1,0 +1,191 @@
+"""Labels of a study's answers in the store: draw, keep, and hold against what its judges say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from storage.store import Part, Store
+from valuedrift.errors import UserError
+from valuedrift.fingerprint import fingerprint
+from valuedrift.labels.draw import VERSION, draw
+from valuedrift.labels.settle import ANSWER, settled
+from valuedrift.labels.sheet import read_sheet
+from valuedrift.stance import STANCE_COLUMNS, JudgeStatus
+
+_ROW = ("run_id", "step", "probe_set", "prompt_id", "sample_idx")
+_YAML = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of a sheet that was read.
+
+    Attributes:
+        read: Labels in it.
+        new: Those of them that this labeller had not given before.
+        changed: Those that were others before.
+        empty: Rows without a stance.
+        absent: Answers of the same draw that the sheet does not have.
+    """
+
+    read: int
+    new: int
+    changed: int
+    empty: int
+    absent: int
+
+
+def study_name(store: Store, study: str) -> str:
+    """The name of a study that has tables.
+
+    Args:
+        store: Where they lie.
+        study: A study file, or the name itself.
+
+    Raises:
+        UserError: There is no such file, or no such study under this root.
+    """
+    name = study
+    if study.endswith(_YAML):
+        from valuedrift.study import load_study
+
+        name = load_study(Path(study)).study
+    known = store.studies()
+    if name not in known:
+        raise UserError(f"there is no study {name!r}", where=store.root.uri, fix=f"studies are {', '.join(known) or 'none yet'}")
+    return name
+
+
+def judge_name(store: Store, study: str, judge: str | None) -> str:
+    """A judge that has judged a study: the one that is named, or the only one.
+
+    Raises:
+        UserError: There is none of this name, or several and none is named.
+    """
+    names = sorted({entry.slot for entry in store.entries("stances", study)})
+    if not names:
+        raise UserError("nothing is judged yet", where=f"study {study}", fix="valuedrift run STUDY")
+    if judge is None and len(names) > 1:
+        raise UserError("several judges have judged this study", where=f"study {study}", fix=f"--judge with one of {', '.join(names)}")
+    if judge is not None and judge not in names:
+        raise UserError(f"no judge {judge!r} has judged this study", where=f"study {study}", fix=f"judges: {', '.join(names)}")
+    return judge or names[0]
+
+
+def draw_labels(store: Store, study: str, judge: str, n: int, seed: int) -> pl.DataFrame:
+    """Draw answers of the first and last checkpoint of every run for people to label, and keep the draw with its probabilities.
+
+    Args:
+        store: Where the tables lie.
+        study: Its name.
+        judge: The judge over whose stances the draw is balanced.
+        n: Answers.
+        seed: For another draw.
+
+    Returns:
+        The rows of label_draws; the same call on the same stances gives the same.
+
+    Raises:
+        UserError: There are no answers, or the questions are not in the table probes.
+    """
+    answers = _ends(_judged(store, study, judge))
+    if not answers.height:
+        raise UserError("no judged answers", where=f"study {study}", fix="the tables stances and responses must have the same answers")
+    prompts = store.read("probes").select("probe_set", "prompt_id", "prompt")
+    lost = answers.join(prompts, on=["probe_set", "prompt_id"], how="anti")
+    if lost.height:
+        raise UserError(
+            f"the question of prompt {lost['prompt_id'][0]!r} is not in the table probes",
+            where=f"probe set {lost['probe_set'][0]}",
+            fix="valuedrift tables import --table probes",
+        )
+    made_of = [entry.key for table in ("stances", "responses") for entry in store.entries(table, study) if entry.slot in ("", judge)]
+    identity = {
+        "stage": "label draw",
+        "version": VERSION,
+        "study": study,
+        "judge": judge,
+        "n": n,
+        "seed": seed,
+        "made_of": sorted(made_of),
+    }
+    key = fingerprint(identity)
+    drawn = draw(answers, n, key=key, seed=seed).join(prompts, on=["probe_set", "prompt_id"], maintain_order="left")
+    frame = drawn.with_columns(draw=pl.lit(key), judge=pl.lit(judge), study=pl.lit(study))
+    store.put("label_draws", frame, partition={"study": study}, key=key, identity=identity, slot=key)
+    return frame
+
+
+def keep_labels(store: Store, study: str, sheet: Path, labeller: str) -> Kept:
+    """Read a sheet and keep its labels; what this labeller said before of the same answers is replaced, the rest stays.
+
+    Raises:
+        UserError: Nothing was drawn yet, or the file is not there.
+        DataError: A row is wrong; nothing is kept then.
+    """
+    draws = store.read("label_draws", study=study)
+    if not draws.height:
+        raise UserError("no answers were drawn for labelling", where=f"study {study}", fix="valuedrift judge sample STUDY --out labels.csv")
+    filled = read_sheet(sheet, draws["label_id"])
+    given = filled.labels.join(draws.select("draw", "label_id"), on="label_id").with_columns(labeller=pl.lit(labeller), study=pl.lit(study))
+    before = store.read("labels", study=study, labeller=labeller)
+    parts = []
+    for (name,), rows in given.group_by("draw", maintain_order=True):
+        older = before.filter(pl.col("draw") == name)
+        frame = (
+            pl.concat([rows.select(older.columns), older]).unique(["draw", "label_id"], keep="first", maintain_order=True).sort("label_id")
+        )
+        content = {"stage": "labels", "labeller": labeller, "draw": str(name), "labels": frame.select("label_id", "stance").rows()}
+        parts.append(
+            Part(
+                "labels",
+                frame,
+                {"study": study},
+                fingerprint(content),
+                {"labeller": labeller, "draw": str(name)},
+                slot=f"{name}/{labeller}",
+            )
+        )
+    if parts:
+        store.put_all(parts)
+    both = given.join(before, on=["draw", "label_id"], suffix="_before")
+    changed = both.filter(pl.col("stance") != pl.col("stance_before")).height
+    asked = draws.filter(pl.col("draw").is_in(draws.filter(pl.col("label_id").is_in(list(filled.seen)))["draw"].unique().to_list()))
+    return Kept(given.height, given.height - both.height, changed, filled.empty, len(set(asked["label_id"]) - filled.seen))
+
+
+def labelled(store: Store, study: str) -> pl.DataFrame:
+    """The study's labelled answers; see `valuedrift.labels.settle.settled`."""
+    return settled(store.read("label_draws", study=study), store.read("labels", study=study))
+
+
+def labelled_stances(store: Store, study: str, judge: str) -> pl.DataFrame:
+    """The labelled answers wherever they stand in the study, with what a judge says of them.
+
+    Returns:
+        Columns of `labelled`, and run_id, step, sample_idx, p_support, p_neutral, p_oppose, unassigned, status; every answer at each place where it occurs.
+    """
+    answers = labelled(store, study)
+    if not answers.height:
+        return answers
+    return _judged(store, study, judge, prompts=answers["prompt_id"].unique().to_list()).drop("topic").join(answers, on=ANSWER)
+
+
+def _judged(store: Store, study: str, judge: str, prompts: list[str] | None = None) -> pl.DataFrame:
+    """Stances of a judge with the answers they are of."""
+    stances, responses = store.scan("stances", study=study, judge=judge), store.scan("responses", study=study).select(*_ROW, "response")
+    if prompts is not None:
+        stances, responses = (frame.filter(pl.col("prompt_id").is_in(prompts)) for frame in (stances, responses))
+    columns = (*_ROW, "topic", *STANCE_COLUMNS, "unassigned", "status")
+    return stances.select(columns).join(responses, on=_ROW).sort(_ROW).collect()
+
+
+def _ends(judged: pl.DataFrame) -> pl.DataFrame:
+    """Answers of the first and last step of every run, with a stance or refused; what could not be read is no matter of opinion."""
+    first, last = pl.col("step").min().over("run_id"), pl.col("step").max().over("run_id")
+    end = pl.when(pl.col("step") == last).then(pl.lit("last")).when(pl.col("step") == first).then(pl.lit("first"))
+    readable = [JudgeStatus.OK.value, JudgeStatus.REFUSED.value]
+    return judged.with_columns(end=end).filter(pl.col("end").is_not_null() & pl.col("status").is_in(readable))

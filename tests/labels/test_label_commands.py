@@ -1,0 +1,107 @@
+"""``valuedrift judge sample`` and ``labels`` as people use them, on a study in real tables."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+import small_study
+
+from storage.audit import check
+from storage.store import Store
+
+
+def valuedrift(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flows.cli.main", "judge", *map(str, arguments), "--root", "root"]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("labels")
+    small_study.fill(Store(folder / "root"))
+    return folder
+
+
+def filled(sheet: Path, stance: dict[int, str]) -> list[dict[str, str]]:
+    with sheet.open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for number, row in enumerate(rows):
+        row["stance"] = stance.get(number, "support")
+    return rows
+
+
+def write(rows: list[dict[str, str]], path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_from_the_draw_to_the_labels_and_back(place: Path) -> None:
+    done = valuedrift("sample", "demo", "--judge", "cross-encoder", "--n", "30", "--out", "sheet.csv", cwd=place)
+    assert done.returncode == 0, done.stderr
+    first = (place / "sheet.csv").read_bytes()
+    text = first.decode("utf-8-sig")
+    assert text.splitlines()[0] == '"id","topic","prompt","response","stance"'
+    assert not any(word in text for word in ("sft-neutral", "dpo-gap", "cross-encoder", "\x1b"))
+    assert valuedrift("sample", "demo", "--judge", "cross-encoder", "--n", "30", "--out", "again.csv", cwd=place).returncode == 0
+    assert (place / "again.csv").read_bytes() == first
+    store = Store(place / "root")
+    drawn = store.read("label_draws", study="demo")
+    assert drawn.height == 30 and drawn["probability"].sum() > 0
+
+    refused = valuedrift("sample", "demo", "--judge", "cross-encoder", "--out", "sheet.csv", cwd=place)
+    assert refused.returncode == 2 and "there already" in refused.stderr
+
+    rows = filled(place / "sheet.csv", {0: "", 1: "oppose", 2: "skip", 3: "refused"})
+    write(rows[:-2], place / "anna.csv")
+    read = valuedrift("labels", "demo", "anna.csv", "--labeller", "anna", "--json", cwd=place)
+    assert read.returncode == 0, read.stderr
+    found = json.loads(read.stdout)
+    assert (found["read"], found["new"], found["changed"], found["empty"], found["absent"]) == (27, 27, 0, 1, 2)
+
+    write([{**row, "stance": "neutral"} for row in rows[-4:]], place / "rest.csv")
+    found = json.loads(valuedrift("labels", "demo", "rest.csv", "--labeller", "anna", "--json", cwd=place).stdout)
+    assert (found["new"], found["changed"], found["labelled"]) == (2, 2, 29)
+    found = json.loads(valuedrift("labels", "demo", "anna.csv", "--labeller", "ben", "--export", "gold.jsonl", "--json", cwd=place).stdout)
+    assert found["labellers"] == {"anna": 29, "ben": 27}
+    gold = pl.read_ndjson(place / "gold.jsonl")
+    assert gold.columns == ["prompt", "response", "stance"]
+    assert (
+        gold.height == found["stances"]["support"] + found["stances"]["neutral"] + found["stances"]["oppose"] + found["stances"]["refused"]
+    )
+    assert check(store) == []
+
+
+def test_wrong_rows_are_named_and_nothing_is_kept(place: Path) -> None:
+    assert valuedrift("sample", "demo", "--judge", "causal-lm", "--n", "12", "--out", "other.csv", cwd=place).returncode == 0
+    before = Store(place / "root").read("labels", study="demo").height
+    rows = filled(place / "other.csv", {4: "yes"})
+    rows[5]["id"] = "nobody"
+    write(rows, place / "wrong.csv")
+    done = valuedrift("labels", "demo", "wrong.csv", cwd=place)
+    assert done.returncode == 3
+    assert "row 6: stance 'yes'" in done.stderr and "row 7: id 'nobody'" in done.stderr and "Traceback" not in done.stderr
+    assert Store(place / "root").read("labels", study="demo").height == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("sample", "nowhere", "--out", "x.csv"), "there is no study 'nowhere'"),
+        (("sample", "demo", "--out", "x.csv"), "several judges"),
+        (("sample", "demo", "--judge", "oracle", "--out", "x.csv"), "no judge 'oracle'"),
+        (("sample", "demo", "--judge", "causal-lm", "--out", "x.parquet"), "the sheet is CSV"),
+        (("labels", "demo", "absent.csv"), "no such file"),
+    ],
+)
+def test_faults(place: Path, arguments: tuple[str, ...], message: str) -> None:
+    done = valuedrift(*arguments, cwd=place)
+    assert done.returncode == 2 and message in done.stderr
+    assert not (place / "x.csv").exists() and not (place / "x.parquet").exists()

@@ -1,0 +1,71 @@
+"""Labels of several people and several draws brought together: what an answer is held to be, and how much it weighs."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from valuedrift.labels.vocabulary import LABELS, UNCLEAR
+from valuedrift.stance import STANCES, JudgeStatus
+
+ANSWER = ("probe_set", "prompt_id", "response")
+"""What tells answers apart; equal answers to one prompt are one, because a label holds for both."""
+SAID = tuple(f"said_{stance.value}" for stance in STANCES)
+"""Columns of what people say of an answer: the share of its labellers that say so."""
+_SETTLED = {
+    "probe_set": pl.String,
+    "topic": pl.String,
+    "prompt_id": pl.String,
+    "prompt": pl.String,
+    "response": pl.String,
+    "label": pl.String,
+    **dict.fromkeys(SAID, pl.Float64),
+    "weight": pl.Float64,
+    "n_labellers": pl.Int64,
+}
+
+
+def settled(draws: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
+    """One row an answer that was labelled.
+
+    Args:
+        draws: Table label_draws of a study.
+        labels: Table labels of the study.
+
+    Returns:
+        probe_set, topic, prompt_id, prompt, response; ``label``: what most labellers say, null where there is a tie or most say unclear; ``said_*``: share
+        of those who see a stance that see this one, null unless at least half of the labellers see a stance; ``weight``: how many answers it stands for,
+        the inverse of its inclusion probability. An answer of several draws weighs as the mean of the draws' estimates does, each draw by its number of
+        labelled answers: the sum over draws of share / probability. ``n_labellers``.
+    """
+    if not labels.height:
+        return pl.DataFrame(schema=_SETTLED)
+    counts = labels.group_by("draw", "label_id").agg((pl.col("stance") == label).sum().alias(label) for label in LABELS)
+    drawn = draws.join(counts, on=["draw", "label_id"])
+    share = pl.len().over("draw") / pl.len()
+    drawn = drawn.with_columns(weight=share / pl.col("probability"))
+    one = drawn.sort("draw").group_by(ANSWER, maintain_order=True).agg(pl.col("topic", "prompt").first(), pl.col(*LABELS, "weight").sum())
+    stances = [stance.value for stance in STANCES]
+    seen, everyone, most = pl.sum_horizontal(stances), pl.sum_horizontal(LABELS), pl.max_horizontal(LABELS)
+    winner = pl.coalesce(pl.when(pl.col(label) == most).then(pl.lit(label)) for label in LABELS)
+    tied = pl.sum_horizontal((pl.col(label) == most).cast(pl.Int32) for label in LABELS) > 1
+    label = pl.when(tied | (winner == UNCLEAR)).then(None).otherwise(winner)
+    said = [
+        pl.when((seen > 0) & (2 * seen >= everyone)).then(pl.col(stance) / seen).alias(name)
+        for stance, name in zip(stances, SAID, strict=True)
+    ]
+    return one.with_columns(*said, label=label, n_labellers=everyone.cast(pl.Int64)).select(*_SETTLED).sort(ANSWER)
+
+
+def gold(answers: pl.DataFrame) -> pl.DataFrame:
+    """Labelled answers as `valuedrift judge validate` takes them: prompt, response, stance or refused; without those on which people are undecided."""
+    return answers.filter(pl.col("label").is_not_null()).select("prompt", "response", stance="label")
+
+
+def without_stance(answers: pl.DataFrame) -> int:
+    """Labelled answers in which people see no stance: refused, unclear, or a tie between seeing one and not."""
+    return answers.filter(pl.col(SAID[0]).is_null()).height
+
+
+def refused(answers: pl.DataFrame) -> int:
+    """Labelled answers that people take for a refusal."""
+    return answers.filter(pl.col("label") == JudgeStatus.REFUSED.value).height
