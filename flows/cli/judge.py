@@ -83,7 +83,7 @@ def validate(
 ) -> None:
     """Measure a judge on answers that people have labelled: accuracy, macro-F1, κ, confusion, Brier score and calibration, each with a 95% interval."""
     from valuedrift.errors import UserError
-    from valuedrift.judges.base import Pair
+    from valuedrift.judges.base import Pair, remarks_of
     from valuedrift.judges.config import CrossEncoder
     from valuedrift.judges.files import read_table
     from valuedrift.judges.validation import validate as compare
@@ -102,6 +102,8 @@ def validate(
     with _bar("judging", len(read)) as progress:
         loaded = config.load(threads=threads)
         found = compare(loaded.judge(read, progress), [label.strip().lower() for label in labels], prompts)
+    for remark in remarks_of(loaded):
+        _bars.print(escape(remark), highlight=False, soft_wrap=True)
     figures = found.flat(loaded.name, record or gold.name)
     if record is not None and isinstance(config, CrossEncoder):
         record_metrics(weights_folder(config.weights), figures)
