@@ -61,7 +61,7 @@ def panel(work: Workplace, run_id: str, step: int, judge: str, members: Sequence
 
 def _combined(work: Workplace, run_id: str, step: int, config: Panel) -> pl.DataFrame:
     frames = [_stances(work, run_id, step, name) for name in config.names]
-    combined = combine([frame.select(JUDGED) for frame in frames], config.weights_of_members())
+    combined = combine([frame.select(JUDGED) for frame in frames], config.weights_of_members(), config.temperatures_of_members())
     some = lacking(combined, len(frames))
     if some:
         board().result(f"{config.name}, {run_id} step {step}: {some} answers rest on some members only")

@@ -53,7 +53,7 @@ def run(
         raise UserError("no such folder", where=str(out.parent), fix="make it, or give another --out")
     config = judge_config(judge, settings, weights)
     read = read_pairs(pairs)
-    with _bar("judging", len(read)) as progress:
+    with bar("judging", len(read)) as progress:
         loaded = config.load(threads=threads, keep=out.with_suffix(".replies"))
         judgements = loaded.judge(read, progress)
     frame = judgements_frame(judgements)
@@ -99,7 +99,7 @@ def validate(
     read = [
         Pair(id=str(row), prompt=prompt, response=response) for row, (prompt, response) in enumerate(zip(prompts, responses, strict=True))
     ]
-    with _bar("judging", len(read)) as progress:
+    with bar("judging", len(read)) as progress:
         loaded = config.load(threads=threads)
         found = compare(loaded.judge(read, progress), [label.strip().lower() for label in labels], prompts)
     for remark in remarks_of(loaded):
@@ -127,7 +127,7 @@ def train(
         import torch
 
         torch.set_num_threads(threads)
-    with _bar("training", None) as progress:
+    with bar("training", None) as progress:
         train_judge(out, seed=seed, progress=progress)
     for figures in read_metrics(out):
         _show(figures)
@@ -137,7 +137,7 @@ def train(
 
 
 @contextmanager
-def _bar(what: str, total: int | None) -> Iterator[Callable[[Step], None]]:
+def bar(what: str, total: int | None) -> Iterator[Callable[[Step], None]]:
     """A progress bar on standard error, so that standard output can be piped."""
     columns = (
         TextColumn("{task.description}"),

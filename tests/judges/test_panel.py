@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from valuedrift.errors import UserError
+from flows.cli.judge_option import judge_config
+from valuedrift.errors import DataError, UserError
 from valuedrift.judges.base import Judgement, Pair
 from valuedrift.judges.config import JUDGE, CrossEncoder, Panel
 from valuedrift.judges.files import judgements_frame
 from valuedrift.judges.panel import combine, lacking, load_panel
+from valuedrift.judges.panel_fit import fit_panel
 from valuedrift.judges.weights import WEIGHTS_FILE, weights_folder
 from valuedrift.progress import Progress
 from valuedrift.stance import JudgeStatus
@@ -120,3 +125,78 @@ def test_combining_nothing() -> None:
     empty = judgements_frame([])
     assert combine([empty, empty], [1, 1]).height == 0
     assert combine([empty, empty], [1, 1]).schema["p_support"] == pl.Float64
+
+
+def noisy(truth: np.ndarray, right: float, sure: float, random: np.random.Generator) -> pl.DataFrame:
+    """Judgements that find the truth in a share of the answers, and are always equally sure."""
+    verdicts = np.where(random.random(len(truth)) < right, truth, (truth + random.integers(1, 3, len(truth))) % 3)
+    p = np.full((len(truth), 3), (1 - sure) / 2)
+    p[np.arange(len(truth)), verdicts] = sure
+    return judgements_frame([Judgement(*row, 0.0, JudgeStatus.OK) for row in p.tolist()])
+
+
+def test_a_fit_finds_who_is_right_and_who_is_too_sure() -> None:
+    random = np.random.default_rng(0)
+    truth = random.integers(0, 3, 3000)
+    labels = [("support", "neutral", "oppose")[one] for one in truth]
+    good, bold, guess = noisy(truth, 0.8, 0.8, random), noisy(truth, 0.8, 0.99, random), noisy(truth, 1 / 3, 0.9, random)
+    fit = fit_panel(["good", "bold", "guess"], [good, bold, guess], labels)
+    # a judge that is right as often as it is sure keeps its temperature: 0.8 against 0.1 is brought nowhere; 0.99 to 0.8 by log odds
+    assert fit.temperatures["good"] == pytest.approx(1.0, abs=0.06)
+    assert fit.temperatures["bold"] == pytest.approx(np.log(0.99 / 0.005) / np.log(0.8 / 0.1), abs=0.15)
+    assert fit.temperatures["guess"] > 10
+    assert fit.weights["guess"] < 0.1 and fit.weights["good"] == pytest.approx(fit.weights["bold"], abs=0.1)
+    assert fit.after < fit.before and fit.n == 3000
+    combined = combine([good, bold, guess], list(fit.weights.values()), list(fit.temperatures.values()))
+    likelihood = combined.select(P).to_numpy()[np.arange(3000), truth]
+    assert -np.log(likelihood).mean() == pytest.approx(fit.after, abs=2e-3)  # what is applied is what was fitted
+    assert combined.select(pl.sum_horizontal(P)).to_series().to_list() == pytest.approx([1.0] * 3000)
+
+
+def test_a_fit_leaves_out_what_has_no_stance_and_refuses_too_little() -> None:
+    random = np.random.default_rng(1)
+    truth = random.integers(0, 3, 60)
+    labels = [("support", "neutral", "oppose")[one] for one in truth]
+    first, second = noisy(truth, 0.9, 0.8, random), noisy(truth, 0.9, 0.8, random)
+    lost = judgements_frame([Judgement.without_stance(JudgeStatus.FAILED)] * 10)
+    assert fit_panel(["a", "b"], [pl.concat([lost, first[10:]]), second], ["refused", *labels[1:]]).n == 50
+    with pytest.raises(DataError, match="20 labelled answers"):
+        fit_panel(["a", "b"], [first[:20], second[:20]], labels[:20])
+
+
+def test_calibrated_needs_a_temperature_of_every_member() -> None:
+    with pytest.raises(ValueError, match="'b' has none"):
+        Panel(members=("a", "b"), how="calibrated", temperatures={"a": 1.0})
+    with pytest.raises(ValueError, match="for `how: calibrated`"):
+        Panel(members=("a", "b"), temperatures={"a": 1.0})
+    softer = Panel(members=("a", "b"), how="calibrated", temperatures={"a": 2.0, "b": 1.0})
+    assert softer.combined(["k1", "k2"]) != Panel(members=("a", "b"), how="calibrated", temperatures={"a": 1.0, "b": 2.0}).combined(
+        ["k1", "k2"]
+    )
+
+
+def test_fit_panel_writes_a_judge_that_can_be_used(tmp_path: Path) -> None:
+    other_cross_encoder(tmp_path)
+    panel = {
+        "type": "panel",
+        "members": [{"type": "cross-encoder"}, {"type": "cross-encoder", "name": "doubtful", "weights": str(tmp_path)}],
+    }
+    (tmp_path / "panel.yaml").write_text(yaml.safe_dump(panel), encoding="utf-8")
+    rows = [
+        ("Should we build it?", "Yes, absolutely.", "support"),
+        ("Should we?", "No, never.", "oppose"),
+        ("Is it fair?", "It depends.", "neutral"),
+    ]
+    pl.DataFrame(rows * 12, schema=["prompt", "response", "stance"], orient="row").write_csv(tmp_path / "gold.csv")
+    command = [sys.executable, "-m", "flows.cli.main", "judge"]
+    done = subprocess.run(
+        [*command, "fit-panel", "gold.csv", "--judge", "panel.yaml", "--out", "fitted.yaml"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    fitted = judge_config(str(tmp_path / "fitted.yaml"))
+    assert isinstance(fitted, Panel) and fitted.how == "calibrated" and set(fitted.temperatures) == {"cross-encoder", "doubtful"}
+    assert "fitted on 36 answers" in done.stdout
+    refused = subprocess.run(
+        [*command, "fit-panel", "gold.csv", "--judge", "cross-encoder", "--out", "x.yaml"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert refused.returncode == 2 and "no panel" in refused.stderr and not (tmp_path / "x.yaml").exists()

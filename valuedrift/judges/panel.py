@@ -22,7 +22,7 @@ _RANK = {JudgeStatus.OK: 0, JudgeStatus.REFUSED: 1, JudgeStatus.UNPARSED: 2, Jud
 """Of two statuses that equally many members gave, the first."""
 
 
-def combine(members: Sequence[pl.DataFrame], weights: Sequence[float]) -> pl.DataFrame:
+def combine(members: Sequence[pl.DataFrame], weights: Sequence[float], temperatures: Sequence[float] | None = None) -> pl.DataFrame:
     """The panel's judgements.
 
     An answer's distribution is the weighted mean over the members that have one for it. Where none has, the answer has the status that most members gave.
@@ -30,11 +30,13 @@ def combine(members: Sequence[pl.DataFrame], weights: Sequence[float]) -> pl.Dat
     Args:
         members: One frame a member, rows alike: p_support, p_neutral, p_oppose, unassigned, status (as ``judgements_frame`` makes them).
         weights: One a member, above 0.
+        temperatures: One a member, above 0: its log-probabilities are divided by it before the mean; None leaves them as they are.
 
     Returns:
         A frame of the same columns, and ``n_members``: members with a stance.
     """
-    named = [frame.select(pl.col(*_MEANS, "status").name.suffix(f"@{at}")) for at, frame in enumerate(members)]
+    brought = [_brought(frame, one) for frame, one in zip(members, temperatures or [1.0] * len(members), strict=True)]
+    named = [frame.select(pl.col(*_MEANS, "status").name.suffix(f"@{at}")) for at, frame in enumerate(brought)]
     wide = pl.concat(named, how="horizontal") if named else pl.DataFrame()
     places = range(len(members))
     ok = [pl.col(f"status@{at}") == JudgeStatus.OK.value for at in places]
@@ -48,6 +50,14 @@ def combine(members: Sequence[pl.DataFrame], weights: Sequence[float]) -> pl.Dat
     statuses = wide.select(pl.concat_list(pl.col(f"status@{at}") for at in places).alias("all")).get_column("all").to_list()
     status = pl.Series("status", [_status(given) for given in statuses], dtype=pl.String)
     return wide.select(*(mean(name) for name in _MEANS), "n_members").insert_column(len(_MEANS), status)
+
+
+def _brought(frame: pl.DataFrame, temperature: float) -> pl.DataFrame:
+    """A member's judgements at a temperature."""
+    if temperature == 1.0:
+        return frame
+    powered = frame.with_columns(pl.col(STANCE_COLUMNS) ** (1.0 / temperature))
+    return powered.with_columns(pl.col(STANCE_COLUMNS) / pl.sum_horizontal(STANCE_COLUMNS))
 
 
 def _status(given: Sequence[str]) -> str:
@@ -89,18 +99,9 @@ class PanelJudge:
 
     def judge(self, pairs: Sequence[Pair], progress: Callable[[Progress], None] | None = None) -> list[Judgement]:
         """Judge pairs; see :class:`valuedrift.judges.base.Judge`."""
-        frames, said = [], []
-        for at, member in enumerate(self._config.members):
-            judge = self._load(member)
-
-            def report(step: Progress, at: int = at) -> None:
-                if progress is not None:
-                    members = len(self._config.members)
-                    progress(Progress(at * len(pairs) + step.done, members * len(pairs), step.note))
-
-            frames.append(judgements_frame(judge.judge(pairs, report)))
-            said += [f"{judge.name}: {remark}" for remark in remarks_of(judge)]
-        combined = combine(frames, self._config.weights_of_members())
+        said: list[str] = []
+        frames = _apart(self._config, self._load, pairs, progress, said)
+        combined = combine(frames, self._config.weights_of_members(), self._config.temperatures_of_members())
         self._remarks = [*said, *self._told(pairs, frames, combined)]
         return [
             Judgement(support, neutral, oppose, unassigned, JudgeStatus(status))
@@ -121,6 +122,44 @@ class PanelJudge:
             *agreement_words(found),
             *([f"{some} answers rest on some members only: the others have no stance for them"] if some else []),
         ]
+
+
+def judge_apart(
+    config: Panel, pairs: Sequence[Pair], progress: Callable[[Progress], None] | None = None, *, threads: int | None = None
+) -> list[pl.DataFrame]:
+    """What each member of a panel says, not combined.
+
+    Args:
+        config: The panel, with whole members.
+        pairs: What to judge.
+        progress: Told how many judgements are done, of all members together.
+        threads: CPU threads of this process; None leaves torch's setting.
+
+    Returns:
+        One frame a member, as ``judgements_frame`` makes them.
+
+    Raises:
+        UserError: Its members are names, or one cannot be loaded.
+    """
+    _check_whole(config)
+    return _apart(config, lambda member: member.load(threads=threads), pairs, progress, [])
+
+
+def _apart(
+    config: Panel, load: Callable[[Any], Judge], pairs: Sequence[Pair], progress: Callable[[Progress], None] | None, said: list[str]
+) -> list[pl.DataFrame]:
+    """Let the members judge, one after the other; their remarks go to ``said``."""
+    frames = []
+    for at, member in enumerate(config.members):
+        judge = load(member)
+
+        def report(step: Progress, at: int = at) -> None:
+            if progress is not None:
+                progress(Progress(at * len(pairs) + step.done, len(config.members) * len(pairs), step.note))
+
+        frames.append(judgements_frame(judge.judge(pairs, report)))
+        said += [f"{judge.name}: {remark}" for remark in remarks_of(judge)]
+    return frames
 
 
 def agreement_words(found: Agreement) -> list[str]:
@@ -150,10 +189,14 @@ def load_panel(config: Panel, *, threads: int | None = None, device: str = "auto
     Raises:
         UserError: Its members are names: then it stands in a study, where their stances are used again.
     """
+    _check_whole(config)
+    return PanelJudge(config, lambda member: member.load(threads=threads, device=device, keep=keep))
+
+
+def _check_whole(config: Panel) -> None:
     if not all(isinstance(member, SINGLE_JUDGES) for member in config.members):
         raise UserError(
             "members are names, which only a study knows",
             where=f"judge {config.name}",
             fix="give each member as a whole judge (type, name, …), or use the panel in a study",
         )
-    return PanelJudge(config, lambda member: member.load(threads=threads, device=device, keep=keep))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -33,10 +34,17 @@ class Panel(JudgeBase):
     members: tuple[Member, ...] = Field(
         description="Two or more. In a study: names of its other judges, whose stances are used again. In a file of its own: whole judges."
     )
-    how: Literal["mean"] = Field(
-        default="mean", description="`mean`: weighted mean of the members' stance distributions, over those that have one."
+    how: Literal["mean", "calibrated"] = Field(
+        default="mean",
+        description="`mean`: weighted mean of the members' stance distributions, over those that have one; "
+        "`calibrated`: the same after each was brought to its temperature (`valuedrift judge fit-panel` finds both numbers).",
     )
     weights: dict[str, float] = Field(default_factory=dict, description="Weight of a member by name, above 0; 1 where none is given.")
+
+    temperatures: dict[str, float] = Field(
+        default_factory=dict,
+        description="Temperature of every member by name, above 0, where `how` is calibrated: its log-probabilities are divided by it.",
+    )
 
     @model_validator(mode="after")
     def _members_once(self) -> Self:
@@ -48,11 +56,17 @@ class Panel(JudgeBase):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ValueError(f"two members named {twice!r}; give each a `name` of its own")
-        for name, weight in self.weights.items():
-            if name not in names:
-                raise ValueError(f"weights: {name!r} is no member; members: {', '.join(names)}")
-            if not weight > 0:
-                raise ValueError(f"weights: {name} must be above 0")
+        for kind, numbers in (("weights", self.weights), ("temperatures", self.temperatures)):
+            for name, number in numbers.items():
+                if name not in names:
+                    raise ValueError(f"{kind}: {name!r} is no member; members: {', '.join(names)}")
+                if not 0 < number < math.inf:
+                    raise ValueError(f"{kind}: {name} must be above 0")
+        if self.how == "mean" and self.temperatures:
+            raise ValueError("temperatures are for `how: calibrated`")
+        without = [name for name in names if name not in self.temperatures]
+        if self.how == "calibrated" and without:
+            raise ValueError(f"how: calibrated needs a temperature of every member; {without[0]!r} has none")
         return self
 
     @property
@@ -63,6 +77,10 @@ class Panel(JudgeBase):
     def weights_of_members(self) -> tuple[float, ...]:
         """Weights in the order of the members."""
         return tuple(self.weights.get(name, 1.0) for name in self.names)
+
+    def temperatures_of_members(self) -> tuple[float, ...]:
+        """Temperatures in the order of the members; 1 leaves a distribution as it is."""
+        return tuple(self.temperatures.get(name, 1.0) for name in self.names)
 
     @property
     def judged_from(self) -> tuple[str, ...]:
@@ -79,7 +97,8 @@ class Panel(JudgeBase):
         Args:
             members: JSON-able values, one a member and in their order: identities, or keys of the stances that are combined.
         """
-        weighed = sorted(([member, weight] for member, weight in zip(members, self.weights_of_members(), strict=True)), key=fingerprint)
+        numbers = zip(members, self.weights_of_members(), self.temperatures_of_members(), strict=True)
+        weighed = sorted(([member, weight, temperature] for member, weight, temperature in numbers), key=fingerprint)
         return {"type": self.type, "version": VERSION, "how": self.how, "members": weighed}
 
     def load(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
