@@ -52,6 +52,26 @@ def test_rows_of_an_equal_key_are_taken_over_under_this_runs_name(tmp_path: Path
     assert entry is not None and entry.identity == {"weights": "w"}
 
 
+def test_stances_are_taken_over_under_the_name_that_this_study_gives_its_judge(tmp_path: Path) -> None:
+    work = Workplace(load_study(TINY), str(tmp_path))
+    schema = table_schema("stances").polars
+    given = {
+        "study": "other",
+        "run_id": "a",
+        "step": 8,
+        "probe_set": "p",
+        "topic": "t",
+        "prompt_id": "q",
+        "sample_idx": 0,
+        "judge": "theirs",
+    }
+    judged = {"p_support": 0.5, "p_neutral": 0.25, "p_oppose": 0.25, "unassigned": 0.0, "status": "ok", "polarity": 1, "pair_id": None}
+    row = pl.DataFrame([{name: {**given, **judged}[name] for name in schema.names()}], schema=schema)
+    work.store.put("stances", row, partition={"study": "other", "run_id": "a", "step": 8}, key="k", identity={}, slot="theirs")
+    assert reuse(work, "stances", "k", {"study": "tiny", "run_id": "b", "step": 0}, "ours") is not None
+    assert work.store.read("stances", study="tiny").get_column("judge").to_list() == ["ours"]
+
+
 def test_an_object_that_is_gone_is_not_believed(tmp_path: Path) -> None:
     work = Workplace(load_study(TINY), str(tmp_path))
     there = {"study": "other", "run_id": "a", "step": 8}
