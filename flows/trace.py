@@ -19,6 +19,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
 
 from tasks.analyze import analyze
+from tasks.audit import audit
 from tasks.judge import judge
 from tasks.outcome import raise_failures
 from tasks.panel import panel
@@ -70,6 +71,7 @@ def _trace(work: Workplace, report_folder: str | None) -> str:
     sampling: Any = sample.with_options(**patience)
     judging: Any = judge.with_options(**patience)
     convening: Any = panel.with_options(**patience)
+    auditing: Any = audit.with_options(**patience)
     keep_probes(work)
     stances: list[PrefectFuture[Any]] = []
     trained: dict[str, PrefectFuture[Any]] = {}
@@ -99,7 +101,9 @@ def _trace(work: Workplace, report_folder: str | None) -> str:
             if step > 0 or run.parent_run_id is not None:
                 follow(run.run_id, step, trained[run.run_id])
 
-    wait(everything)
-    raise_failures(everything)
+    audits = [auditing.submit(work, a.name, a.dataset, a.kind, work.auditor, a.options, work.study.study) for a in work.audits()]
+
+    wait([*everything, *audits])
+    raise_failures([*everything, *audits])
     drift = analyze(work, [one.result() for one in stances])
     return report(work, drift, report_folder)

@@ -9,25 +9,17 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from storage.audit_schemas import AUDIT_TABLES
 from storage.table import Column, TableSchema
+from storage.table import real as _real
+from storage.table import text as _text
+from storage.table import whole as _whole
 from valuedrift.errors import UserError
 from valuedrift.stance import STANCES, JudgeStatus
 
 SHARED_STUDY = "_shared"
 """Where tables lie that belong to no study (probes)."""
 UTC_TIME = pa.timestamp("us", tz="UTC")
-
-
-def _text(name: str, doc: str, **rules: object) -> Column:
-    return Column(name, pa.string(), doc, **rules)  # type: ignore[arg-type]  # keywords are Column's own
-
-
-def _real(name: str, doc: str, **rules: object) -> Column:
-    return Column(name, pa.float64(), doc, **rules)  # type: ignore[arg-type]  # keywords are Column's own
-
-
-def _whole(name: str, doc: str, kind: pa.DataType | None = None, **rules: object) -> Column:
-    return Column(name, kind or pa.int64(), doc, **rules)  # type: ignore[arg-type]  # keywords are Column's own
 
 
 _STUDY = _text("study", "Name of the study.")
@@ -288,7 +280,7 @@ _TABLES = (
     ),
 )
 
-TABLES: dict[str, TableSchema] = {table.name: table for table in _TABLES}
+TABLES: dict[str, TableSchema] = {table.name: table for table in (*_TABLES, *AUDIT_TABLES)}
 
 
 def table_schema(name: str) -> TableSchema:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -81,3 +82,18 @@ class TableSchema:
     def column(self, name: str) -> Column:
         """A column by name."""
         return next(column for column in self.columns if column.name == name)
+
+
+def text(name: str, doc: str, **rules: Any) -> Column:
+    """A column of text; ``rules`` are the other fields of ``Column``."""
+    return Column(name, pa.string(), doc, **rules)
+
+
+def real(name: str, doc: str, **rules: Any) -> Column:
+    """A column of float64."""
+    return Column(name, pa.float64(), doc, **rules)
+
+
+def whole(name: str, doc: str, kind: pa.DataType | None = None, **rules: Any) -> Column:
+    """A column of whole numbers, int64 unless said otherwise."""
+    return Column(name, kind or pa.int64(), doc, **rules)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Protocol
 from uuid import UUID
 
+from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 
@@ -70,6 +71,13 @@ def use_board(board: Board) -> None:
 def board() -> Board:
     """The board of this process."""
     return _board
+
+
+def tell(text: str) -> None:
+    """Show a first number: in the terminal, and in the log of the flow run."""
+    board().result(text)
+    if TaskRunContext.get() is not None:
+        get_run_logger().info(text)
 
 
 @contextmanager

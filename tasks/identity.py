@@ -6,18 +6,26 @@ from collections.abc import Sequence
 from typing import Any
 
 from tasks.workplace import Workplace
+from tasks.workroom import Workroom
+from valuedrift.audit.options import AuditOptions
+from valuedrift.corpora.dataset import Dataset
+from valuedrift.corpora.registry import Kind
 from valuedrift.engines.identity import engine_identity
 from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.config import JudgeConfig, Panel, judge_identity
 from valuedrift.study import RunPlan
+from valuedrift.training.precision import resolve_precision
 
 ANALYSIS_VERSION = 2
 """Raised when the statistics change their numbers."""
+AUDIT_VERSION = 1
+"""Raised when an audit's measures, or what counts as speaking to a value, change."""
 
 
 def train_identity(work: Workplace, run: RunPlan, parent_fingerprint: str) -> dict[str, Any]:
     """Identity of a training phase: parent weights, rows, algorithm, schedule, seed."""
-    return run.identity(parent=parent_fingerprint, dataset=work.corpus(run.dataset, run.kind).fingerprint)
+    dtype = resolve_precision(run.algorithm.dtype, work.runtime.device)
+    return run.identity(parent=parent_fingerprint, dataset=work.corpus(run.dataset, run.kind).fingerprint, dtype=dtype)
 
 
 def sample_identity(work: Workplace, weights_fingerprint: str) -> dict[str, Any]:
@@ -48,6 +56,17 @@ def analysis_identity(work: Workplace, stance_keys: list[str]) -> dict[str, Any]
         "version": ANALYSIS_VERSION,
         "stances": sorted(stance_keys),
         "analysis": work.study.analysis.model_dump(mode="json"),
+    }
+
+
+def audit_identity(work: Workroom, dataset: Dataset, kind: Kind, judge: JudgeConfig, options: AuditOptions) -> dict[str, Any]:
+    """Identity of a dataset's audit: its rows, the judge, the options."""
+    return {
+        "stage": "audit",
+        "version": AUDIT_VERSION,
+        "rows": work.corpus(dataset, kind).fingerprint,
+        "judge": judge_identity(judge),
+        "options": options.model_dump(mode="json"),
     }
 
 

@@ -9,7 +9,7 @@ import polars as pl
 from prefect import task
 
 from storage.schemas import table_schema
-from tasks.board import board, stage
+from tasks.board import board, stage, tell
 from tasks.caching import TASK, cached_by
 from tasks.identity import key_of, stance_identity
 from tasks.reference import Reference
@@ -56,7 +56,7 @@ def judge(work: Workplace, run_id: str, step: int, judge: str, responses: Refere
         frame = _judge(work, run_id, step, config)
         entry = work.store.put("stances", frame, partition=partition(work, run_id, step), key=key, identity=identity, slot=judge)
         board().settled()
-        board().result(_summary(run_id, step, frame))
+        tell(_summary(run_id, step, frame))
         return Reference.to(entry, reused=False)
 
 

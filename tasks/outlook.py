@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from storage.manifest import Entry
-from tasks.identity import analysis_identity, key_of, panel_identity, sample_identity, stance_identity, train_identity
+from tasks.audit import audited
+from tasks.identity import analysis_identity, audit_identity, key_of, panel_identity, sample_identity, stance_identity, train_identity
 from tasks.reference import Trained
 from tasks.sample import checkpoint_of, partition
 from tasks.train import finished
@@ -50,6 +51,7 @@ def outlook(work: Workplace) -> list[Outlook]:
         found.append(outcome)
         for step in run.steps:
             found.extend(_checkpoint(work, run, step, done))
+    found.extend(_audits(work))
     found.append(_analysis(work, found))
     return found
 
@@ -111,6 +113,16 @@ def _part(work: Workplace, table: str, identity: dict[str, Any], run: RunPlan, s
         if work.store.exists(other):
             return State.REUSABLE, f"equal weights gave it before: {_name(other)}"
     return State.MISSING, _difference(work, table, identity, here)
+
+
+def _audits(work: Workplace) -> Iterator[Outlook]:
+    judge, study = work.auditor, work.study.study
+    for one in work.audits():
+        identity = audit_identity(work, one.dataset, one.kind, judge, one.options)
+        key, here = key_of(identity), work.store.entry("audits", {"study": study, "dataset": one.name}, judge.name)
+        there = audited(work, one.name, one.dataset, one.kind, judge, one.options, study)
+        state, why = (State.CACHED, "there") if there else (State.MISSING, _difference(work, "audits", identity, here))
+        yield Outlook("audit", one.name, None, judge.name, state, why, key)
 
 
 def _analysis(work: Workplace, stages: list[Outlook]) -> Outlook:

@@ -8,6 +8,7 @@ import polars as pl
 import yaml
 
 from tasks.analyze import drift_of, stances_of
+from tasks.audit import measures_of
 from tasks.provenance import git_commit, machine, versions
 from tasks.workplace import Workplace
 from valuedrift.judges.config import Panel
@@ -49,7 +50,13 @@ def report_inputs(work: Workplace) -> ReportInputs:
         judge=study.judges[0].name,
         seed=study.seed,
         panels={judge.name: judge.names for judge in study.judges if isinstance(judge, Panel)},
+        audits=_audits(work),
     )
+
+
+def _audits(work: Workplace) -> pl.DataFrame:
+    names = [audit.name for audit in work.audits()]
+    return measures_of(work, names, work.auditor.name, work.study.study)
 
 
 def _provenance(work: Workplace, runs: pl.DataFrame) -> dict[str, dict[str, str]]:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from tasks.workroom import Workroom
+from valuedrift.audit.options import AuditOptions
+from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.load import count_rows
+from valuedrift.corpora.registry import Kind
 from valuedrift.judges.config import JudgeConfig, Panel
 from valuedrift.models.resolve import resolve_model
 from valuedrift.probes import Probe, load_probes, probes_fingerprint
 from valuedrift.study import Plan, Study, expand
 from valuedrift.study.spec import Model
 from valuedrift.weights import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPlan:
+    """One dataset of a study to be audited."""
+
+    name: str
+    dataset: Dataset
+    kind: Kind
+    options: AuditOptions
 
 
 class Workplace(Workroom):
@@ -51,6 +65,19 @@ class Workplace(Workroom):
     def panel(self, name: str) -> Panel:
         """A panel of the study by name."""
         return next(judge for judge in self.study.judges if isinstance(judge, Panel) and judge.name == name)
+
+    @property
+    def auditor(self) -> JudgeConfig:
+        """Who audits the study's datasets: its first judge that is no panel."""
+        return next(judge for judge in self.study.judges if not isinstance(judge, Panel))
+
+    def audits(self) -> list[AuditPlan]:
+        """The audits of the study's datasets, each once, in the order in which its runs use them."""
+        options = self.study.audit
+        if options is None:
+            return []
+        used = {run.dataset_name: AuditPlan(run.dataset_name, run.dataset, run.kind, options) for run in self.plan.runs}
+        return list(used.values())
 
     def checkpoints_folder(self, run_key: str) -> Path:
         """Where the checkpoints of a training phase lie, by its identity."""

@@ -12,7 +12,7 @@ from flows.cli.app import app
 from flows.cli.console import make_console
 from valuedrift.errors import UserError
 
-_COMMANDS = ("trace", "plan", "report", "analyze", "sql", "tables", "judge", "judge_panel", "judge_labels", "replies", "probes")
+_COMMANDS = ("trace", "plan", "report", "analyze", "sql", "tables", "judge", "judge_panel", "judge_labels", "replies", "probes", "audit")
 """Modules of flows.cli, in the order in which ``--help`` lists their commands; each hangs its own on the application."""
 
 

@@ -123,11 +123,13 @@ def status(
 
     stages = _look(study, root)
     table = Table("run", "trained", "sampled", "judged", box=None, header_style="bold")
-    for run_id in dict.fromkeys(one.run_id for one in stages if one.run_id):
+    for run_id in dict.fromkeys(one.run_id for one in stages if one.run_id and one.stage != "audit"):
         mine = [one for one in stages if one.run_id == run_id]
         cells = [[one.state is State.CACHED for one in mine if one.stage == stage] for stage in ("train", "sample", "judge")]
         table.add_row(run_id, "yes" if all(cells[0]) else "no", *(f"{sum(done)}/{len(done)}" for done in cells[1:]))
     console.print(table)
+    audits = [one.state is State.CACHED for one in stages if one.stage == "audit"]
+    console.print(f"datasets audited: {sum(audits)}/{len(audits)}", highlight=False)
     console.print(f"drift: {stages[-1].state.value} ({escape(stages[-1].why)})", highlight=False)
 
 

@@ -103,6 +103,7 @@ def test_the_answer_comes_first_then_the_figures_then_what_they_rest_on(page: st
         "figures",
         "magnitudes",
         "table",
+        "datasets",
         "training",
         "examples",
         "yes-saying",

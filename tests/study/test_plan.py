@@ -58,7 +58,7 @@ def test_epochs_count_the_rows_and_unknown_rows_are_said_to_be_unknown() -> None
 
 def test_runtime_is_no_identity_and_everything_else_is() -> None:
     def identities(one: Study) -> list[str]:
-        return [fingerprint(run.identity(parent="w", dataset="d")) for run in expand(one, count_rows).runs]
+        return [fingerprint(run.identity(parent="w", dataset="d", dtype="float32")) for run in expand(one, count_rows).runs]
 
     base = identities(study())
     assert identities(study(runtime={"workers": 7, "device": "cpu", "threads": 1})) == base
@@ -66,7 +66,9 @@ def test_runtime_is_no_identity_and_everything_else_is() -> None:
     assert identities(study(checkpoints={"type": "every", "n": 2})) != base
     assert identities(study(sft=[{"data": ["c1", "c2"], "algorithm": {"type": "sft", "steps": 8, "learning_rate": 1e-5}}])) != base
     run = expand(study(), count_rows).runs[0]
-    assert fingerprint(run.identity(parent="w", dataset="d")) != fingerprint(run.identity(parent="v", dataset="d"))
+    assert fingerprint(run.identity(parent="w", dataset="d", dtype="float32")) != fingerprint(
+        run.identity(parent="v", dataset="d", dtype="float32")
+    )
 
 
 def test_two_runs_of_one_name_are_refused() -> None:

@@ -82,14 +82,13 @@ def job_of(tiny_chat: Weights, demonstrations: Path, preferences: Path, tmp_path
     def make(algorithm: dict[str, Any], **fields: Any) -> TrainJob:
         defaults = {
             "weights": tiny_chat,
-            "algorithm": algorithm,
+            "algorithm": {"dtype": "float32", **algorithm},
             "dataset": demonstrations if algorithm["type"] == "sft" else preferences,
             "schedule": {"type": "steps", "steps": [1, 3]},
             "seed": 7,
             "out": tmp_path / "run",
             "threads": 1,
             "device": "cpu",
-            "dtype": "float32",
         }
         return TrainJob.model_validate(defaults | fields)
 

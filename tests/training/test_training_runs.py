@@ -131,8 +131,8 @@ def test_small_micro_batches_change_rounding_only(job_of: Job, tmp_path: Path, a
 
 def test_one_process_serves_jobs_of_either_precision(job_of: Job, tmp_path: Path) -> None:
     before = finish(job_of(SFT, out=tmp_path / "before"))
-    half = finish(job_of(SFT, out=tmp_path / "half", dtype="bfloat16"))
-    finish(job_of(PPO, out=tmp_path / "ppo", dtype="bfloat16"))
+    half = finish(job_of({**SFT, "dtype": "bfloat16"}, out=tmp_path / "half"))
+    finish(job_of({**PPO, "dtype": "bfloat16"}, out=tmp_path / "ppo"))
     after = finish(job_of(SFT, out=tmp_path / "after"))
     assert weights_bytes(before) == weights_bytes(after)
     assert weights_bytes(before) != weights_bytes(half)
@@ -153,10 +153,21 @@ def test_a_changed_job_does_not_get_anothers_checkpoints(job_of: Job) -> None:
 
 def test_runtime_is_no_identity(job_of: Job, tmp_path: Path) -> None:
     job = job_of(SFT)
-    same = job_of(SFT, out=tmp_path / "elsewhere", threads=2, micro_batch=1, dtype="bfloat16", device="auto")
+    same = job_of(SFT, out=tmp_path / "elsewhere", threads=2, micro_batch=1, device="auto")
     assert job.identity() == same.identity()
     assert job.identity() != job_of({**SFT, "lora": {"r": 8}}).identity()
     assert job.identity() != job_of(SFT, seed=1).identity()
+
+
+def test_precision_is_identity_and_auto_is_what_it_comes_to(job_of: Job) -> None:
+    both = [job_of({**SFT, "dtype": dtype}).identity() for dtype in ("float32", "bfloat16")]
+    assert both[0] != both[1]
+    assert job_of({**SFT, "dtype": "auto"}).identity() == both[has_fast_bfloat16()]
+
+
+def has_fast_bfloat16() -> bool:
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 def test_a_diverging_training_says_so(job_of: Job) -> None:

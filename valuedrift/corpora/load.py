@@ -60,6 +60,20 @@ def load_rows(dataset: Dataset, kind: Kind) -> Rows:
     return _load(dataset, kind)
 
 
+def kind_of(dataset: Dataset) -> Kind:
+    """What a dataset holds, by its format or its first row.
+
+    Raises:
+        UserError: No such file, packaged dataset or column; no hub.
+        DataError: It has no rows, or is in no known shape.
+    """
+    first = next(_read(dataset), None)
+    if first is None:
+        raise DataError("has no rows", where=dataset.data)
+    _check_columns(dataset, first)
+    return _adapter(dataset, _renamed(first, dataset.columns), None).kind
+
+
 def count_rows(dataset: Dataset) -> int | None:
     """How many rows a dataset has, for plans.
 

@@ -6,9 +6,10 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
+from valuedrift.audit.job import AuditJob
 from valuedrift.engines.job import SampleJob
 from valuedrift.judges.job import JudgeJob
 from valuedrift.training.job import TrainJob
 
-Job = Annotated[TrainJob | SampleJob | JudgeJob, Field(discriminator="kind")]
-JOB: TypeAdapter[TrainJob | SampleJob | JudgeJob] = TypeAdapter(Job)
+Job = Annotated[TrainJob | SampleJob | JudgeJob | AuditJob, Field(discriminator="kind")]
+JOB: TypeAdapter[TrainJob | SampleJob | JudgeJob | AuditJob] = TypeAdapter(Job)

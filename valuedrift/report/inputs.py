@@ -71,6 +71,8 @@ class ReportInputs:
     """Dataset name to {"answers": "neutral" | "support", "gap": "support-aligned" | "oppose-aligned" | "none"}; what is not known is left out."""
     judge: str | None = None
     """Name of the judge whose numbers are told; by default the first one in the drift table."""
+    audits: pl.DataFrame | None = None
+    """Table audits of the study's datasets; None or empty where they were not audited."""
     seed: int = 0
     """Of the random choice of an example."""
     panels: Mapping[str, Sequence[str]] = field(default_factory=lambda: _NONE)

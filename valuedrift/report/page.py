@@ -24,6 +24,7 @@ from valuedrift.findings.paper import evaluate
 from valuedrift.findings.registry import LITTLE, Outcome
 from valuedrift.report import examples as example_rules
 from valuedrift.report.answer import answer, asked
+from valuedrift.report.audits import audited
 from valuedrift.report.examples import examples
 from valuedrift.report.glossary import GLOSSARY
 from valuedrift.report.inputs import ReportInputs
@@ -86,6 +87,7 @@ def build_report(inputs: ReportInputs) -> str:
             second_opinions=second_opinions(inputs),
             jury=jury(inputs),
             counts=count_judgements(inputs),
+            audits=audited(inputs),
             little=LITTLE,
             open_topics=max(1, _OPEN_PANELS // max(1, len(inputs.lineage.runs))),
         )

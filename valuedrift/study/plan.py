@@ -43,19 +43,20 @@ class RunPlan:
         """What its dataset holds: answers to learn (sft) or pairs (preference)."""
         return "sft" if self.phase == "sft" else "preference"
 
-    def identity(self, *, parent: str, dataset: str) -> dict[str, Any]:
+    def identity(self, *, parent: str, dataset: str, dtype: str) -> dict[str, Any]:
         """All that changes the weights of this run's checkpoints.
 
         Args:
             parent: Fingerprint of the weights it starts from.
             dataset: Fingerprint of its rows.
+            dtype: The precision that it is computed in.
         """
         return {
             "stage": "train",
             "version": TRAIN_VERSION,
             "parent": parent,
             "dataset": dataset,
-            "algorithm": self.algorithm.model_dump(mode="json"),
+            "algorithm": {**self.algorithm.model_dump(mode="json"), "dtype": dtype},
             "steps": list(self.steps),
             "seed": self.seed,
         }

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from valuedrift.audit.options import AuditOptions
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.drift.options import Analysis
 from valuedrift.judges.config import CrossEncoder, JudgeConfig, Panel
@@ -92,6 +93,10 @@ class Study(_Part):
     )
     judges: tuple[JudgeConfig, ...] = Field(
         default=(CrossEncoder(),), min_length=1, description="Who judges stance; the first is the main one."
+    )
+    audit: AuditOptions | None = Field(
+        default=AuditOptions(rows=300),
+        description="How the study's datasets are audited for the stances they teach, by the main judge; null leaves it out.",
     )
     analysis: Analysis = Field(default=Analysis(), description="Confidence level and resamples.")
     seed: int = Field(default=0, ge=0, description="Seed of training: data order and initial adapters.")

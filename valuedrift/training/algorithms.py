@@ -60,6 +60,11 @@ class Optimisation(BaseModel):
 
 
 class _Algorithm(Optimisation):
+    dtype: Literal["auto", "bfloat16", "float32"] = Field(
+        default="auto",
+        description="Precision of the computation; auto: bfloat16 where it is native (GPUs, some CPUs), else float32, and a run's identity holds which. "
+        "What is trained is float32 in any case.",
+    )
     lora: Lora | None = Field(default=None, description="Low-rank adapters; null trains full weights (paper).")
 
     phase: ClassVar[str]

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from valuedrift.fingerprint import file_fingerprint, fingerprint
 from valuedrift.progress import Progress
 from valuedrift.training.algorithms import Algorithm
+from valuedrift.training.precision import Precision, resolve_precision
 from valuedrift.training.result import Checkpoint, Metrics, TrainResult
 from valuedrift.training.schedule import Schedule
 from valuedrift.weights import Weights
@@ -35,17 +36,18 @@ class TrainJob(BaseModel):
     micro_batch: int | None = Field(
         default=None, ge=1, description="Examples in memory at once; default: the algorithm's batch size. Changes results by rounding only."
     )
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto",
-        description="Precision of the computation; auto: bfloat16 where it is native (GPUs, recent CPUs), else float32. What is trained is float32.",
-    )
+
+    @property
+    def precision(self) -> Precision:
+        """What the algorithm's dtype means here."""
+        return resolve_precision(self.algorithm.dtype, self.device)
 
     def identity(self) -> str:
         """Fingerprint of all that determines the run's numbers: parent, algorithm, data, schedule and seed, by content."""
         return fingerprint(
             {
                 "weights": self.weights.fingerprint(),
-                "algorithm": self.algorithm.model_dump(mode="json"),
+                "algorithm": {**self.algorithm.model_dump(mode="json"), "dtype": self.precision},
                 "dataset": file_fingerprint(self.dataset),
                 "schedule": self.schedule.model_dump(mode="json"),
                 "seed": self.seed,

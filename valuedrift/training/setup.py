@@ -154,12 +154,4 @@ def choose_device(job: TrainJob) -> tuple[str, bool]:
     if job.device == "cuda" and not cuda:
         raise UserError("device cuda is asked for, but torch sees no GPU", where="runtime.device", fix="device: auto or cpu")
     device = "cuda" if cuda and job.device != "cpu" else "cpu"
-    if job.dtype != "auto":
-        return device, job.dtype == "bfloat16"
-    return device, device == "cuda" or has_fast_bfloat16()
-
-
-def has_fast_bfloat16() -> bool:
-    """Whether this CPU multiplies matrices in bfloat16 natively: training is then twice as fast."""
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    return device, job.precision == "bfloat16"

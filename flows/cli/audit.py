@@ -1,0 +1,173 @@
+"""``valuedrift audit``: which stances a dataset teaches, and how far chosen and rejected answers differ in them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from flows.cli.app import RootOption, app, resolve_root
+from flows.cli.console import make_console
+from flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
+from flows.cli.quiet import hush_prefect
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from tasks.workroom import Workroom
+    from valuedrift.audit.options import AuditOptions
+    from valuedrift.corpora.dataset import Dataset
+    from valuedrift.corpora.registry import Kind
+    from valuedrift.judges.config import JudgeConfig
+
+_CARRIERS = 5
+"""Examples shown that carry most of the gap."""
+_SHOWN = 110
+"""Characters of a prompt that are shown."""
+
+
+@app.command("audit")
+def audit(
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATA",
+            help="starter:NAME, a file in any of the usual shapes (JSONL, JSON, CSV, Parquet), or hf:organisation/name; several are shown side by side.",
+        ),
+    ],
+    kind: Annotated[
+        Literal["sft", "preference"] | None, typer.Option("--kind", help="What the rows hold; default: recognised.", show_default=False)
+    ] = None,
+    judge: JudgeOption = DEFAULT_JUDGE,
+    settings: SetOption = None,
+    weights: WeightsOption = None,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Rows judged at most, chosen by content hash.")] = 1000,
+    confidence: Annotated[float, typer.Option("--confidence", min=0.51, max=0.9999, help="Level of the intervals.")] = 0.95,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: one object, or a list of them for several DATA.")] = False,
+    root: RootOption = None,
+) -> None:
+    """The stances of a dataset's answers; for preference data the value gap between chosen and rejected ones, and what differs otherwise."""
+    hush_prefect()
+    from tasks.audit import audited, measures_of
+    from tasks.workroom import Workroom
+    from valuedrift.audit.options import AuditOptions
+    from valuedrift.study.runtime import Runtime
+
+    where, judging, options = resolve_root(root), judge_config(judge, settings, weights), AuditOptions(rows=rows, confidence=confidence)
+    datasets = _named(data)
+    kinds = _kinds(datasets, kind)
+    work = Workroom(where, Runtime())
+    missing = {name: dataset for name, dataset in datasets.items() if not audited(work, name, dataset, kinds[name], judging, options)}
+    if missing:
+        _run(missing, kinds, judging, options, where)
+    measures = measures_of(work, list(datasets), judging.name)
+    if as_json:
+        objects = [_object(measures, name, judging.name) for name in datasets]
+        typer.echo(json.dumps(objects[0] if len(objects) == 1 else objects, ensure_ascii=False))
+        return
+    _show(work, measures, list(datasets), judging.name)
+
+
+def _named(data: list[str]) -> dict[str, Dataset]:
+    """Datasets by a short name: the file's or the packaged one's."""
+    from pydantic import ValidationError
+
+    from valuedrift.corpora.dataset import Dataset
+    from valuedrift.errors import UserError
+
+    found: dict[str, Dataset] = {}
+    for address in data:
+        try:
+            dataset = Dataset(data=address).anchored(Path.cwd())
+        except ValidationError as error:
+            raise UserError(error.errors()[0]["msg"].removeprefix("Value error, "), where=address) from error
+        name = address.partition(":")[2] if dataset.packaged or dataset.in_hub else Path(address).name.split(".")[0]
+        if name in found:
+            raise UserError(f"two datasets called {name!r}", where=address, fix="audit them one after the other, or rename a file")
+        found[name] = dataset
+    return found
+
+
+def _kinds(datasets: dict[str, Dataset], kind: Kind | None) -> dict[str, Kind]:
+    from valuedrift.corpora.load import kind_of
+
+    return {name: kind or kind_of(dataset) for name, dataset in datasets.items()}
+
+
+def _run(datasets: dict[str, Dataset], kinds: dict[str, Kind], judge: JudgeConfig, options: AuditOptions, root: str) -> None:
+    from flows.audit import audit as flow
+    from flows.cli.board import TerminalBoard
+    from tasks.board import use_board
+
+    console = make_console(stderr=True)
+    with TerminalBoard(console, len(datasets), 0) as board:
+        use_board(board)
+        try:
+            flow(datasets, kinds, judge, options, root)
+        except KeyboardInterrupt as error:
+            board.say("[bold red]interrupted[/] datasets that were done are kept; the same command goes on from there")
+            raise typer.Exit(130) from error
+
+
+def _object(measures: pl.DataFrame, name: str, judge: str) -> dict[str, Any]:
+    """One JSON object a dataset: figures of all examples, and below them those of value-laden ones, topics and style."""
+    from valuedrift.audit.summary import summary
+
+    return {"dataset": name, "judge": judge, **summary(measures, name)}
+
+
+def _show(work: Workroom, measures: pl.DataFrame, names: list[str], judge: str) -> None:
+    from valuedrift.audit.words import by_topic, sentences, side_by_side
+
+    console = make_console()
+    console.print(_table(side_by_side(measures)))
+    for name in names:
+        console.print(f"\n[bold]{escape(name)}[/]", highlight=False)
+        for dataset, sentence in sentences(measures):
+            if dataset == name:
+                console.print(f"  {escape(sentence)}", highlight=False, soft_wrap=True)
+        topics = by_topic(measures, name)
+        if topics:
+            console.print(_table(topics))
+        if _has_gap(measures, name):
+            _carriers(work, name, judge)
+    console.print("\ns/n/o: mean probability of support, neutral, oppose; intervals over prompts", style="dim", highlight=False)
+    query = "from audits where measure = 'value_gap'"
+    console.print(f'ask      valuedrift sql --root {escape(work.root)} "{query}"', soft_wrap=True, highlight=False)
+
+
+def _has_gap(measures: pl.DataFrame, name: str) -> bool:
+    """Whether a value gap is surely there, on the whole or on value-laden prompts; else nothing carries it."""
+    import polars as pl
+
+    gaps = measures.filter((pl.col("dataset") == name) & (pl.col("measure") == "value_gap") & (pl.col("scope") != "topic"))
+    return bool((gaps.get_column("difference_low") > 0).any())
+
+
+def _carriers(work: Workroom, name: str, judge: str) -> None:
+    """The examples that carry most of the value gap."""
+    from tasks.audit import BY_ITSELF
+    from valuedrift.audit.carriers import carriers
+
+    console = make_console()
+    found = carriers(work.store.read("audit_examples", study=BY_ITSELF, dataset=name, judge=judge))
+    if found is None:
+        return
+    console.print(f"  {escape(found.sentence)}", highlight=False, soft_wrap=True)
+    for row in found.most.head(_CARRIERS).iter_rows(named=True):
+        prompt = " ".join(row["prompt"].split())
+        shown = prompt if len(prompt) <= _SHOWN else f"{prompt[:_SHOWN]}…"
+        console.print(f"    {row['carried']:+.2f}  {escape(shown)}", highlight=False, soft_wrap=True)
+
+
+def _table(lines: list[dict[str, str]]) -> Table:
+    table = Table(box=None, header_style="bold")
+    for name in lines[0]:
+        table.add_column(name, justify="left" if name in ("dataset", "topic") else "right")
+    for line in lines:
+        table.add_row(*(escape(text) for text in line.values()))
+    return table

@@ -1,0 +1,130 @@
+"""An audit as people read it: datasets side by side, and what was found in a sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from valuedrift.audit.measures import ALL, TOPIC, VALUE_GAP, VALUE_LADEN
+from valuedrift.report.words import counted, interval, percent, plain, signed, signed_interval
+from valuedrift.stance import STANCES
+
+LITTLE = 0.05
+"""A value gap whose whole interval lies below this is called none to speak of: less than a checkpoint's drift that fifty prompts can show."""
+
+Numbers = Mapping[str, Any]
+
+
+def rows_of(measures: pl.DataFrame, dataset: str, scope: str = ALL) -> dict[str, Numbers]:
+    """The measures of a dataset in one scope (not topic) by name."""
+    chosen = measures.filter((pl.col("dataset") == dataset) & (pl.col("scope") == scope))
+    return {row["measure"]: row for row in chosen.iter_rows(named=True)}
+
+
+def side_by_side(measures: pl.DataFrame) -> list[dict[str, str]]:
+    """One line a dataset and scope: examples, stances of both sides, value gap, length.
+
+    Args:
+        measures: Table audits.
+    """
+    lines = []
+    for dataset in measures.get_column("dataset").unique(maintain_order=True):
+        for scope in (ALL, VALUE_LADEN):
+            found = rows_of(measures, dataset, scope)
+            if not found:
+                continue
+            gap, words = found.get(VALUE_GAP), found["words"]
+            lines.append(
+                {
+                    "dataset": dataset if scope == ALL else "  of it value-laden",
+                    "examples": f"{found['support']['n_examples']:,}",
+                    "chosen s/n/o": _stances(found, "chosen"),
+                    "rejected s/n/o": _stances(found, "rejected") if gap else "",
+                    "value gap": f"{plain(gap['difference'])} {interval(gap['difference_low'], gap['difference_high'])}" if gap else "",
+                    "support": _change(found["support"]) if gap else "",
+                    "words": f"{plain(words['chosen'], 0)}" + (f" / {plain(words['rejected'], 0)}" if gap else ""),
+                }
+            )
+    return lines
+
+
+def sentences(measures: pl.DataFrame) -> Iterator[tuple[str, str]]:
+    """What an audit found, as (dataset, sentence).
+
+    Args:
+        measures: Table audits.
+    """
+    for dataset in measures.get_column("dataset").unique(maintain_order=True):
+        everything, laden = rows_of(measures, dataset), rows_of(measures, dataset, VALUE_LADEN)
+        count = everything["support"]["n_examples"]
+        speaking = laden["support"]["n_examples"] if laden else 0
+        yield dataset, f"{speaking:,} of {counted(count, 'example')} ({percent(speaking / count)}) speak to a value."
+        chosen = laden or everything
+        which = "value-laden prompts" if laden else "all prompts"
+        if VALUE_GAP in chosen:
+            yield dataset, _gap_sentence(chosen, which)
+            yield dataset, _style_sentence(everything)
+        else:
+            stance = max(STANCES, key=lambda one: chosen[one]["chosen"] or 0.0)
+            row = chosen[stance]
+            yield (
+                dataset,
+                f"On {which} its answers are {stance.value} most: {plain(row['chosen'])} {interval(row['chosen_low'], row['chosen_high'])}.",
+            )
+
+
+def _gap_sentence(found: Mapping[str, Numbers], which: str) -> str:
+    gap = found[VALUE_GAP]
+    if gap["difference"] is None:
+        return f"On {which} no pair was judged on both sides."
+    shown = f"{plain(gap['difference'])} {interval(gap['difference_low'], gap['difference_high'])}"
+    if gap["difference_low"] > 0:
+        stance = max(STANCES, key=lambda one: abs(found[one]["difference"] or 0.0))
+        more = "more" if found[stance]["difference"] > 0 else "less"
+        return f"On {which} there is a value gap of {shown}: chosen answers are {more} often {stance.value} ({_change(found[stance])})."
+    if gap["difference_high"] < LITTLE:
+        return f"On {which} there is no value gap to speak of: {shown}."
+    return f"On {which} the value gap is undecided: {shown}."
+
+
+def _style_sentence(found: Mapping[str, Numbers]) -> str:
+    """Which measures of length and tone differ beyond noise."""
+    differ = [
+        f"{name.replace('_', ' ')} {plain(row['chosen'], 1)} against {plain(row['rejected'], 1)}"
+        for name, row in found.items()
+        if name not in (*STANCES, VALUE_GAP)
+        and row["difference_low"] is not None
+        and (row["difference_low"] > 0 or row["difference_high"] < 0)
+    ]
+    return (
+        f"Otherwise chosen and rejected differ in {'; '.join(differ)}." if differ else "In length and tone they don't differ beyond noise."
+    )
+
+
+def by_topic(measures: pl.DataFrame, dataset: str) -> list[dict[str, str]]:
+    """One line a topic: examples, chosen and rejected stances, value gap."""
+    part = measures.filter((pl.col("dataset") == dataset) & (pl.col("scope") == TOPIC))
+    lines = []
+    for topic in part.get_column("topic").unique(maintain_order=True):
+        found = {row["measure"]: row for row in part.filter(pl.col("topic") == topic).iter_rows(named=True)}
+        gap = found.get(VALUE_GAP)
+        line = {
+            "topic": topic,
+            "examples": f"{found['support']['n_examples']:,}",
+            "chosen s/n/o" if gap else "answers s/n/o": _stances(found, "chosen"),
+        }
+        if gap:
+            shown = f"{plain(gap['difference'])} {interval(gap['difference_low'], gap['difference_high'])}"
+            line |= {"rejected s/n/o": _stances(found, "rejected"), "value gap": shown}
+        lines.append(line)
+    return lines
+
+
+def _stances(found: Mapping[str, Numbers], side: str) -> str:
+    return " / ".join(plain(found[stance][side]) for stance in STANCES)
+
+
+def _change(row: Numbers) -> str:
+    return f"{signed(row['difference'])} {signed_interval(row['difference_low'], row['difference_high'])}"
