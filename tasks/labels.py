@@ -174,6 +174,46 @@ def labelled_stances(store: Store, study: str, judge: str) -> pl.DataFrame:
     return _judged(store, study, judge, prompts=answers["prompt_id"].unique().to_list()).drop("topic").join(answers, on=ANSWER)
 
 
+def judged_labels(store: Store, study: str, judge: str) -> pl.DataFrame:
+    """The labelled answers once each, as far as they are settled and still in the study, with what a judge of the study says of them.
+
+    Returns:
+        Columns of `labelled_stances`, one row an answer.
+
+    Raises:
+        UserError: None of the study's answers is labelled, or the judge has judged none of those that are.
+    """
+    if not labelled(store, study).height:
+        raise UserError(
+            "no answers are labelled", where=f"study {study}", fix="valuedrift judge sample STUDY, then valuedrift judge labels STUDY SHEET"
+        )
+    found = labelled_stances(store, study, judge).filter(pl.col("label").is_not_null())
+    if not found.height:
+        raise UserError("none of the labelled answers is judged", where=f"study {study}, judge {judge}", fix="valuedrift run STUDY")
+    return found.unique(ANSWER, keep="first", maintain_order=True)
+
+
+def judge_fingerprint(store: Store, study: str, judge: str) -> str:
+    """Fingerprint of the identity of the judge that a study's stances are of.
+
+    Raises:
+        UserError: The stances are of several versions of it, of none that can be calibrated, or calibrated already.
+    """
+    identities = [entry.identity.get("judge") for entry in store.entries("stances", study) if entry.slot == judge]
+    found = {fingerprint(identity): identity for identity in identities if isinstance(identity, dict)}
+    where = f"study {study}, judge {judge}"
+    if len(found) != 1 or len([one for one in identities if isinstance(one, dict)]) != len(identities):
+        raise UserError(
+            "its stances are not those of one judge that reads answers itself (a panel, imported, or several versions)",
+            where=where,
+            fix="calibrate the members of a panel one by one; or use labels as a file: valuedrift judge labels STUDY --export gold.jsonl",
+        )
+    ((key, identity),) = found.items()
+    if identity is not None and "calibration" in identity:
+        raise UserError("it is calibrated already", where=where, fix="calibrate from a study in which it is judged without calibration")
+    return key
+
+
 def _judged(store: Store, study: str, judge: str, prompts: list[str] | None = None) -> pl.DataFrame:
     """Stances of a judge with the answers they are of."""
     stances, responses = store.scan("stances", study=study, judge=judge), store.scan("responses", study=study).select(*_ROW, "response")

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from flows.cli.app import app
+from flows.cli.app import RootOption, app
 from flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
-
-if TYPE_CHECKING:
-    from valuedrift.progress import Progress as Step
+from flows.cli.labelled import GoldArgument, StudyOption, labelled
+from flows.cli.progress_bar import progress_bar
 
 judge_app = typer.Typer(name="judge", help="Judge stance, check judges against people, train the embedded judge.", no_args_is_help=True)
 app.add_typer(judge_app)
 
 _out = Console()
-_bars = Console(stderr=True)
 
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: all cores.", show_default=False)]
 
@@ -53,7 +48,7 @@ def run(
         raise UserError("no such folder", where=str(out.parent), fix="make it, or give another --out")
     config = judge_config(judge, settings, weights)
     read = read_pairs(pairs)
-    with bar("judging", len(read)) as progress:
+    with progress_bar("judging", len(read)) as progress:
         loaded = config.load(threads=threads, keep=out.with_suffix(".replies"))
         judgements = loaded.judge(read, progress)
     frame = judgements_frame(judgements)
@@ -66,12 +61,8 @@ def run(
 
 @judge_app.command("validate")
 def validate(
-    gold: Annotated[
-        Path,
-        typer.Argument(
-            metavar="GOLD", help="CSV, JSONL or Parquet with prompt, response and stance (support, neutral, oppose, refused) by people."
-        ),
-    ],
+    gold: GoldArgument = None,
+    study: StudyOption = None,
     judge: JudgeOption = DEFAULT_JUDGE,
     settings: SetOption = None,
     weights: WeightsOption = None,
@@ -80,31 +71,26 @@ def validate(
         str | None, typer.Option("--record", metavar="NAME", help="Also store the figures under this name beside the judge's weights.")
     ] = None,
     threads: ThreadsOption = None,
+    root: RootOption = None,
 ) -> None:
-    """Measure a judge on answers that people have labelled: accuracy, macro-F1, κ, confusion, Brier score and calibration, each with a 95% interval."""
+    """Measure a judge on answers that people have labelled: accuracy, F1, κ, confusion, Brier score and calibration, each with a 95% interval."""
     from valuedrift.errors import UserError
-    from valuedrift.judges.base import Pair, remarks_of
     from valuedrift.judges.config import CrossEncoder
-    from valuedrift.judges.files import read_table
     from valuedrift.judges.validation import validate as compare
     from valuedrift.judges.weights import record_metrics, weights_folder
 
-    config = judge_config(judge, settings, weights)
+    config = None if study is not None else judge_config(judge, settings, weights)
     if record is not None and not isinstance(config, CrossEncoder):
         raise UserError(
             "only figures of a cross-encoder have a folder of weights to lie in", where="--record", fix="use --json and keep its output"
         )
-    frame = read_table(gold, ("prompt", "response", "stance"))
-    prompts, responses, labels = (frame.get_column(name).to_list() for name in ("prompt", "response", "stance"))
-    read = [
-        Pair(id=str(row), prompt=prompt, response=response) for row, (prompt, response) in enumerate(zip(prompts, responses, strict=True))
-    ]
-    with bar("judging", len(read)) as progress:
-        loaded = config.load(threads=threads)
-        found = compare(loaded.judge(read, progress), [label.strip().lower() for label in labels], prompts)
-    for remark in remarks_of(loaded):
-        _bars.print(escape(remark), highlight=False, soft_wrap=True)
-    figures = found.flat(loaded.name, record or gold.name)
+    if record is not None and isinstance(config, CrossEncoder) and config.calibration is not None:
+        raise UserError(
+            "figures beside the weights are those of the judge without calibration", where="--record", fix="leave calibration out"
+        )
+    rows = labelled(gold, study, judge, settings, weights, threads, root)
+    found = compare(rows.judgements, rows.labels, rows.prompts, row_weights=rows.weights)
+    figures = found.flat(rows.judge, record or rows.data)
     if record is not None and isinstance(config, CrossEncoder):
         record_metrics(weights_folder(config.weights), figures)
     if as_json:
@@ -127,28 +113,13 @@ def train(
         import torch
 
         torch.set_num_threads(threads)
-    with bar("training", None) as progress:
+    with progress_bar("training", None) as progress:
         train_judge(out, seed=seed, progress=progress)
     for figures in read_metrics(out):
         _show(figures)
     _out.print(
         f"written to {escape(str(out))}; use it with: valuedrift judge run --weights {escape(str(out))} …", highlight=False, soft_wrap=True
     )
-
-
-@contextmanager
-def bar(what: str, total: int | None) -> Iterator[Callable[[Step], None]]:
-    """A progress bar on standard error, so that standard output can be piped."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=_bars, transient=True) as bar:
-        task = bar.add_task(what, total=total, note="")
-        yield lambda step: bar.update(task, completed=step.done, total=step.total, note=escape(step.note))
 
 
 def _show(figures: dict[str, Any]) -> None:
@@ -162,19 +133,17 @@ def _show(figures: dict[str, Any]) -> None:
         ("macro_f1", "macro-F1"),
         ("kappa", "Cohen's κ"),
         ("brier", "Brier score"),
+        ("log_loss", "log loss"),
         ("calibration_error", "calibration error"),
     ):
         table.add_row(label, f"{figures[key]:.3f}", f"{figures[f'{key}_low']:.3f} to {figures[f'{key}_high']:.3f}")
     _out.print(table)
-    classes = Table("stance", "labelled", "precision", "recall", "F1", "95% interval", box=None, header_style="bold")
+    classes = Table("stance", "labelled", "precision", "recall", "F1", box=None, header_style="bold")
     for stance, one in figures["per_class"].items():
         classes.add_row(
             stance,
             str(one["n"]),
-            f"{one['precision']:.3f}",
-            f"{one['recall']:.3f}",
-            f"{one['f1']:.3f}",
-            f"{one['f1_low']:.3f} to {one['f1_high']:.3f}",
+            *(f"{one[key]:.3f} ({one[f'{key}_low']:.3f} to {one[f'{key}_high']:.3f})" for key in ("precision", "recall", "f1")),
         )
     _out.print(classes)
     answers = list(next(iter(figures["confusion"].values())))

@@ -9,8 +9,9 @@ import typer
 from rich.markup import escape
 
 from flows.cli.console import make_console
-from flows.cli.judge import ThreadsOption, bar, judge_app
+from flows.cli.judge import ThreadsOption, judge_app
 from flows.cli.judge_option import JudgeOption, SetOption, judge_config
+from flows.cli.progress_bar import progress_bar
 
 
 @judge_app.command("fit-panel")
@@ -44,7 +45,7 @@ def fit_panel(
     texts = frame.select("prompt", "response").iter_rows()
     pairs = [Pair(id=str(row), prompt=prompt, response=response) for row, (prompt, response) in enumerate(texts)]
     labels = [label.strip().lower() for label in frame.get_column("stance")]
-    with bar("judging", len(pairs) * len(config.members)) as progress:
+    with progress_bar("judging", len(pairs) * len(config.members)) as progress:
         frames = judge_apart(config, pairs, progress, threads=threads)
     found = fit(config.names, frames, labels)
     fitted = config.model_copy(update={"how": "calibrated", "weights": dict(found.weights), "temperatures": dict(found.temperatures)})

@@ -12,7 +12,21 @@ from flows.cli.app import app
 from flows.cli.console import make_console
 from valuedrift.errors import UserError
 
-_COMMANDS = ("trace", "plan", "report", "analyze", "sql", "tables", "judge", "judge_panel", "judge_labels", "replies", "probes", "audit")
+_COMMANDS = (
+    "trace",
+    "plan",
+    "report",
+    "analyze",
+    "sql",
+    "tables",
+    "judge",
+    "judge_panel",
+    "judge_labels",
+    "judge_calibrate",
+    "replies",
+    "probes",
+    "audit",
+)
 """Modules of flows.cli, in the order in which ``--help`` lists their commands; each hangs its own on the application."""
 
 

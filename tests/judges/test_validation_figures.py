@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, precision_recall_fscore_support
+from sklearn.metrics import accuracy_score, brier_score_loss, cohen_kappa_score, f1_score, log_loss, precision_recall_fscore_support
 
 from valuedrift.errors import DataError
 from valuedrift.judges.base import Judgement
@@ -44,10 +44,15 @@ def test_agrees_with_scikit_learn(seed: int, rows: int) -> None:
     for index, stance in enumerate(LABELS):
         if n[index]:
             one = found.classes[stance]
-            assert [one.precision, one.recall, one.f1.value, one.n] == pytest.approx([precision[index], recall[index], f1[index], n[index]])
+            assert [one.precision.value, one.recall.value, one.f1.value, one.n] == pytest.approx(
+                [precision[index], recall[index], f1[index], n[index]]
+            )
     p = np.array([[j.p_support, j.p_neutral, j.p_oppose] for j in judgements], dtype=float)
     corner = np.eye(3)[[LABELS.index(label) for label in labels]]
     assert found.brier.value == pytest.approx(((p - corner) ** 2).sum(1).mean())
+    alphabetical = p[:, np.argsort(LABELS)]
+    assert found.brier.value == pytest.approx(brier_score_loss(labels, alphabetical, labels=sorted(LABELS), scale_by_half=False))
+    assert found.log_loss.value == pytest.approx(log_loss(labels, alphabetical, labels=sorted(LABELS)))
 
 
 def expected_calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
@@ -91,8 +96,32 @@ def test_what_was_not_judged_counts_as_wrong_and_is_counted() -> None:
     found = validate([judged([1, 0, 0]), lost, refused, refused], ["support", "support", "support", "refused"], list("abcd"))
     assert found.accuracy.value == 0.5  # the first, and the refusal that people call one too
     assert found.judged == 1
-    assert found.classes["support"].recall == pytest.approx(1 / 3)
+    assert found.classes["support"].recall.value == pytest.approx(1 / 3)
     assert found.confusion["support"] == {"support": 1, "neutral": 0, "oppose": 0, "refused": 1, "unjudged": 1}
+
+
+def test_refused_is_a_class_of_its_own_with_intervals() -> None:
+    refused = Judgement.without_stance(JudgeStatus.REFUSED)
+    rows = [(judged([1, 0, 0]), "support"), (refused, "refused"), (refused, "support"), (judged([1, 0, 0]), "refused")] * 20
+    found = validate([row[0] for row in rows], [row[1] for row in rows], [str(i) for i in range(len(rows))])
+    one = found.classes["refused"]
+    assert list(found.classes) == ["support", "refused"]
+    assert (one.n, one.precision.value, one.recall.value) == (40, 0.5, 0.5)
+    assert one.recall.low < 0.5 < one.recall.high
+    assert found.macro_f1.value == found.classes["support"].f1.value  # of stances only
+    flat = found.flat("j", "d")
+    assert {"precision_low", "recall_high", "f1_low"} <= set(flat["per_class"]["refused"])
+
+
+def test_weights_of_rows_are_as_many_rows() -> None:
+    judgements, labels, _, prompts = random_case(8, 60)
+    times = np.random.default_rng(2).integers(1, 4, 60)
+    again = [row for row, count in enumerate(times) for _ in range(count)]
+    weighed = validate(judgements, labels, prompts, row_weights=times.tolist())
+    repeated = validate([judgements[r] for r in again], [labels[r] for r in again], [prompts[r] for r in again])
+    for name in ("accuracy", "macro_f1", "kappa", "brier", "log_loss", "calibration_error"):
+        assert getattr(weighed, name).value == pytest.approx(getattr(repeated, name).value), name
+    assert weighed.n == 60 and sum(sum(row.values()) for row in weighed.confusion.values()) == 60
 
 
 def interval_width(found: Validation) -> float:

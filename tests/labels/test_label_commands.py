@@ -78,6 +78,15 @@ def test_from_the_draw_to_the_labels_and_back(place: Path) -> None:
     )
     assert check(store) == []
 
+    shown = valuedrift("validate", "--study", "demo", "--judge", "cross-encoder", "--json", cwd=place)
+    assert shown.returncode == 0, shown.stderr
+    figures = json.loads(shown.stdout)
+    assert figures["n"] == gold.height and figures["name"] == "cross-encoder"
+    assert {"log_loss", "log_loss_low"} <= figures.keys() and "precision_high" in figures["per_class"]["support"]
+    refused = valuedrift("calibrate", "--study", "demo", "--judge", "cross-encoder", cwd=place)
+    assert refused.returncode == 2 and "not those of one judge" in refused.stderr  # this study's stances do not say which judge made them
+    assert not (place / "calibration.json").exists()
+
 
 def test_wrong_rows_are_named_and_nothing_is_kept(place: Path) -> None:
     assert valuedrift("sample", "demo", "--judge", "causal-lm", "--n", "12", "--out", "other.csv", cwd=place).returncode == 0
@@ -99,6 +108,8 @@ def test_wrong_rows_are_named_and_nothing_is_kept(place: Path) -> None:
         (("sample", "demo", "--judge", "oracle", "--out", "x.csv"), "no judge 'oracle'"),
         (("sample", "demo", "--judge", "causal-lm", "--out", "x.parquet"), "the sheet is CSV"),
         (("labels", "demo", "absent.csv"), "no such file"),
+        (("validate",), "labels come from a file or from a study"),
+        (("calibrate", "x.csv", "--judge", "panel", "--set", "members=[a, b]"), "no calibration of its own"),
     ],
 )
 def test_faults(place: Path, arguments: tuple[str, ...], message: str) -> None:

@@ -30,11 +30,11 @@ class CausalLM(PromptedJudge):
         """``engine: {model: …}`` is enough."""
         return {"type": "transformers", **engine} if isinstance(engine, dict) else engine
 
-    def identity(self) -> dict[str, Any]:
+    def own_identity(self) -> dict[str, Any]:
         """Content of the model, engine with version and dtype, version of the prompt with its options."""
         return {"type": self.type, "engine": self.engine.identity(), **self.prompt_identity()}
 
-    def load(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
+    def load_uncalibrated(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
         """The judge with its model in memory; see :meth:`JudgeBase.load`."""
         from valuedrift.judges.causal_lm import load_causal_lm_judge
 
@@ -42,4 +42,4 @@ class CausalLM(PromptedJudge):
 
     def anchored(self, folder: Path) -> Self:
         """The same with a relative model folder taken from ``folder``."""
-        return self.model_copy(update={"engine": self.engine.anchored(folder)})
+        return super().anchored(folder).model_copy(update={"engine": self.engine.anchored(folder)})

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
-from valuedrift.judges.config_base import JudgeBase
+from valuedrift.judges.calibrated_config import Calibratable
 
 if TYPE_CHECKING:
     from valuedrift.judges.base import Judge
 
 
-class CrossEncoder(JudgeBase):
+class CrossEncoder(Calibratable):
     """The embedded judge: MiniLM read over (prompt, response) with small trained weights that ship with the package. English; needs no network."""
 
     type: Literal["cross-encoder"] = Field(default="cross-encoder", description="Kind of judge.")
@@ -22,13 +22,13 @@ class CrossEncoder(JudgeBase):
         default="embedded", description="`embedded` (shipped with the package) or a folder written by `valuedrift judge train`."
     )
 
-    def identity(self) -> dict[str, Any]:
+    def own_identity(self) -> dict[str, Any]:
         """Content hashes of weights and body, versions of token windows and refusal rule."""
         from valuedrift.judges.weights import weights_identity
 
         return {"type": self.type, **weights_identity(self.weights)}
 
-    def load(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
+    def load_uncalibrated(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
         """The judge with its weights in memory; see :meth:`JudgeBase.load`."""
         from valuedrift.judges.cross_encoder import load_cross_encoder
 
@@ -36,6 +36,7 @@ class CrossEncoder(JudgeBase):
 
     def anchored(self, folder: Path) -> Self:
         """The same with a relative weights folder taken from ``folder``."""
+        judge = super().anchored(folder)
         if self.weights == "embedded":
-            return self
-        return self.model_copy(update={"weights": str((folder / Path(self.weights).expanduser()).resolve())})
+            return judge
+        return judge.model_copy(update={"weights": str((folder / Path(self.weights).expanduser()).resolve())})

@@ -38,7 +38,7 @@ class OpenAI(PromptedJudge, Server):
         default=8, ge=1, description="Tokens that a vote may have; models that think aloud before they answer need more."
     )
 
-    def identity(self) -> dict[str, Any]:
+    def own_identity(self) -> dict[str, Any]:
         """Model as it is named, prompt with its options, and how replies are read; not where the server stands."""
         reading = {
             "version": READING_VERSION,
@@ -50,12 +50,12 @@ class OpenAI(PromptedJudge, Server):
         }
         return {"type": self.type, **self.model_identity(), "reading": reading, **self.prompt_identity()}
 
-    def load(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
+    def load_uncalibrated(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
         """The judge; nothing is asked yet. See :meth:`JudgeBase.load`."""
         from valuedrift.judges.openai_judge import OpenAIJudge
         from valuedrift.openai.place import replies_file
 
-        return OpenAIJudge(self, replies_file(keep, self.name, self.identity()))
+        return OpenAIJudge(self, replies_file(keep, self.name, self.own_identity()))
 
     def provenance(self) -> dict[str, Any]:
         """Identity, and where the server stood."""
@@ -63,4 +63,4 @@ class OpenAI(PromptedJudge, Server):
 
     def anchored(self, folder: Path) -> Self:
         """The same with a relative price file taken from ``folder``."""
-        return self.prices_from(folder)
+        return super().anchored(folder).prices_from(folder)

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from valuedrift.judges.config_base import JudgeBase
+from valuedrift.judges.calibrated_config import Calibratable
 from valuedrift.judges.prompt import PROMPT_VERSION, Labels
 
 
-class PromptedJudge(JudgeBase):
+class PromptedJudge(Calibratable):
     """A language model that is shown prompt and response and answers with one of three options (paper, Protocol: judging)."""
 
     rotations: Literal[1, 3, 6] = Field(

@@ -6,7 +6,7 @@ Every figure has a 95% percentile interval from a bootstrap over prompts: answer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ ANSWERS: tuple[str, ...] = (*GOLD_LABELS, "unjudged")
 _BINS = 10
 _RESAMPLES = 2000
 _LEVEL = 0.95
+LEAST_P = 1e-6
+"""Probabilities below this count as this in the log loss: a vote of six that is wrong must not cost infinitely much."""
 
 Array = NDArray[np.float64]
 
@@ -40,13 +42,13 @@ class Figure(_Part):
 
 
 class ClassFigures(_Part):
-    """How one stance is recognised."""
+    """How one stance, or refusal, is recognised."""
 
     n: int = Field(description="Rows that people labelled so.")
-    precision: float = Field(
+    precision: Figure = Field(
         description="Share of the judge's answers of this stance that people share, in [0, 1]; 0 where it never gave it."
     )
-    recall: float = Field(description="Share of people's labels of this stance that the judge found, in [0, 1].")
+    recall: Figure = Field(description="Share of people's labels of this stance that the judge found, in [0, 1].")
     f1: Figure = Field(description="Harmonic mean of precision and recall, in [0, 1].")
 
 
@@ -72,12 +74,13 @@ class Validation(_Part):
     macro_f1: Figure = Field(description="Mean F1 of those stances that occur among the labels, unjudged rows counted as missed.")
     kappa: Figure = Field(description="Cohen's κ between judge and labels, in [−1, 1]; 0 is chance.")
     classes: dict[str, ClassFigures] = Field(
-        description="Per stance, in the order support, neutral, oppose; those that occur among the labels."
+        description="Per label, in the order support, neutral, oppose, refused; those that occur among the labels."
     )
     confusion: dict[str, dict[str, int]] = Field(description="Rows by label, then by the judge's answer.")
     brier: Figure = Field(
         description="Mean squared distance of p from the label's corner, over rows with a stance and status ok; 0 best, 2 worst."
     )
+    log_loss: Figure = Field(description="Mean −log p of the label in nats, over the same rows; p is at least 1e-6.")
     calibration_error: Figure = Field(description="Expected calibration error over ten bins of confidence, in [0, 1].")
     calibration: list[CalibrationBin] = Field(description="The calibration curve; bins without rows are left out.")
 
@@ -94,13 +97,21 @@ class Validation(_Part):
         return {"name": name, "data": data, **_flattened(values)}
 
 
-def validate(judgements: Sequence[Judgement], labels: Sequence[str], prompts: Sequence[str], *, seed: int = 0) -> Validation:
+def validate(
+    judgements: Sequence[Judgement],
+    labels: Sequence[str],
+    prompts: Sequence[str],
+    *,
+    row_weights: Sequence[float] | None = None,
+    seed: int = 0,
+) -> Validation:
     """Compare a judge with labels.
 
     Args:
         judgements: The judge's, one a row.
         labels: Of people: support, neutral, oppose or refused.
         prompts: The prompt of each row; rows with equal prompts are resampled together.
+        row_weights: How much a row counts in the figures, e.g. how many answers it stands for; 1 by default. Counts (n, confusion) are of rows as they are.
         seed: Seed of the bootstrap.
 
     Raises:
@@ -116,25 +127,45 @@ def validate(judgements: Sequence[Judgement], labels: Sequence[str], prompts: Se
     group_of = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts))}
     groups = np.array([group_of[prompt] for prompt in prompts])
     weights = _resamples(len(group_of), seed)[:, groups]  # (1 + resamples, rows); row 0 is the data as they are
+    if row_weights is not None:
+        weights = weights * (np.asarray(row_weights) / np.mean(row_weights))
     confusion = np.stack([weights @ ((gold == g) & (answer == a)) for g in range(len(GOLD_LABELS)) for a in range(len(ANSWERS))], axis=1)
     confusion = confusion.reshape(len(weights), len(GOLD_LABELS), len(ANSWERS))
+    counts = np.zeros((len(GOLD_LABELS), len(ANSWERS)), dtype=int)
+    np.add.at(counts, (gold, answer), 1)
+    labelled = [index for index in range(len(GOLD_LABELS)) if (gold == index).any()]
     present = [index for index in range(len(STANCES)) if (gold == index).any()]
-    f1 = {index: _f1(confusion, index) for index in present}
+    f1 = [_f1(confusion, index) for index in present]
     judged = np.array([judgement.status is JudgeStatus.OK for judgement in judgements]) & (gold < len(STANCES))
-    brier, error, curve = _calibration([j for j, ok in zip(judgements, judged, strict=True) if ok], gold[judged], weights[:, judged])
+    scores = _calibration([j for j, ok in zip(judgements, judged, strict=True) if ok], gold[judged], weights[:, judged])
     return Validation(
         n=len(labels),
         prompts=len(group_of),
         judged=sum(judgement.status is JudgeStatus.OK for judgement in judgements),
         accuracy=_figure(np.trace(confusion, axis1=1, axis2=2) / confusion.sum((1, 2))),
-        macro_f1=_figure(np.mean(list(f1.values()), axis=0) if f1 else np.zeros(len(weights))),
+        macro_f1=_figure(np.mean(f1, axis=0) if f1 else np.zeros(len(weights))),
         kappa=_figure(_kappa(confusion)),
-        classes={STANCES[index].value: _class_figures(confusion[0], index, f1[index]) for index in present},
-        confusion={g: {a: int(confusion[0, i, j]) for j, a in enumerate(ANSWERS)} for i, g in enumerate(GOLD_LABELS) if (gold == i).any()},
-        brier=brier,
-        calibration_error=error,
-        calibration=curve,
+        classes={GOLD_LABELS[index]: _class_figures(confusion, index, int(counts[index].sum())) for index in labelled},
+        confusion={GOLD_LABELS[index]: dict(zip(ANSWERS, counts[index].tolist(), strict=True)) for index in labelled},
+        brier=scores.brier,
+        log_loss=scores.log_loss,
+        calibration_error=scores.error,
+        calibration=scores.curve,
     )
+
+
+def mean_figure(values: Array, prompts: Sequence[str], row_weights: Array, *, seed: int = 0) -> Figure:
+    """A weighted mean over rows with the interval of the same bootstrap over prompts.
+
+    Args:
+        values: One a row.
+        prompts: The prompt of each row.
+        row_weights: How much each row counts.
+        seed: Seed of the bootstrap.
+    """
+    group_of = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts))}
+    weights = _resamples(len(group_of), seed)[:, [group_of[prompt] for prompt in prompts]] * row_weights
+    return _figure(_ratio(weights @ values, weights.sum(1)))
 
 
 def _flattened(values: dict[str, Any]) -> dict[str, Any]:
@@ -187,20 +218,29 @@ def _kappa(confusion: Array) -> Array:
     return np.where(chance < 1, _ratio(agreed - chance, 1 - chance), 1.0)
 
 
-def _class_figures(confusion: Array, index: int, f1: Array) -> ClassFigures:
-    hits, given, labelled = confusion[index, index], confusion[:, index].sum(), confusion[index].sum()
-    return ClassFigures(n=int(labelled), precision=float(hits / given) if given else 0.0, recall=float(hits / labelled), f1=_figure(f1))
+def _class_figures(confusion: Array, index: int, n: int) -> ClassFigures:
+    hits, given, labelled = confusion[:, index, index], confusion[:, :, index].sum(1), confusion[:, index].sum(1)
+    precision, recall = _ratio(hits, given), _ratio(hits, labelled)
+    return ClassFigures(n=n, precision=_figure(precision), recall=_figure(recall), f1=_figure(_f1(confusion, index)))
 
 
-def _calibration(judgements: Sequence[Judgement], gold: NDArray[Any], weights: Array) -> tuple[Figure, Figure, list[CalibrationBin]]:
-    """Brier score, expected calibration error (Naeini et al. 2015) and the curve."""
+class _Scores(NamedTuple):
+    brier: Figure
+    log_loss: Figure
+    error: Figure
+    curve: list[CalibrationBin]
+
+
+def _calibration(judgements: Sequence[Judgement], gold: NDArray[Any], weights: Array) -> _Scores:
+    """Brier score, log loss, expected calibration error (Naeini et al. 2015) and the curve."""
     if not judgements:
         nothing = Figure(value=0.0, low=0.0, high=0.0)
-        return nothing, nothing, []
+        return _Scores(nothing, nothing, nothing, [])
     p = np.array([_probabilities(judgement) for judgement in judgements])
     right = (p.argmax(1) == gold).astype(np.float64)
     confidence = p.max(1)
     distance = ((p - np.eye(len(STANCES))[gold]) ** 2).sum(1)
+    loss = -np.log(np.maximum(p[np.arange(len(p)), gold], LEAST_P))
     rows = weights.sum(1)
     bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     gaps = np.zeros(len(weights))
@@ -220,4 +260,4 @@ def _calibration(judgements: Sequence[Judgement], gold: NDArray[Any], weights: A
                 accuracy=_figure(np.concatenate([accuracy[:1], accuracy[1:][size[1:] > 0]])),
             )
         )
-    return _figure(_ratio(weights @ distance, rows)), _figure(gaps), curve
+    return _Scores(_figure(_ratio(weights @ distance, rows)), _figure(_ratio(weights @ loss, rows)), _figure(gaps), curve)

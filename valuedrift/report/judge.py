@@ -16,7 +16,7 @@ WEAK = 0.75
 """Precision or recall below which one class of answers is named as not to be trusted."""
 FEW = 30
 """Examples of a class below which its figures say little."""
-_FIGURES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "kappa": "κ", "calibration_error": "calibration error"}
+_FIGURES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "kappa": "κ", "brier": "Brier score", "calibration_error": "calibration error"}
 NOT_IN_INTERVALS = (
     "The intervals on this page carry the spread over questions, not the judge's errors. A bias of the judge is in every number, "
     "and it may differ between the styles in which a model answers before and after training."
@@ -51,9 +51,7 @@ def measured(inputs: ReportInputs) -> list[Measured]:
             data=str(metric.get("data", "")),
             n=str(metric.get("n", MISSING)),
             figures=tuple(_figure(metric, key, label) for key, label in _FIGURES.items()),
-            classes=tuple(
-                _class(stance, metric["per_class"][stance]) for stance in STANCES if stance.value in (metric.get("per_class") or {})
-            ),
+            classes=tuple(_class(stance, values) for stance, values in (metric.get("per_class") or {}).items()),
             confusion=_confusion(metric.get("confusion") or {}),
             calibration=tuple(_bin(one) for one in metric.get("calibration") or ()),
             note=str(metric.get("note") or ""),

@@ -1,0 +1,113 @@
+"""``valuedrift judge calibrate``: make a judge's probabilities mean what they say, and say what that is worth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from flows.cli.app import RootOption
+from flows.cli.console import make_console
+from flows.cli.judge import ThreadsOption, judge_app
+from flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
+from flows.cli.labelled import GoldArgument, StudyOption, labelled
+
+if TYPE_CHECKING:
+    from valuedrift.judges.calibrating import Calibrating
+
+
+@judge_app.command("calibrate")
+def calibrate(
+    gold: GoldArgument = None,
+    study: StudyOption = None,
+    judge: JudgeOption = DEFAULT_JUDGE,
+    settings: SetOption = None,
+    weights: WeightsOption = None,
+    out: Annotated[Path, typer.Option("--out", help="File to write, for the judge's key `calibration` in a study.")] = Path(
+        "calibration.json"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    threads: ThreadsOption = None,
+    root: RootOption = None,
+) -> None:
+    """Fit a temperature and biases on answers that people have labelled, show what they change on answers they were not fitted on, and write them."""
+    from flows.cli.app import resolve_root
+    from storage.store import Store
+    from tasks.labels import judge_fingerprint, study_name
+    from valuedrift.errors import UserError
+    from valuedrift.files import write_whole
+    from valuedrift.fingerprint import fingerprint
+    from valuedrift.judges.calibrated_config import Calibratable
+    from valuedrift.judges.calibrating import calibrate as fit
+
+    if not out.parent.is_dir():
+        raise UserError("no such folder", where=str(out.parent), fix="make it, or give another --out")
+    if study is None:
+        config = judge_config(judge, settings, weights)
+        if not isinstance(config, Calibratable):
+            raise UserError(f"a {config.type} has no calibration of its own", where="--judge", fix="calibrate its members one by one")
+        if config.calibration is not None:
+            raise UserError(
+                "this judge is calibrated already",
+                where="calibration",
+                fix="leave the key out",
+            )
+    rows = labelled(gold, study, judge, settings, weights, threads, root)
+    if study is None:
+        assert isinstance(rows.config, Calibratable)
+        key = fingerprint(rows.config.own_identity())
+    else:
+        store = Store(resolve_root(root))
+        key = judge_fingerprint(store, study_name(store, study), rows.judge)
+    found = fit(rows.judgements, rows.labels, rows.prompts, judge=rows.judge, judge_fingerprint=key, row_weights=rows.weights)
+    try:
+        write_whole(out, (found.calibration.model_dump_json(indent=1) + "\n").encode())
+    except OSError as error:
+        raise UserError(f"cannot write: {error.strerror or error}", where=str(out)) from error
+    if as_json:
+        typer.echo(json.dumps(found.flat(rows.data) | {"out": str(out)}, ensure_ascii=False))
+        return
+    _show(found, rows.data, out)
+
+
+def _show(found: Calibrating, data: str, out: Path) -> None:
+    console = make_console()
+    one, flat = found.calibration, found.flat(data)
+    console.print(
+        f"[bold]{escape(one.judge)}[/] on {escape(data)}: {flat['n']} answers to {flat['prompts']} prompts"
+        + (f", {found.left_out} left out (refused or not judged)" if found.left_out else ""),
+        highlight=False,
+    )
+    title = f"out of sample, {found.folds} folds of whole prompts"
+    table = Table(
+        "figure",
+        "before",
+        "after",
+        "change",
+        box=None,
+        header_style="bold",
+        title=title,
+        title_justify="left",
+    )
+    for key, label in (
+        ("brier", "Brier score"),
+        ("log_loss", "log loss"),
+        ("calibration_error", "calibration error"),
+        ("accuracy", "accuracy"),
+    ):
+        change = flat.get(f"{key}_change")
+        table.add_row(label, _spread(flat[key]["before"]), _spread(flat[key]["after"]), _spread(change, "+") if change else "")
+    console.print(table)
+    biases = ", ".join(f"{name} {value:+.2f}" for name, value in zip(("support", "neutral", "oppose"), one.bias, strict=True))
+    console.print(f"temperature {one.temperature:.2f}; biases {biases} (written to {escape(str(out))})", highlight=False, soft_wrap=True)
+    for note in found.notes:
+        console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
+
+
+def _spread(values: list[float], sign: str = "") -> str:
+    value, low, high = values
+    return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"

@@ -1,0 +1,142 @@
+"""Answers that people labelled, with what a judge says of them: from a file that is judged now, or from a study that is judged already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.app import resolve_root
+from flows.cli.judge_option import DEFAULT_JUDGE, judge_config
+from flows.cli.progress_bar import progress_bar
+
+if TYPE_CHECKING:
+    from valuedrift.judges.base import Judgement
+    from valuedrift.judges.config import JudgeConfig
+
+GoldArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="GOLD",
+        help="CSV, JSONL or Parquet with prompt, response and stance (support, neutral, oppose, refused) by people.",
+        show_default=False,
+    ),
+]
+StudyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--study",
+        help="Instead of GOLD: a study whose answers people labelled (`judge sample`, `judge labels`); --judge then names one of its judges.",
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Labelled answers and a judge's view of them.
+
+    Attributes:
+        judge: Name of the judge.
+        data: What they are, in a few words.
+        judgements: The judge's, one a row.
+        labels: People's: support, neutral, oppose or refused.
+        prompts: The prompt of each row.
+        weights: How many answers each row stands for; None where each stands for itself.
+        config: The judge, where it judged now.
+    """
+
+    judge: str
+    data: str
+    judgements: list[Judgement]
+    labels: list[str]
+    prompts: list[str]
+    weights: list[float] | None
+    config: JudgeConfig | None
+
+
+def from_file(gold: Path, config: JudgeConfig, threads: int | None) -> Labelled:
+    """Judge a labelled file.
+
+    Raises:
+        UserError: The file or the judge's weights are missing.
+        DataError: The file lacks a column, is empty, or has a stance that is none; names row and column.
+    """
+    from valuedrift.errors import DataError
+    from valuedrift.judges.base import Pair, remarks_of
+    from valuedrift.judges.files import read_table
+    from valuedrift.judges.validation import GOLD_LABELS
+
+    frame = read_table(gold, ("prompt", "response", "stance"))
+    prompts, responses, labels = (frame.get_column(name).to_list() for name in ("prompt", "response", "stance"))
+    labels = [label.strip().lower() for label in labels]
+    if not labels:
+        raise DataError("no rows", where=str(gold), fix="a row a labelled answer: prompt, response, stance")
+    wrong = [(row, label) for row, label in enumerate(labels, start=1) if label not in GOLD_LABELS]
+    if wrong:
+        shown = ", ".join(f"row {row} {label[:40]!r}" for row, label in wrong[:5]) + (
+            f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        )
+        raise DataError(f"column stance: unknown stance in {shown}", where=str(gold), fix=f"one of {', '.join(GOLD_LABELS)}")
+    pairs = [Pair(str(row), prompt, response) for row, (prompt, response) in enumerate(zip(prompts, responses, strict=True))]
+    with progress_bar("judging", len(pairs)) as progress:
+        loaded = config.load(threads=threads, keep=gold.with_suffix(".replies"))
+        judgements = loaded.judge(pairs, progress)
+    for remark in remarks_of(loaded):
+        typer.echo(remark, err=True)
+    return Labelled(loaded.name, gold.name, judgements, labels, prompts, None, config)
+
+
+def from_study(study: str, judge: str, root: str | None) -> Labelled:
+    """Labels of a study against its own stances.
+
+    Args:
+        study: Study file or name.
+        judge: Name of a judge of the study; the default judge's name stands for the only one, where there is one.
+        root: Where the tables lie.
+
+    Raises:
+        UserError: No such study or judge, or nothing is labelled.
+    """
+    from storage.store import Store
+    from tasks.labels import judge_name, judged_labels, study_name
+    from valuedrift.judges.base import Judgement
+    from valuedrift.stance import STANCE_COLUMNS, JudgeStatus
+
+    store = Store(resolve_root(root))
+    name = study_name(store, study)
+    known = {entry.slot for entry in store.entries("stances", name)}
+    by = judge_name(store, name, None if judge == DEFAULT_JUDGE and judge not in known else judge)
+    frame = judged_labels(store, name, by)
+    judgements = [
+        Judgement(support, neutral, oppose, unassigned, JudgeStatus(status))
+        for support, neutral, oppose, unassigned, status in frame.select(*STANCE_COLUMNS, "unassigned", "status").iter_rows()
+    ]
+    labels, prompts, weights = (frame.get_column(column).to_list() for column in ("label", "prompt_id", "weight"))
+    return Labelled(by, f"labelled answers of study {name}", judgements, labels, prompts, weights, None)
+
+
+def labelled(
+    gold: Path | None, study: str | None, judge: str, settings: list[str] | None, weights: str | None, threads: int | None, root: str | None
+) -> Labelled:
+    """Labelled answers from whichever of file and study is given.
+
+    Raises:
+        UserError: Both or neither is given, or see `from_file` and `from_study`.
+    """
+    from valuedrift.errors import UserError
+
+    if (gold is None) == (study is None):
+        raise UserError("labels come from a file or from a study", fix="give GOLD or --study STUDY")
+    if study is not None:
+        if settings or weights:
+            raise UserError(
+                "a study's judge is as it judged",
+                where="--set, --weights",
+                fix="leave them out, or give a file: judge labels STUDY --export",
+            )
+        return from_study(study, judge, root)
+    assert gold is not None
+    return from_file(gold, judge_config(judge, settings, weights), threads)
