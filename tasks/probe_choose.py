@@ -15,7 +15,7 @@ from tasks.probe_steps import StepDone
 from tasks.reference import Reference
 from valuedrift.errors import DataError
 from valuedrift.vprism.decide import Decided, decide
-from valuedrift.vprism.polarity import load_judge, polarities
+from valuedrift.vprism.polarity import polarities
 
 
 def _key(parameters: dict[str, Any]) -> tuple[str, bool]:
@@ -72,9 +72,8 @@ def _decided(work: ProbeRoom) -> Decided:
 def _probes(work: ProbeRoom, chosen: pl.DataFrame) -> pl.DataFrame:
     """The rows of the probes table."""
     build = work.build
-    propositions = {theme.name: theme.proposition for theme in work.themes if theme.proposition}
     questions, topics = chosen.get_column("prompt").to_list(), chosen.get_column("topic").to_list()
-    known = polarities(questions, topics, propositions, load_judge()) if build.language.split("-")[0] == "en" else [None] * len(questions)
+    known = polarities(questions, topics, work.themes) if build.language.split("-")[0] == "en" else [None] * len(questions)
     return chosen.select(
         prompt_id=pl.col("source_id"),
         topic=pl.col("topic"),

@@ -16,10 +16,9 @@ from tasks.workroom import Workroom
 from valuedrift.fingerprint import fingerprint
 from valuedrift.progress import Progress
 from valuedrift.study.runtime import Runtime
-from valuedrift.vprism import choose, lm, rewrite, topics
+from valuedrift.vprism import choose, lm, polarity, rewrite, topics
 from valuedrift.vprism.config import ProbeBuild
 from valuedrift.vprism.embed import EMBEDDED, Encoder
-from valuedrift.vprism.polarity import polarity_identity
 from valuedrift.vprism.source import Source
 from valuedrift.vprism.themes import Theme, value_themes
 from valuedrift.vprism.value_filter import filter_identity
@@ -90,7 +89,7 @@ class ProbeRoom(Workroom):
             "topics": self.topics_key,
             "build": named,
             "version": choose.VERSION,
-            "polarity": polarity_identity(),
+            "polarity": polarity.VERSION,
         }
 
     @cached_property

@@ -33,7 +33,7 @@ class Candidate:
 
 
 def without_doubles(candidates: Sequence[Candidate], embeddings: NDArray[np.float32]) -> tuple[list[int], dict[int, int]]:
-    """Drop questions that say what a better one says.
+    """Drop questions that say what another one says: as few as can be, so those with many doubles go first (the minimum-degree rule for independent sets).
 
     Args:
         candidates: The questions.
@@ -42,9 +42,13 @@ def without_doubles(candidates: Sequence[Candidate], embeddings: NDArray[np.floa
     Returns:
         Indices that stay, best first; and for each other index that of the one which says the same.
     """
-    order = sorted(
-        range(len(candidates)), key=lambda index: (-candidates[index].quality, candidates[index].question, candidates[index].key)
-    )
+    crowd = (embeddings @ embeddings.T > SAME).sum(axis=1) if len(candidates) else np.zeros(0)
+
+    def rank(index: int) -> tuple[float, str, str]:
+        one = candidates[index]
+        return (-one.quality, one.question, one.key)
+
+    order = sorted(range(len(candidates)), key=lambda index: (int(crowd[index]), *rank(index)))
     kept: list[int] = []
     doubles: dict[int, int] = {}
     for index in order:
@@ -55,7 +59,7 @@ def without_doubles(candidates: Sequence[Candidate], embeddings: NDArray[np.floa
                 doubles[index] = kept[nearest]
                 continue
         kept.append(index)
-    return kept, doubles
+    return sorted(kept, key=rank), doubles
 
 
 def topics_with_most(candidates: Sequence[Candidate], kept: Sequence[int], count: int, per_topic: int) -> list[str]:

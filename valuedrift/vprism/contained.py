@@ -22,7 +22,7 @@ _SHE = word_set("she her hers herself")
 _FINE_AFTER_THIS = word_set("country world society day age planet life earth century era kind type sort year decade")
 _EXPLETIVE = re.compile(
     r"\bit(?:'s)?\s+(?:is\s+|be\s+|was\s+|would be\s+|ever\s+|really\s+|still\s+|always\s+|truly\s+|not\s+|never\s+|actually\s+"
-    r"|even\s+)*(?:\w+\s+){1,4}(?:to|that|for|if|when|how|whether|\w+ing)\b"
+    r"|even\s+)*(?!just|two|only|all)(?:(?:\w+\s+){1,3}(?:to|that|for|if|when|how|whether)|\w+\s+\w+ing)\b"
     r"|\b(?:makes?|find|consider|think|believe)\s+it\s+\w+\s+(?:to|that|for)\b|\bit\s+(?:is\s+)?time\b",
     re.IGNORECASE,
 )
@@ -32,8 +32,11 @@ _VAGUE = re.compile(
     r"(?!\s+(?:of|in|with|between|that|for|on|at|about|around|as|to|regarding|surrounding|over|against|'s))(?!\w|-)",
     re.IGNORECASE,
 )
+_OWN = re.compile(
+    r"\bour (?:relationship|marriage|son|daughter|child|baby|house|wedding|dog|cat|home|parents|mother|father|friend)\b", re.IGNORECASE
+)
 _ELLIPSIS = re.compile(
-    r"\b(?:too|either|instead|as well|though|so|like that|like this|that way|this way|such|etc|the same|below|here|mentioned)\W*$"
+    r"\b(?:too|either|instead|as well|though|so|like that|an? (?:good |bad )?example|like this|that way|this way|such|etc|the same|below|here|mentioned)\W*$"
     r"|\b(?:this|that|these|those|it)\W*$",
     re.I,
 )
@@ -75,6 +78,8 @@ def loose_end(question: str) -> str:
             return word
         if word in {"i", "me", "my", "i'm", "myself", "mine", "i've", "i'd"}:
             return word
+    if _OWN.search(question):
+        return "our"
     return "it" if re.search(r"\bit(?:'s|s)?\b", question, re.IGNORECASE) and not _it_is_clear(question, words) else ""
 
 

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from valuedrift.vprism.choose import Candidate, spread, topics_with_most, without_doubles
 from valuedrift.vprism.config import ProbeBuild
+from valuedrift.vprism.cues import cues
 
 KEPT = "kept"
-_QUALITY_OF_CLOSENESS = 1.0
+_CUE = 0.1
+"""How much a kind of value word adds to a question's quality, up to two of them."""
 
 DECISION_SCHEMA = {
     "source_id": pl.String,
@@ -47,7 +49,9 @@ def decide(rows: pl.DataFrame, embeddings: NDArray[np.float32], build: ProbeBuil
     """
     alive = rows.with_row_index("row").filter((pl.col("reason") == "") & pl.col("topic").is_not_null())
     candidates = [
-        Candidate(row["source_id"], row["question"], row["topic"], row["value_laden"] + _QUALITY_OF_CLOSENESS * row["closeness"])
+        Candidate(
+            row["source_id"], row["question"], row["topic"], row["value_laden"] + row["closeness"] + _CUE * min(cues(row["question"]), 2)
+        )
         for row in alive.iter_rows(named=True)
     ]
     kept, doubles = without_doubles(candidates, embeddings)

@@ -11,6 +11,7 @@ from importlib.resources import files
 import yaml
 
 from valuedrift.models.resolve import resolve_model
+from valuedrift.starter import probe_pairs, stance_items
 
 _SUFFIXES = (
     "'s",
@@ -35,6 +36,38 @@ _SUFFIXES = (
     "ity",
 )
 _PREFIXES = ("un", "re", "non", "anti", "pro", "over", "under", "mis", "dis", "in", "im", "ir", "de", "pre", "inter", "multi")
+_MENDABLE = 6
+"""Letters from which on a misspelling is mended."""
+_TWO_LETTERS = frozenset(
+    [
+        "am",
+        "an",
+        "as",
+        "at",
+        "be",
+        "by",
+        "do",
+        "go",
+        "he",
+        "if",
+        "in",
+        "is",
+        "it",
+        "me",
+        "my",
+        "no",
+        "of",
+        "oh",
+        "ok",
+        "on",
+        "or",
+        "so",
+        "to",
+        "up",
+        "us",
+        "we",
+    ]
+)
 _STEM = 3
 """Letters that a word must keep when a prefix or a suffix is taken off."""
 
@@ -72,11 +105,37 @@ def is_word(word: str) -> bool:
     """Whether a lower-case word is English, as far as a vocabulary and the rules of inflection tell."""
     known = _vocabulary()
     word = word.strip("'")
+    if len(word) == 2 and word.isalpha():
+        return word in _TWO_LETTERS or word in english().capitals
     if word in known or word in english().capitals or word in english().spellings or (not word.isalpha() and _is_compound(word)):
         return True
     return any(stem in known for stem in _stems(word)) or any(
         word.startswith(prefix) and len(word) - len(prefix) > _STEM and is_word(word[len(prefix) :]) for prefix in _PREFIXES
     )
+
+
+@functools.lru_cache(maxsize=65536)
+def mended(word: str) -> str | None:
+    """A misspelt lower-case word as it is surely meant: the one word of the packaged questions that is a single slip away; None where there is not just one."""
+    if len(word) < _MENDABLE or not word.isalpha():
+        return None
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    cuts = [(word[:index], word[index:]) for index in range(len(word) + 1)]
+    near = {head + tail[1:] for head, tail in cuts if tail}
+    near |= {head + tail[1] + tail[0] + tail[2:] for head, tail in cuts if len(tail) > 1}
+    near |= {head + letter + tail[1:] for head, tail in cuts if tail for letter in letters}
+    near |= {head + letter + tail for head, tail in cuts for letter in letters}
+    found = near & _known_well()
+    return found.pop() if len(found) == 1 else None
+
+
+@functools.cache
+def _known_well() -> frozenset[str]:
+    """Words of the packaged probes, stance questions and themes."""
+    texts = [pair[side] for _, pair in probe_pairs() for side in ("for", "against")]
+    texts += [text for item in stance_items() for text in (item.question, item.counter, item.support, item.oppose)]
+    themes = (files("valuedrift") / "data/vprism/themes.yaml").read_text(encoding="utf-8")
+    return frozenset(re.findall(r"[a-z]{4,}", " ".join([*texts, themes]).lower())) | english().words
 
 
 def _is_compound(word: str) -> bool:
@@ -92,7 +151,7 @@ def _stems(word: str) -> list[str]:
     found = []
     for suffix in _SUFFIXES:
         stem = word.removesuffix(suffix)
-        if stem != word and len(stem) >= _STEM:
+        if stem != word and len(stem) >= _STEM and (suffix != "d" or stem.endswith("e")):
             found += [stem, f"{stem}e", f"{stem}y"]
             if stem.endswith("i"):
                 found.append(f"{stem[:-1]}y")

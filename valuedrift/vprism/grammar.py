@@ -83,18 +83,57 @@ def coordinated(words: list[str]) -> bool:
 
 
 def looks_broken(question: str) -> bool:
-    """Whether a yes/no question has a verb too many or too few: “Is abortion should be legal?”, “Do you think is abortion?”."""
+    """Whether a question has a verb too many or too few, or two clauses run together: “Is abortion should be legal?”."""
     words = words_of(question)
-    first = words[0]
-    rest = words[1:]
-    modal = next((index for index, word in enumerate(rest) if word in MODALS and word != "will"), None)
-    if first in COPULAS and modal is not None and not set(rest[:modal]) & (_BOUND | WH | {"it"}):
+    first, rest = words[0], words[1:]
+    text = " ".join(words)
+    if first in AUXILIARIES and _clauses_collide(first, rest):
         return True
     if first in MODALS | {"do", "does", "did"} and rest[:1] and (rest[0] in COPULAS | MODALS | WH | {"be", "not", "to", "like"}):
         return True
     if first in MODALS | {"does", "did"} and not _has_base_verb(rest):
         return True
-    return bool(re.search(r"\b(the the|a a|to to|is is|are are|be be|of of|and and|a the|the a|in in|that that)\b", " ".join(words)))
+    return any(pattern.search(text) for pattern in _DISAGREEMENTS) or bool(_SPLICE.search(question))
+
+
+_SPLICE = re.compile(
+    r",\s*(?:(?:and |but |so )?(?:how|what|why|where|can|should|is|are|do|does|it|it's|they|he|she|we|i|you|this|that|there)\b"
+    r"|(?:some|many|most) people|\w+ (?:is|are|was|were|will)\b)(?! (?:if|when|in which|whose)\b)",
+    re.IGNORECASE,
+)
+"""A second main clause after a comma."""
+_DISAGREEMENTS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"\b(?:the the|a a|to to|is is|are are|be be|of of|and and|a the|the a|in in|that that)\b",
+        r"^(?:is|does|was|has) (?:they|we|you|people|women|men|children|these|those|all|many|most|both|humans|immigrants|politicians|parents)\b"
+        r"(?! (?:a|an|the|this|that|it)\b)",
+        r"^(?:are|do|were|have) (?:he|she|it|this|that|everyone|everybody|someone|woman|man|a|an|every|each)\b",
+        r"\b(?:people|those|women|men|children|parents|politicians|countries) (?:who |that )?(?:has|is|was|does)\b",
+        r"\b(?:he|she|it) (?:have|are|were|do)\b(?! not)",
+        r"\b(?:they|we) (?:has|is|was|does)\b",
+        r"\b(?:a|an) (?:people|children|women|men)\b",
+        r"\b(?:more|most) (?:better|worse|easier|harder)\b",
+        r"^(?:is|are) (?:not|so|wrong|right|good|bad|legal|illegal|true|possible|important|okay|acceptable|moral|ethical|fair) (?:to|that|for|in|if|when)\b",
+        r"^(?:do|does) (?:\w+ )?(?:people|everyone|everybody|society|women|men|americans|many|most|some) (?:think|believe|say|feel|consider)\b",
+        r"^are (?:israel|hamas|america|russia|ukraine|china|trump|biden|religion|society|islam|christianity|palestine|abortion|women's) (?!people|politicians)",
+        r"^are (?:people|men|women) (?:against|willing|for|so|able)\b",
+        r"^(?:do|does|did) (?:have|has|be|is)\b|\b(?:concept|idea|state|number|use|practice|belief|importance) of (?:\w+ )?\w+s (?:are|were)\b",
+        r"\b(?:more or (?:less|fewer)|another who|make a balanced|explain|give (?:me|examples)|please|discuss)\b",
+        r"^(?:do|does|are|is|should|can) (?:\w+ ){1,3}not\b",
+    )
+)
+
+
+def _clauses_collide(first: str, rest: list[str]) -> bool:
+    """Whether a second finite verb follows the first without anything that could begin another clause."""
+    if first in {"do", "does", "did"} and rest[:1] == ["you"]:
+        return False  # do you think (that) …
+    extra = COPULAS | MODALS - {"will", "can", "may"} if first in COPULAS else COPULAS | MODALS - {"can", "will"}
+    at = next((index for index, word in enumerate(rest) if word in extra), None)
+    return at is not None and not set(rest[:at]) & (
+        _BOUND - {"and", "or", "so", "to"} | WH | {"it", "say", "think", "believe", "things", "what", "you", "they", "we"}
+    )
 
 
 def _has_base_verb(rest: list[str]) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from valuedrift.vprism.grammar import AUXILIARIES, NEGATED, WH, words_of
+from valuedrift.vprism.cues import cues
+from valuedrift.vprism.grammar import AUXILIARIES, COPULAS, DETERMINERS, NEGATED, WH, word_set, words_of
 from valuedrift.vprism.statements import inverted
-from valuedrift.vprism.tidy import first_upper
+from valuedrift.vprism.tidy import first_lower, first_upper
 
 _OPENERS = re.compile(
     r"^(?:so|well|okay|and|but|also|or|now|please|then|hmm+|honestly|actually|basically|generally|in general|personally|seriously|just curious"
@@ -40,9 +41,16 @@ _OPINION = re.compile(
     re.IGNORECASE,
 )
 _BARE_OPINION = re.compile(rf"^(?P<noun>thoughts|opinions|views)\s+{_ABOUT}\s+(?P<object>.+)$", re.IGNORECASE)
-_WHY = re.compile(r"^(?:why|to what extent)\s+(?P<rest>(?:should|is|are|do|does|can|must)\s+(?!not\b|you\b|i\b|my\b).+)$", re.IGNORECASE)
+_WHY = re.compile(
+    r"^(?:why|to what extent)\s+(?P<rest>(?:should|is|are|do|does|can|must)\s+(?!not\b|you\b|i\b|my\b)(?!.*\b(?:not|so)\b).+)$",
+    re.IGNORECASE,
+)
 """What “why” takes for granted can be asked: “Why is lying wrong?” holds “Is lying wrong?”."""
 _WHY_SHOULD_NOT = re.compile(r"^why\s+(?:shouldn't|should not|can't)\s+(?P<rest>.+)$", re.IGNORECASE)
+_WHY_DONT_WE = re.compile(
+    r"^why\s+(?:don't|do not|doesn't|does not|can't)\s+(?P<rest>(?:we|the government|governments|countries|politicians|schools|the world)\s+.+)$",
+    re.I,
+)
 _HOW_ADJECTIVE = re.compile(
     r"^how\s+(?:\w+ly\s+)?(?P<adjective>important|bad|good|dangerous|ethical|moral|necessary|harmful|fair|wrong|essential|useful"
     r"|serious|corrupt|racist|valuable|crucial)"
@@ -69,7 +77,7 @@ _THINK_THAT = re.compile(
 )
 _TO_ASSISTANT = re.compile(
     r"^(?:are|were|have|had|can|could|will|did|may|is|has|do|would) you(?:r)?\b"
-    r"(?!\s+(?:\w+ly\s+)?(?:think|believe|agree|support|feel|consider|say|against|for|in favou?r|pro|opposed|oppose|approve|condone|find|see)\b)",
+    r"(?!\s+(?:\w+ly\s+)?(?:think|believe|agree|support|feel (?:that|like|about)|consider|say|against|for|in favou?r|pro|opposed|oppose|approve|condone)\b)",
     re.IGNORECASE,
 )
 _WORD_PAIRS = re.compile(
@@ -81,6 +89,12 @@ _YES_NO_TAIL = re.compile(
     r"[,.]?\s*\(?(?:yes or no|and why(?: not)?|why(?: or why not)?|if so,? why|explain(?: why)?|and if so,? why|or why not"
     r"|in your opinion|please|to you)\)?\s*$",
     re.I,
+)
+_GOOD_OR_BAD = re.compile(
+    r"\b((?:a )?)(good|bad|positive|negative|right|wrong) or (?:a )?(?:good|bad|positive|negative|right|wrong)\b", re.IGNORECASE
+)
+_AFTERTHOUGHT = re.compile(
+    r",\s+(?=(?:does|do|is|are|should|would|will|can|how|why|what|some people|and (?:why|how|do|should|is|are|what))\b)", re.IGNORECASE
 )
 _LEADING_OF = re.compile(r"^(?:the\s+)?(?:topic|subject|issue|idea|concept|question|matter)\s+of\s+", re.I)
 
@@ -128,10 +142,63 @@ def asked(sentence: str) -> tuple[str | None, str]:
     return _yes_no(after.group("main")) if after and sentence.rstrip().endswith("?") else (None, "")
 
 
+_FACTS = re.compile(
+    r"^is there (?:(?:a|an|any|some|much) )?(?:way|link|correlation|evidence|proof|difference|connection|debate|reason)\b"
+    r"|^(?:is|are|do|does)\b.*\b(?:currently|legally|officially)\b"
+    r"|\bto the majority\b|^are there (?:any )?(?:signs|studies|statistics)\b",
+    re.IGNORECASE,
+)
+_DOES = re.compile(r"^(?:do|does)\s+(?!you\b|we\b)(?!.*\b(?:exist|have a|need|harm|destroy|ruin|help|hurt)\b)", re.IGNORECASE)
+_HABITS = re.compile(r"^(?:do|does|are|is)\s+(?:\w+\s+)?people\b", re.IGNORECASE)
+
+
+def not_of_values(question: str) -> str:
+    """Why the form of a yes/no question shows that it is no value question; empty where it does not.
+
+    Args:
+        question: A tidy question.
+    """
+    if _PREDICTION.search(question):
+        return "asks what will be, not what is right"
+    if _PAST.search(question) and not _JUDGES.search(question):
+        return "asks what was, not what is right"
+    if _STATE_OF_LAW.search(question.rstrip("?")):
+        return "asks what the law is, not what it should be"
+    if _FACTS.search(question):
+        return "asks for facts, not what is right"
+    if _DOES.search(question) and not cues(question):
+        return "asks what people do, not what is right"
+    if _HABITS.search(question) and not _JUDGES.search(question):
+        return "asks what people do, not what is right"
+    return ""
+
+
+_PREDICTION = re.compile(
+    r"^(?:will|won't)\b|^(?:do|would) you (?:think|believe|say|feel)\b[^,]*\b(?:will|going to|would)\b"
+    r"(?! be (?:right|wrong|fair|good|bad|better|okay|acceptable))"
+    r"|^(?:is|are) \w+(?: \w+)? (?:going|likely) to\b",
+    re.IGNORECASE,
+)
+_PAST = re.compile(r"^(?:did|was|were|has|have|had|could|can|would)\b(?! you)", re.IGNORECASE)
+_JUDGES = re.compile(
+    r"\b(?:should|right|wrong|good|bad|better|worse|fair|unfair|justif\w+|moral\w*|immoral|ethic\w*|unethical|mistake|worth|acceptable|okay|trust\w*|evil|crime"
+    r"|racist|sexist|too (?:far|much|many|soft|hard)|deserve\w*|success|failure|benefi\w+|harm\w*|coexist|forgive\w*)\b",
+    re.IGNORECASE,
+)
+_STATE_OF_LAW = re.compile(
+    r"^(?:is|are)\b.*\b(?:legal|illegal|allowed|banned|lawful|exempt)\b(?: \w+)? (?:in|by|under|from)\b"
+    r"|^do you think [\w ]+ (?:is|are) (?:il)?legal$|^(?:is|are)\b.*\bstill (?:legal|illegal|exempt)\b",
+    re.I,
+)
+
+
 def _held(text: str) -> tuple[str | None, str]:
     """The yes/no question that an open one holds, where it surely holds one."""
     why, why_not = _WHY.match(text), _WHY_SHOULD_NOT.match(text)
     how, wrong = _HOW_ADJECTIVE.match(text), _WHATS_WRONG.match(text)
+    why_dont = _WHY_DONT_WE.match(text)
+    if why_dont:
+        return _yes_no(f"should {why_dont.group('rest')}")
     if why or why_not:
         return _yes_no(why.group("rest") if why else f"should {why_not.group('rest') if why_not else ''}")
     if how:
@@ -172,11 +239,12 @@ def _opinion(text: str) -> str | None:
 
 
 def _object(text: str) -> str:
-    return _LEADING_OF.sub("", text.strip(" ,.?!\"'"))
+    return _LEADING_OF.sub("", _AFTERTHOUGHT.split(text, maxsplit=1)[0].strip(" ,.?!\"'"))
 
 
 def _yes_no(text: str) -> tuple[str | None, str]:
     """A yes/no question, mended where it is surely meant otherwise."""
+    text = _GOOD_OR_BAD.sub(r"\1\2", text)
     thought = _THINK_THAT.match(text)
     if thought:
         rest = text[thought.end() :]
@@ -189,9 +257,17 @@ def _yes_no(text: str) -> tuple[str | None, str]:
             return None, "asks for facts, advice or a choice, not whether something is right"
         lead = thought.group().strip(" ,").replace("'T", "'t")
         return first_upper(f"{lead} {rest}") + "?", ""
+    text = re.sub(r"^(is|are|was|were|should|would|do|does)n't\b", r"\1", text, flags=re.IGNORECASE)  # the same question, plainly asked
     if _TO_ASSISTANT.match(text):
         return None, "asks about the assistant, or for something to be done"
+    text = _GOOD_OR_BAD.sub(r"\1\2", text)
     words = words_of(text)
+    if re.match(
+        r"(?:is|was)\s+(?:okay|wrong|right|good|bad|acceptable|moral|immoral|ethical|unethical|fair|unfair|important|better|illegal)\s+(?:to|that|for|if)\b",
+        text,
+        re.I,
+    ):
+        text = re.sub(r"^(\w+)\s", r"\1 it ", text)
     if len(words) > 1 and words[1] in {"i", "my", "i'm"}:
         return None, "asks for advice on the writer's own life"
     if "or" in words:
@@ -199,8 +275,35 @@ def _yes_no(text: str) -> tuple[str | None, str]:
         after = words[words.index("or") + 1 :]
         if (
             not after
-            or after[0] in AUXILIARIES | WH | {"it", "they", "is", "just"}
+            or after[0] in AUXILIARIES | NEGATED | WH | {"it", "they", "is", "just"}
             or (words[0] in {"is", "are", "was", "were"} and "to" not in before)
         ):
             return None, "puts alternatives, not one position"
-    return first_upper(text) + "?", ""
+    return first_upper(_padded(text)) + "?", ""
+
+
+def _padded(text: str) -> str:
+    """A very short question said in full: “Is abortion wrong” becomes “Do you think abortion is wrong”."""
+    words = text.split()
+    if len(words) not in {3, 4} or words[1].lower() in DETERMINERS - {"the"} | {"there", "it", "you"}:
+        return text
+    verb, size = words[0].lower(), 2 if words[1].lower() == "the" else 1
+    subject, rest = first_lower(" ".join(words[1 : size + 1])), words[size + 1 :]
+    if len(rest) == 2 and verb in COPULAS and rest[1].lower() in _VERDICTS and rest[0].lower() not in DETERMINERS | _AFTER_SUBJECT:
+        subject, rest = f"{subject} {rest[0]}", rest[1:]  # is capital punishment ethical
+    if len(rest) > 1 and rest[0].lower() not in DETERMINERS | _AFTER_SUBJECT:
+        return text  # where the subject ends cannot be told
+    if rest and verb in COPULAS | {"should"}:
+        return f"do you think {subject} {verb} {' '.join(rest)}"
+    if verb == "does" and rest and rest[0].lower() in _THIRD_PERSON:
+        return f"do you think {subject} {_THIRD_PERSON[rest[0].lower()]}{' '.join(['', *rest[1:]])}"
+    return text
+
+
+_AFTER_SUBJECT = word_set(
+    "be always ever really still truly more too just morally legalize legalise ban allow abolish have exist matter need deserve"
+)
+_VERDICTS = word_set(
+    "good bad wrong right okay ethical unethical moral immoral fair unfair justified acceptable important necessary harmful evil racist sinful"
+)
+_THIRD_PERSON = {"exist": "exists", "have": "has", "need": "needs", "matter": "matters", "deserve": "deserves"}

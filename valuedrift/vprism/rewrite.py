@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from valuedrift.vprism.contained import loose_end
 from valuedrift.vprism.cues import cues
 from valuedrift.vprism.english import is_word
-from valuedrift.vprism.grammar import looks_broken, word_set, words_of
-from valuedrift.vprism.questions import asked
+from valuedrift.vprism.grammar import WH, looks_broken, word_set, words_of
+from valuedrift.vprism.questions import asked, not_of_values
 from valuedrift.vprism.statements import has_tag, turned
 from valuedrift.vprism.tidy import plain, sentences, spelled
 
@@ -21,8 +21,10 @@ VERSION = 1
 
 LONGEST = 2000
 """Characters of a prompt that is looked at; a longer one holds a text, not an opening question."""
-MIN_WORDS, MAX_WORDS = 4, 30
+MIN_WORDS, MAX_WORDS = 5, 30
 _SENTENCES = 12
+_DECLARED = 14
+"""Words of a statement that is asked by its question mark alone: “Climate change is real?”."""
 
 _FUNCTION_WORDS = word_set("the a is are do you to of and in what should be it that for i not how on with can does")
 _REQUESTS = word_set("""tell give write explain describe list show help recommend suggest make create plan provide discuss define compare talk teach find let
@@ -45,7 +47,7 @@ def rewrite(prompt: str) -> Rewriting:
         prompt: A user's opening prompt, of any length and content.
 
     Returns:
-        A question of 4 to 30 words that stands by itself, or why there is none.
+        A question of 5 to 30 words that stands by itself, or why there is none.
     """
     if len(prompt) > LONGEST:
         return Rewriting(None, f"longer than {LONGEST:,} characters")
@@ -86,6 +88,9 @@ def fault_of(question: str) -> str:
         return "not a well-formed question"
     if re.search(r"[;:()\[\]{}=_#@*<>|\\]|[.!?] \w|,$", question):
         return "not one plain sentence"
+    elsewhere = not_of_values(question)
+    if elsewhere:
+        return elsewhere
     loose = loose_end(question)
     return f"not self-contained ({loose})" if loose else ""
 
@@ -99,7 +104,11 @@ def _question_of(sentence: str) -> tuple[str | None, str]:
     if verb in _REQUESTS and not re.match(r"convince me (?:that )?\w+", sentence, re.IGNORECASE):
         return None, "asks for something to be done"
     if sentence.rstrip().endswith("?") and not has_tag(sentence):
-        return None, "a question in a form that is not known"
+        declared = sentence.rstrip(" ?").removeprefix("So ")
+        words = words_of(declared)
+        if len(words) > _DECLARED or words[0] in WH or "," in declared or set(words) & {"i", "you", "your", "any"}:
+            return None, "a question in a form that is not known"
+        return turned(re.sub(r"\s+or\s+\w+$", "", declared))
     return turned(sentence)
 
 

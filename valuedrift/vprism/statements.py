@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from valuedrift.vprism.cues import cues
 from valuedrift.vprism.grammar import NEGATED, PRONOUN_SUBJECTS, VERBS, coordinated, has_finite_verb, main_auxiliary, word_set, words_of
 from valuedrift.vprism.tidy import first_lower, first_upper
 
@@ -19,9 +20,19 @@ _LEAD = re.compile(
     r"|convince me(?: that)?|my (?:opinion|view|belief) is(?: that)?)\s*,?\s+",
     re.IGNORECASE,
 )
+_REASON = re.compile(r",?\s+(?:because|but|so|and)\s+(?:(?:i|i'm|i've|my|it|it's|they|that|this)\b|of my\b)", re.IGNORECASE)
+"""Where a writer goes on to give a reason or to speak of something else."""
+_NEXT_CLAUSE = re.compile(
+    r",?\s+(?:and|but|so|yet|although)\s+"
+    r"(?=(?:it|there|we|they|he|she|should|is|are|was|will|can|must|has|have|needs?|people|\w+ (?:should|is|are|will|can|must))\b)"
+    r"|,\s+(?=\w+ (?:is|are|was|were|should|will|can|must)\b)",
+    re.IGNORECASE,
+)
+_EARLIER = re.compile(r"^.*\b(?:therefore|so|but|and|however|hence),?\s+(?=i\s+(?:\w+ly\s+)?(?:think|believe|feel)\b)", re.IGNORECASE)
+_TO_ME = re.compile(r"\b(important|vital|essential|valuable|crucial|wrong|right|unfair|fair)\s+(?:to|for)\s+me$", re.IGNORECASE)
 _ATTITUDE = re.compile(
     rf"^i(?:'m|\s+am)?\s+{_ADVERB}(?P<verb>support|oppose|am against|against|am for|for|am in favou?r of|in favou?r of|agree with|disagree with"
-    r"|believe in|don't believe in|don't support|do not support|don't agree with|do not agree with|am not for)\s+(?P<object>.+)$",
+    r"|believe in|don't believe in|don't support|do not support|don't agree with|do not agree with|am not for|am pro|am anti)\s+(?P<object>.+)$",
     re.IGNORECASE,
 )
 _TAG = re.compile(
@@ -32,6 +43,16 @@ _TAG = re.compile(
 _OWN_LIFE = word_set("i i'm i've i'd i'll my me mine myself")
 _CONNECTIVES = re.compile(
     r"^(?:so|well|and|but|also|because|then|however|therefore|thus|okay|yes|no|basically|actually|obviously|look)\s*,?\s+", re.I
+)
+_SHORTEST_INVERTED = 5
+"""Words; what is shorter is asked in full: “Do you think abortion is wrong?”."""
+_LONGEST_CLAUSE = 20
+_UNCLEAR = re.compile(
+    r"^(?:before|after|some|others|a few|surely|examples?|places|with|without|by|in|at|on|from|despite|even|only|other|another|one|there seems?"
+    r"|what|how|why|who|according|recently"
+    r"|currently|today|the (?:other|same|recent|current)|it seems?|they|he|she|we have|once)\b"
+    r"|\b(?:how|why|what|where) (?:can|should|do|does|is|are|we|to)\b|\b(?:et al|e\.g)\b",
+    re.IGNORECASE,
 )
 _AGREE = "Do you agree that {}?"
 
@@ -46,6 +67,8 @@ def turned(statement: str) -> tuple[str | None, str]:
         The question and an empty reason, or None and why it cannot be made.
     """
     clause = _TAG.sub("", statement).strip(" .!?,;:\"'")
+    clause = _EARLIER.sub("", clause)
+    clause = _TO_ME.sub(r"\1", _REASON.split(clause, maxsplit=1)[0]).strip(" ,")
     attitude = _ATTITUDE.match(clause)
     if attitude:
         return _attitude(attitude.group("verb").lower(), attitude.group("object"))
@@ -53,6 +76,7 @@ def turned(statement: str) -> tuple[str | None, str]:
     while before != clause:
         before = clause
         clause = _LEAD.sub("", _CONNECTIVES.sub("", clause)).strip()
+    clause = _first_clause(clause)
     words = words_of(clause)
     if len(words) < 3 or not has_finite_verb(words):
         return None, "neither a question nor a statement"
@@ -62,7 +86,19 @@ def turned(statement: str) -> tuple[str | None, str]:
         return None, "several statements in one"
     if not _starts_soundly(words):
         return None, "not a plain statement"
-    return _inverted(clause) or _AGREE.format(first_lower(clause)), ""
+    question = _inverted(clause)
+    if question is not None and len(words_of(question)) < _SHORTEST_INVERTED:
+        return f"Do you think {first_lower(clause)}?", ""
+    if question is None and (len(words) > _LONGEST_CLAUSE or _UNCLEAR.search(clause) or not cues(clause)):
+        return None, "not a plain statement about a value"
+    return question or _AGREE.format(first_lower(clause)), ""
+
+
+def _first_clause(clause: str) -> str:
+    """A clause without what else is stated after it, where it can stand alone."""
+    first = _NEXT_CLAUSE.split(clause, maxsplit=1)[0].strip(" ,")
+    words = words_of(first)
+    return first if len(words) > 2 and main_auxiliary(words) is not None else clause
 
 
 def has_tag(sentence: str) -> bool:

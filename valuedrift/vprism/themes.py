@@ -25,6 +25,11 @@ class Theme(BaseModel):
         default=None, description="What one may support or oppose; needed for polarity. Polarity +1: to say yes supports it."
     )
 
+    pro: tuple[str, ...] = Field(
+        default=(), description="Words for what the proposition is for, e.g. `abortion`; by these polarity is told."
+    )
+    anti: tuple[str, ...] = Field(default=(), description="Words for what stands against it, e.g. `pro-life movement`.")
+
     @model_validator(mode="after")
     def _has_words(self) -> Theme:
         if not self.description.strip() and not self.examples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from valuedrift.vprism.english import english
+from valuedrift.vprism.english import english, is_word, mended
 
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "–": "-", "—": " - "})
 _GREETING = re.compile(
@@ -60,7 +60,7 @@ def spelled(sentence: str) -> str:
     known = english()
     if sentence.isupper() and " " in sentence:
         sentence = sentence.lower()
-    words = sentence.split(" ")
+    words = re.sub(r"(?<=\w )(The|Should|Is|Are|IS|Of|And|To)\b(?= \w)", lambda match: match.group().lower(), sentence).split(" ")
     mended: list[str] = []
     for word in words:
         mended.append(_WORD.sub(lambda match: _spelled_word(match.group()), word))
@@ -72,6 +72,7 @@ def spelled(sentence: str) -> str:
     joined = re.sub(
         r"\b(more|less|better|worse|rather|greater|other|safer|higher|lower|bigger|smarter)(( \w+)?) then\b", r"\1\2 than", " ".join(mended)
     )
+    joined = re.sub(r"\b([Tt]he|in|from|to) us\b(?= (?:government|president|army|military|should|is|has)\b|[?.,]|$)", r"\1 US", joined)
     return re.sub(
         r"(?i)(?<!the )(?<!a )(?<!no )(?<!for )(?<!-)(?<!anti )(?<!pro )\bdeath (penalty|sentence)\b(?! (?:laws?|cases?|states?))",
         r"the death \1",
@@ -94,7 +95,7 @@ def _spelled_word(word: str) -> str:
     base, apostrophe, tail = lower.partition("'")
     if apostrophe and base in known.capitals and base != "us":
         return f"{known.capitals[base]}'{tail}"
-    return word
+    return word if word[:1].isupper() or is_word(lower) else mended(lower) or word
 
 
 def first_upper(sentence: str) -> str:

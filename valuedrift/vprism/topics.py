@@ -25,6 +25,8 @@ NEAR = 0.36
 """Similarity that a question must have to its topic's theme, cosine."""
 _MARGIN = 0.02
 """By how much the topic's theme must be nearer than every other."""
+_FAR_MARGIN = 0.03
+"""The same for a question whose cluster belongs to another topic."""
 _CLUSTER_SIZE = 25
 """Questions a cluster on average."""
 _CLUSTER_NEAR = 0.30
@@ -100,24 +102,26 @@ def by_clusters(
     own = np.array([int(row.argmax()) for row in closeness])
     named = {cluster: _theme_of(closeness[labels == cluster]) for cluster in range(count)}
     words = _names([[question for question, label in zip(questions, labels, strict=True) if label == cluster] for cluster in range(count)])
+    found = {theme for theme in named.values() if theme is not None}
     places = []
     for index, label in enumerate(labels):
-        theme = named[int(label)]
-        if theme is None:
-            places.append(Place(int(label), words[int(label)], float(similar[index, label])))
-        elif own[index] != theme:
-            between = f"between the topics {themes[theme].name!r} and {themes[int(own[index])].name!r}"
-            places.append(Place(int(label), None, float(closeness[index, theme]), between))
-        else:
-            places.append(_placed(closeness[index], theme, themes, int(label)))
+        cluster, theme = int(label), named[int(label)]
+        placed = _placed(closeness[index], int(own[index]), themes, cluster, 0.0 if own[index] == theme else _FAR_MARGIN)
+        if own[index] not in found or (theme is None and placed.topic is None):
+            placed = (
+                Place(cluster, words[cluster], float(similar[index, label]))
+                if theme is None
+                else Place(cluster, None, placed.closeness, "far from every topic")
+            )
+        places.append(placed)
     return places
 
 
-def _placed(row: NDArray[np.float64], theme: int, themes: Sequence[Theme], cluster: int | None) -> Place:
+def _placed(row: NDArray[np.float64], theme: int, themes: Sequence[Theme], cluster: int | None, margin: float = _MARGIN) -> Place:
     near = float(row[theme])
     if near < NEAR:
         return Place(cluster, None, near, "far from every topic")
-    if len(row) > 1 and near - float(np.partition(row, -2)[-2]) < _MARGIN:
+    if len(row) > 1 and near - float(np.partition(row, -2)[-2]) < margin:
         second = themes[int(np.argsort(row)[-2])].name
         return Place(cluster, None, near, f"between the topics {themes[theme].name!r} and {second!r}")
     return Place(cluster, themes[theme].name, near)
