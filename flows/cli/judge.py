@@ -105,7 +105,7 @@ def train(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of initial weights, examples and order.")] = 0,
     threads: ThreadsOption = None,
 ) -> None:
-    """Train the cross-encoder again from the packaged text alone (10 to 20 minutes on two cores), and measure it on questions it has not seen."""
+    """Train the cross-encoder again from the packaged text alone (half an hour to an hour on one core), and measure it on questions it has not seen."""
     from valuedrift.judges.training.train import train_judge
     from valuedrift.judges.weights import read_metrics
 

@@ -33,26 +33,27 @@ def test_spans_cover_the_answer(length: int) -> None:
 
 
 def test_an_answer_of_the_papers_length_is_one_window(encoder: Encoder) -> None:
-    [windows] = encoder.windows(["Should we?"], ["word " * 256])
+    [windows] = encoder.responses(["word " * 256])
     assert len(windows) == 1
 
 
-def test_a_window_holds_prompt_and_response_in_their_segments(encoder: Encoder) -> None:
-    [[window]] = encoder.windows(["Is it right?"], ["It is wrong."])
-    [[longer]] = encoder.windows(["Is it right?"], ["It is wrong, I think."])
-    assert window.tokens[: window.response_start] == longer.tokens[: longer.response_start]
-    assert len(window.tokens) - window.response_start == 5  # it is wrong . [SEP]
+def test_a_window_begins_and_ends_as_bert_expects(encoder: Encoder) -> None:
+    [[window]] = encoder.responses(["It is wrong."])
+    [[longer]] = encoder.responses(["It is wrong, I think."])
+    assert window[:4] == longer[:4]
+    assert (len(window), window[-1]) == (6, longer[-1])  # [CLS] it is wrong . [SEP]
+    assert encoder.prompts(["It is wrong."]) == [window]
 
 
 def test_long_prompts_keep_both_ends(encoder: Encoder) -> None:
-    [[window]] = encoder.windows(["first " + "word " * 5000 + "last"], ["Yes."])
-    [[ends]] = encoder.windows(["first last"], ["Yes."])
-    assert window.response_start == PROMPT_TOKENS + 2
-    assert {ends.tokens[1], ends.tokens[2]} <= set(window.tokens)
+    [window] = encoder.prompts(["first " + "word " * 5000 + "last"])
+    [ends] = encoder.prompts(["first last"])
+    assert len(window) == PROMPT_TOKENS + 2
+    assert (window[1], window[-2]) == (ends[1], ends[2])
 
 
 @pytest.mark.parametrize("text", ["", "\x00", "\ud83d", "👍", "مرحبا", "a" * 5_000_000, "word " * 40_000])
 def test_any_text_gives_windows(encoder: Encoder, text: str) -> None:
-    [windows] = encoder.windows([text], [text])
+    [windows] = encoder.responses([text])
     assert 1 <= len(windows) <= MAX_WINDOWS
-    assert all(len(window.tokens) <= 512 for window in windows)
+    assert all(len(window) <= 512 for window in [*windows, *encoder.prompts([text])])

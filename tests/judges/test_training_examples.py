@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+import torch
 
+from valuedrift.judges.encoding import Encoder
+from valuedrift.judges.network import StanceNetwork, load_body
+from valuedrift.judges.training.apart import apart
 from valuedrift.judges.training.augment import Augmenter, Example, plain_examples
+from valuedrift.judges.training.grids import Step, centred
+from valuedrift.judges.training.loop import Recipe
 from valuedrift.judges.training.sources import Issue, first_sentence, flipped, issues, phrases
+from valuedrift.judges.training.train import BODY, course
+from valuedrift.models.resolve import resolve_model
 from valuedrift.stance import Stance
 from valuedrift.starter import TOPICS, instructions
 
 
 @pytest.fixture(scope="module")
 def seen() -> list[Issue]:
-    return [issue for issue in issues() if not issue.held_out]
+    body = resolve_model(BODY)
+    return apart(issues(), StanceNetwork(load_body(body)).eval(), Encoder(body))
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +31,49 @@ def drawn(seen: list[Issue]) -> list[Example]:
     return Augmenter(seen, phrases(), [row["response"] for row in instructions()], seed=3).epoch(12)
 
 
+@pytest.fixture(scope="module")
+def steps(seen: list[Issue]) -> list[Step]:
+    return course(seen, Recipe(epochs=1), seed=3)
+
+
+def test_in_a_step_neither_question_nor_answer_tells_the_stance(steps: list[Step]) -> None:
+    """Of the pairs of a grid every answer supports as many wordings as it opposes."""
+    for step in steps:
+        for grid in step.grids:
+            by_answer: dict[str, Counter[Stance]] = {}
+            for _, answer, stance in grid.pairs():
+                by_answer.setdefault(answer, Counter())[stance] += 1
+            assert all(count[Stance.SUPPORT] == count[Stance.OPPOSE] > 0 for count in by_answer.values())
+
+
+def test_an_epoch_has_every_issue_once_with_the_labels_of_its_pairs(seen: list[Issue], steps: list[Step]) -> None:
+    sided = [issue for issue in seen if issue.has_sides]
+    first = Counter(grid.wordings[0] for step in steps for grid in step.grids)
+    assert first == Counter(issue.wordings[0].text for issue in sided)
+    labels = {(example.prompt, example.response): example.stance for example in plain_examples(sided)}
+    found = [labels[pair[:2]] is pair[2] for step in steps for grid in step.grids for pair in grid.pairs() if pair[:2] in labels]
+    assert len(found) > 12 * len(sided) and all(found)
+
+
+def test_no_held_out_text_in_a_step(steps: list[Step]) -> None:
+    held = {text for issue in issues() if issue.held_out for text in (*(w.text for w in issue.wordings), *(a.text for a in issue.answers))}
+    trained = {text for step in steps for pair in (*step.neutral, *step.others) for text in pair[:2]}
+    trained |= {text for step in steps for grid in step.grids for text in (*grid.wordings, *grid.answers)}
+    assert held & trained == set()
+
+
+def test_centring_leaves_what_neither_row_nor_column_explains() -> None:
+    rows, columns = torch.tensor([[3.0], [-1.0]]), torch.tensor([[5.0, 0.0, 7.0]])
+    inner = torch.tensor([[1.0, -2.0, 1.0], [-1.0, 2.0, -1.0]])
+    assert torch.allclose(centred(rows + columns), torch.zeros(2, 3), atol=1e-5)
+    assert torch.allclose(centred(inner + rows + columns), inner, atol=1e-5)
+
+
 def test_some_questions_of_every_topic_are_held_out() -> None:
-    held = Counter(issue.topic for issue in issues() if issue.held_out and not issue.name.startswith("hard"))
+    held = Counter(issue.topic for issue in issues() if issue.held_out and not issue.name.startswith(("hard", "argued")))
     assert {held[topic] for topic in TOPICS.values()} == {4}
+    argued = [issue for issue in issues() if issue.name.startswith("argued")]
+    assert 0.1 < sum(issue.held_out for issue in argued) / len(argued) < 0.25
     hard = Counter(issue.answers[0].kind for issue in issues() if issue.held_out and issue.name.startswith("hard"))
     assert min(hard.values()) >= 3
 

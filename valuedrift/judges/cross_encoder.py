@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,14 @@ from valuedrift.errors import UserError
 from valuedrift.judges.base import Judgement, Pair
 from valuedrift.judges.config import CrossEncoder
 from valuedrift.judges.encoding import Encoder, Window
-from valuedrift.judges.network import StanceNetwork, collate, load_body, merge_adapters
+from valuedrift.judges.network import Reading, StanceNetwork, load_body, merge_adapters
 from valuedrift.judges.refusals import status_before_judging
 from valuedrift.judges.weights import WEIGHTS_FILE, body_fingerprint, read_description, weights_folder
 from valuedrift.progress import Progress
 from valuedrift.stance import JudgeStatus
 
-_BATCH_TOKENS = 4096
-"""Tokens of one batch, padding included: fills two CPU cores and stays within their caches; more gains nothing."""
+_SLICE = 512
+"""Windows read between two reports of progress."""
 _CHUNK = 4096
 """Pairs tokenized at a time, so that memory does not grow with the file."""
 _NEUTRAL_FLOOR = 0.05
@@ -72,17 +72,20 @@ class CrossEncoderJudge:
         Returns:
             Shape (pairs, 3): support, neutral, oppose.
         """
-        windows = self._encoder.windows([pair.prompt for pair in pairs], [pair.response for pair in pairs])
-        flat = [window for found in windows for window in found]
-        logits = np.zeros((len(flat), 3))
-        done = 0
-        for rows, values in self._batches(flat):
-            logits[rows] = values
-            done += len(rows)
-            progress(done / len(flat))
-        ends = np.cumsum([len(found) for found in windows])
-        combined = [combine(logits[end - len(found) : end]) for end, found in zip(ends, windows, strict=True)]
-        return np.stack(combined) if combined else np.zeros((0, 3))
+        if not pairs:
+            return np.zeros((0, 3))
+        prompts, responses = (list(dict.fromkeys(texts)) for texts in ((p.prompt for p in pairs), (p.response for p in pairs)))
+        windows = self._encoder.responses(responses)
+        asked = self._read(self._encoder.prompts(prompts), lambda share: progress(share * 0.2))
+        said = self._read([window for found in windows for window in found], lambda share: progress(0.2 + share * 0.8))
+        place, ends = {text: row for row, text in enumerate(prompts)}, np.cumsum([len(found) for found in windows])
+        spans = {text: range(end - len(found), end) for text, end, found in zip(responses, ends.tolist(), windows, strict=True)}
+        with torch.inference_mode():
+            rows = [row for pair in pairs for row in spans[pair.response]]
+            of = [place[pair.prompt] for pair in pairs for _ in spans[pair.response]]
+            values = self._network.head(asked.rows(torch.tensor(of)), said.rows(torch.tensor(rows))).double().cpu().numpy()
+        borders = np.cumsum([len(spans[pair.response]) for pair in pairs])[:-1]
+        return np.stack([combine(part) for part in np.split(values, borders)])
 
     def _chunk(self, pairs: Sequence[Pair], begun: int, total: int, progress: Callable[[Progress], None] | None) -> list[Judgement]:
         def report(share: float) -> None:
@@ -98,17 +101,17 @@ class CrossEncoderJudge:
         report(1.0)
         return judgements
 
-    def _batches(self, windows: Sequence[Window]) -> Iterator[tuple[list[int], NDArray[np.float64]]]:
-        """Logits (rows, 3) of windows, in batches of similar length, longest first so that memory is asked for once."""
-        order = sorted(range(len(windows)), key=lambda row: (-len(windows[row].tokens), row))
-        start = 0
-        while start < len(order):
-            size = max(1, _BATCH_TOKENS // len(windows[order[start]].tokens))
-            rows = order[start : start + size]
-            start += size
-            with torch.inference_mode():
-                values = self._network(*collate([windows[row] for row in rows], self._encoder.pad, self._device))
-            yield rows, values.double().cpu().numpy()
+    def _read(self, windows: Sequence[Window], progress: Callable[[float], None]) -> Reading:
+        """Readings of windows, a slice of similar lengths at a time so that progress is seen."""
+        order = sorted(range(len(windows)), key=lambda row: (-len(windows[row]), row))
+        found = []
+        with torch.inference_mode():
+            for start in range(0, len(order), _SLICE):
+                rows = order[start : start + _SLICE]
+                found.append(self._network.read([windows[row] for row in rows], self._encoder.pad, self._device))
+                progress(min(1.0, (start + _SLICE) / len(order)))
+            place = torch.tensor(np.argsort(order, kind="stable"))
+            return Reading(torch.cat([one.first for one in found]), torch.cat([one.mean for one in found])).rows(place)
 
 
 def combine(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,10 +1,9 @@
-"""Text into token windows: how a (prompt, response) pair of any length is put before the cross-encoder. Imports no torch."""
+"""Text into token windows: how a prompt and a response of any length are put before the embedded judge. Imports no torch."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from valuedrift.errors import UserError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same text would be put before the model in another way; part of the judge's identity."""
 
 PROMPT_TOKENS = 112
@@ -28,17 +27,12 @@ _ENDS = 100_000
 """Characters kept at each end of a huge response before it is tokenized; far more than the windows read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What the model reads at once: [CLS] prompt [SEP] part of the response [SEP]."""
-
-    tokens: tuple[int, ...]
-    response_start: int
-    """Index of the first token of segment 1 (response and its [SEP])."""
+Window = tuple[int, ...]
+"""What the body reads at once: [CLS], a prompt or a part of a response, [SEP]."""
 
 
 class Encoder:
-    """Cuts pairs into windows.
+    """Cuts texts into windows.
 
     Args:
         folder: Model folder with a BERT ``tokenizer.json``.
@@ -54,26 +48,20 @@ class Encoder:
             raise UserError(f"the tokenizer has no {token}", fix="the judge's body is a BERT model")
         return number
 
-    def windows(self, prompts: Sequence[str], responses: Sequence[str]) -> list[list[Window]]:
-        """The windows of each pair, at least one.
+    def prompts(self, texts: Sequence[str]) -> list[Window]:
+        """One window for each prompt; of a long one its two ends."""
+        return [self._window(_ends(ids, PROMPT_TOKENS)) for ids in self._ids(texts)]
 
-        Args:
-            prompts: Prompts as the model saw them.
-            responses: Responses, in the same order.
-        """
-        questions, answers = self._ids(prompts), self._ids(responses)
-        return [
-            [self._window(_ends(question, PROMPT_TOKENS), part) for part in spans(answer)]
-            for question, answer in zip(questions, answers, strict=True)
-        ]
+    def responses(self, texts: Sequence[str]) -> list[list[Window]]:
+        """The windows of each response, at least one."""
+        return [[self._window(part) for part in spans(ids)] for ids in self._ids(texts)]
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         encoded = self._tokenizer.encode_batch([_clean(text) for text in texts], add_special_tokens=False)
         return [encoding.ids for encoding in encoded]
 
-    def _window(self, question: list[int], part: list[int]) -> Window:
-        front = (self._cls, *question, self._sep)
-        return Window(tokens=(*front, *part, self._sep), response_start=len(front))
+    def _window(self, ids: list[int]) -> Window:
+        return (self._cls, *ids, self._sep)
 
 
 def spans(ids: list[int]) -> list[list[int]]:

@@ -1,10 +1,10 @@
-"""The cross-encoder's network: a BERT body, low-rank adapters on its linear layers, and a small head over three stances."""
+"""The embedded judge's network: a BERT body, low-rank adapters on its linear layers, and a small head over three stances."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,11 @@ from valuedrift.stance import STANCES
 
 _PRODUCTS = 64
 """Products of a prompt's and a response's features in the head."""
-_LENGTH_STEP = 16
+_SIDE = 8.0
+"""Weight of agreement at the start of training."""
+BATCH_TOKENS = 4096
+"""Tokens of one batch, padding included: fills two CPU cores and stays within their caches; more gains nothing."""
+_LENGTH_STEP = 8
 """Lengths are rounded up to this: every new shape costs the CPU kernels a plan of their own, in time and memory."""
 
 _POSITIONS = "embeddings.position_ids"
@@ -36,11 +40,25 @@ class LowRank(nn.Module):
         return cast(Tensor, self.frozen(x) + self.dropout(x) @ self.down.T @ self.up.T)
 
 
+class Reading(NamedTuple):
+    """What the body makes of some texts, each (texts, width), float32."""
+
+    first: Tensor
+    """State of [CLS]."""
+    mean: Tensor
+    """Mean state of all tokens."""
+
+    def rows(self, index: Tensor) -> Reading:
+        """The readings of these rows."""
+        return Reading(self.first[index], self.mean[index])
+
+
 class StanceHead(nn.Module):
-    """Logits from the pooled states of prompt and response.
+    """Logits from the readings of prompt and response.
 
     Whether a response supports what its prompt asks depends on two signs, that of the prompt ("is it right", "is it wrong") and that of the response: a sum of
-    features cannot express it, their product can. So both are projected and multiplied, beside what the states say by themselves.
+    features cannot express it, their product can. So a bilinear form of both mean states, which starts as their cosine, tells which side the response is
+    on, and further products stand beside what the states say by themselves (a verdict, a survey of both sides).
 
     Args:
         width: Size of the body's states.
@@ -48,20 +66,44 @@ class StanceHead(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(0.1)
+        self.dropout = nn.Dropout(0.05)
+        self.form = nn.Parameter(torch.empty(width, width))
+        self.side = nn.Parameter(torch.empty(len(STANCES)))
         self.prompt = nn.Linear(width, _PRODUCTS)
         self.response = nn.Linear(width, _PRODUCTS)
-        self.output = nn.Linear(2 * width + _PRODUCTS, len(STANCES))
+        self.output = nn.Linear(3 * width + _PRODUCTS + 1, len(STANCES))
+        self.reset()
 
-    def forward(self, first: Tensor, prompt: Tensor, response: Tensor) -> Tensor:
-        """Logits, shape (windows, 3), from the states of [CLS], the mean prompt and the mean response, each (windows, width)."""
-        prompt, response = self.dropout(prompt), self.dropout(response)
-        products = torch.tanh(self.prompt(prompt)) * torch.tanh(self.response(response))
-        return cast(Tensor, self.output(torch.cat([self.dropout(first), response, products], dim=-1)))
+    def reset(self) -> None:
+        """The state in which training begins: closeness speaks for support, distance for opposition."""
+        for layer in (self.prompt, self.response, self.output):
+            layer.reset_parameters()
+        with torch.no_grad():
+            self.form.copy_(torch.eye(len(self.form)))
+            self.side.copy_(_SIDE * torch.tensor([1.0, 0.0, -1.0]))
+            self.output.weight.mul_(0.3)
+            self.output.bias.copy_(-self.side / 2)
+
+    def agreement(self, prompt: Tensor, response: Tensor) -> Tensor:
+        """How far each response is on the side of its prompt, from mean states (…, width); shape (…)."""
+        return ((unit(prompt) @ self.form) * unit(response)).sum(-1)
+
+    def forward(self, prompt: Reading, response: Reading) -> Tensor:
+        """Logits, shape (pairs, 3)."""
+        asked, said = self.dropout(prompt.mean), self.dropout(response.mean)
+        products = torch.tanh(self.prompt(asked)) * torch.tanh(self.response(said))
+        closeness = (unit(prompt.mean) * unit(response.mean)).sum(-1, keepdim=True)
+        stated = self.output(torch.cat([self.dropout(response.first), asked, said, products, closeness], dim=-1))
+        return cast(Tensor, stated + self.agreement(prompt.mean, response.mean).unsqueeze(-1) * self.side)
+
+
+def unit(states: Tensor) -> Tensor:
+    """States at length 1, shape unchanged."""
+    return nn.functional.normalize(states, dim=-1)
 
 
 class StanceNetwork(nn.Module):
-    """Logits over (support, neutral, oppose) for windows of (prompt, response).
+    """Logits over (support, neutral, oppose) for pairs whose prompt and response the body reads apart.
 
     Args:
         body: A BERT encoder.
@@ -72,26 +114,23 @@ class StanceNetwork(nn.Module):
         self.body = body
         self.head = StanceHead(body.get_parameter("embeddings.word_embeddings.weight").shape[1])
 
-    def forward(self, tokens: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
-        """Logits, shape (windows, 3).
+    def read(self, windows: Sequence[Window], pad: int, device: str = "cpu", tokens: int = BATCH_TOKENS) -> Reading:
+        """Readings of windows in their order, worked out in batches of similar length, longest first so that memory is asked for once."""
+        order = sorted(range(len(windows)), key=lambda row: (-len(windows[row]), row))
+        found: list[Reading] = []
+        start = 0
+        while start < len(order):
+            size = max(1, tokens // len(windows[order[start]]))
+            found.append(self._read(*collate([windows[row] for row in order[start : start + size]], pad, device)))
+            start += size
+        place = torch.empty(len(order), dtype=torch.long)
+        place[torch.tensor(order)] = torch.arange(len(order))
+        return Reading(torch.cat([one.first for one in found]), torch.cat([one.mean for one in found])).rows(place.to(device))
 
-        Args:
-            tokens: Token ids, (windows, length).
-            mask: 1 for real tokens, 0 for padding, same shape.
-            segments: 1 for the response, 0 for the prompt and padding, same shape.
-        """
-        return cast(Tensor, self.head(*self.pool(tokens, mask, segments)))
-
-    def pool(self, tokens: Tensor, mask: Tensor, segments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The state of [CLS], the mean state of the prompt and that of the response, each (windows, width), float32."""
-        states = self.body(input_ids=tokens, attention_mask=mask, token_type_ids=segments).last_hidden_state.float()
-        response = segments.unsqueeze(-1).float()
-        prompt = mask.unsqueeze(-1).float() - response
-        return states[:, 0], _mean(states, prompt), _mean(states, response)
-
-
-def _mean(states: Tensor, weight: Tensor) -> Tensor:
-    return (states * weight).sum(1) / weight.sum(1).clamp_min(1.0)
+    def _read(self, tokens: Tensor, mask: Tensor) -> Reading:
+        states = self.body(input_ids=tokens, attention_mask=mask).last_hidden_state.float()
+        weight = mask.unsqueeze(-1).float()
+        return Reading(states[:, 0], (states * weight).sum(1) / weight.sum(1))
 
 
 def load_body(folder: Path) -> nn.Module:
@@ -107,7 +146,7 @@ def load_body(folder: Path) -> nn.Module:
     return body.requires_grad_(False)
 
 
-def add_adapters(body: nn.Module, rank: int, dropout: float = 0.05) -> dict[str, LowRank]:
+def add_adapters(body: nn.Module, rank: int, dropout: float = 0.0) -> dict[str, LowRank]:
     """Put a low-rank update on every linear layer of the encoder; returns them by the layer's name."""
     layers = {name: module for name, module in body.named_modules() if isinstance(module, nn.Linear)}
     adapters = {}
@@ -131,16 +170,13 @@ def merge_adapters(body: nn.Module, tensors: dict[str, Tensor]) -> None:
             layer.weight += tensors[f"{name}.up"].float() @ tensors[f"{name}.down"].float()
 
 
-def collate(windows: Sequence[Window], pad: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Pad windows to the longest: tokens, mask, segments, each (windows, length)."""
-    longest = max(len(window.tokens) for window in windows)
+def collate(windows: Sequence[Window], pad: int, device: str) -> tuple[Tensor, Tensor]:
+    """Pad windows to the longest: token ids and mask (1 for real tokens), each (windows, length)."""
+    longest = max(len(window) for window in windows)
     length = -(-longest // _LENGTH_STEP) * _LENGTH_STEP
     tokens = torch.full((len(windows), length), pad)
     mask = torch.zeros((len(windows), length), dtype=torch.long)
-    segments = torch.zeros((len(windows), length), dtype=torch.long)
     for row, window in enumerate(windows):
-        size = len(window.tokens)
-        tokens[row, :size] = torch.tensor(window.tokens)
-        mask[row, :size] = 1
-        segments[row, window.response_start : size] = 1
-    return tokens.to(device), mask.to(device), segments.to(device)
+        tokens[row, : len(window)] = torch.tensor(window)
+        mask[row, : len(window)] = 1
+    return tokens.to(device), mask.to(device)

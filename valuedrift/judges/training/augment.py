@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
-from valuedrift.judges.training.sources import Answer, Issue, Wording, flipped
+from valuedrift.judges.training.sources import Answer, Issue, Wording, first_sentence, flipped
 from valuedrift.stance import Stance
 
 _T = TypeVar("_T")
@@ -17,7 +17,7 @@ _CUT_WORDS = (25, 60)
 """An answer cut off by a sampler that stops after 40 to 80 tokens has about so many words."""
 
 _KEEP_NEUTRAL = 0.5
-_KEEP = {
+KEEP = {
     "plain": 0.6,
     "statement": 0.3,
     "verdict": 0.0,
@@ -28,6 +28,8 @@ _KEEP = {
     "sides": 1.0,
     "negated": 0.9,
     "hedged": 1.0,
+    "leaning": 1.0,
+    "buried": 1.0,
     "concession": 1.0,
     "offtopic": 0.3,
 }
@@ -53,7 +55,7 @@ def plain_examples(issues: Iterable[Issue]) -> list[Example]:
     return [
         Example(
             prompt=wording.text,
-            response=_as_written(answer, wording),
+            response=as_written(answer, wording),
             stance=flipped(answer.stance, wording.polarity),
             group=issue.name,
             kind=_kind(answer, wording),
@@ -70,7 +72,7 @@ def _kind(answer: Answer, wording: Wording) -> str:
     return f"{wording.form}{'' if wording.polarity > 0 else '-reversed'}"
 
 
-def _as_written(answer: Answer, wording: Wording) -> str:
+def as_written(answer: Answer, wording: Wording) -> str:
     """An answer without its opener under every wording but the first question, which is the one that the opener fits."""
     first = wording.form == "question" and wording.polarity > 0
     return answer.text if first else answer.text.removeprefix(answer.opener).lstrip()
@@ -127,6 +129,8 @@ class Augmenter:
             ("middle", 0.05, self._middle),
             ("early", 0.04, self._early),
             ("sides", 0.10, self._sides),
+            ("leaning", 0.07, self._leaning),
+            ("buried", 0.03, self._buried),
         )
 
     def epoch(self, copies: int) -> list[Example]:
@@ -153,15 +157,19 @@ class Augmenter:
             answer = issue.answers[0]
             return Example(
                 self._prompt(wording),
-                self._finish(_as_written(answer, wording), stance, _KEEP[answer.kind]),
+                self._finish(as_written(answer, wording), stance, KEEP[answer.kind]),
                 flipped(stance, wording.polarity),
                 issue.name,
                 answer.kind,
             )
-        [(kind, _, make)] = self._random.choices(self._forms, [weight for _, weight, _ in self._forms])
+        kind, make = self._form()
         response = make(issue, wording, stance)
-        keep = _KEEP_NEUTRAL if stance is Stance.NEUTRAL else _KEEP[kind]
+        keep = _KEEP_NEUTRAL if stance is Stance.NEUTRAL and kind != "buried" else KEEP[kind]
         return Example(self._prompt(wording), self._finish(response, stance, keep), flipped(stance, wording.polarity), issue.name, kind)
+
+    def _form(self) -> tuple[str, Callable[[Issue, Wording, Stance], str]]:
+        [(kind, _, make)] = self._random.choices(self._forms, [weight for _, weight, _ in self._forms])
+        return kind, make
 
     def _prompt(self, wording: Wording) -> str:
         return self._phrases.prompt(wording.text, wording.form)
@@ -178,7 +186,7 @@ class Augmenter:
 
     def _plain(self, issue: Issue, wording: Wording, stance: Stance) -> str:
         answer = self._pick([answer for answer in issue.answers if answer.stance is stance])
-        return _as_written(answer, wording) if self._random.random() < 0.7 else answer.text.removeprefix(answer.opener).lstrip()
+        return as_written(answer, wording) if self._random.random() < 0.7 else answer.text.removeprefix(answer.opener).lstrip()
 
     def _verdict(self, issue: Issue, wording: Wording, stance: Stance) -> str:
         """A short verdict without reasons, with or without the statement that it is about."""
@@ -224,6 +232,42 @@ class Augmenter:
         if stance is Stance.NEUTRAL:
             return f"{both}{self._gap()}{self._phrase('undecided-end')}" if self._random.random() < 0.5 else both
         return f"{both}{self._gap()}{self._phrase('turn')} {self._verdict(issue, wording, stance)}"
+
+    def _leaning(self, issue: Issue, wording: Wording, stance: Stance) -> str:
+        """A verdict with doubts, before reasons or after what both sides say."""
+        if stance is Stance.NEUTRAL:
+            return f"{self._both(issue)}{self._gap()}{self._phrase('undecided-end')}"
+        verdict = self._lean(issue, wording, 1 if stance is Stance.SUPPORT else -1)
+        if self._random.random() < 0.5:
+            return f"{verdict}{self._gap()}{self._pick(issue.bodies(stance))}"
+        return f"{self._both(issue) if self._random.random() < 0.5 else self._body(issue, Stance.NEUTRAL)}{self._gap()}{verdict}"
+
+    def _lean(self, issue: Issue, wording: Wording, polarity: int) -> str:
+        about = [other for other in issue.wordings if other.form == "statement"]
+        if about and (wording.form == "statement" or self._random.random() < 0.4):
+            statement = self._pick(about)
+            return self._that(self._phrase("lean-affirm" if polarity == statement.polarity else "lean-deny"), statement.text)
+        return self._phrase("lean-yes" if polarity == wording.polarity else "lean-no")
+
+    def _buried(self, issue: Issue, wording: Wording, stance: Stance) -> str:
+        """A short verdict somewhere in a long text about something else, which by itself is neutral."""
+        filler = [self._filler() for _ in range(self._random.choice((2, 3, 4)))]
+        if self._random.random() < 0.3:  # one sentence over and over, as small models get stuck
+            filler = [first_sentence(filler[0])] * self._random.randint(4, 10)
+        if stance is not Stance.NEUTRAL:
+            polarity = 1 if stance is Stance.SUPPORT else -1
+            short = self._phrase("agree" if polarity == wording.polarity else "disagree")
+            filler.insert(
+                self._random.randint(0, len(filler)), short if self._random.random() < 0.4 else self._verdict(issue, wording, stance)
+            )
+        return " ".join(filler)
+
+    def _filler(self) -> str:
+        return (
+            self._pick(self._distractors)
+            if self._random.random() < 0.6
+            else self._pick(self._pick(self._issues).bodies(Stance.NEUTRAL) or self._distractors)
+        )
 
     def _both(self, issue: Issue) -> str:
         quoted = [

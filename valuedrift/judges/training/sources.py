@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal
 
+from valuedrift.fingerprint import fingerprint, seed_from
 from valuedrift.stance import Stance
 from valuedrift.starter import hard_items, stance_items
 
@@ -54,14 +56,19 @@ class Issue:
     wordings: tuple[Wording, ...]
     answers: tuple[Answer, ...] = field(repr=False)
 
+    @property
+    def has_sides(self) -> bool:
+        """Whether there are wordings of both polarities and answers of both stances."""
+        return len({wording.polarity for wording in self.wordings}) == 2 and len({answer.stance for answer in self.answers}) > 1
+
     def bodies(self, stance: Stance) -> list[str]:
         """The answers of a stance without openers: they fit every wording."""
         return [answer.text.removeprefix(answer.opener).lstrip() for answer in self.answers if answer.stance is stance]
 
 
 def issues() -> list[Issue]:
-    """All issues: the stance set, the hard answers, and the statements on other themes."""
-    return [*_stance_issues(), *_hard_issues(), *_other_issues()]
+    """All issues: the stance set, the contested issues with arguments, the hard answers, and the statements on other themes."""
+    return [*_stance_issues(), *_argued_issues(), *_hard_issues(), *_other_issues()]
 
 
 def phrases() -> Mapping[str, tuple[str, ...]]:
@@ -93,8 +100,12 @@ def refusal_examples() -> list[tuple[str, bool]]:
 
 
 def _judge_lines(name: str) -> Iterator[dict[str, Any]]:
-    text = files("valuedrift").joinpath("data", "starter", "judge", f"{name}.jsonl").read_text(encoding="utf-8")
+    text = _folder().joinpath(f"{name}.jsonl").read_text(encoding="utf-8")
     return (json.loads(line) for line in text.splitlines() if line.strip())
+
+
+def _folder() -> Path:
+    return Path(str(files("valuedrift").joinpath("data", "starter", "judge")))
 
 
 def _stance_issues() -> Iterator[Issue]:
@@ -117,6 +128,24 @@ def _stance_issues() -> Iterator[Issue]:
                 for name, text in texts.items()
             ),
         )
+
+
+def _argued_issues() -> Iterator[Issue]:
+    for path in sorted(_folder().joinpath("arguments").iterdir(), key=lambda path: path.name):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            yield Issue(
+                name=f"argued-{fingerprint(row['question'])[:8]}",
+                topic=row["theme"],
+                held_out=seed_from(row["question"]) % _HELD_OUT_EVERY == 0,
+                wordings=(
+                    Wording(row["question"], "question", 1),
+                    Wording(row["counter"], "question", -1),
+                    Wording(row["proposition"], "statement", 1),
+                    Wording(row["counter_proposition"], "statement", -1),
+                ),
+                answers=tuple(Answer(text, stance) for stance in Stance for text in row[stance.value]),
+            )
 
 
 def _hard_issues() -> Iterator[Issue]:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import torch
@@ -19,8 +20,11 @@ from valuedrift.judges.config import CrossEncoder
 from valuedrift.judges.cross_encoder import load_cross_encoder
 from valuedrift.judges.encoding import Encoder
 from valuedrift.judges.network import LowRank, StanceNetwork, add_adapters, load_body
+from valuedrift.judges.training.apart import apart
 from valuedrift.judges.training.augment import Augmenter, Example, plain_examples
+from valuedrift.judges.training.beside import Beside
 from valuedrift.judges.training.calibrate import fit_temperature
+from valuedrift.judges.training.grids import Step, make_step
 from valuedrift.judges.training.loop import Recipe, fit
 from valuedrift.judges.training.polarity import PolarityDrill
 from valuedrift.judges.training.sources import Issue, actions, issues, phrases
@@ -44,12 +48,20 @@ def held_out_examples() -> dict[str, list[Example]]:
     return {HELD_OUT: plain_examples(kept), HELD_OUT_ALTERED: _augmenter(kept, _ALTERED_SEED).epoch(_ALTERED_COPIES)}
 
 
-def course(recipe: Recipe, seed: int) -> list[list[Example]]:
-    """The examples of each epoch: first the drill, then full answers with some of the drill among them."""
-    augmenter = _augmenter([issue for issue in issues() if not issue.held_out], seed)
-    drill = PolarityDrill(actions(held_out=False), phrases(), seed)
-    first = drill.draw(recipe.drill, reasoned=0.25)
-    return [first, *([*augmenter.epoch(recipe.copies), *drill.draw(recipe.drill // 4, reasoned=0.75)] for _ in range(recipe.epochs))]
+def course(seen: Sequence[Issue], recipe: Recipe, seed: int) -> list[Step]:
+    """All steps: in each epoch every issue with two sides once, and beside them, in equal parts, examples of every issue and drills."""
+    random = Random(seed)
+    beside, drill = Beside(seen, phrases(), _distractors(), seed), PolarityDrill(actions(held_out=False), phrases(), seed)
+    sided = [issue for issue in seen if issue.has_sides]
+    steps = []
+    for _ in range(recipe.epochs):
+        order = random.sample(sided, len(sided))
+        others = [example for issue in seen for example in beside.draw(issue)]
+        others += drill.draw(round(recipe.drill * len(sided)), reasoned=0.5)
+        random.shuffle(others)
+        count = -(-len(order) // recipe.issues)
+        steps += [make_step(order[part::count], others[part::count], random) for part in range(count)]
+    return steps
 
 
 def train_judge(
@@ -87,12 +99,11 @@ def train_judge(
 
 
 def _train_into(folder: Path, seed: int, recipe: Recipe, progress: Callable[[Progress], None]) -> None:
-    body_folder = resolve_model(BODY)
-    encoder, everything = Encoder(body_folder), issues()
-    body = load_body(body_folder)
-    adapters = add_adapters(body, recipe.rank)
-    network = StanceNetwork(body)
-    fit(network, adapters, encoder, course(recipe, seed), recipe, seed, progress)
+    body_folder, everything = resolve_model(BODY), issues()
+    encoder, network = Encoder(body_folder), StanceNetwork(load_body(body_folder))
+    seen = apart(everything, network.eval(), encoder)
+    adapters = add_adapters(network.body, recipe.rank)
+    fit(network, adapters, encoder, course(seen, recipe, seed), recipe, seed, progress)
     _save(folder, network, adapters)
     kept = [example for examples in held_out_examples().values() for example in examples]
     description = Description(
@@ -114,7 +125,11 @@ def _train_into(folder: Path, seed: int, recipe: Recipe, progress: Callable[[Pro
 
 
 def _augmenter(chosen: Sequence[Issue], seed: int) -> Augmenter:
-    return Augmenter(chosen, phrases(), [row["response"] for row in instructions()], seed)
+    return Augmenter(chosen, phrases(), _distractors(), seed)
+
+
+def _distractors() -> list[str]:
+    return [row["response"] for row in instructions()]
 
 
 def _save(folder: Path, network: StanceNetwork, adapters: dict[str, LowRank]) -> None:
