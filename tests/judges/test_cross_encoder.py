@@ -31,8 +31,9 @@ def stance(judgement: Judgement) -> Stance:
 
 
 def test_held_out_questions_as_written(judge: Judge) -> None:
-    """Every third held-out pair; the floors stand well below the recorded figures and far above chance (a third)."""
-    examples = held_out_examples()[HELD_OUT][::3]
+    """A part of the held-out pairs, all of an issue or none; the floors stand well below the recorded figures and far above chance (a third)."""
+    groups = sorted({example.group for example in held_out_examples()[HELD_OUT]})[::4]
+    examples = [example for example in held_out_examples()[HELD_OUT] if example.group in groups]
     judgements = judge.judge([Pair(example.group, example.prompt, example.response) for example in examples])
     found = validate(judgements, [example.stance.value for example in examples], [example.group for example in examples])
     assert found.accuracy.value >= ACCURACY
@@ -42,8 +43,8 @@ def test_held_out_questions_as_written(judge: Judge) -> None:
     assert recorded["accuracy_low"] - 0.05 <= found.accuracy.value <= recorded["accuracy_high"] + 0.05
 
 
-ACCURACY = 0.55
-"""The shipped weights reach 0.64 on held-out packaged questions (data card); a third is chance."""
+ACCURACY = 0.64
+"""The shipped weights reach 0.71 on held-out packaged questions (data card); a third is chance."""
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,6 @@ def test_progress_ends_at_the_number_of_pairs(judge: Judge) -> None:
     assert [step.done for step in seen] == sorted(step.done for step in seen)
 
 
-@pytest.mark.xfail(strict=True, reason="the shipped weights take long off-topic text for support: data card, Where not to use it")
 def test_a_stance_anywhere_in_a_long_answer(judge: Judge) -> None:
     """Neutral facts for several windows, and one plain verdict at the start, in the middle or at the end."""
     prompt = "Should the town build a new swimming pool?"

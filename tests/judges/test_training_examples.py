@@ -10,7 +10,8 @@ import torch
 from valuedrift.judges.encoding import Encoder
 from valuedrift.judges.network import StanceNetwork, load_body
 from valuedrift.judges.training.apart import apart
-from valuedrift.judges.training.augment import Augmenter, Example, plain_examples
+from valuedrift.judges.training.augment import Augmenter
+from valuedrift.judges.training.examples import Example, plain_examples
 from valuedrift.judges.training.grids import Step, centred
 from valuedrift.judges.training.loop import Recipe
 from valuedrift.judges.training.sources import Issue, first_sentence, flipped, issues, phrases

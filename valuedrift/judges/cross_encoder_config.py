@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class CrossEncoder(Calibratable):
-    """The embedded judge: MiniLM read over (prompt, response) with small trained weights that ship with the package. English; needs no network."""
+    """The embedded judge: MiniLM reads prompt and response, and small trained weights that ship with the package compare them. English; no network."""
 
     type: Literal["cross-encoder"] = Field(default="cross-encoder", description="Kind of judge.")
     name: str = Field(default="cross-encoder", min_length=1, description="Name of the judge in every table.")

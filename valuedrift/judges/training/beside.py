@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from valuedrift.judges.training.augment import KEEP, Augmenter, Example
+from valuedrift.judges.training.augment import KEEP, Augmenter
+from valuedrift.judges.training.examples import Example
 from valuedrift.judges.training.sources import Issue, flipped
 from valuedrift.stance import Stance
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from valuedrift.judges.encoding import Encoder
 from valuedrift.judges.network import Reading, StanceNetwork, unit
-from valuedrift.judges.training.augment import Example
+from valuedrift.judges.training.examples import Example
 from valuedrift.judges.training.sources import Issue, flipped
 from valuedrift.stance import STANCES, Stance
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from valuedrift.judges.training.augment import Example, Phrases
+from valuedrift.judges.training.augment import Phrases
+from valuedrift.judges.training.examples import Example
 from valuedrift.judges.training.sources import Action
 from valuedrift.stance import Stance
 

@@ -21,9 +21,10 @@ from valuedrift.judges.cross_encoder import load_cross_encoder
 from valuedrift.judges.encoding import Encoder
 from valuedrift.judges.network import LowRank, StanceNetwork, add_adapters, load_body
 from valuedrift.judges.training.apart import apart
-from valuedrift.judges.training.augment import Augmenter, Example, plain_examples
+from valuedrift.judges.training.augment import Augmenter
 from valuedrift.judges.training.beside import Beside
 from valuedrift.judges.training.calibrate import fit_temperature
+from valuedrift.judges.training.examples import Example, plain_examples
 from valuedrift.judges.training.grids import Step, make_step
 from valuedrift.judges.training.loop import Recipe, fit
 from valuedrift.judges.training.polarity import PolarityDrill
@@ -32,7 +33,7 @@ from valuedrift.judges.validation import Validation, validate
 from valuedrift.judges.weights import DESCRIPTION_FILE, WEIGHTS_FILE, Description, body_fingerprint, record_metrics
 from valuedrift.models.resolve import resolve_model
 from valuedrift.progress import Progress
-from valuedrift.stance import STANCES
+from valuedrift.stance import STANCES, Stance
 from valuedrift.starter import instructions
 
 BODY = "embedded:minilm"
@@ -91,7 +92,7 @@ def train_judge(
         ) from error
     try:
         _train_into(part, seed, recipe, progress)
-        figures = _measure(part)
+        figures = measure(part)
         _replace(part, out)
         return figures
     finally:
@@ -146,14 +147,30 @@ def _describe(folder: Path, description: Description) -> None:
     (folder / DESCRIPTION_FILE).write_text(description.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
-def _measure(folder: Path) -> list[Validation]:
+def measure(folder: Path) -> list[Validation]:
+    """Measure weights on the held-out answers, as written and altered, and record the figures beside them, by kind of wording and answer as well.
+
+    Args:
+        folder: Weights as :func:`train_judge` writes them.
+    """
     judge = load_cross_encoder(CrossEncoder(weights=str(folder)))
-    found = []
+    measured = []
     for name, examples in held_out_examples().items():
-        judgements: list[Judgement] = judge.judge(_pairs(examples))
-        found.append(validate(judgements, [example.stance.value for example in examples], [example.group for example in examples]))
-        record_metrics(folder, found[-1].flat(judge.name, name))
-    return found
+        judgements = judge.judge(_pairs(examples))
+        measured.append(_compared(judgements, examples))
+        kinds: dict[str, list[int]] = {}
+        for row, example in enumerate(examples):
+            kinds.setdefault("neutral" if example.stance is Stance.NEUTRAL else example.kind, []).append(row)
+        by_kind = {}
+        for kind, rows in sorted(kinds.items()):
+            flat = _compared([judgements[row] for row in rows], [examples[row] for row in rows]).flat(judge.name, kind)
+            by_kind[kind] = {key: flat[key] for key in ("n", "accuracy", "accuracy_low", "accuracy_high")}
+        record_metrics(folder, {**measured[-1].flat(judge.name, name), "by_kind": by_kind})
+    return measured
+
+
+def _compared(judgements: Sequence[Judgement], examples: Sequence[Example]) -> Validation:
+    return validate(judgements, [example.stance.value for example in examples], [example.group for example in examples])
 
 
 def _pairs(examples: Sequence[Example]) -> list[Pair]:
