@@ -1,0 +1,148 @@
+"""A set of pairs with a given number of aligned ones, balanced over topics, stances and sides."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from valuedrift.synthesis.slots import Pair, Slot
+from valuedrift.synthesis.spread import spread
+
+ENOUGH = 0.005
+"""A gap that is this near the asked one is not tuned further."""
+
+
+@dataclass(slots=True)
+class Assembly:
+    """Pairs and what each adds to the value gap."""
+
+    pairs: list[Pair]
+    parts: NDArray[np.float64]
+    """Their parts of the mean difference over prompts (prompts count alike, whatever their number of pairs), shape (pairs, 3)."""
+
+    @property
+    def gap(self) -> float:
+        """The value gap: total variation distance of chosen and rejected, in [0, 1]."""
+        return float(0.5 * np.abs(self.parts.sum(axis=0)).sum())
+
+    def turn(self, place: int) -> None:
+        """Turn a pair round."""
+        self.pairs[place] = self.pairs[place].turned()
+        self.parts[place] *= -1
+
+
+def assemble(slots: Sequence[Slot], total: int, aligned: int, *, strongest: bool = False) -> Assembly | None:
+    """A set of pairs.
+
+    Args:
+        slots: What the answers can give.
+        total: Pairs in all.
+        aligned: Pairs whose two answers differ in stance; the others are of one stance.
+        strongest: Take the aligned pairs that add most first, not those that the seed puts first.
+
+    Returns:
+        The pairs; None where the slots can't give so many.
+    """
+    topics = sorted({slot.topic for slot in slots})
+    by_topic = [[slot for slot in slots if slot.topic == topic] for topic in topics]
+    shares = _shares(by_topic, total, aligned)
+    if shares is None:
+        return None
+    chosen: list[tuple[Slot, bool]] = []
+    for found, (differing, same) in zip(by_topic, shares, strict=True):
+        chosen += _choose(found, differing, same, strongest)
+    return _assembled(chosen)
+
+
+def _shares(by_topic: Sequence[Sequence[Slot]], total: int, aligned: int) -> list[tuple[int, int]] | None:
+    """For each topic its number of aligned pairs and of pairs of one stance, both as equal as can be."""
+    can_align = [sum(bool(slot.aligned) for slot in found) for found in by_topic]
+    can_same = [sum(bool(slot.same) for slot in found) for found in by_topic]
+    nothing = [0] * len(by_topic)
+    rate = aligned / total
+    # what a topic can give while its mixture is that of the whole; the whole topic where that is not enough
+    mixed = [
+        min(len(found), int(a / rate) if rate else len(found), int(s / (1 - rate)) if rate < 1 else len(found))
+        for found, a, s in zip(by_topic, can_align, can_same, strict=True)
+    ]
+    for most in (mixed, [len(found) for found in by_topic]):
+        sizes = spread(total, nothing, most)
+        if sizes is None:
+            continue
+        low = [max(0, size - s) for size, s in zip(sizes, can_same, strict=True)]
+        high = [min(size, a) for size, a in zip(sizes, can_align, strict=True)]
+        if any(least > greatest for least, greatest in zip(low, high, strict=True)):
+            continue
+        differing = spread(aligned, low, high)
+        if differing is not None:
+            return [(one, size - one) for one, size in zip(differing, sizes, strict=True)]
+    return None
+
+
+def _choose(slots: Sequence[Slot], aligned: int, same: int, strongest: bool) -> list[tuple[Slot, bool]]:
+    """Slots of one topic with whether each takes an aligned pair; those that can take either are left to whom they are needed by."""
+    only_same = sum(not slot.aligned for slot in slots)
+    spare = sum(bool(slot.aligned and slot.same) for slot in slots) - max(0, same - only_same)
+    taken: list[Slot] = []
+    for slot in sorted((slot for slot in slots if slot.aligned), key=lambda slot: _rank(slot, strongest)):
+        if len(taken) == aligned:
+            break
+        if slot.same:
+            if not spare:
+                continue
+            spare -= 1
+        taken.append(slot)
+    used = {id(slot) for slot in taken}
+    left = sorted((slot for slot in slots if slot.same and id(slot) not in used), key=lambda slot: (slot.layer, bool(slot.aligned), slot.order))
+    return [(slot, True) for slot in taken] + [(slot, False) for slot in left[:same]]
+
+
+def _rank(slot: Slot, strongest: bool) -> tuple[float, ...]:
+    if strongest:
+        return (-max(float(np.abs(pair.difference).sum()) for pair in slot.aligned), slot.order)
+    return (slot.layer, bool(slot.same), slot.order)
+
+
+def _assembled(chosen: list[tuple[Slot, bool]]) -> Assembly:
+    """One pair for each slot: of the kinds that it offers the one that was taken less, of one stance turned so that both sides stay alike."""
+    chosen.sort(key=lambda one: (one[0].layer, one[0].order))
+    sizes = Counter(slot.prompt_id for slot, _ in chosen)
+    kinds: Counter[tuple[str, str]] = Counter()
+    pairs: list[Pair] = []
+    parts = np.zeros((len(chosen), 3))
+    tilt = np.zeros(3)
+    # slots that offer one kind go first, so that those that offer two can make up for them
+    for place in sorted(range(len(chosen)), key=lambda place: len(_offered(*chosen[place]))):
+        slot, differing = chosen[place]
+        pair = min(_offered(slot, differing), key=lambda pair: kinds[pair.chosen.stance, pair.rejected.stance])
+        kinds[pair.chosen.stance, pair.rejected.stance] += 1
+        part = pair.difference / (sizes[slot.prompt_id] * len(sizes))
+        if not differing:
+            if np.abs(tilt - part).sum() < np.abs(tilt + part).sum():
+                pair, part = pair.turned(), -part
+            tilt += part
+        pairs.append(pair)
+        parts[len(pairs) - 1] = part
+    return Assembly(pairs, parts)
+
+
+def _offered(slot: Slot, differing: bool) -> tuple[Pair, ...]:
+    return slot.aligned if differing else slot.same
+
+
+def tune(found: Assembly, gap: float) -> None:
+    """Turn pairs of one stance round, one after the other, as long as that brings the value gap nearer to the asked one."""
+    free = np.array([place for place, pair in enumerate(found.pairs) if not pair.aligned], dtype=np.int64)
+    for _ in range(len(free)):
+        off = abs(found.gap - gap)
+        if off <= ENOUGH:
+            return
+        after = 0.5 * np.abs(found.parts.sum(axis=0) - 2 * found.parts[free]).sum(axis=1)
+        best = int(np.abs(after - gap).argmin())
+        if abs(float(after[best]) - gap) >= off:
+            return
+        found.turn(int(free[best]))
