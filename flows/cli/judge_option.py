@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from flows.cli.keys import put_key, read_mapping
 
 if TYPE_CHECKING:
     from valuedrift.judges.config import JudgeConfig
@@ -59,53 +61,14 @@ def judge_config(judge: str = DEFAULT_JUDGE, settings: Sequence[str] | None = No
 
     path = Path(judge)
     from_file = path.suffix in (".yaml", ".yml")
-    content = _read(path) if from_file else {"type": judge}
+    content = read_mapping(path, "judge") if from_file else {"type": judge}
     where = judge if from_file else "--judge"
     try:
         if from_file:  # paths in the file belong to its folder, those on the command line to where it is typed
             content = JUDGE.validate_python(content).anchored(path.resolve().parent).model_dump(mode="json", exclude_unset=True)
         for setting in [*(settings or ()), *([f"weights={weights}"] if weights is not None else [])]:
-            _put(content, setting)
+            put_key(content, setting, "--set")
             where = "--set" if from_file is False else f"{judge} with --set"
         return JUDGE.validate_python(content)
     except ValidationError as error:
         raise UserError(describe(error, JudgeConfig), where=where) from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    import yaml
-
-    from valuedrift.errors import UserError
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise UserError("no such judge file", where=str(path), fix="a .yaml file with one judge, or a type of judge") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"not UTF-8 text (byte {error.start})", where=str(path)) from error
-    except yaml.YAMLError as error:
-        raise UserError(f"not valid YAML: {getattr(error, 'problem', error)}", where=str(path)) from error
-    if not isinstance(content, dict):
-        raise UserError("not a judge: expected keys and values", where=str(path), fix="one judge as it stands in a study: type, name, …")
-    return content
-
-
-def _put(content: dict[str, Any], setting: str) -> None:
-    """Set one key."""
-    import yaml
-
-    from valuedrift.errors import UserError
-
-    key, equals, text = setting.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
-        raise UserError(f"not KEY=VALUE: {setting!r}", where="--set", fix="e.g. --set rotations=6")
-    try:
-        value = yaml.safe_load(text) if text.strip() else text
-    except yaml.YAMLError as error:
-        raise UserError(f"not a YAML value: {text!r}", where=f"--set {key}") from error
-    for part in parts[:-1]:
-        inner = content.get(part)
-        content[part] = dict(inner) if isinstance(inner, dict) else {}
-        content = content[part]
-    content[parts[-1]] = value

@@ -20,8 +20,8 @@ TOLERANCE = 0.05
 _STEPS = 12
 """Numbers of aligned pairs that are tried beside the one that a straight line gives."""
 _SHRINK = 0.97
-_FEWEST = 0.5
-"""Without a number of pairs, down to this share of what the answers could give is tried: fewer pairs can make a larger gap."""
+_FEWEST = 20
+"""Without a number of pairs, down to this many are tried: fewer pairs, those that differ most, can make a larger gap."""
 
 
 def dial(answers: Sequence[Answer], asked: Dial) -> list[Pair]:
@@ -76,10 +76,13 @@ def _as_many_as_go(slots: Sequence[Slot], asked: Dial) -> Assembly:
     whole = _largest(first, sum(bool(slot.aligned) for slot in first))
     assert whole is not None  # the slots that can take an aligned pair, each with one
     for total in _sizes(first, asked.gap, whole.gap):
+        largest = _largest(first, total)
+        if largest is None or largest.gap < asked.gap - TOLERANCE:
+            continue
         found = _nearest(first, asked.gap, total)
         if found is not None and abs(found.gap - asked.gap) <= TOLERANCE:
             return found
-    fewest = _largest(first, max(1, int(_FEWEST * len(whole.pairs)))) or whole
+    fewest = _largest(first, min(_FEWEST, len(whole.pairs))) or whole
     if asked.gap > max(whole.gap, fewest.gap):
         raise _too_large(asked.gap, max(whole, fewest, key=lambda one: one.gap))
     can_same = sum(bool(slot.same) for slot in first)
@@ -97,7 +100,7 @@ def _sizes(slots: Sequence[Slot], gap: float, whole: float) -> Iterator[int]:
     aligned, same = sum(bool(slot.aligned) for slot in slots), sum(bool(slot.same) for slot in slots)
     bounds = [len(slots), *([int(aligned / rate)] if rate else []), *([int(same / (1 - rate))] if rate < 1 else [])]
     total = max(1, min(bounds))
-    least = max(1, int(_FEWEST * total))
+    least = min(_FEWEST, total)
     while total >= least:
         yield total
         total = min(total - 1, int(total * _SHRINK))

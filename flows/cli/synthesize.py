@@ -1,0 +1,180 @@
+"""``valuedrift synthesize``: preference pairs with a value gap that is dialled, for controlled studies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from flows.cli.app import RootOption, app, resolve_root
+from flows.cli.console import make_console
+from flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
+from flows.cli.quiet import hush_prefect
+from flows.cli.writer_option import writer_config
+
+if TYPE_CHECKING:
+    from tasks.synthesis_room import SynthesisRoom
+    from valuedrift.synthesis.config import Dial, Synthesis
+    from valuedrift.synthesis.questions import Question
+
+STARTER = "starter"
+
+
+@app.command("synthesize")
+def synthesize(
+    setting: Annotated[
+        str, typer.Option("--setting", metavar="NAME", help="Stance of the chosen answers: support-aligned, oppose-aligned or neutral-aligned.")
+    ],
+    gap: Annotated[float, typer.Option("--gap", help="Value gap that an audit by the same judge shall find, 0 to 1.")],
+    out: Annotated[Path, typer.Option("--out", help="Pairs to write, .jsonl; a card of the same name beside it.")],
+    probes: Annotated[
+        str,
+        typer.Option(
+            "--probes",
+            help="Prompts: `starter`, or a probe set (.parquet, .csv, .jsonl). With the starter writer always the questions that its answers belong to.",
+        ),
+    ] = STARTER,
+    topics: Annotated[list[str] | None, typer.Option("--topics", help="Topic to keep; may be repeated. Default: all.", show_default=False)] = None,
+    per_topic: Annotated[int | None, typer.Option("--per-topic", min=1, help="Prompts of a topic at most.", show_default=False)] = None,
+    pairs: Annotated[
+        int | None, typer.Option("--pairs", min=1, help="Pairs to make. Default: as many as the gap allows, one a prompt.", show_default=False)
+    ] = None,
+    writer: Annotated[
+        str,
+        typer.Option(
+            "--writer",
+            metavar="starter|TYPE|FILE",
+            help="Who writes: `starter` (packaged answers), a type of engine (transformers, vllm, openai), or a .yaml file with one engine.",
+        ),
+    ] = STARTER,
+    writer_settings: Annotated[
+        list[str] | None,
+        typer.Option("--writer-set", metavar="KEY=VALUE", help="Set a key of the writer, e.g. model=hf:organisation/name; may be repeated.", show_default=False),
+    ] = None,
+    candidates: Annotated[int, typer.Option("--candidates", min=1, max=64, help="Answers that a writer is asked for, a prompt and stance.")] = 4,
+    judge: JudgeOption = DEFAULT_JUDGE,
+    settings: SetOption = None,
+    weights: WeightsOption = None,
+    accept: Annotated[float, typer.Option("--accept", help="Least probability of the asked stance with which an answer is kept, 0 to 1.")] = 0.5,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of wordings, draws and choices.")] = 0,
+    root: RootOption = None,
+) -> None:
+    """Preference pairs with a dialled value gap: written, judged, kept only when the stance is right. Synthetic; for controlled studies."""
+    from valuedrift.synthesis.config import Synthesis
+
+    name = _name(out)
+    dial = _dial({"setting": setting, "gap": gap, "pairs": pairs, "accept": accept, "seed": seed})
+    made = Synthesis(
+        name=name,
+        dial=dial,
+        candidates=candidates,
+        writer=writer_config(writer, writer_settings),
+        judge=judge_config(judge, settings, weights),
+    )
+    questions = _questions(made, probes, topics, per_topic)
+    _run(questions, made, resolve_root(root), out)
+
+
+def _name(out: Path) -> str:
+    """Name of the synthesis: that of its file, which can be written."""
+    from valuedrift.errors import UserError
+
+    if out.suffix != ".jsonl" or not out.stem:
+        raise UserError("pairs are written as JSONL", where=f"--out {out}", fix="end the name in .jsonl")
+    if not out.parent.is_dir():
+        raise UserError("no such folder", where=str(out.parent), fix="make it, or give another --out")
+    return out.stem
+
+
+def _dial(asked: dict[str, Any]) -> Dial:
+    from difflib import get_close_matches
+
+    from pydantic import ValidationError
+
+    from valuedrift.errors import UserError
+    from valuedrift.faults import describe
+    from valuedrift.synthesis.config import Dial, Setting
+
+    names = [setting.value for setting in Setting]
+    if asked["setting"] not in names:
+        near = get_close_matches(asked["setting"], names, n=1)
+        fix = f"did you mean {near[0]}?" if near else f"one of {', '.join(names)}"
+        raise UserError(f"no setting {asked['setting']!r}", where="--setting", fix=fix)
+    try:
+        return Dial(**asked)
+    except ValidationError as error:
+        raise UserError(describe(error, Dial), where="synthesize") from error
+
+
+def _questions(made: Synthesis, probes: str, topics: Sequence[str] | None, per_topic: int | None) -> list[Question]:
+    from valuedrift.errors import UserError
+    from valuedrift.probes import load_probes
+    from valuedrift.synthesis.questions import of_probes, starter_questions
+
+    if made.writer is not None:
+        return of_probes(load_probes(probes, topics=topics, per_topic=per_topic))
+    if probes != STARTER:
+        fix = "name an engine that writes answers: --writer FILE.yaml"
+        raise UserError("the starter writer has answers to its own questions only", where=f"--probes {probes}", fix=fix)
+    return starter_questions(topics, per_topic)
+
+
+def _run(questions: Sequence[Question], made: Synthesis, root: str, out: Path) -> None:
+    hush_prefect()
+    from tasks.synthesis_room import SynthesisRoom
+    from valuedrift.study.runtime import Runtime
+
+    work = SynthesisRoom(root, questions, made, Runtime())
+    if work.finished():
+        make_console().print("nothing to do: this synthesis is in the tables", highlight=False)
+    else:
+        from flows.cli.board import TerminalBoard
+        from flows.synthesize import synthesize as flow
+        from tasks.board import use_board
+
+        with TerminalBoard(make_console(stderr=True), 2 * len(work.shards) + 1, 0) as board:
+            use_board(board)
+            try:
+                flow(questions, made, root)
+            except KeyboardInterrupt as error:
+                board.say("[bold red]interrupted[/] what was written and judged is kept; the same command goes on from there")
+                raise typer.Exit(130) from error
+    _conclude(work, out)
+
+
+def _conclude(work: SynthesisRoom, out: Path) -> None:
+    """Write the pairs and their card, and show them."""
+    from valuedrift.fingerprint import file_fingerprint
+    from valuedrift.files import write_whole
+    from valuedrift.synthesis.pairs import card, jsonl
+
+    pairs, candidates = (work.store.read(table, **work.partition) for table in ("synthetic_pairs", "candidates"))
+    write_whole(out, jsonl(pairs))
+    told = card(pairs, candidates, work.synthesis, {"file": file_fingerprint(out), **work.fingerprints()})
+    beside = out.with_name(f"{out.stem}.card.json")
+    write_whole(beside, (json.dumps(told, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode())
+    _show(told, out, beside, work.root)
+
+
+def _show(told: dict[str, Any], out: Path, beside: Path, root: str) -> None:
+    console = make_console()
+    reasons = [name for name in told["candidates"][0] if any(row[name] for row in told["candidates"])]
+    table = Table(*reasons, box=None, header_style="bold")
+    for row in told["candidates"]:
+        table.add_row(*(f"{row[name]:,}" if isinstance(row[name], int) else row[name] for name in reasons))
+    console.print(table)
+    kinds = ", ".join(f"{kind['pairs']:,} {kind['chosen']} over {kind['rejected']}" for kind in told["stances"])
+    for line in (
+        f"{told['pairs']:,} pairs on {len(told['topics'])} topics, {told['aligned_pairs']:,} of them aligned: {kinds}",
+        f"value gap asked {told['asked_gap']:g}, audited {told['audited_gap']:.3f} [{told['audited_gap_low']:.3f}, {told['audited_gap_high']:.3f}] by {told['judge']}",
+        f"pairs    {out} (card: {beside.name})",
+        f"study    preferences: {{{told['name']}: {{data: {out}}}}}",
+        f'ask      valuedrift sql --root {root} "select stance, reason, count(*) from candidates group by all"',
+        f"{told['label']}; not for {'; '.join(told['not_for'])}",
+    ):
+        console.print(escape(line), highlight=False, soft_wrap=True)

@@ -1,0 +1,47 @@
+"""How a command names who writes: ``starter``, a type of engine, or a .yaml file with one engine; ``--writer-set KEY=VALUE`` on top."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.cli.keys import put_key, read_mapping
+
+if TYPE_CHECKING:
+    from valuedrift.engines.config import EngineConfig
+
+
+def writer_config(writer: str, settings: Sequence[str] | None = None) -> EngineConfig | None:
+    """The engine that the options name; None for the packaged answers.
+
+    Args:
+        writer: ``starter``, a type (transformers, vllm, openai), or the path of a .yaml file; relative paths in it are taken from its folder.
+        settings: ``KEY=VALUE`` each; they win over the file.
+
+    Raises:
+        UserError: No such type, file or key (with the nearest), or a value that is not valid.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from valuedrift.engines.config import EngineConfig
+    from valuedrift.errors import UserError
+    from valuedrift.faults import describe
+    from valuedrift.synthesis.config import STARTER_WRITER
+
+    if writer == STARTER_WRITER:
+        if settings:
+            raise UserError("the packaged answers have no settings", where="--writer-set", fix="name an engine with --writer")
+        return None
+    path = Path(writer)
+    from_file = path.suffix in (".yaml", ".yml")
+    content = read_mapping(path, "writer") if from_file else {"type": writer}
+    adapter: TypeAdapter[EngineConfig] = TypeAdapter(EngineConfig)
+    try:
+        if from_file:
+            content = adapter.validate_python(content).anchored(path.resolve().parent).model_dump(mode="json")
+        for setting in settings or ():
+            put_key(content, setting, "--writer-set")
+        return adapter.validate_python(content).anchored(Path.cwd())
+    except ValidationError as error:
+        raise UserError(describe(error, EngineConfig), where=f"--writer {writer}") from error
