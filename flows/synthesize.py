@@ -46,7 +46,9 @@ def synthesize(
     """
     work = SynthesisRoom(root, questions, synthesis, runtime)
     try:
-        judged: list[Any] = [judge_candidates.submit(work, number, write_candidates.submit(work, number)) for number in range(len(work.shards))]
+        judged: list[Any] = [
+            judge_candidates.submit(work, number, write_candidates.submit(work, number)) for number in range(len(work.shards))
+        ]
         wait(judged)
         raise_failures(judged)
         return choose_pairs(work, [one.result() for one in judged])

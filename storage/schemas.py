@@ -10,6 +10,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from storage.audit_schemas import AUDIT_TABLES
+from storage.synthesis_schemas import SYNTHESIS_TABLES
 from storage.table import Column, TableSchema
 from storage.table import real as _real
 from storage.table import text as _text
@@ -280,7 +281,7 @@ _TABLES = (
     ),
 )
 
-TABLES: dict[str, TableSchema] = {table.name: table for table in (*_TABLES, *AUDIT_TABLES)}
+TABLES: dict[str, TableSchema] = {table.name: table for table in (*_TABLES, *AUDIT_TABLES, *SYNTHESIS_TABLES)}
 
 
 def table_schema(name: str) -> TableSchema:

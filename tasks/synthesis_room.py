@@ -116,7 +116,9 @@ class Shard:
                 "stance": self.stance.value,
                 "questions": [(question.prompt_id, question.prompt) for question in self.questions],
                 "by": self._work.writer_identity,
-                "packaged": [(answer.prompt_id, answer.response) for answer in self.packaged()] if self._work.synthesis.writer is None else [],
+                "packaged": [(answer.prompt_id, answer.response) for answer in self.packaged()]
+                if self._work.synthesis.writer is None
+                else [],
             }
         )
 

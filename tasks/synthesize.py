@@ -151,7 +151,9 @@ def choose_pairs(work: SynthesisRoom, judged: Sequence[StepDone]) -> Reference:
         Part(table, frame, work.partition, work.key, work.identity) for table, frame in (("candidates", named), ("synthetic_pairs", pairs))
     ]
     entry = work.store.put_all(parts)[-1]
-    create_table_artifact(table=counts(candidates), key="synthesis", description=f"Candidates of {synthesis.name}: written, accepted, and why not")
+    create_table_artifact(
+        table=counts(candidates), key="synthesis", description=f"Candidates of {synthesis.name}: written, accepted, and why not"
+    )
     tell(f"{pairs.height:,} pairs, value gap {audited(pairs, candidates).value:.3f}, asked {synthesis.dial.gap:g}")
     board().settled()
     return Reference.to(entry, reused=False)

@@ -25,7 +25,7 @@ _COMMANDS = (
     "judge_calibrate",
     "replies",
     "probes",
-    "audit",
+    "audit", "synthesize",
 )
 """Modules of flows.cli, in the order in which ``--help`` lists their commands; each hangs its own on the application."""
 

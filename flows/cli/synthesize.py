@@ -28,7 +28,8 @@ STARTER = "starter"
 @app.command("synthesize")
 def synthesize(
     setting: Annotated[
-        str, typer.Option("--setting", metavar="NAME", help="Stance of the chosen answers: support-aligned, oppose-aligned or neutral-aligned.")
+        str,
+        typer.Option("--setting", metavar="NAME", help="Stance of the chosen answers: support-aligned, oppose-aligned or neutral-aligned."),
     ],
     gap: Annotated[float, typer.Option("--gap", help="Value gap that an audit by the same judge shall find, 0 to 1.")],
     out: Annotated[Path, typer.Option("--out", help="Pairs to write, .jsonl; a card of the same name beside it.")],
@@ -39,10 +40,13 @@ def synthesize(
             help="Prompts: `starter`, or a probe set (.parquet, .csv, .jsonl). With the starter writer always the questions that its answers belong to.",
         ),
     ] = STARTER,
-    topics: Annotated[list[str] | None, typer.Option("--topics", help="Topic to keep; may be repeated. Default: all.", show_default=False)] = None,
+    topics: Annotated[
+        list[str] | None, typer.Option("--topics", help="Topic to keep; may be repeated. Default: all.", show_default=False)
+    ] = None,
     per_topic: Annotated[int | None, typer.Option("--per-topic", min=1, help="Prompts of a topic at most.", show_default=False)] = None,
     pairs: Annotated[
-        int | None, typer.Option("--pairs", min=1, help="Pairs to make. Default: as many as the gap allows, one a prompt.", show_default=False)
+        int | None,
+        typer.Option("--pairs", min=1, help="Pairs to make. Default: as many as the gap allows, one a prompt.", show_default=False),
     ] = None,
     writer: Annotated[
         str,
@@ -54,13 +58,22 @@ def synthesize(
     ] = STARTER,
     writer_settings: Annotated[
         list[str] | None,
-        typer.Option("--writer-set", metavar="KEY=VALUE", help="Set a key of the writer, e.g. model=hf:organisation/name; may be repeated.", show_default=False),
+        typer.Option(
+            "--writer-set",
+            metavar="KEY=VALUE",
+            help="Set a key of the writer, e.g. model=hf:organisation/name; may be repeated.",
+            show_default=False,
+        ),
     ] = None,
-    candidates: Annotated[int, typer.Option("--candidates", min=1, max=64, help="Answers that a writer is asked for, a prompt and stance.")] = 4,
+    candidates: Annotated[
+        int, typer.Option("--candidates", min=1, max=64, help="Answers that a writer is asked for, a prompt and stance.")
+    ] = 4,
     judge: JudgeOption = DEFAULT_JUDGE,
     settings: SetOption = None,
     weights: WeightsOption = None,
-    accept: Annotated[float, typer.Option("--accept", help="Least probability of the asked stance with which an answer is kept, 0 to 1.")] = 0.5,
+    accept: Annotated[
+        float, typer.Option("--accept", help="Least probability of the asked stance with which an answer is kept, 0 to 1.")
+    ] = 0.5,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of wordings, draws and choices.")] = 0,
     root: RootOption = None,
 ) -> None:
@@ -149,8 +162,8 @@ def _run(questions: Sequence[Question], made: Synthesis, root: str, out: Path) -
 
 def _conclude(work: SynthesisRoom, out: Path) -> None:
     """Write the pairs and their card, and show them."""
-    from valuedrift.fingerprint import file_fingerprint
     from valuedrift.files import write_whole
+    from valuedrift.fingerprint import file_fingerprint
     from valuedrift.synthesis.pairs import card, jsonl
 
     pairs, candidates = (work.store.read(table, **work.partition) for table in ("synthetic_pairs", "candidates"))

@@ -97,7 +97,9 @@ def _choose(slots: Sequence[Slot], aligned: int, same: int, strongest: bool) -> 
             spare -= 1
         taken.append(slot)
     used = {id(slot) for slot in taken}
-    left = sorted((slot for slot in slots if slot.same and id(slot) not in used), key=lambda slot: (slot.layer, bool(slot.aligned), slot.order))
+    left = sorted(
+        (slot for slot in slots if slot.same and id(slot) not in used), key=lambda slot: (slot.layer, bool(slot.aligned), slot.order)
+    )
     return [(slot, True) for slot in taken] + [(slot, False) for slot in left[:same]]
 
 

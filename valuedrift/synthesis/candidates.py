@@ -130,5 +130,7 @@ def counts(candidates: pl.DataFrame) -> list[dict[str, int | str]]:
         part = candidates.filter(pl.col("stance") == stance.value)
         if part.height:
             found = dict(part.get_column("reason").value_counts().iter_rows())
-            rows.append({"stance": stance.value, "written": part.height, "accepted": found.get(ACCEPTED, 0)} | {r: found.get(r, 0) for r in REASONS})
+            rows.append(
+                {"stance": stance.value, "written": part.height, "accepted": found.get(ACCEPTED, 0)} | {r: found.get(r, 0) for r in REASONS}
+            )
     return rows

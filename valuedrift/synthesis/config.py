@@ -53,7 +53,10 @@ class Dial(BaseModel):
     gap: float = Field(ge=0.0, le=1.0, description="Value gap that an audit by the same judge shall find, total variation distance.")
     pairs: int | None = Field(default=None, ge=1, description="Pairs to make; None: as many as the gap allows, at most one a prompt.")
     accept: float = Field(
-        default=0.5, ge=0.0, le=1.0, description="An answer is kept when the asked stance is its most probable one and at least this probable."
+        default=0.5,
+        ge=0.0,
+        le=1.0,
+        description="An answer is kept when the asked stance is its most probable one and at least this probable.",
     )
     seed: int = Field(default=0, ge=0, description="Seed of which prompts, answers and orientations are taken.")
 

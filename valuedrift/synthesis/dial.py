@@ -51,7 +51,9 @@ def dial(answers: Sequence[Answer], asked: Dial) -> list[Pair]:
 def _of_size(slots: Sequence[Slot], asked: Dial, total: int) -> Assembly:
     """Exactly so many pairs."""
     if total > len(slots):
-        raise UserError(f"the accepted answers give at most {len(slots):,} pairs", where=f"--pairs {total}", fix="fewer pairs, or more --candidates")
+        raise UserError(
+            f"the accepted answers give at most {len(slots):,} pairs", where=f"--pairs {total}", fix="fewer pairs, or more --candidates"
+        )
     found = _nearest(slots, asked.gap, total)
     if found is not None and abs(found.gap - asked.gap) <= TOLERANCE:
         return found

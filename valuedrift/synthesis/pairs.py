@@ -85,7 +85,9 @@ def audited(pairs: pl.DataFrame, candidates: pl.DataFrame) -> Estimate:
 
 
 def _probabilities(pairs: pl.DataFrame, candidates: pl.DataFrame, side: str) -> np.ndarray:
-    known = candidates.select("prompt_id", pl.col("stance").alias(f"{side}_stance"), pl.col("candidate_idx").alias(f"{side}_idx"), *STANCE_COLUMNS)
+    known = candidates.select(
+        "prompt_id", pl.col("stance").alias(f"{side}_stance"), pl.col("candidate_idx").alias(f"{side}_idx"), *STANCE_COLUMNS
+    )
     joined = pairs.join(known, on=["prompt_id", f"{side}_stance", f"{side}_idx"], how="left", maintain_order="left")
     return joined.select(STANCE_COLUMNS).to_numpy().astype(np.float64)
 
