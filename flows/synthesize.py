@@ -46,9 +46,10 @@ def synthesize(
     """
     work = SynthesisRoom(root, questions, synthesis, runtime)
     try:
-        judged: list[Any] = [
-            judge_candidates.submit(work, number, write_candidates.submit(work, number)) for number in range(len(work.shards))
-        ]
+        judged: list[Any] = []
+        for number in range(len(work.shards)):
+            written: Any = write_candidates.submit(work, number)
+            judged.append(judge_candidates.submit(work, number, written))
         wait(judged)
         raise_failures(judged)
         return choose_pairs(work, [one.result() for one in judged])

@@ -25,7 +25,8 @@ _COMMANDS = (
     "judge_calibrate",
     "replies",
     "probes",
-    "audit", "synthesize",
+    "audit",
+    "synthesize",
 )
 """Modules of flows.cli, in the order in which ``--help`` lists their commands; each hangs its own on the application."""
 

@@ -182,9 +182,10 @@ def _show(told: dict[str, Any], out: Path, beside: Path, root: str) -> None:
         table.add_row(*(f"{row[name]:,}" if isinstance(row[name], int) else row[name] for name in reasons))
     console.print(table)
     kinds = ", ".join(f"{kind['pairs']:,} {kind['chosen']} over {kind['rejected']}" for kind in told["stances"])
+    interval = f"[{told['audited_gap_low']:.3f}, {told['audited_gap_high']:.3f}]"
     for line in (
         f"{told['pairs']:,} pairs on {len(told['topics'])} topics, {told['aligned_pairs']:,} of them aligned: {kinds}",
-        f"value gap asked {told['asked_gap']:g}, audited {told['audited_gap']:.3f} [{told['audited_gap_low']:.3f}, {told['audited_gap_high']:.3f}] by {told['judge']}",
+        f"value gap asked {told['asked_gap']:g}, audited {told['audited_gap']:.3f} {interval} by {told['judge']}",
         f"pairs    {out} (card: {beside.name})",
         f"study    preferences: {{{told['name']}: {{data: {out}}}}}",
         f'ask      valuedrift sql --root {root} "select stance, reason, count(*) from candidates group by all"',

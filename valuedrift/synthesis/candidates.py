@@ -95,11 +95,7 @@ def candidates_frame(questions: Sequence[Question], written: pl.DataFrame, judge
 
 def _own() -> pl.Expr:
     """Probability of the stance that was asked for."""
-    first, *others = Stance
-    chain = pl.when(pl.col("stance") == first.value).then(pl.col(f"p_{first.value}"))
-    for stance in others:
-        chain = chain.when(pl.col("stance") == stance.value).then(pl.col(f"p_{stance.value}"))
-    return chain.otherwise(None)
+    return pl.coalesce(pl.when(pl.col("stance") == stance.value).then(pl.col(f"p_{stance.value}")) for stance in Stance)
 
 
 def accepted_answers(candidates: pl.DataFrame) -> list[Answer]:

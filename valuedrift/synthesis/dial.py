@@ -100,8 +100,8 @@ def _sizes(slots: Sequence[Slot], gap: float, whole: float) -> Iterator[int]:
     """Numbers of pairs to try, the largest first: what the two kinds of pairs allow at the share of aligned ones that the gap takes."""
     rate = min(1.0, gap / whole) if whole else 1.0
     aligned, same = sum(bool(slot.aligned) for slot in slots), sum(bool(slot.same) for slot in slots)
-    bounds = [len(slots), *([int(aligned / rate)] if rate else []), *([int(same / (1 - rate))] if rate < 1 else [])]
-    total = max(1, min(bounds))
+    bounds = [float(len(slots)), *([aligned / rate] if rate else []), *([same / (1 - rate)] if rate < 1 else [])]
+    total = max(1, int(min(bounds)))
     least = min(_FEWEST, total)
     while total >= least:
         yield total

@@ -1,0 +1,64 @@
+"""The dial: the audited gap of what comes out is the one that was asked for, or the user is told the largest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from valuedrift.drift.distances import total_variation
+from valuedrift.errors import UserError
+from valuedrift.stance import Stance
+from valuedrift.synthesis.candidates import Answer
+from valuedrift.synthesis.config import CONTRASTS, Dial, Setting
+from valuedrift.synthesis.dial import TOLERANCE, dial
+
+
+def answers(prompts: int, each: int, seed: int) -> list[Answer]:
+    """Judged answers of every stance to every prompt, more or less sure."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for prompt in range(prompts):
+        for place, stance in enumerate(Stance):
+            for index in range(each):
+                own = rng.uniform(0.55, 0.99)
+                rest = rng.dirichlet((1.0, 1.0)) * (1 - own)
+                p = np.insert(rest, place, own)
+                text = f"{stance.value} {index} on {prompt}"
+                found.append(Answer(f"q{prompt}", f"topic {prompt % 3}", f"prompt {prompt}?", stance, index, text, p))
+    return found
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(list(Setting)), st.floats(0.0, 1.0), st.integers(30, 60), st.integers(0, 50))
+def test_audited_and_asked_agree_or_the_largest_gap_is_told(setting: Setting, gap: float, prompts: int, seed: int) -> None:
+    try:
+        pairs = dial(answers(prompts, 2, seed), Dial(setting=setting, gap=gap))
+    except UserError as error:
+        assert "largest gap" in str(error) or "can't give this gap" in str(error)
+        assert gap > 0.3, "two answers of each stance give any small gap"
+        return
+    chosen, rejected = (np.mean([side.p for side in sides], axis=0) for sides in zip(*((p.chosen, p.rejected) for p in pairs), strict=True))
+    assert float(total_variation(chosen, rejected)) == pytest.approx(gap, abs=TOLERANCE)
+    assert all(pair.chosen.text != pair.rejected.text and pair.chosen.prompt == pair.rejected.prompt for pair in pairs)
+    assert all((pair.chosen.stance, pair.rejected.stance) in CONTRASTS[setting] for pair in pairs if pair.aligned)
+
+
+def test_the_same_answers_in_any_order_give_the_same_pairs() -> None:
+    made, asked = answers(30, 2, 1), Dial(setting=Setting.SUPPORT_ALIGNED, gap=0.3)
+    texts = [(pair.chosen.text, pair.rejected.text) for pair in dial(made, asked)]
+    assert [(pair.chosen.text, pair.rejected.text) for pair in dial(made[::-1], asked)] == texts
+    assert [(p.chosen.text, p.rejected.text) for p in dial(made, asked.model_copy(update={"seed": 1}))] != texts
+
+
+def test_nothing_accepted_is_told() -> None:
+    only_support = [answer for answer in answers(10, 2, 0) if answer.stance is Stance.SUPPORT]
+    with pytest.raises(UserError, match="no prompt has accepted answers of both stances"):
+        dial(only_support, Dial(setting=Setting.OPPOSE_ALIGNED, gap=0.2))
+
+
+def test_the_number_of_pairs_is_kept() -> None:
+    assert len(dial(answers(30, 2, 3), Dial(setting=Setting.SUPPORT_ALIGNED, gap=0.2, pairs=25))) == 25
+    with pytest.raises(UserError, match="at most"):
+        dial(answers(5, 2, 3), Dial(setting=Setting.SUPPORT_ALIGNED, gap=0.2, pairs=500))

@@ -1,0 +1,54 @@
+"""``valuedrift synthesize`` as a person calls it: packaged answers, the real judge, a real Prefect server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flows.cli.main", *arguments, "--root", str(root / "tables")]
+    environment = {**os.environ, "PREFECT_HOME": str(root / "prefect"), "COLUMNS": "160"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
+
+
+@pytest.mark.slow
+def test_an_independent_audit_finds_the_gap_that_was_asked_for(tmp_path: Path) -> None:
+    for setting, gap in (("support-aligned", 0.3), ("oppose-aligned", 0.1)):
+        out = tmp_path / f"{setting}.jsonl"
+        options = ("--setting", setting, "--gap", str(gap), "--topics", "religion", "--topics", "immigration", "--out", str(out))
+        done = run(tmp_path, "synthesize", *options)
+        assert done.returncode == 0, done.stderr
+        rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+        assert all(row["synthetic"] is True and row["chosen"] != row["rejected"] for row in rows)
+        told = json.loads(out.with_name(f"{setting}.card.json").read_text(encoding="utf-8"))
+        audited = run(tmp_path, "audit", str(out), "--rows", "100000", "--json")
+        found = json.loads(audited.stdout)
+        assert found["n"] == len(rows)
+        assert found["value_gap"] == pytest.approx(gap, abs=0.05)
+        assert found["value_gap"] == pytest.approx(told["audited_gap"], abs=1e-3)
+    before = out.read_bytes()
+    again = run(tmp_path, "synthesize", *options)
+    assert again.returncode == 0 and "done judge" not in again.stderr + again.stdout
+    assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (("--setting", "support-aligned", "--gap", "1.2"), "less than or equal to 1"),
+        (("--setting", "sideways", "--gap", "0.2"), "support-aligned"),
+        (("--setting", "support-aligned", "--gap", "0.2", "--topics", "nonsense"), "nonsense"),
+        (("--setting", "support-aligned", "--gap", "0.2", "--probes", "nowhere.parquet", "--writer", "transformers"), "nowhere.parquet"),
+    ],
+)
+def test_bad_input_is_one_message(tmp_path: Path, options: tuple[str, ...], part: str) -> None:
+    done = run(tmp_path, "synthesize", *options, "--out", str(tmp_path / "out.jsonl"))
+    assert done.returncode == 2
+    assert part in done.stderr and "Traceback" not in done.stderr + done.stdout
+    assert not (tmp_path / "out.jsonl").exists()
