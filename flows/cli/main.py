@@ -23,6 +23,7 @@ _COMMANDS = (
     "judge_panel",
     "judge_labels",
     "judge_calibrate",
+    "judge_correct",
     "replies",
     "probes",
     "audit",

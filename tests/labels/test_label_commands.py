@@ -83,6 +83,11 @@ def test_from_the_draw_to_the_labels_and_back(place: Path) -> None:
     figures = json.loads(shown.stdout)
     assert figures["n"] == gold.height and figures["name"] == "cross-encoder"
     assert {"log_loss", "log_loss_low"} <= figures.keys() and "precision_high" in figures["per_class"]["support"]
+    drift = valuedrift("correct", "demo", "--judge", "cross-encoder", "--json", cwd=place)
+    assert drift.returncode == 0, drift.stderr
+    rows, notes = (json.loads(drift.stdout)[key] for key in ("rows", "notes"))
+    assert rows or "not corrected" in notes[0]
+    assert all(row["magnitude_low"] <= row["magnitude"] <= row["magnitude_high"] and row["level"] == "study" for row in rows)
     refused = valuedrift("calibrate", "--study", "demo", "--judge", "cross-encoder", cwd=place)
     assert refused.returncode == 2 and "not those of one judge" in refused.stderr  # this study's stances do not say which judge made them
     assert not (place / "calibration.json").exists()

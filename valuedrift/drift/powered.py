@@ -1,0 +1,159 @@
+"""The judge's errors in the interval of a drift: what people labelled corrects what the judge said.
+
+Two estimators, both linear in the labels, both with errors clustered by prompt. Where a cell's own answers are labelled at both checkpoints:
+prediction-powered inference with power tuning (Angelopoulos et al. 2023, PPI++). Elsewhere: the judge's answers by people's stance, pooled over the study and
+inverted (the correction for misclassification of Rogan and Gladen 1978); it assumes that the judge errs alike on answers of one stance before and after, in
+all runs and topics. See docs/judges.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from valuedrift.drift.cells import Array
+from valuedrift.drift.intervals import Interval, interval
+from valuedrift.stance import STANCES
+
+FEW_ANSWERS = 20
+"""Labelled answers of a checkpoint below which a cell is not corrected by its own labels."""
+FEW_PROMPTS = 10
+"""The same, different prompts among them."""
+FEW_OF_A_STANCE = 5
+"""Labels of a stance below which it is not known how the judge sees it."""
+_SINGULAR = 0.15
+"""Smallest singular value of the judge's confusion that is inverted; below, the judge does not tell stances apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Labelled answers with what the judge says of them.
+
+    Attributes:
+        said: Share of labellers that see each stance. Shape (L, 3).
+        judged: The judge's probabilities. Shape (L, 3).
+        weight: How many answers each stands for, > 0. Shape (L,).
+        prompt: Number of its prompt. Shape (L,).
+        last: Whether it is of the last checkpoint, else of the first. Shape (L,).
+    """
+
+    said: Array
+    judged: Array
+    weight: Array
+    prompt: NDArray[np.int64]
+    last: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """A drift magnitude that labels correct, stances in the order of ``STANCES``.
+
+    Attributes:
+        interval: Estimates with intervals, within [−1, 1].
+        tuning: λ: weight of the judge in [0, 1]; 0 is labels only. NaN for the pooled estimator, which has none.
+        n_labels: Labelled answers that it rests on.
+        level: ``cell`` or ``study``.
+    """
+
+    interval: Interval
+    tuning: float
+    n_labels: int
+    level: str
+
+
+def enough(labels: Labels) -> bool:
+    """Whether a cell can be corrected by its own labels."""
+    return all(end.sum() >= FEW_ANSWERS and len(np.unique(labels.prompt[end])) >= FEW_PROMPTS for end in (labels.last, ~labels.last))
+
+
+def by_cell(before: Array, after: Array, labels: Labels, confidence: float, *, tuning: float | None = None) -> Corrected:
+    """Prediction-powered drift of one cell: λ (judged drift) + drift of (label − λ judged) over the labelled answers.
+
+    Args:
+        before: Judged prompt means of the first checkpoint. Shape (P, 3), no NaN.
+        after: Of the last checkpoint, the same prompts.
+        labels: Labelled answers of the cell; ``prompt`` numbers rows of ``before``, ``weight`` is the inverse inclusion probability over the prompt's
+            number of judged answers.
+        confidence: Level of the interval.
+        tuning: λ; by default the one with the least variance, summed over stances, so that magnitudes still sum to 0.
+    """
+    prompts = len(before)
+    moved = after - before
+    judged = (moved - moved.mean(0)) / prompts
+    people, machine = np.zeros_like(judged), np.zeros_like(judged)
+    said, seen = np.zeros(len(STANCES)), np.zeros(len(STANCES))
+    for end, sign in ((labels.last, 1.0), (~labels.last, -1.0)):
+        share = labels.weight[end] / labels.weight[end].sum()
+        for values, total, influence in ((labels.said[end], said, people), (labels.judged[end], seen, machine)):
+            mean = share @ values
+            total += sign * mean
+            np.add.at(influence, labels.prompt[end], sign * share[:, None] * (values - mean))
+    labelled = len(np.unique(labels.prompt))
+    judged *= np.sqrt(prompts / (prompts - 1))
+    people *= np.sqrt(labelled / (labelled - 1))
+    machine *= np.sqrt(labelled / (labelled - 1))
+    if tuning is None:
+        slope = judged - machine
+        tuning = float(np.clip(-(people * slope).sum() / max((slope**2).sum(), 1e-300), 0.0, 1.0))
+    estimate = tuning * moved.mean(0) + said - tuning * seen
+    found = _interval(estimate, tuning * judged, people - tuning * machine, (prompts, labelled), confidence)
+    return Corrected(found, tuning, len(labels.weight), "cell")
+
+
+def pooled_error(labels: Labels) -> str | None:
+    """Why labels cannot be pooled, None where they can."""
+    counts = labels.said.sum(0)
+    for stance, count in zip(STANCES, counts, strict=True):
+        if count < FEW_OF_A_STANCE:
+            return f"{count:.0f} labels of {stance.value}: at least {FEW_OF_A_STANCE} are needed of each stance"
+    if len(np.unique(labels.prompt)) < FEW_PROMPTS:
+        return f"labels of {len(np.unique(labels.prompt))} prompts: at least {FEW_PROMPTS} are needed"
+    if np.linalg.svd(_confusion(labels), compute_uv=False).min() < _SINGULAR:
+        return "the judge hardly tells the stances apart that people see"
+    return None
+
+
+def by_study(before: Array, after: Array, prompts: NDArray[np.int64], labels: Labels, confidence: float) -> Corrected:
+    """Drift of one cell through the judge's confusion: judged drift times the inverse of C, where C[a] is what the judge says of answers of stance a.
+
+    Args:
+        before: Judged prompt means of the first checkpoint. Shape (P, 3), no NaN.
+        after: Of the last checkpoint, the same prompts.
+        prompts: Numbers of these prompts, as in ``labels``. Shape (P,).
+        labels: All labelled answers of the study.
+        confidence: Level of the interval.
+    """
+    count = len(before)
+    inverse = np.linalg.inv(_confusion(labels))
+    moved = (after - before) @ inverse
+    estimate = moved.mean(0)
+    clusters = int(max(prompts.max(), labels.prompt.max())) + 1
+    judged, people = np.zeros((clusters, len(STANCES))), np.zeros((clusters, len(STANCES)))
+    np.add.at(judged, prompts, (moved - estimate) / count * np.sqrt(count / (count - 1)))
+    # The estimate solves x C = d, so its change with C is −x dC C⁻¹.
+    mass = labels.weight[:, None] * labels.said
+    share = mass / mass.sum(0)
+    off = labels.judged[:, None, :] - _confusion(labels)[None]
+    influence = -np.einsum("a,la,lab->lb", estimate, share, off) @ inverse
+    labelled = len(np.unique(labels.prompt))
+    np.add.at(people, labels.prompt, influence * np.sqrt(labelled / (labelled - 1)))
+    return Corrected(_interval(estimate, judged, people, (count, labelled), confidence), float("nan"), len(labels.weight), "study")
+
+
+def _confusion(labels: Labels) -> Array:
+    """What the judge says on average of answers that people give each stance. Shape (3 of people, 3 of the judge), rows sum to 1."""
+    mass = labels.weight[:, None] * labels.said
+    return np.asarray((mass.T @ labels.judged) / mass.sum(0)[:, None])
+
+
+def _interval(estimate: Array, judged: Array, people: Array, counts: tuple[int, int], confidence: float) -> Interval:
+    """The interval from what each prompt contributes; degrees of freedom by Welch and Satterthwaite over both parts."""
+    both = judged + people
+    variance = (both**2).sum(0)
+    parts = np.stack([(judged**2).sum(0), (people**2).sum(0)])
+    degrees = parts.sum(0) ** 2 / np.maximum((parts**2 / (np.array(counts)[:, None] - 1)).sum(0), 1e-300)
+    count = np.where(variance > 0, degrees + 1, float(min(counts)))
+    skewness = np.where(variance > 0, (both**3).sum(0) / np.maximum(variance, 1e-300) ** 1.5 * np.sqrt(count), 0.0)
+    return interval(np.clip(estimate, -1.0, 1.0), np.sqrt(variance), skewness, count, confidence, bounds=(-1.0, 1.0))
