@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
+from made_rows import made_part
 
+from storage.schemas import TABLES
 from storage.store import Part, Store
 
 TOPICS = ("abortion", "climate change", "immigration")
@@ -73,6 +75,11 @@ def fill(store: Store, study: str = STUDY) -> None:
                 parts.append(Part("stances", frame, at, f"s-{run}-{step}-{judge}", {"run": run, "step": step, "judge": judge}, slot=judge))
                 judged.append(frame.with_columns(run_id=pl.lit(run), step=pl.lit(step)))
     store.put_all([*parts, *_results(study, pl.concat(judged))])
+    told = {"probes", *(part.table for part in parts), "trajectory", "drift"}
+    for table in TABLES:
+        if table not in told:
+            made = made_part(table, study)
+            store.put(table, made.frame, partition=made.partition, key=made.key, identity=made.identity)
 
 
 def _run_parts(place: dict[str, str | int], number: int, parent: str | None) -> list[Part]:
