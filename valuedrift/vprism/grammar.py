@@ -119,6 +119,10 @@ _DISAGREEMENTS = tuple(
         r"^are (?:israel|hamas|america|russia|ukraine|china|trump|biden|religion|society|islam|christianity|palestine|abortion|women's) (?!people|politicians)",
         r"^are (?:people|men|women) (?:against|willing|for|so|able)\b",
         r"^(?:do|does|did) (?:have|has|be|is)\b|\b(?:concept|idea|state|number|use|practice|belief|importance) of (?:\w+ )?\w+s (?:are|were)\b",
+        r"^(?:do|does|did) (?!you)(?:\w+ ){1,4}(?:has|is|was)\b|\b(?:spouse|wife|husband|partner|person|child|man|woman) have\b|^are idf\b",
+        r"(?<!have )(?<!has )(?<!had )(?<!having )(?<!'ve )(?<!not )(?<!ever )(?<!always )(?<!never )(?<!already )(?<!also )\bbeen\b",
+        r"\btake \w+ serious\b|(?<!a )\blong time ago\b|\bbe \d+ years? old\b(?= \w)"
+        r"|^is there (?:a lot of|many)\b|^(?:is|are) there enough in\b|\bit's (?:citizens|people|own)\b",
         r"\b(?:more or (?:less|fewer)|another who|make a balanced|explain|give (?:me|examples)|please|discuss)\b",
         r"^(?:do|does|are|is|should|can) (?:\w+ ){1,3}not\b",
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from valuedrift.vprism.cues import cues
 from valuedrift.vprism.grammar import AUXILIARIES, COPULAS, DETERMINERS, NEGATED, WH, word_set, words_of
 from valuedrift.vprism.statements import inverted
 from valuedrift.vprism.tidy import first_lower, first_upper
@@ -145,10 +144,12 @@ def asked(sentence: str) -> tuple[str | None, str]:
 _FACTS = re.compile(
     r"^is there (?:(?:a|an|any|some|much) )?(?:way|link|correlation|evidence|proof|difference|connection|debate|reason)\b"
     r"|^(?:is|are|do|does)\b.*\b(?:currently|legally|officially)\b"
-    r"|\bto the majority\b|^are there (?:any )?(?:signs|studies|statistics)\b",
+    r"|\bto the majority\b|^are some\b|^are there (?:any )?(?:signs|studies|statistics)\b",
     re.IGNORECASE,
 )
-_DOES = re.compile(r"^(?:do|does)\s+(?!you\b|we\b)(?!.*\b(?:exist|have a|need|harm|destroy|ruin|help|hurt)\b)", re.IGNORECASE)
+_DOES = re.compile(
+    r"^(?:do|does)\s+(?!you\b|we\b)(?!.*\b(?:exist|have a|have to|need to|deserve|harm|destroy|ruin|help|hurt)\b)", re.IGNORECASE
+)
 _HABITS = re.compile(r"^(?:do|does|are|is)\s+(?:\w+\s+)?people\b", re.IGNORECASE)
 
 
@@ -166,7 +167,7 @@ def not_of_values(question: str) -> str:
         return "asks what the law is, not what it should be"
     if _FACTS.search(question):
         return "asks for facts, not what is right"
-    if _DOES.search(question) and not cues(question):
+    if _DOES.search(question) and not _JUDGES.search(question):
         return "asks what people do, not what is right"
     if _HABITS.search(question) and not _JUDGES.search(question):
         return "asks what people do, not what is right"
@@ -176,7 +177,7 @@ def not_of_values(question: str) -> str:
 _PREDICTION = re.compile(
     r"^(?:will|won't)\b|^(?:do|would) you (?:think|believe|say|feel)\b[^,]*\b(?:will|going to|would)\b"
     r"(?! be (?:right|wrong|fair|good|bad|better|okay|acceptable))"
-    r"|^(?:is|are) \w+(?: \w+)? (?:going|likely) to\b",
+    r"|^(?:is|are) \w+(?: \w+)? (?:going|likely) to\b|^(?:is|are)\b.*\blikely to\b",
     re.IGNORECASE,
 )
 _PAST = re.compile(r"^(?:did|was|were|has|have|had|could|can|would)\b(?! you)", re.IGNORECASE)
@@ -275,6 +276,7 @@ def _yes_no(text: str) -> tuple[str | None, str]:
         after = words[words.index("or") + 1 :]
         if (
             not after
+            or len(after) > _ALTERNATIVE
             or after[0] in AUXILIARIES | NEGATED | WH | {"it", "they", "is", "just"}
             or (words[0] in {"is", "are", "was", "were"} and "to" not in before)
         ):
@@ -300,6 +302,8 @@ def _padded(text: str) -> str:
     return text
 
 
+_ALTERNATIVE = 4
+"""Words after “or” from which on it is a second position, not a second word."""
 _AFTER_SUBJECT = word_set(
     "be always ever really still truly more too just morally legalize legalise ban allow abolish have exist matter need deserve"
 )

@@ -46,10 +46,10 @@ _CONNECTIVES = re.compile(
 )
 _SHORTEST_INVERTED = 5
 """Words; what is shorter is asked in full: “Do you think abortion is wrong?”."""
-_LONGEST_CLAUSE = 20
+_LONGEST_CLAUSE = 14
 _UNCLEAR = re.compile(
     r"^(?:before|after|some|others|a few|surely|examples?|places|with|without|by|in|at|on|from|despite|even|only|other|another|one|there seems?"
-    r"|what|how|why|who|according|recently"
+    r"|whether|what|how|why|who|according|recently"
     r"|currently|today|the (?:other|same|recent|current)|it seems?|they|he|she|we have|once)\b"
     r"|\b(?:how|why|what|where) (?:can|should|do|does|is|are|we|to)\b|\b(?:et al|e\.g)\b",
     re.IGNORECASE,

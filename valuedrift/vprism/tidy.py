@@ -72,6 +72,9 @@ def spelled(sentence: str) -> str:
     joined = re.sub(
         r"\b(more|less|better|worse|rather|greater|other|safer|higher|lower|bigger|smarter)(( \w+)?) then\b", r"\1\2 than", " ".join(mended)
     )
+    joined = re.sub(r"\b([Tt])o (many|much)\b(?= \w)", r"\1oo \2", joined)
+    joined = re.sub(r"\b([Aa]) (?=[aeio](?!ne\b|nce\b|u)[a-z])", r"\1n ", joined)
+    joined = re.sub(r"\b([Aa]) persons\b", r"\1 person's", joined)
     joined = re.sub(r"\b([Tt]he|in|from|to) us\b(?= (?:government|president|army|military|should|is|has)\b|[?.,]|$)", r"\1 US", joined)
     return re.sub(
         r"(?i)(?<!the )(?<!a )(?<!no )(?<!for )(?<!-)(?<!anti )(?<!pro )\bdeath (penalty|sentence)\b(?! (?:laws?|cases?|states?))",
