@@ -44,21 +44,21 @@ def test_probes_of_a_slice_of_prism(shared_data: Path, tmp_path: Path) -> None:
         {"id": ["nul", "rtl", "long"], "user_prompt": ["Is \0 war wrong", "هل الحرب عادلة؟", "a" * 3_000_000], "n_duplicates": ["1"] * 3}
     )
     source = tmp_path / "slice.jsonl"
-    pl.concat([whole.head(1500), odd]).write_ndjson(source)
-    options = ("--id-column", "id", "--topics", "4", "--per-topic", "5", "--decisions", str(tmp_path / "why.parquet"))
+    pl.concat([whole.head(900), odd]).write_ndjson(source)
+    options = ("--id-column", "id", "--topics", "3", "--per-topic", "5", "--decisions", str(tmp_path / "why.parquet"))
     done = _build(tmp_path, source, *options)
     assert done.returncode == 0, done.stderr
     probes, decisions = pl.read_parquet(tmp_path / "set.parquet"), pl.read_parquet(tmp_path / "why.parquet")
-    assert probes.columns == _COLUMNS and probes.group_by("topic").len().get_column("len").to_list() == [5] * 4
+    assert probes.columns == _COLUMNS and probes.group_by("topic").len().get_column("len").to_list() == [5] * 3
     assert probes.get_column("prompt").str.ends_with("?").all()
     rows = Encoder().encode(probes.get_column("prompt").to_list())
     cosines = rows @ rows.T
-    cosines[range(20), range(20)] = 0
+    cosines[range(15), range(15)] = 0
     assert cosines.max() <= 0.9
-    assert decisions.height == 1503 and decisions.filter("kept").height == 20
+    assert decisions.height == 903 and decisions.filter("kept").height == 15
     assert set(decisions.filter("kept").get_column("source_id")) == set(probes.get_column("prompt_id"))
     assert decisions.filter(pl.col("reason") == "").height == 0
-    assert len(load_probes(str(tmp_path / "set.parquet"))) == 20
+    assert len(load_probes(str(tmp_path / "set.parquet"))) == 15
     before = [entry.written for entry in Store(tmp_path / "root").entries("probes")]
     again = _build(tmp_path, source, *options)
     assert "nothing to do" in again.stdout and [entry.written for entry in Store(tmp_path / "root").entries("probes")] == before

@@ -123,6 +123,7 @@ _DISAGREEMENTS = tuple(
         r"(?<!have )(?<!has )(?<!had )(?<!having )(?<!'ve )(?<!not )(?<!ever )(?<!always )(?<!never )(?<!already )(?<!also )\bbeen\b",
         r"\btake \w+ serious\b|(?<!a )\blong time ago\b|\bbe \d+ years? old\b(?= \w)"
         r"|^is there (?:a lot of|many)\b|^(?:is|are) there enough in\b|\bit's (?:citizens|people|own)\b",
+        r"\bor (?:does|do|is|are|should|doesn't|don't|isn't|aren't|was|can|can't)\b|\band (?:how|why|what|should)\b|s' \w+ing\b",
         r"\b(?:more or (?:less|fewer)|another who|make a balanced|explain|give (?:me|examples)|please|discuss)\b",
         r"^(?:do|does|are|is|should|can) (?:\w+ ){1,3}not\b",
     )

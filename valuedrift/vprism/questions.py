@@ -144,7 +144,8 @@ def asked(sentence: str) -> tuple[str | None, str]:
 _FACTS = re.compile(
     r"^is there (?:(?:a|an|any|some|much) )?(?:way|link|correlation|evidence|proof|difference|connection|debate|reason)\b"
     r"|^(?:is|are|do|does)\b.*\b(?:currently|legally|officially)\b"
-    r"|\bto the majority\b|^are some\b|^are there (?:any )?(?:signs|studies|statistics)\b",
+    r"|\bto the majority\b|^are some\b|\b(?:conspiracy|hoax|man[- ]made)\b|^(?:is|are)\b.*\b(?:dying out|becoming|falling|increasing|rising|growing|leaving)\b"
+    r"|^are there (?:those|people|countries|some)\b|^are there (?:any )?(?:signs|studies|statistics)\b",
     re.IGNORECASE,
 )
 _DOES = re.compile(
@@ -180,14 +181,16 @@ _PREDICTION = re.compile(
     r"|^(?:is|are) \w+(?: \w+)? (?:going|likely) to\b|^(?:is|are)\b.*\blikely to\b",
     re.IGNORECASE,
 )
-_PAST = re.compile(r"^(?:did|was|were|has|have|had|could|can|would)\b(?! you)", re.IGNORECASE)
+_PAST = re.compile(
+    r"^do you (?:think|believe)\b.*\b(?:had|was|were)\b|^(?:did|was|were|has|have|had|could|can|would)\b(?! you)", re.IGNORECASE
+)
 _JUDGES = re.compile(
     r"\b(?:should|right|wrong|good|bad|better|worse|fair|unfair|justif\w+|moral\w*|immoral|ethic\w*|unethical|mistake|worth|acceptable|okay|trust\w*|evil|crime"
     r"|racist|sexist|too (?:far|much|many|soft|hard)|deserve\w*|success|failure|benefi\w+|harm\w*|coexist|forgive\w*)\b",
     re.IGNORECASE,
 )
 _STATE_OF_LAW = re.compile(
-    r"^(?:is|are)\b.*\b(?:legal|illegal|allowed|banned|lawful|exempt)\b(?: \w+)? (?:in|by|under|from)\b"
+    r"^(?:is|are)\b.*\ballowed to\b|^(?:is|are)\b.*\b(?:legal|illegal|allowed|banned|lawful|exempt)\b(?: \w+)? (?:in|by|under|from)\b"
     r"|^do you think [\w ]+ (?:is|are) (?:il)?legal$|^(?:is|are)\b.*\bstill (?:legal|illegal|exempt)\b",
     re.I,
 )

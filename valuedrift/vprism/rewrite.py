@@ -16,7 +16,7 @@ from valuedrift.vprism.questions import asked, not_of_values
 from valuedrift.vprism.statements import has_tag, turned
 from valuedrift.vprism.tidy import plain, sentences, spelled
 
-VERSION = 3
+VERSION = 4
 """Raised whenever the same prompt would be rewritten in another way; part of the cache key."""
 
 LONGEST = 2000

@@ -18,10 +18,10 @@ from valuedrift.fingerprint import seed_from
 from valuedrift.vprism.grammar import AUXILIARIES, DETERMINERS, PREPOSITIONS, WH, word_set, words_of
 from valuedrift.vprism.themes import Theme
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same questions would be sorted in another way; part of the cache key."""
 
-NEAR = 0.4
+NEAR = 0.38
 """Similarity that a question must have to its topic's theme, cosine."""
 _MARGIN = 0.02
 """By how much the topic's theme must be nearer than every other."""
