@@ -24,7 +24,7 @@ def valuedrift(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("labels")
-    small_study.fill(Store(folder / "root"))
+    small_study.fill(Store(folder / "root"), made=False)
     return folder
 
 

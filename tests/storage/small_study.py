@@ -59,8 +59,8 @@ def responses(run: str, step: int) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def fill(store: Store, study: str = STUDY) -> None:
-    """Write the study."""
+def fill(store: Store, study: str = STUDY, *, made: bool = True) -> None:
+    """Write the study, and made rows in the tables that it has no story for."""
     store.put("probes", probes(), partition={"probe_set": "starter"}, key="probes", identity={"probe_set": "starter"})
     parts: list[Part] = []
     judged: list[pl.DataFrame] = []
@@ -77,9 +77,9 @@ def fill(store: Store, study: str = STUDY) -> None:
     store.put_all([*parts, *_results(study, pl.concat(judged))])
     told = {"probes", *(part.table for part in parts), "trajectory", "drift"}
     for table in TABLES:
-        if table not in told:
-            made = made_part(table, study)
-            store.put(table, made.frame, partition=made.partition, key=made.key, identity=made.identity)
+        if made and table not in told:
+            part = made_part(table, study)
+            store.put(table, part.frame, partition=part.partition, key=part.key, identity=part.identity)
 
 
 def _run_parts(place: dict[str, str | int], number: int, parent: str | None) -> list[Part]:
