@@ -144,7 +144,9 @@ def test_stopping_the_pool_ends_running_and_waiting_jobs(tmp_path: Path, model: 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
         thread.start()
-    time.sleep(2)
+    until = time.monotonic() + 60
+    while not list((tmp_path / "scratch").glob("job-*/job.json")) and time.monotonic() < until:
+        time.sleep(0.05)
     pool.close()
     for thread in threads:
         thread.join(timeout=20)

@@ -90,7 +90,7 @@ class Supervisor:
             child.stdin.flush()
             return self._await(child, replies, progress, deadline, cancelled)
         except BrokenPipeError as error:
-            raise self._died(child) from error
+            raise self._died(child, cancelled) from error
         except BaseException as error:
             if not isinstance(error, UserError) or isinstance(error, StageError):
                 self.kill()
@@ -153,7 +153,7 @@ class Supervisor:
             except queue.Empty:
                 continue
             if line == _END:
-                raise self._died(child)
+                raise self._died(child, cancelled)
             message = json.loads(line)
             match message:
                 case {"progress": {"done": done, "total": total, "note": note}}:
@@ -169,8 +169,10 @@ class Supervisor:
         fix = "lower runtime.micro_batch, or the sequence length" if "memory" in f"{kind}{message}".lower() else None
         return StageError(f"{kind}: {message}\n{self._tail()}", where=str(self._log), fix=fix)
 
-    def _died(self, child: subprocess.Popen[str]) -> StageError:
+    def _died(self, child: subprocess.Popen[str], cancelled: Callable[[], bool]) -> StageError:
         code = child.wait()
+        if cancelled():  # whoever cancelled may have killed the child before this thread looked
+            return StageError("cancelled", where=str(self._log))
         if code >= 0:
             return StageError(f"the stage's process ended with exit code {code}\n{self._tail()}", where=str(self._log))
         name = signal.Signals(-code).name
