@@ -90,9 +90,10 @@ def _judge(work: Workplace, run_id: str, step: int, config: JudgeConfig) -> pl.D
             board().result(f"{config.name}, {run_id} step {step}: {remark}")
         return pl.read_parquet(folder / "stances.parquet")
 
+    by = f" by {config.name}" if len(work.study.judges) > 1 else ""
     judged: pl.DataFrame = work.pool.run(
         job,
-        shown=lambda: stage(f"judge {run_id} step {step}"),
+        shown=lambda: stage(f"judge {run_id} step {step}{by}"),
         timeout=60 * runtime.timeout_minutes,
         priority=-1,  # seconds of work that show the first numbers: before the next training or sampling
         collect=collect,

@@ -75,5 +75,5 @@ def _provenance(work: Workplace, runs: pl.DataFrame) -> dict[str, dict[str, str]
         "Runs": {
             row["run_id"]: f"fingerprint {row['fingerprint']} · commit {row['git_commit'] or 'none'}" for row in runs.iter_rows(named=True)
         },
-        "Study file": {"yaml": yaml.safe_dump(study.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True)},
+        "Study file": {"yaml": yaml.safe_dump(study.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True)},
     }

@@ -49,7 +49,7 @@ def fit_panel(
         frames = judge_apart(config, pairs, progress, threads=threads)
     found = fit(config.names, frames, labels)
     fitted = config.model_copy(update={"how": "calibrated", "weights": dict(found.weights), "temperatures": dict(found.temperatures)})
-    text = yaml.safe_dump(fitted.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(fitted.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True)
     write_whole(out, text.encode())
     console = make_console()
     for name in config.names:

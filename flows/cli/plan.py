@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -11,6 +12,9 @@ from rich.tree import Tree
 
 from flows.cli.app import app
 from flows.cli.console import make_console
+
+if TYPE_CHECKING:
+    from valuedrift.study import Study
 
 
 @app.command("plan")
@@ -51,8 +55,26 @@ def plan(study: Annotated[Path, typer.Argument(help="Study file, e.g. deployment
         f"training {total.training_tokens:.3g} tokens, sampling {total.sampling_tokens:.3g} tokens at most (equal weights are sampled once)",
         f"about {total.words_time()} · {total.words_bytes()} on disk, of it checkpoints {total.words_checkpoints()}",
         f"with {per_topic} prompts × {spec.sampling.n} samples a topic you can see a drift of {smallest:.2f} (power 80%, two-sided 5%)",
+        *_asked(spec, [probe.prompt for probe in probes], evaluations),
     ):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _asked(spec: Study, prompts: list[str], checkpoints: int) -> Iterator[str]:
+    """What each judge behind a server will be asked, and whether its budget is enough."""
+    from valuedrift.judges.asking_cost import asking_cost
+    from valuedrift.judges.config import OpenAI
+
+    for judge in spec.judges:
+        if isinstance(judge, OpenAI):
+            cost = asking_cost(judge, prompts, checkpoints, spec.sampling.n, spec.sampling.max_new_tokens)
+            money = "" if cost.usd is None else f", about ${cost.usd:.2f}"
+            yield f"judge {escape(judge.name)}: {cost.requests:,} requests at most, about {cost.tokens:.2g} tokens{money}"
+            budget = judge.budget
+            if budget and budget.tokens is not None and cost.tokens > budget.tokens:
+                yield f"[yellow]its budget of {budget.tokens:,} tokens may not be enough[/]"
+            if budget and budget.usd is not None and cost.usd is not None and cost.usd > budget.usd:
+                yield f"[yellow]its budget of ${budget.usd:.2f} may not be enough[/]"
 
 
 def _line(run_id: str, total: int | None, steps: tuple[int, ...], cost: object) -> str:

@@ -30,6 +30,10 @@ def run(
     report: Annotated[
         Path | None, typer.Option("--report", help="Folder for report.html and figures; default: reports/STUDY below the root.")
     ] = None,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="Ask again for judgements that a server failed to give, and make again what rests on them."),
+    ] = False,
 ) -> None:
     """Trace a study: train, sample, judge, analyse, report. What is finished is never done again."""
     hush_prefect()
@@ -45,6 +49,8 @@ def run(
         f"[bold]{escape(spec.study)}[/] {len(work.plan.runs)} runs, {len(work.probes)} probes × {spec.sampling.n} answers a checkpoint",
         highlight=False,
     )
+    if retry_failed:
+        _forget_failed(work, console)
     stages = outlook(work)
     if complete(stages):
         _finished(work, len(stages), report, console)
@@ -62,6 +68,17 @@ def run(
             board.say("[bold red]interrupted[/] what finished is kept; the same command goes on from there")
             raise typer.Exit(130) from error
     _conclude(work, Path(page), console)
+
+
+def _forget_failed(work: Workplace, console: Console) -> None:
+    from tasks.asking_again import forget_failed
+
+    gone = forget_failed(work)
+    console.print(
+        f"{gone.judgements:,} failed judgements are asked for again, {gone.parts} parts of the tables made again", highlight=False
+    )
+    if gone.others:
+        console.print(f"the same judgements were taken over by {escape(', '.join(gone.others))}: run these again too", highlight=False)
 
 
 def _finished(work: Workplace, stages: int, report: Path | None, console: Console) -> None:

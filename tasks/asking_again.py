@@ -1,0 +1,58 @@
+"""Let a study's failed judgements be asked for again: a server's bad day must not stay in the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from storage.manifest import Entry
+from storage.store import Store
+from tasks.workplace import Workplace
+from valuedrift.stance import JudgeStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was taken out of the tables, to be made again."""
+
+    judgements: int
+    """Failed ones, over all judges."""
+    parts: int
+    """Parts of tables that held them, or were made from those that did."""
+    others: tuple[str, ...]
+    """Other studies of the root that had taken over the same judgements; they make them again too."""
+
+
+def forget_failed(work: Workplace) -> Forgotten:
+    """Take the stances with failed judgements out of the tables, and all that was made from them.
+
+    What a server did answer is in its judge's file of replies, so that the next run asks for nothing but what failed. The answers of the model stay.
+
+    Args:
+        work: The study.
+    """
+    failed = {entry.key: count for entry in work.store.entries("stances", work.study.study) if (count := _failed(work.store, entry))}
+    everything = work.store.entries()
+    gone: set[str] = set(failed)
+    while more := {entry.key for entry in everything if entry.key not in gone and _made_from(entry.identity, gone)}:
+        gone |= more
+    parts = [entry for entry in everything if entry.key in gone]
+    for study in sorted({entry.study for entry in parts}):
+        work.store.drop(study, {entry.address for entry in parts if entry.study == study})
+    return Forgotten(sum(failed.values()), len(parts), tuple(sorted({entry.study for entry in parts} - {work.study.study})))
+
+
+def _failed(store: Store, entry: Entry) -> int:
+    return store.read_entry(entry).filter(pl.col("status") == JudgeStatus.FAILED.value).height if store.exists(entry) else 0
+
+
+def _made_from(identity: Any, keys: Collection[str]) -> bool:
+    """Whether a key stands anywhere in an identity."""
+    if isinstance(identity, dict):
+        return any(_made_from(part, keys) for part in identity.values())
+    if isinstance(identity, list | tuple):
+        return any(_made_from(part, keys) for part in identity)
+    return isinstance(identity, str) and identity in keys
