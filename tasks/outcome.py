@@ -27,8 +27,9 @@ def raise_failures(futures: Sequence[PrefectFuture[Any]]) -> None:
     distinct = {str(fault): fault for fault in faults}
     first = next(iter(distinct.values()))
     # one place and one remedy is one message, though the counts in it differ (a budget that many checkpoints ran into)
-    kinds = {(type(fault), fault.where, fault.fix) if isinstance(fault, UserError) else (type(fault), str(fault), None) for fault in faults}
-    if len(kinds) == 1 and isinstance(first, UserError):
+    theirs = [fault for fault in distinct.values() if isinstance(fault, UserError) and not isinstance(fault, StageError)]
+    alike = len(theirs) == len(distinct) and len({(fault.where, fault.fix) for fault in theirs}) == 1
+    if isinstance(first, UserError) and (alike or len(distinct) == 1):
         raise first
     summary = "; ".join(distinct)
     raise StageError(f"{len(faults)} stages failed: {summary}", fix="what finished is kept; run the same command again") from first
