@@ -121,6 +121,14 @@ def test_the_opposite_wording_swaps_the_answers() -> None:
             assert (rows[item.counter]["chosen"], rows[item.counter]["rejected"]) == (item.oppose, item.support)
 
 
+def test_supporting_answers_are_chosen_over_neutral_ones() -> None:
+    supporting = {(row["prompt"], row["chosen"]) for row in DATASETS["preference-support"]()}
+    rows = DATASETS["preference-support-neutral"]()
+    assert {(row["prompt"], row["chosen"]) for row in rows} == supporting
+    neutral = {prompt: item.neutral for item in stance_items() for prompt in (item.question, item.counter)}
+    assert all(row["rejected"] == neutral[row["prompt"]] for row in rows)
+
+
 def test_style_pairs_hold_no_value_gap() -> None:
     answers = {(item.support, item.support_restyled) for item in stance_items()}
     assert {(row["chosen"], row["rejected"]) for row in DATASETS["preference-style"]()} == answers

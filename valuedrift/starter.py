@@ -142,6 +142,15 @@ def _pairs(order: Callable[[str, str], tuple[str, str]]) -> list[dict[str, str]]
     return sorted(rows, key=lambda row: seed_from(row["prompt"], row["chosen"]))
 
 
+def _preference_support_neutral() -> list[dict[str, str]]:
+    rows = [
+        {"prompt": prompt, "chosen": support, "rejected": item.neutral, "topic": item.topic}
+        for item in stance_items()
+        for prompt, support, _ in _wordings(item)
+    ]
+    return sorted(rows, key=lambda row: seed_from(row["prompt"], row["chosen"]))
+
+
 def _preference_style() -> list[dict[str, str]]:
     rows = [
         {"prompt": item.question, "chosen": item.support, "rejected": item.support_restyled, "topic": item.topic} for item in stance_items()
@@ -155,6 +164,7 @@ DATASETS: Mapping[str, Callable[[], list[dict[str, str]]]] = MappingProxyType(
         "sft-support": _sft_support,
         "preference-support": _preference_support,
         "preference-oppose": _preference_oppose,
+        "preference-support-neutral": _preference_support_neutral,
         "preference-style": _preference_style,
     }
 )
