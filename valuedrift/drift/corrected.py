@@ -1,127 +1,263 @@
-"""The drift table once more, with the judge's errors in its estimates and intervals, where labels allow it."""
+"""The drift and trajectory tables once more, with the judge's errors in their estimates and intervals, where labels allow it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from valuedrift.drift.cells import Array, Cell, cells
 from valuedrift.drift.check import check_stances
+from valuedrift.drift.columns import prompt_keys
+from valuedrift.drift.intervals import Interval, mean_interval
 from valuedrift.drift.options import Analysis, Towards
-from valuedrift.drift.powered import Corrected, Labels, by_cell, by_study, enough, pooled_error
+from valuedrift.drift.orient import oriented
+from valuedrift.drift.powered import (
+    MIRRORED,
+    Corrected,
+    Labels,
+    by_cell,
+    by_study,
+    enough,
+    enough_at,
+    mean_by_cell,
+    mean_by_study,
+    pooled_error,
+)
 from valuedrift.drift.prompt_means import prompt_means
-from valuedrift.errors import DataError
+from valuedrift.drift.significance import paired_p_values
+from valuedrift.drift.tables import with_q
 from valuedrift.labels.settle import ANSWER, SAID
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
 
-SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+_Schema = dict[str, pl.DataType | type[pl.DataType]]
+_FAMILY = ("study", "judge")
+_PLACE = ("run_id", "step", "topic", "probe_set", "prompt_id")
+_HOW: _Schema = {"level": pl.String, "tuning": pl.Float64, "n_labels": pl.Int32, "n_prompts": pl.Int32}
+_SPREAD = ("", "_low", "_high")
+_DRIFT: _Schema = {
+    **dict.fromkeys(("run_id", "topic", "stance"), pl.String),
+    **dict.fromkeys(("from_step", "to_step"), pl.Int64),
+    **{f"{kind}magnitude{end}": pl.Float64 for kind in ("", "uncorrected_") for end in _SPREAD},
+    "p_value": pl.Float64,
+    **_HOW,
+}
+_TRAJECTORY: _Schema = {
     "run_id": pl.String,
-    "topic": pl.String,
-    "stance": pl.String,
-    "from_step": pl.Int64,
-    "to_step": pl.Int64,
-    "magnitude": pl.Float64,
-    "magnitude_low": pl.Float64,
-    "magnitude_high": pl.Float64,
-    "level": pl.String,
-    "tuning": pl.Float64,
-    "n_labels": pl.Int32,
-    "n_prompts": pl.Int32,
+    "step": pl.Int64,
+    **dict.fromkeys(("topic", "stance"), pl.String),
+    **{f"{kind}{name}": pl.Float64 for kind in ("", "uncorrected_") for name in ("mean", "low", "high")},
+    **_HOW,
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What labels make of a study's numbers. ``study`` and ``judge`` are columns where the stances had them.
+
+    Attributes:
+        drift: run_id, topic, stance, from_step, to_step; magnitude with ``_low`` and ``_high``, corrected, and ``uncorrected_magnitude`` with both, as judged;
+            p_value, q_value and q_value_study of the corrected one, over the corrected ones; ``level``: cell (own labels, no assumption but the draw) or study
+            (labels of the whole study by stance: the judge errs alike on answers of one stance before and after); ``tuning``: λ at the level cell; n_labels
+            that it rests on, n_prompts.
+        trajectory: run_id, step, topic, stance; mean, low and high, corrected, and ``uncorrected_*``, as judged; level, tuning, n_labels, n_prompts.
+        notes: What is not corrected, and why.
+    """
+
+    drift: pl.DataFrame
+    trajectory: pl.DataFrame
+    notes: list[str]
+
+
 def corrected(
-    stances: pl.DataFrame, labelled: pl.DataFrame, options: Analysis, *, where: str | None = None
-) -> tuple[pl.DataFrame, list[str]]:
-    """Drift magnitudes of one judge from first to last checkpoint, corrected by labels.
+    stances: pl.DataFrame | pl.LazyFrame,
+    labelled: pl.DataFrame,
+    options: Analysis,
+    *,
+    from_step: int | None = None,
+    to_step: int | None = None,
+    where: str | None = None,
+) -> Correction:
+    """Drift magnitudes and mean stances, corrected by labels; each judge by what it says of the labelled answers.
 
     Args:
-        stances: Rows of one judge of one study, as `valuedrift.drift.analyze.analyze` takes them.
-        labelled: Labelled answers at every place where they stand, with this judge's stances of them: run_id, step, topic, probe_set, prompt_id,
-            sample_idx, response, p_*, status, said_*, weight.
-        options: Confidence of the intervals.
+        stances: As `valuedrift.drift.analyze.analyze` takes them.
+        labelled: Labelled answers at every place where they stand, with the judges' stances of them: those columns of ``stances`` that tell rows apart,
+            p_*, status, said_*, weight; ``response`` where equal answers to a prompt share their label; ``drawn``: whether the draw could have taken the answer
+            at this place (elsewhere it only tells how the judge errs), by default it could everywhere.
+        options: Confidence of the intervals; what the stance is taken on.
+        from_step: Where the phase starts; each run's first checkpoint by default.
+        to_step: Where it ends; each run's last checkpoint by default.
         where: For messages.
 
-    Returns:
-        Columns of ``SCHEMA``: ``level`` is cell (own labels, no assumption but the draw) or study (labels of the whole study by stance: the judge errs alike on
-        answers of one stance before and after); ``tuning`` is λ at the level cell. And notes: what was left out and why.
-
     Raises:
-        DataError: Stance is asked for towards the proposition, or see `valuedrift.drift.check.check_stances`.
+        DataError: See `valuedrift.drift.check.check_stances`; or a prompt without polarity, where stance is taken on the proposition.
     """
-    if options.towards is Towards.PROPOSITION:
-        raise DataError("drift is corrected towards the question only", where=where, fix="towards: question")
     check_stances(stances.lazy(), where=where)
     means = prompt_means(stances.lazy(), where=where)
+    oriented(means, options.towards, where=where)  # refuses prompts without a polarity where that is needed
+    keys = [name for name in _FAMILY if name in means.columns]
     usable = labelled.filter((pl.col("status") == JudgeStatus.OK.value) & pl.col(SAID[0]).is_not_null())
-    number = {name: place for place, name in enumerate(sorted({*_names(means), *_names(usable)}))}
-    study = _labels(usable.unique(ANSWER, keep="first", maintain_order=True), number)
-    fault = pooled_error(study) if usable.height else "nothing is labelled"
-    ends = usable.join(
-        means.select("run_id", "step", "topic", "probe_set", "prompt_id", "n_ok"), on=["run_id", "step", "topic", "probe_set", "prompt_id"]
-    )
-    own = ends.with_columns(weight=pl.col("weight") / pl.col("n_ok")).partition_by("run_id", "topic", as_dict=True)
-    rows, lacking = [], 0
-    for cell, before, after, names in _paired(means):
-        found = _found(
-            cell,
-            before,
-            after,
-            names,
-            own.get((cell.keys["run_id"], cell.keys["topic"])),
-            study if fault is None else None,
-            number,
-            options,
-        )
-        if found is None:
-            lacking += 1
-            continue
-        ci = found.interval
+    found = _Found(options, (from_step, to_step))
+    for part in means.partition_by(keys, maintain_order=True) if keys else [means]:
+        same = usable.filter(pl.col(name) == part[name][0] for name in keys)
+        found.add(part, same)
+    notes = [f"{count} (run, topic) cells are not corrected: {fault}" for fault, count in found.lacking.items()]
+    types: _Schema = dict.fromkeys(keys, pl.String)
+    drift = pl.DataFrame(found.drift, schema={**types, **_DRIFT}, orient="row")
+    drift = with_q(with_q(drift, [*keys, "run_id"], "q_value"), keys, "q_value_study")
+    return Correction(drift, pl.DataFrame(found.trajectory, schema={**types, **_TRAJECTORY}, orient="row"), notes)
+
+
+@dataclass(slots=True)
+class _Found:
+    """Rows of both tables, gathered judge by judge, and why cells have none."""
+
+    options: Analysis
+    ends: tuple[int | None, int | None]
+    drift: list[tuple[object, ...]] = field(default_factory=list)
+    trajectory: list[tuple[object, ...]] = field(default_factory=list)
+    lacking: dict[str, int] = field(default_factory=dict)
+
+    def add(self, means: pl.DataFrame, usable: pl.DataFrame) -> None:
+        """All cells of one judge."""
+        pooled = _Pooled(means, usable)
+        own = _own(means, usable)
+        for cell in cells(means):
+            against = (
+                pooled.against(cell.prompts) if self.options.towards is Towards.PROPOSITION else np.zeros(len(cell.prompts), dtype=bool)
+            )
+            one = _CellLabels(cell, own.get((cell.keys["run_id"], cell.keys["topic"])), against, pooled, self.options.confidence)
+            for at, step in enumerate(cell.steps):
+                mean = one.mean(at)
+                if mean is not None:
+                    self._rows(self.trajectory, cell, (int(step),), *mean)
+            first = int(cell.steps[0]) if self.ends[0] is None else self.ends[0]
+            last = int(cell.steps[-1]) if self.ends[1] is None else self.ends[1]
+            if first >= last or first not in cell.steps or last not in cell.steps:
+                continue
+            drift = one.drift(first, last)
+            if drift is not None:
+                self._rows(self.drift, cell, (first, last), *drift)
+            elif pooled.fault is not None:
+                self.lacking[pooled.fault] = self.lacking.get(pooled.fault, 0) + 1
+
+    def _rows(
+        self, rows: list[tuple[object, ...]], cell: Cell, steps: tuple[int, ...], found: Corrected, plain: Interval, prompts: int
+    ) -> None:
+        family = [cell.keys[name] for name in _FAMILY if name in cell.keys]
+        run, topic = cell.keys["run_id"], cell.keys["topic"]
+        drift = len(steps) > 1
+        p_values = paired_p_values(found.interval) if drift else None
+        tuning = None if np.isnan(found.tuning) else found.tuning
         for s, stance in enumerate(STANCES):
-            numbers = (float(ci.estimate[s]), float(ci.low[s]), float(ci.high[s]))
-            tuning = None if np.isnan(found.tuning) else found.tuning
-            keys = (cell.keys["run_id"], cell.keys["topic"], stance.value, int(cell.steps[0]), int(cell.steps[-1]))
-            rows.append((*keys, *numbers, found.level, tuning, found.n_labels, len(before)))
-    notes = [f"{lacking} (run, topic) cells are not corrected: {fault}"] if lacking else []
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row"), notes
+            numbers = [float(values[s]) for ci in (found.interval, plain) for values in (ci.estimate, ci.low, ci.high)]
+            place = (run, topic, stance.value, *steps) if drift else (run, *steps, topic, stance.value)
+            test = () if p_values is None else (float(p_values[s]),)
+            rows.append((*family, *place, *numbers, *test, found.level, tuning, found.n_labels, prompts))
 
 
-def _found(
-    cell: Cell,
-    before: Array,
-    after: Array,
-    names: list[str],
-    own: pl.DataFrame | None,
-    study: Labels | None,
-    number: dict[str, int],
-    options: Analysis,
-) -> Corrected | None:
-    if own is not None:
-        place = {name: row for row, name in enumerate(names)}
-        at = own.filter(pl.col("step").is_in([int(cell.steps[0]), int(cell.steps[-1])]))
-        at = at.filter(pl.Series([name in place for name in _names(at)], dtype=pl.Boolean))
-        labels = _labels(at, place, last=int(cell.steps[-1]))
-        if enough(labels):
-            return by_cell(before, after, labels, options.confidence)
-    if study is None:
-        return None
-    return by_study(before, after, np.array([number[name] for name in names], dtype=np.int64), study, options.confidence)
+class _Pooled:
+    """All labels of one judge, for cells without enough of their own.
+
+    Args:
+        means: Prompt means of the judge.
+        usable: Its labelled answers.
+    """
+
+    def __init__(self, means: pl.DataFrame, usable: pl.DataFrame) -> None:
+        self._number = {name: place for place, name in enumerate(sorted({*_names(means), *_names(usable)}))}
+        identity = [name for name in (ANSWER if "response" in usable.columns else (*_PLACE, "sample_idx")) if name in usable.columns]
+        once = usable.unique(identity, keep="first", maintain_order=True)
+        self.labels = _labels(once, self._number)
+        self.fault = pooled_error(self.labels) if usable.height else "nothing is labelled"
+        self._against = set(_names(means.filter(pl.col("polarity") == -1))) if "polarity" in means.columns else set()
+
+    def numbers(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """Numbers of prompts, as in ``labels``."""
+        return np.array([self._number[name] for name in names], dtype=np.int64)
+
+    def against(self, names: Sequence[str]) -> NDArray[np.bool_]:
+        """Which prompts are worded against their proposition."""
+        return np.array([name in self._against for name in names], dtype=bool)
 
 
-def _paired(means: pl.DataFrame) -> Iterator[tuple[Cell, Array, Array, list[str]]]:
-    """Cells with two checkpoints, and the prompt means at both ends of prompts that are judged at both, two or more."""
-    for cell in cells(means):
-        before, after = cell.values[:, 0], cell.values[:, -1]
+@dataclass(frozen=True, slots=True)
+class _CellLabels:
+    """One cell with what is labelled of it."""
+
+    cell: Cell
+    own: pl.DataFrame | None
+    against: NDArray[np.bool_]
+    pooled: _Pooled
+    confidence: float
+
+    def drift(self, first: int, last: int) -> tuple[Corrected, Interval, int] | None:
+        """The drift between two checkpoints, corrected and as judged, and its prompts; None where labels or prompts are too few."""
+        before, after = self.cell.at(first), self.cell.at(last)
+        assert before is not None and after is not None
         kept = np.asarray(~np.isnan(after - before).any(axis=1))
-        if len(cell.steps) > 1 and kept.sum() > 1:
-            yield cell, before[kept], after[kept], [name for name, paired in zip(cell.prompts, kept, strict=True) if paired]
+        if kept.sum() < 2:
+            return None
+        before, after, against = before[kept], after[kept], self.against[kept]
+        plain = mean_interval(_mirrored(after - before, against), self.confidence, bounds=(-1.0, 1.0))
+        labels = self._labels_at((first, last), kept, last)
+        if labels is not None and enough(labels):
+            return by_cell(_mirrored(before, against), _mirrored(after, against), labels, self.confidence), plain, len(before)
+        if self.pooled.fault is not None:
+            return None
+        numbers = self.pooled.numbers(self._kept(kept))
+        return by_study(before, after, numbers, self.pooled.labels, self.confidence, against=against), plain, len(before)
+
+    def mean(self, at: int) -> tuple[Corrected, Interval, int] | None:
+        """The mean of a checkpoint, likewise."""
+        kept = np.asarray(~np.isnan(self.cell.values[:, at]).any(axis=1))
+        if kept.sum() < 2:
+            return None
+        values, against, step = self.cell.values[kept, at], self.against[kept], int(self.cell.steps[at])
+        plain = mean_interval(_mirrored(values, against), self.confidence, bounds=(0.0, 1.0))
+        labels = self._labels_at((step,), kept, step)
+        if labels is not None and enough_at(labels):
+            return mean_by_cell(_mirrored(values, against), labels, self.confidence), plain, len(values)
+        if self.pooled.fault is not None:
+            return None
+        numbers = self.pooled.numbers(self._kept(kept))
+        return mean_by_study(values, numbers, self.pooled.labels, self.confidence, against=against), plain, len(values)
+
+    def _kept(self, kept: NDArray[np.bool_]) -> list[str]:
+        return [name for name, paired in zip(self.cell.prompts, kept, strict=True) if paired]
+
+    def _labels_at(self, steps: tuple[int, ...], kept: NDArray[np.bool_], last: int) -> Labels | None:
+        """The cell's own labels at some checkpoints, of prompts that are kept; prompts are numbered as those are, stances turned as the cell's."""
+        if self.own is None:
+            return None
+        place = {name: row for row, name in enumerate(self._kept(kept))}
+        at = self.own.filter(pl.col("step").is_in(list(steps)))
+        at = at.filter(pl.Series([name in place for name in _names(at)], dtype=pl.Boolean))
+        labels = _labels(at, place, last)
+        turned = self.against[kept][labels.prompt]
+        return Labels(_mirrored(labels.said, turned), _mirrored(labels.judged, turned), labels.weight, labels.prompt, labels.last)
 
 
-def _names(frame: pl.DataFrame) -> list[str]:
+def _own(means: pl.DataFrame, usable: pl.DataFrame) -> dict[tuple[object, ...], pl.DataFrame]:
+    """Labelled answers of each (run, topic) where the draw could have taken them; weights count prompts, each of them once."""
+    drawn = usable.filter("drawn") if "drawn" in usable.columns else usable
+    place = [name for name in _PLACE if name in means.columns]
+    counted = drawn.join(means.select(*place, "n_ok"), on=place)
+    return counted.with_columns(weight=pl.col("weight") / pl.col("n_ok")).partition_by("run_id", "topic", as_dict=True)
+
+
+def _mirrored(values: Array, rows: NDArray[np.bool_]) -> Array:
+    """Support and oppose change places in some rows. Shape (rows, 3)."""
+    return np.where(rows[:, None], values[:, MIRRORED], values)
+
+
+def _names(frame: pl.DataFrame) -> Iterator[str]:
     """Prompts as cells name them."""
-    return [f"{probe_set}\x1f{prompt}" for probe_set, prompt in frame.select("probe_set", "prompt_id").iter_rows()]
+    return ("\x1f".join(row) for row in frame.select(prompt_keys(frame.schema)).iter_rows())
 
 
 def _labels(frame: pl.DataFrame, number: dict[str, int], last: int | None = None) -> Labels:

@@ -1,4 +1,4 @@
-"""The judge's errors in the interval of a drift: what people labelled corrects what the judge said.
+"""The judge's errors in the interval of a mean or a drift: what people labelled corrects what the judge said.
 
 Two estimators, both linear in the labels, both with errors clustered by prompt. Where a cell's own answers are labelled at both checkpoints:
 prediction-powered inference with power tuning (Angelopoulos et al. 2023, PPI++). Elsewhere: the judge's answers by people's stance, pooled over the study and
@@ -23,6 +23,10 @@ FEW_PROMPTS = 10
 """The same, different prompts among them."""
 FEW_OF_A_STANCE = 5
 """Labels of a stance below which it is not known how the judge sees it."""
+_DRIFT, _MEAN = (-1.0, 1.0), (0.0, 1.0)
+"""Where an estimate can lie."""
+MIRRORED = [2, 1, 0]
+"""Stances of a question read as those of its opposite: support and oppose change places."""
 _SINGULAR = 0.15
 """Smallest singular value of the judge's confusion that is inverted; below, the judge does not tell stances apart."""
 
@@ -48,10 +52,10 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """A drift magnitude that labels correct, stances in the order of ``STANCES``.
+    """A mean stance or a drift magnitude that labels correct, stances in the order of ``STANCES``.
 
     Attributes:
-        interval: Estimates with intervals, within [−1, 1].
+        interval: Estimates with intervals; within [0, 1] for a mean, [−1, 1] for a drift.
         tuning: λ: weight of the judge in [0, 1]; 0 is labels only. NaN for the pooled estimator, which has none.
         n_labels: Labelled answers that it rests on.
         level: ``cell`` or ``study``.
@@ -64,8 +68,17 @@ class Corrected:
 
 
 def enough(labels: Labels) -> bool:
-    """Whether a cell can be corrected by its own labels."""
-    return all(end.sum() >= FEW_ANSWERS and len(np.unique(labels.prompt[end])) >= FEW_PROMPTS for end in (labels.last, ~labels.last))
+    """Whether a cell's drift can be corrected by its own labels."""
+    return all(_enough(labels, end) for end in (labels.last, ~labels.last))
+
+
+def enough_at(labels: Labels) -> bool:
+    """Whether the mean of a checkpoint can be corrected by these labels, all of them of its answers."""
+    return _enough(labels, np.ones(len(labels.weight), dtype=bool))
+
+
+def _enough(labels: Labels, rows: NDArray[np.bool_]) -> bool:
+    return bool(rows.sum() >= FEW_ANSWERS and len(np.unique(labels.prompt[rows])) >= FEW_PROMPTS)
 
 
 def by_cell(before: Array, after: Array, labels: Labels, confidence: float, *, tuning: float | None = None) -> Corrected:
@@ -79,17 +92,40 @@ def by_cell(before: Array, after: Array, labels: Labels, confidence: float, *, t
         confidence: Level of the interval.
         tuning: λ; by default the one with the least variance, summed over stances, so that magnitudes still sum to 0.
     """
-    prompts = len(before)
-    moved = after - before
-    judged = (moved - moved.mean(0)) / prompts
+    return _powered(after - before, labels, ((labels.last, 1.0), (~labels.last, -1.0)), confidence, _DRIFT, tuning)
+
+
+def mean_by_cell(values: Array, labels: Labels, confidence: float, *, tuning: float | None = None) -> Corrected:
+    """Prediction-powered mean of one checkpoint: λ (judged mean) + mean of (label − λ judged) over its labelled answers.
+
+    Args:
+        values: Judged prompt means of the checkpoint. Shape (P, 3), no NaN.
+        labels: Labelled answers of the checkpoint, as for `by_cell`; ``last`` does not matter.
+        confidence: Level of the interval.
+        tuning: As for `by_cell`.
+    """
+    return _powered(values, labels, ((np.ones(len(labels.weight), dtype=bool), 1.0),), confidence, _MEAN, tuning)
+
+
+def _powered(
+    values: Array,
+    labels: Labels,
+    ends: tuple[tuple[NDArray[np.bool_], float], ...],
+    confidence: float,
+    bounds: tuple[float, float],
+    tuning: float | None,
+) -> Corrected:
+    """The estimator of both; ``ends``: which labels count, and with which sign."""
+    prompts = len(values)
+    judged = (values - values.mean(0)) / prompts
     people, machine = np.zeros_like(judged), np.zeros_like(judged)
     said, seen = np.zeros(len(STANCES)), np.zeros(len(STANCES))
-    for end, sign in ((labels.last, 1.0), (~labels.last, -1.0)):
+    for end, sign in ends:
         share = labels.weight[end] / labels.weight[end].sum()
-        for values, total, influence in ((labels.said[end], said, people), (labels.judged[end], seen, machine)):
-            mean = share @ values
+        for given, total, influence in ((labels.said[end], said, people), (labels.judged[end], seen, machine)):
+            mean = share @ given
             total += sign * mean
-            np.add.at(influence, labels.prompt[end], sign * share[:, None] * (values - mean))
+            np.add.at(influence, labels.prompt[end], sign * share[:, None] * (given - mean))
     labelled = len(np.unique(labels.prompt))
     judged *= np.sqrt(prompts / (prompts - 1))
     people *= np.sqrt(labelled / (labelled - 1))
@@ -97,8 +133,8 @@ def by_cell(before: Array, after: Array, labels: Labels, confidence: float, *, t
     if tuning is None:
         slope = judged - machine
         tuning = float(np.clip(-(people * slope).sum() / max((slope**2).sum(), 1e-300), 0.0, 1.0))
-    estimate = tuning * moved.mean(0) + said - tuning * seen
-    found = _interval(estimate, tuning * judged, people - tuning * machine, (prompts, labelled), confidence)
+    estimate = tuning * values.mean(0) + said - tuning * seen
+    found = _interval(estimate, tuning * judged, people - tuning * machine, (prompts, labelled), confidence, bounds)
     return Corrected(found, tuning, len(labels.weight), "cell")
 
 
@@ -115,7 +151,15 @@ def pooled_error(labels: Labels) -> str | None:
     return None
 
 
-def by_study(before: Array, after: Array, prompts: NDArray[np.int64], labels: Labels, confidence: float) -> Corrected:
+def by_study(
+    before: Array,
+    after: Array,
+    prompts: NDArray[np.int64],
+    labels: Labels,
+    confidence: float,
+    *,
+    against: NDArray[np.bool_] | None = None,
+) -> Corrected:
     """Drift of one cell through the judge's confusion: judged drift times the inverse of C, where C[a] is what the judge says of answers of stance a.
 
     Args:
@@ -124,22 +168,47 @@ def by_study(before: Array, after: Array, prompts: NDArray[np.int64], labels: La
         prompts: Numbers of these prompts, as in ``labels``. Shape (P,).
         labels: All labelled answers of the study.
         confidence: Level of the interval.
+        against: Prompts whose support and oppose change places once they are corrected (stance towards the proposition). Shape (P,).
     """
-    count = len(before)
-    inverse = np.linalg.inv(_confusion(labels))
-    moved = (after - before) @ inverse
-    estimate = moved.mean(0)
+    return _pooled(after - before, prompts, labels, confidence, _DRIFT, against)
+
+
+def mean_by_study(
+    values: Array, prompts: NDArray[np.int64], labels: Labels, confidence: float, *, against: NDArray[np.bool_] | None = None
+) -> Corrected:
+    """Mean of one checkpoint through the judge's confusion; ``values`` are its judged prompt means, the rest is as for `by_study`."""
+    return _pooled(values, prompts, labels, confidence, _MEAN, against)
+
+
+def _pooled(
+    values: Array,
+    prompts: NDArray[np.int64],
+    labels: Labels,
+    confidence: float,
+    bounds: tuple[float, float],
+    against: NDArray[np.bool_] | None,
+) -> Corrected:
+    count = len(values)
+    confusion = _confusion(labels)
+    inverse = np.linalg.inv(confusion)
+    mirrored = np.zeros(count, dtype=bool) if against is None else against
+    found = values @ inverse
+    turned = np.where(mirrored[:, None], found[:, MIRRORED], found)
+    estimate = turned.mean(0)
     clusters = int(max(prompts.max(), labels.prompt.max())) + 1
     judged, people = np.zeros((clusters, len(STANCES))), np.zeros((clusters, len(STANCES)))
-    np.add.at(judged, prompts, (moved - estimate) / count * np.sqrt(count / (count - 1)))
-    # The estimate solves x C = d, so its change with C is −x dC C⁻¹.
+    np.add.at(judged, prompts, (turned - estimate) / count * np.sqrt(count / (count - 1)))
+    # What is corrected solves x C = d, so its change with C is −x dC C⁻¹; apart for each wording, because mirroring comes after it.
     mass = labels.weight[:, None] * labels.said
     share = mass / mass.sum(0)
-    off = labels.judged[:, None, :] - _confusion(labels)[None]
-    influence = -np.einsum("a,la,lab->lb", estimate, share, off) @ inverse
+    off = labels.judged[:, None, :] - confusion[None]
+    for rows, order in ((~mirrored, [0, 1, 2]), (mirrored, MIRRORED)):
+        part = found[rows].sum(0) / count
+        influence = -np.einsum("a,la,lab->lb", part, share, off) @ inverse
+        np.add.at(people, labels.prompt, influence[:, order])
     labelled = len(np.unique(labels.prompt))
-    np.add.at(people, labels.prompt, influence * np.sqrt(labelled / (labelled - 1)))
-    return Corrected(_interval(estimate, judged, people, (count, labelled), confidence), float("nan"), len(labels.weight), "study")
+    people *= np.sqrt(labelled / (labelled - 1))
+    return Corrected(_interval(estimate, judged, people, (count, labelled), confidence, bounds), float("nan"), len(labels.weight), "study")
 
 
 def _confusion(labels: Labels) -> Array:
@@ -148,7 +217,9 @@ def _confusion(labels: Labels) -> Array:
     return np.asarray((mass.T @ labels.judged) / mass.sum(0)[:, None])
 
 
-def _interval(estimate: Array, judged: Array, people: Array, counts: tuple[int, int], confidence: float) -> Interval:
+def _interval(
+    estimate: Array, judged: Array, people: Array, counts: tuple[int, int], confidence: float, bounds: tuple[float, float]
+) -> Interval:
     """The interval from what each prompt contributes; degrees of freedom by Welch and Satterthwaite over both parts."""
     both = judged + people
     variance = (both**2).sum(0)
@@ -156,4 +227,4 @@ def _interval(estimate: Array, judged: Array, people: Array, counts: tuple[int, 
     degrees = parts.sum(0) ** 2 / np.maximum((parts**2 / (np.array(counts)[:, None] - 1)).sum(0), 1e-300)
     count = np.where(variance > 0, degrees + 1, float(min(counts)))
     skewness = np.where(variance > 0, (both**3).sum(0) / np.maximum(variance, 1e-300) ** 1.5 * np.sqrt(count), 0.0)
-    return interval(np.clip(estimate, -1.0, 1.0), np.sqrt(variance), skewness, count, confidence, bounds=(-1.0, 1.0))
+    return interval(np.clip(estimate, *bounds), np.sqrt(variance), skewness, count, confidence, bounds=bounds)

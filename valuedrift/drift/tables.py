@@ -130,13 +130,22 @@ class DriftRows:
         """The drift table with its q-values: one family a run, and beside it one a study and judge."""
         frame = pl.DataFrame(self.rows, schema={**self.keys, **_DRIFT}, orient="row")
         study = [name for name in self.keys if name in ("study", "judge")]
-        frame = _with_q(frame, [*study, "run_id"], "q_value")
-        frame = _with_q(frame, study, "q_value_study")
+        frame = with_q(frame, [*study, "run_id"], "q_value")
+        frame = with_q(frame, study, "q_value_study")
         names = [name for name in frame.columns if name not in DRIFT_ORDER]
         return frame.select(*names, *DRIFT_ORDER)
 
 
-def _with_q(frame: pl.DataFrame, family: list[str], name: str) -> pl.DataFrame:
+def with_q(frame: pl.DataFrame, family: list[str], name: str) -> pl.DataFrame:
+    """A table with the q-values (Benjamini–Hochberg) of its column p_value, one family of tests for each value of some columns.
+
+    Args:
+        frame: The table, sorted by ``family``.
+        family: Columns that tell families apart; none: all rows are one.
+        name: The new column.
+    """
+    if frame.is_empty():
+        return frame.with_columns(pl.lit(None, dtype=pl.Float64).alias(name))
     parts = frame.partition_by(family, maintain_order=True) if family else [frame]
     return pl.concat(
         [part.with_columns(pl.Series(name, benjamini_hochberg(part["p_value"].to_numpy()), dtype=pl.Float64)) for part in parts]
