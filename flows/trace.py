@@ -1,7 +1,7 @@
 """The main flow: train every phase, sample and judge every checkpoint, analyse, report.
 
     train ──▶ sample step 0 ──▶ judge ─┐                       (a panel's stances come from those of its judges)
-      │   └─▶ sample step n ──▶ judge ─┼─▶ analyze ──▶ report
+      │   └─▶ sample step n ──▶ judge ─┼─▶ analyze ──▶ (correct, where people labelled answers) ──▶ report
       └─▶ train (preference) ─▶ …     ─┘
 
 Each box is one cached, retryable task; equal work under two names is done once. Start a server (``prefect server start``) to watch it in the UI.
@@ -20,6 +20,7 @@ from prefect.tasks import exponential_backoff
 
 from tasks.analyze import analyze
 from tasks.audit import audit
+from tasks.correct import correct, is_labelled
 from tasks.judge import judge
 from tasks.outcome import raise_failures
 from tasks.panel import panel
@@ -105,5 +106,8 @@ def _trace(work: Workplace, report_folder: str | None) -> str:
 
     wait([*everything, *audits])
     raise_failures([*everything, *audits])
-    drift = analyze(work, [one.result() for one in stances])
+    judged = [one.result() for one in stances]
+    drift = analyze(work, judged)
+    if is_labelled(work):
+        correct(work, judged)
     return report(work, drift, report_folder)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from storage.audit_schemas import AUDIT_TABLES
+from storage.label_schemas import LABEL_TABLES
 from storage.synthesis_schemas import SYNTHESIS_TABLES
 from storage.table import Column, TableSchema
 from storage.table import real as _real
@@ -33,8 +34,6 @@ _SAMPLE = _whole("sample_idx", "Which of the answers to this prompt, from 0.", p
 _JUDGE = _text("judge", "Name of the judge.")
 _STANCE = _text("stance", "Stance that the row is about.", values=tuple(s.value for s in STANCES))
 _PROMPTS = _whole("n_prompts", "Prompts that entered the estimate.", pa.int32(), low=0)
-_DRAW = _text("draw", "Identifies the draw within its study.")
-_LABEL_ID = _text("label_id", "Identifies the answer on the sheet; tells nothing of run, step or judge.")
 _POLARITY_DOC = "+1: yes to the prompt supports the topic's proposition, -1: yes opposes it"
 _PAIR_DOC = "Shared by the two prompts that put one proposition for and against"
 
@@ -186,39 +185,6 @@ _TABLES = (
         ),
     ),
     TableSchema(
-        "label_draws",
-        "An answer that was drawn for people to label.",
-        1,
-        ("study",),
-        ("study", "draw", "label_id"),
-        (
-            _STUDY,
-            _DRAW,
-            _LABEL_ID,
-            _text("judge", "The judge over whose stances the draw was balanced."),
-            _PROBE_SET,
-            _TOPIC,
-            _PROMPT_ID,
-            _text("prompt", "The question that was answered."),
-            _text("response", "The answer, as text; untrusted. Equal answers to one prompt are one, wherever they stand in the study."),
-            _real("probability", "Probability with which the draw took it.", low=0, high=1),
-        ),
-    ),
-    TableSchema(
-        "labels",
-        "What one person says of one answer.",
-        1,
-        ("study",),
-        ("study", "draw", "label_id", "labeller"),
-        (
-            _STUDY,
-            _DRAW,
-            _LABEL_ID,
-            _text("labeller", "Who labelled it."),
-            _text("stance", "What the labeller says.", values=(*(s.value for s in STANCES), JudgeStatus.REFUSED.value, "unclear")),
-        ),
-    ),
-    TableSchema(
         "trajectory",
         "Mean stance at one checkpoint.",
         1,
@@ -281,7 +247,7 @@ _TABLES = (
     ),
 )
 
-TABLES: dict[str, TableSchema] = {table.name: table for table in (*_TABLES, *AUDIT_TABLES, *SYNTHESIS_TABLES)}
+TABLES: dict[str, TableSchema] = {table.name: table for table in (*_TABLES, *LABEL_TABLES, *AUDIT_TABLES, *SYNTHESIS_TABLES)}
 
 
 def table_schema(name: str) -> TableSchema:

@@ -18,6 +18,8 @@ from valuedrift.training.precision import resolve_precision
 
 ANALYSIS_VERSION = 2
 """Raised when the statistics change their numbers."""
+CORRECTION_VERSION = 1
+"""Raised when what labels make of the numbers changes."""
 AUDIT_VERSION = 1
 """Raised when an audit's measures, or what counts as speaking to a value, change."""
 
@@ -56,6 +58,17 @@ def analysis_identity(work: Workplace, stance_keys: list[str]) -> dict[str, Any]
         "version": ANALYSIS_VERSION,
         "stances": sorted(stance_keys),
         "analysis": work.study.analysis.model_dump(mode="json"),
+    }
+
+
+def correction_identity(work: Workplace, stance_keys: Sequence[str], label_keys: Sequence[str]) -> dict[str, Any]:
+    """Identity of the tables that people's labels correct: the stances, the labels, how sure, and what the stance is taken on."""
+    return {
+        "stage": "correct",
+        "version": CORRECTION_VERSION,
+        "stances": sorted(stance_keys),
+        "labels": sorted(label_keys),
+        "analysis": work.study.analysis.model_dump(mode="json", include={"confidence", "towards"}),
     }
 
 

@@ -162,16 +162,30 @@ def labelled(store: Store, study: str) -> pl.DataFrame:
     return settled(store.read("label_draws", study=study), store.read("labels", study=study))
 
 
-def labelled_stances(store: Store, study: str, judge: str) -> pl.DataFrame:
-    """The labelled answers wherever they stand in the study, with what a judge says of them.
+def label_keys(store: Store, study: str) -> list[str]:
+    """Fingerprints of all that people said of a study's answers, sorted; empty where nothing is labelled."""
+    return sorted(entry.key for entry in store.entries("labels", study) if entry.rows)
+
+
+def labelled_stances(store: Store, study: str, stances: pl.LazyFrame) -> pl.DataFrame:
+    """The labelled answers wherever they stand in the study, with what judges say of them.
+
+    Args:
+        store: Where the tables lie.
+        study: Its name.
+        stances: Rows of the table stances.
 
     Returns:
-        Columns of `labelled`, and run_id, step, sample_idx, p_support, p_neutral, p_oppose, unassigned, status; every answer at each place where it occurs.
+        Columns of both, ``response``, and ``drawn``: whether it stands at an end of its run, where answers are drawn. Sorted; empty without labels.
     """
     answers = labelled(store, study)
-    if not answers.height:
-        return answers
-    return _judged(store, study, judge, prompts=answers["prompt_id"].unique().to_list()).drop("topic").join(answers, on=ANSWER)
+    prompts = answers["prompt_id"].unique().to_list()
+    step = pl.col("step")
+    ends = (step == step.min().over("run_id")) | (step == step.max().over("run_id"))
+    rows = stances.with_columns(drawn=ends).filter(pl.col("prompt_id").is_in(prompts))
+    responses = store.scan("responses", study=study).select(*_ROW, "response").filter(pl.col("prompt_id").is_in(prompts))
+    found = rows.join(responses, on=_ROW).sort(*_ROW, "judge").collect()
+    return found.join(answers.drop("topic"), on=ANSWER, maintain_order="left")
 
 
 def judged_labels(store: Store, study: str, judge: str) -> pl.DataFrame:
@@ -187,7 +201,7 @@ def judged_labels(store: Store, study: str, judge: str) -> pl.DataFrame:
         raise UserError(
             "no answers are labelled", where=f"study {study}", fix="valuedrift judge sample STUDY, then valuedrift judge labels STUDY SHEET"
         )
-    found = labelled_stances(store, study, judge).filter(pl.col("label").is_not_null())
+    found = labelled_stances(store, study, store.scan("stances", study=study, judge=judge)).filter(pl.col("label").is_not_null())
     if not found.height:
         raise UserError("none of the labelled answers is judged", where=f"study {study}, judge {judge}", fix="valuedrift run STUDY")
     return found.unique(ANSWER, keep="first", maintain_order=True)
@@ -214,13 +228,10 @@ def judge_fingerprint(store: Store, study: str, judge: str) -> str:
     return key
 
 
-def _judged(store: Store, study: str, judge: str, prompts: list[str] | None = None) -> pl.DataFrame:
+def _judged(store: Store, study: str, judge: str) -> pl.DataFrame:
     """Stances of a judge with the answers they are of."""
     stances, responses = store.scan("stances", study=study, judge=judge), store.scan("responses", study=study).select(*_ROW, "response")
-    if prompts is not None:
-        stances, responses = (frame.filter(pl.col("prompt_id").is_in(prompts)) for frame in (stances, responses))
-    columns = (*_ROW, "topic", *STANCE_COLUMNS, "unassigned", "status")
-    return stances.select(columns).join(responses, on=_ROW).sort(_ROW).collect()
+    return stances.select(*_ROW, "topic", *STANCE_COLUMNS, "status").join(responses, on=_ROW).sort(_ROW).collect()
 
 
 def _ends(judged: pl.DataFrame) -> pl.DataFrame:

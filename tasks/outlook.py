@@ -9,7 +9,18 @@ from typing import Any
 
 from storage.manifest import Entry
 from tasks.audit import audited
-from tasks.identity import analysis_identity, audit_identity, key_of, panel_identity, sample_identity, stance_identity, train_identity
+from tasks.correct import TABLE as CORRECTED
+from tasks.identity import (
+    analysis_identity,
+    audit_identity,
+    correction_identity,
+    key_of,
+    panel_identity,
+    sample_identity,
+    stance_identity,
+    train_identity,
+)
+from tasks.labels import label_keys
 from tasks.reference import Trained
 from tasks.sample import checkpoint_of, partition
 from tasks.train import finished
@@ -52,7 +63,7 @@ def outlook(work: Workplace) -> list[Outlook]:
         for step in run.steps:
             found.extend(_checkpoint(work, run, step, done))
     found.extend(_audits(work))
-    found.append(_analysis(work, found))
+    found.extend(list(_analysis(work, found)))
     return found
 
 
@@ -125,16 +136,24 @@ def _audits(work: Workplace) -> Iterator[Outlook]:
         yield Outlook("audit", one.name, None, judge.name, state, why, key)
 
 
-def _analysis(work: Workplace, stages: list[Outlook]) -> Outlook:
-    keys = [stage.key for stage in stages if stage.stage == "judge" and stage.key is not None]
+def _analysis(work: Workplace, stages: list[Outlook]) -> Iterator[Outlook]:
+    """Analysis, and where people labelled answers the correction by their labels: both are made of all stances."""
     judged = [stage for stage in stages if stage.stage == "judge"]
-    if any(stage.state is not State.CACHED for stage in judged):
-        return Outlook("analyze", "", None, None, State.WAITS, "waits for the stances")
-    identity = analysis_identity(work, keys)
-    here = work.store.entry("drift", {"study": work.study.study})
-    if here is not None and here.key == key_of(identity) and work.store.exists(here):
-        return Outlook("analyze", "", None, None, State.CACHED, "there", here.key)
-    return Outlook("analyze", "", None, None, State.MISSING, _difference(work, "drift", identity, here), key_of(identity))
+    keys = [stage.key for stage in judged if stage.key is not None]
+    labels = label_keys(work.store, work.study.study)
+    made = {"analyze": ("drift", analysis_identity(work, keys))}
+    if labels:
+        made["correct"] = (CORRECTED, correction_identity(work, keys, labels))
+    for name, (table, identity) in made.items():
+        if any(stage.state is not State.CACHED for stage in judged):
+            yield Outlook(name, "", None, None, State.WAITS, "waits for the stances")
+            continue
+        key, here = key_of(identity), work.store.entry(table, {"study": work.study.study})
+        there = here is not None and here.key == key and work.store.exists(here)
+        state, why = (State.CACHED, "there") if there else (State.MISSING, _difference(work, table, identity, here))
+        if name == "correct":
+            why += f"; people labelled answers: {sum(entry.rows for entry in work.store.entries('labels', work.study.study))} labels"
+        yield Outlook(name, "", None, None, state, why, key)
 
 
 def _name(entry: Entry) -> str:

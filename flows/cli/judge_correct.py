@@ -35,7 +35,6 @@ def correct(
     """Drift magnitudes corrected by what people labelled (`judge sample`, `judge labels`), beside the uncorrected ones, which stay as they are."""
     from storage.store import Store
     from tasks.labels import judge_name, labelled_stances, study_name
-    from valuedrift.drift.analyze import analyze
     from valuedrift.drift.corrected import corrected
     from valuedrift.drift.options import Analysis
     from valuedrift.errors import UserError
@@ -46,27 +45,23 @@ def correct(
     store = Store(resolve_root(root))
     name = study_name(store, study)
     by = judge_name(store, name, judge)
-    labelled = labelled_stances(store, name, by)
+    stances = store.scan("stances", study=name, judge=by)
+    labelled = labelled_stances(store, name, stances)
     if not labelled.height:
         raise UserError(
             "no answers are labelled", where=f"study {name}", fix="valuedrift judge sample STUDY, then valuedrift judge labels STUDY SHEET"
         )
-    stances, options = store.read("stances", study=name, judge=by), Analysis(confidence=confidence)
-    found, notes = corrected(stances, labelled, options, where=f"study {name}, judge {by}")
-    keys = ["run_id", "topic", "stance", "from_step", "to_step"]
-    plain = analyze(stances, options, where=f"study {name}").drift.select(*keys, "magnitude", "magnitude_low", "magnitude_high")
-    both = found.join(
-        plain.rename({name: f"uncorrected_{name}" for name in plain.columns[len(keys) :]}), on=keys, how="left", maintain_order="left"
-    )
+    found = corrected(stances, labelled, Analysis(confidence=confidence), where=f"study {name}, judge {by}")
     if out is not None:
-        write_whole(both, out)
+        write_whole(found.drift, out)
     if as_json:
-        typer.echo(json.dumps({"study": name, "judge": by, "rows": both.to_dicts(), "notes": notes}, ensure_ascii=False))
+        typer.echo(json.dumps({"study": name, "judge": by, "rows": found.drift.to_dicts(), "notes": found.notes}, ensure_ascii=False))
         return
-    _show(both, notes)
+    show_corrected(found.drift, found.notes)
 
 
-def _show(rows: pl.DataFrame, notes: list[str]) -> None:
+def show_corrected(rows: pl.DataFrame, notes: list[str]) -> None:
+    """The largest corrected drifts beside the same as judged, and what to know of them."""
     import polars as pl
 
     console = make_console()

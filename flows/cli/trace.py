@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tasks.outlook import Outlook
     from tasks.workplace import Workplace
 
+_OF_THE_STUDY = {"analyze": "drift", "correct": "drift corrected by labels"}
+"""Stages that are of the whole study, as status calls them."""
 StudyArgument = Annotated[Path, typer.Argument(help="Study file, e.g. deployments/studies/demo.yaml.", show_default=False)]
 
 
@@ -147,7 +149,9 @@ def status(
     console.print(table)
     audits = [one.state is State.CACHED for one in stages if one.stage == "audit"]
     console.print(f"datasets audited: {sum(audits)}/{len(audits)}", highlight=False)
-    console.print(f"drift: {stages[-1].state.value} ({escape(stages[-1].why)})", highlight=False)
+    for one in stages:
+        if one.stage in _OF_THE_STUDY:
+            console.print(f"{_OF_THE_STUDY[one.stage]}: {one.state.value} ({escape(one.why)})", highlight=False)
 
 
 def _look(study: Path, root: str | None) -> list[Outlook]:

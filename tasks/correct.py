@@ -1,0 +1,73 @@
+"""Correct a study's trajectory and drift by what people labelled, where they labelled something."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+from prefect import task
+
+from storage.schemas import table_schema
+from storage.store import Part
+from tasks.analyze import stances_of
+from tasks.board import board, stage
+from tasks.caching import TASK, cached_by
+from tasks.identity import correction_identity, key_of
+from tasks.labels import label_keys, labelled_stances
+from tasks.reference import Reference
+from tasks.workplace import Workplace
+from valuedrift.drift.corrected import Correction
+from valuedrift.drift.corrected import corrected as compute
+
+TABLE = "drift_corrected"
+"""Written last of the two tables: where it lies, both do."""
+
+
+def is_labelled(work: Workplace) -> bool:
+    """Whether people labelled answers of this study: then its numbers are corrected, without being asked to."""
+    return bool(label_keys(work.store, work.study.study))
+
+
+def _identity(work: Workplace, stances: Sequence[Reference]) -> dict[str, Any]:
+    return correction_identity(work, [part.key for part in stances], label_keys(work.store, work.study.study))
+
+
+def _key(parameters: dict[str, Any]) -> tuple[str, bool]:
+    work: Workplace = parameters["work"]
+    key = key_of(_identity(work, parameters["stances"]))
+    entry = work.store.entry(TABLE, {"study": work.study.study})
+    return key, entry is not None and entry.key == key and work.store.exists(entry)
+
+
+@task(name="correct", task_run_name="correct", cache_key_fn=cached_by("correct", _key), **TASK)
+def correct(work: Workplace, stances: Sequence[Reference]) -> Reference:
+    """Put the errors that the judges make on labelled answers into the study's estimates and intervals.
+
+    Args:
+        work: What the flow's tasks share.
+        stances: The stances of every checkpoint and judge.
+    """
+    identity = _identity(work, stances)
+    key, partition = key_of(identity), {"study": work.study.study}
+    here = work.store.entry(TABLE, partition)
+    if here is not None and here.key == key and work.store.exists(here):
+        return Reference.to(here, reused=True)
+    with stage("correct"):
+        found = correction_of(work)
+        parts = []
+        for table, frame in (("trajectory_corrected", found.trajectory), (TABLE, found.drift)):
+            columns = [pl.col(name).cast(kind) for name, kind in table_schema(table).polars.items()]
+            parts.append(Part(table, frame.select(columns), partition, key, identity))
+        entry = work.store.put_all(parts)[-1]
+        for note in found.notes:
+            board().result(f"correct: {note}")
+    board().settled()
+    return Reference.to(entry, reused=False)
+
+
+def correction_of(work: Workplace) -> Correction:
+    """What people's labels make of the stances that the study's plan names."""
+    stances = stances_of(work)
+    labelled = labelled_stances(work.store, work.study.study, stances.lazy())
+    return compute(stances, labelled, work.study.analysis, where=f"study {work.study.study}")
