@@ -84,6 +84,8 @@ def labels(
     from tasks.labels import keep_labels, labelled, study_name
     from valuedrift.errors import UserError
     from valuedrift.files import write_whole
+    from valuedrift.judges.agreement import agreement_words
+    from valuedrift.labels.agree import labellers_agree
     from valuedrift.labels.settle import gold
 
     store = Store(resolve_root(root))
@@ -96,21 +98,24 @@ def labels(
         found |= asdict(kept)
     answers = labelled(store, name)
     people = store.read("labels", study=name)
+    draws = store.read("label_draws", study=name)
+    agreed = labellers_agree(draws, people)
     found |= {
-        "drawn": store.read("label_draws", study=name).height,
+        "drawn": draws.height,
         "labelled": answers.height,
         "labellers": dict(people["labeller"].value_counts().sort("labeller").iter_rows()),
         "stances": dict(answers["label"].fill_null("undecided").value_counts().sort("label").iter_rows()),
+        "agreement": agreed.flat() if agreed is not None else None,
     }
     if export is not None:
         write_whole(export, gold(answers).write_ndjson().encode())
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return
-    _show(found)
+    _show(found, agreement_words(agreed) if agreed is not None else [])
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(found: dict[str, Any], agreed: list[str]) -> None:
     console = make_console()
     lines = []
     if "read" in found:
@@ -121,5 +126,6 @@ def _show(found: dict[str, Any]) -> None:
     lines += [f"  {who}: {count}" for who, count in found["labellers"].items()]
     if found["stances"]:
         lines.append("  " + ", ".join(f"{count} {stance}" for stance, count in found["stances"].items()))
+    lines += [f"  {line}" for line in agreed]
     for line in lines:
         console.print(escape(line), soft_wrap=True, highlight=False)

@@ -36,6 +36,16 @@ class Estimate:
     low: float
     high: float
 
+    def flat(self, name: str) -> dict[str, float | None]:
+        """As JSON has it: ``name``, ``name_low``, ``name_high``; null where it is not defined."""
+        numbers = {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+        return {key: round(number, 4) if np.isfinite(number) else None for key, number in numbers.items()}
+
+    def __str__(self) -> str:
+        if not np.isfinite(self.value):
+            return "not defined (one verdict throughout)"
+        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
 
 @dataclass(frozen=True, slots=True)
 class PairAgreement:
@@ -62,6 +72,14 @@ class Agreement:
     """Answers with two verdicts or more: what α rests on."""
     lacking: int
     """Answers that some judge, but not every one, has a verdict on."""
+
+    def flat(self) -> dict[str, Any]:
+        """One JSON-able object."""
+        pairs = [
+            {"a": pair.judge_a, "b": pair.judge_b, "n": pair.n, **pair.agreement.flat("agreement"), **pair.kappa.flat("kappa")}
+            for pair in self.pairs
+        ]
+        return {"n": self.n, "lacking": self.lacking, **self.alpha.flat("alpha"), "pairs": pairs}
 
 
 def agreement(
@@ -103,11 +121,34 @@ def agreement(
         raise DataError("a judge has two judgements of one answer", fix="give the columns that tell answers apart")
     wide = given.pivot("judge", on_columns=list(judges), index=keys, values="verdict")
     codes = wide.select(pl.col(name).fill_null(MISSING) for name in judges).to_numpy()
-    clusters = (
-        wide.select(pl.struct(prompt).rank("dense") - 1).to_series().to_numpy().astype(np.int64) if wide.height else np.zeros(0, np.int64)
-    )
-    prompts = int(clusters.max()) + 1 if len(clusters) else 0
-    weights = _weights(prompts, resamples, seed)
+    clusters = wide.select(pl.struct(prompt).rank("dense") - 1).to_series().to_numpy().astype(np.int64) if wide.height else np.zeros(0)
+    return coded_agreement(codes, clusters, judges, len(STANCES), confidence=confidence, resamples=resamples, seed=seed)
+
+
+def coded_agreement(
+    codes: NDArray[Any],
+    prompts: NDArray[Any],
+    judges: Sequence[str],
+    categories: int,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Agreement:
+    """Measure how far judges, or people, agree on verdicts of any kind.
+
+    Args:
+        codes: Category numbers, ``MISSING`` where there is no verdict. Shape (answers, judges).
+        prompts: Number of each answer's prompt, from 0 without gaps. Shape (answers,).
+        judges: Their names.
+        categories: How many there are.
+        confidence: Level of the intervals.
+        resamples: Draws of the bootstrap.
+        seed: Of the bootstrap.
+    """
+    clusters = prompts.astype(np.int64)
+    count = int(clusters.max()) + 1 if len(clusters) else 0
+    weights = _weights(count, resamples, seed)
     level = (1 - confidence) / 2
 
     def estimate(values: Array) -> Estimate:
@@ -118,13 +159,23 @@ def agreement(
     pairs = []
     for a, b in combinations(range(len(judges)), 2):
         both = (codes[:, a] != MISSING) & (codes[:, b] != MISSING)
-        tables = _summed(contingency(codes[both][:, [a, b]], len(STANCES)), clusters[both], prompts, weights)
+        tables = _summed(contingency(codes[both][:, [a, b]], categories), clusters[both], count, weights)
         shared, kappa = cohen_kappa(tables)
         pairs.append(PairAgreement(judges[a], judges[b], int(both.sum()), estimate(shared), estimate(kappa)))
-    counted = (codes != MISSING).sum(axis=1)
-    alpha = krippendorff_alpha(_summed(coincidences(codes, len(STANCES)), clusters, prompts, weights))
-    lacking = int(((counted > 0) & (counted < len(judges))).sum())
-    return Agreement(tuple(pairs), estimate(alpha), int((counted > 1).sum()), lacking)
+    given = (codes != MISSING).sum(axis=1)
+    alpha = krippendorff_alpha(_summed(coincidences(codes, categories), clusters, count, weights))
+    lacking = int(((given > 0) & (given < len(judges))).sum())
+    return Agreement(tuple(pairs), estimate(alpha), int((given > 1).sum()), lacking)
+
+
+def agreement_words(found: Agreement) -> list[str]:
+    """Agreement of each pair of judges or labellers, a line each, and of all."""
+    lines = [
+        f"{pair.judge_a} and {pair.judge_b}: same verdict on {pair.agreement.value:.0%} of {pair.n} answers, κ {pair.kappa}"
+        for pair in found.pairs
+        if pair.n
+    ]
+    return [*lines, *([f"Krippendorff's α {found.alpha} over {found.n} answers"] if found.n else [])]
 
 
 def contingency(codes: NDArray[Any], categories: int) -> Array:

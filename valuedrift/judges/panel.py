@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from valuedrift.errors import UserError
-from valuedrift.judges.agreement import Agreement, agreement
+from valuedrift.judges.agreement import agreement, agreement_words
 from valuedrift.judges.base import Judge, Judgement, Pair, remarks_of
 from valuedrift.judges.files import judgements_frame
 from valuedrift.judges.panel_config import Panel
@@ -160,21 +160,6 @@ def _apart(
         frames.append(judgements_frame(judge.judge(pairs, report)))
         said += [f"{judge.name}: {remark}" for remark in remarks_of(judge)]
     return frames
-
-
-def agreement_words(found: Agreement) -> list[str]:
-    """Agreement of judges, a line each."""
-    lines = [
-        f"{pair.judge_a} and {pair.judge_b}: same verdict on {pair.agreement.value:.0%} of {pair.n} answers, "
-        f"κ {pair.kappa.value:.2f} ({pair.kappa.low:.2f} to {pair.kappa.high:.2f})"
-        for pair in found.pairs
-        if pair.n
-    ]
-    alpha = found.alpha
-    return [
-        *lines,
-        *([f"Krippendorff's α {alpha.value:.2f} ({alpha.low:.2f} to {alpha.high:.2f}) over {found.n} answers"] if found.n else []),
-    ]
 
 
 def load_panel(config: Panel, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> PanelJudge:
