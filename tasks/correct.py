@@ -19,6 +19,11 @@ from tasks.reference import Reference
 from tasks.workplace import Workplace
 from valuedrift.drift.corrected import Correction
 from valuedrift.drift.corrected import corrected as compute
+from valuedrift.judges.files import judgements_of
+from valuedrift.judges.validation import Validation, validate
+from valuedrift.labels.agree import labellers_agree
+from valuedrift.labels.settle import ANSWER
+from valuedrift.report.inputs import PeoplesLabels
 
 TABLE = "drift_corrected"
 """Written last of the two tables: where it lies, both do."""
@@ -69,5 +74,30 @@ def correct(work: Workplace, stances: Sequence[Reference]) -> Reference:
 def correction_of(work: Workplace) -> Correction:
     """What people's labels make of the stances that the study's plan names."""
     stances = stances_of(work)
-    labelled = labelled_stances(work.store, work.study.study, stances.lazy())
+    return _correction(work, stances, labelled_stances(work.store, work.study.study, stances.lazy()))
+
+
+def labels_of(work: Workplace) -> PeoplesLabels | None:
+    """What a report tells of people's labels; None where there are none."""
+    if not is_labelled(work):
+        return None
+    store, study, stances = work.store, work.study.study, stances_of(work)
+    labelled = labelled_stances(store, study, stances.lazy())
+    settled = labelled.filter(pl.col("label").is_not_null()).unique(["judge", *ANSWER], keep="first", maintain_order=True)
+    found = _correction(work, stances, labelled)
+    given = store.read("labels", study=study)
+    return PeoplesLabels(
+        corrected=found.drift,
+        notes=found.notes,
+        labellers=dict(given["labeller"].value_counts().sort("labeller").iter_rows()),
+        validations={str(judge): _validated(rows) for (judge,), rows in settled.group_by("judge", maintain_order=True)},
+        agreement=labellers_agree(store.read("label_draws", study=study), given, confidence=work.study.analysis.confidence),
+    )
+
+
+def _correction(work: Workplace, stances: pl.DataFrame, labelled: pl.DataFrame) -> Correction:
     return compute(stances, labelled, work.study.analysis, where=f"study {work.study.study}")
+
+
+def _validated(rows: pl.DataFrame) -> Validation:
+    return validate(judgements_of(rows), rows["label"].to_list(), rows["prompt_id"].to_list(), row_weights=rows["weight"].to_list())

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import polars as pl
 import yaml
 
 from tasks.analyze import drift_of, stances_of
 from tasks.audit import measures_of
+from tasks.correct import labels_of
 from tasks.provenance import git_commit, machine, versions
 from tasks.workplace import Workplace
 from valuedrift.judges.config import Panel
 from valuedrift.judges.weights import shipped_metrics
-from valuedrift.report.inputs import ReportInputs
+from valuedrift.report.inputs import PeoplesLabels, ReportInputs
 from valuedrift.starter import PROPOSITIONS
 
 
@@ -22,7 +24,7 @@ def report_inputs(work: Workplace) -> ReportInputs:
     study = work.study
     planned = [run.run_id for run in work.plan.runs]
     runs = work.store.read("runs", study=study.study, run_id=planned)
-    drift = drift_of(work)
+    drift, labels = drift_of(work), labels_of(work)
     prompts = pl.DataFrame([{"prompt_id": probe.prompt_id, "prompt": probe.prompt} for probe in work.probes])
     responses = work.store.read("responses", study=study.study, run_id=planned).join(prompts, on="prompt_id", how="left")
     traits: dict[str, Mapping[str, str]] = {
@@ -41,7 +43,7 @@ def report_inputs(work: Workplace) -> ReportInputs:
         stances=stances_of(work),
         acquiescence=drift.acquiescence,
         coverage=drift.coverage,
-        judge_metrics=shipped_metrics(),
+        judge_metrics=[*shipped_metrics(), *_on_labels(labels)],
         warnings=drift.warnings,
         provenance=_provenance(work, runs),
         confidence=study.analysis.confidence,
@@ -51,7 +53,15 @@ def report_inputs(work: Workplace) -> ReportInputs:
         seed=study.seed,
         panels={judge.name: judge.names for judge in study.judges if isinstance(judge, Panel)},
         audits=_audits(work),
+        labels=labels,
     )
+
+
+def _on_labels(labels: PeoplesLabels | None) -> list[Mapping[str, Any]]:
+    """How good the study's judges are on what people labelled of it, as a report shows any such measurement."""
+    if labels is None:
+        return []
+    return [found.flat(judge, "labelled answers of this study") for judge, found in labels.validations.items()]
 
 
 def _audits(work: Workplace) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows.cli.app import app
+from flows.cli.corrected_table import show_corrected
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from storage.foreign import ForeignFile
     from storage.location import Location
     from valuedrift.drift.analyze import Drift
+    from valuedrift.drift.corrected import Correction
+    from valuedrift.drift.options import Analysis
 
 _SHOWN = 20
 _OTHER_FORMATS = (".csv", ".json", ".jsonl", ".tsv", ".xlsx")
@@ -35,6 +39,18 @@ def analyze(
         str | None, typer.Option("--out", help="Parquet file for the drift table, local or s3://. Without it: only shown.")
     ] = None,
     trajectory: Annotated[str | None, typer.Option("--trajectory", help="Parquet file for the trajectory table, local or s3://.")] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            help="CSV, JSONL or Parquet of people's labels (run_id, step, prompt_id, sample_idx, stance; labeller and probability of being drawn, where there "
+            "are any): the drift is shown corrected by them too.",
+            show_default=False,
+        ),
+    ] = None,
+    corrected: Annotated[
+        str | None, typer.Option("--corrected", help="Parquet file for the corrected drift table, local or s3://. Needs --labels.")
+    ] = None,
     confidence: Annotated[float, typer.Option("--confidence", min=0.51, max=0.9999, help="Level of the intervals.")] = 0.95,
     resamples: Annotated[int, typer.Option("--resamples", min=100, max=100_000, help="Draws of the cluster bootstrap.")] = 1000,
     towards: Annotated[
@@ -61,7 +77,9 @@ def analyze(
     from valuedrift.drift.columns import OPTIONAL, REQUIRED, check_alike, check_columns
     from valuedrift.drift.options import Analysis, Towards
 
-    targets = {name: _target(address) for name, address in (("drift", out), ("trajectory", trajectory)) if address is not None}
+    addresses = {"drift": out, "trajectory": trajectory, "corrected drift": corrected}
+    targets = {name: _target(address) for name, address in addresses.items() if address is not None}
+    people = _labels(labels, corrected, between)
     _check_targets(targets, stances)
     files: list[ForeignFile] = []
     frame = own_table(stances, "stances")
@@ -74,14 +92,52 @@ def analyze(
     options = Analysis(confidence=confidence, resamples=resamples, seed=seed, towards=Towards(towards))
     try:
         found = compute(frame, options, from_step=from_step, to_step=to_step, between=between, where=stances)
+        correction = _correction(frame, people, options, (from_step, to_step), (stances, str(labels))) if people is not None else None
     except (pl.exceptions.ComputeError, OSError) as error:
         raise broken_file(files, error) from error
     tables = {"drift": found.drift, "trajectory": found.trajectory}
+    if correction is not None:
+        tables["corrected drift"] = correction.drift
     for name, target in targets.items():
         target.put_bytes(_parquet(tables[name]))
     _show(found, options.alpha)
+    if correction is not None:
+        Console().print("\n[bold]corrected by people's labels[/]", highlight=False)
+        show_corrected(correction.drift, correction.notes)
     for name, target in targets.items():
         Console().print(f"{name}: {tables[name].height:,} rows in {escape(target.uri)}", soft_wrap=True, highlight=False)
+
+
+def _labels(labels: Path | None, corrected: str | None, between: tuple[str, str] | None) -> pl.DataFrame | None:
+    """The labels, read before anything is computed.
+
+    Raises:
+        UserError: An option that does not go with the others.
+    """
+    from valuedrift.errors import UserError
+    from valuedrift.labels.foreign import read_labels
+
+    if labels is None:
+        if corrected is not None:
+            raise UserError("nothing is corrected without labels", where="--corrected", fix="--labels FILE")
+        return None
+    if between is not None:
+        raise UserError("two runs that are compared are not corrected by labels", where="--between", fix="leave --labels out")
+    return read_labels(labels)
+
+
+def _correction(
+    frame: pl.LazyFrame, labels: pl.DataFrame, options: Analysis, steps: tuple[int | None, int | None], where: tuple[str, str]
+) -> Correction:
+    """What labels make of a stance table; ``where``: its address, and that of the labels."""
+    from dataclasses import replace
+
+    from valuedrift.drift.corrected import corrected
+    from valuedrift.labels.foreign import labelled_rows
+
+    rows, lost = labelled_rows(frame, labels, where=where[1])
+    found = corrected(frame, rows, options, from_step=steps[0], to_step=steps[1], where=where[0])
+    return replace(found, notes=[*lost, *found.notes])
 
 
 def _target(address: str) -> Location:
@@ -111,7 +167,11 @@ def _check_targets(targets: dict[str, Location], stances: str) -> None:
         if target == Location.parse(stances):
             raise UserError("this would overwrite the stances", where=target.uri, fix="give another --out or --trajectory")
     if len(set(targets.values())) < len(targets):
-        raise UserError("--out and --trajectory name the same file", where=next(iter(targets.values())).uri, fix="give two names")
+        raise UserError(
+            "two of --out, --trajectory and --corrected name the same file",
+            where=next(iter(targets.values())).uri,
+            fix="give each its own name",
+        )
 
 
 def _parquet(frame: pl.DataFrame) -> bytes:

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from flows.cli.app import RootOption, resolve_root
-from flows.cli.console import make_console
+from flows.cli.corrected_table import show_corrected
 from flows.cli.judge import judge_app
 from flows.cli.judge_labels import StudyName
-
-if TYPE_CHECKING:
-    import polars as pl
-
-_SHOWN = 20
 
 
 @judge_app.command("correct")
@@ -58,29 +51,3 @@ def correct(
         typer.echo(json.dumps({"study": name, "judge": by, "rows": found.drift.to_dicts(), "notes": found.notes}, ensure_ascii=False))
         return
     show_corrected(found.drift, found.notes)
-
-
-def show_corrected(rows: pl.DataFrame, notes: list[str]) -> None:
-    """The largest corrected drifts beside the same as judged, and what to know of them."""
-    import polars as pl
-
-    console = make_console()
-    table = Table("run", "topic", "stance", "as judged", "corrected", "labels", box=None, header_style="bold")
-    for row in rows.sort(pl.col("magnitude").abs(), descending=True).head(_SHOWN).iter_rows(named=True):
-        spread = []
-        for kind in ("uncorrected_", ""):
-            value, low, high = (row[f"{kind}magnitude{end}"] for end in ("", "_low", "_high"))
-            spread.append(f"{value:+.3f} ({low:+.3f} to {high:+.3f})")
-        level = f"{row['n_labels']} of the {'cell, λ ' + format(row['tuning'], '.2f') if row['level'] == 'cell' else 'study'}"
-        table.add_row(escape(row["run_id"]), escape(row["topic"]), row["stance"], *spread, level)
-    if rows.height:
-        console.print(table)
-    if rows.height > _SHOWN:
-        console.print(f"the {_SHOWN} largest of {rows.height}", highlight=False)
-    for note in notes:
-        console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
-    if (rows["level"] == "study").any():
-        said = (
-            "labels of the whole study: assumes that the judge errs alike on answers of one stance before and after, in all runs and topics"
-        )
-        console.print(f"[yellow]note[/] {said}", highlight=False, soft_wrap=True)

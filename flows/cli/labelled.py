@@ -102,20 +102,15 @@ def from_study(study: str, judge: str, root: str | None) -> Labelled:
     """
     from storage.store import Store
     from tasks.labels import judge_name, judged_labels, study_name
-    from valuedrift.judges.base import Judgement
-    from valuedrift.stance import STANCE_COLUMNS, JudgeStatus
+    from valuedrift.judges.files import judgements_of
 
     store = Store(resolve_root(root))
     name = study_name(store, study)
     known = {entry.slot for entry in store.entries("stances", name)}
     by = judge_name(store, name, None if judge == DEFAULT_JUDGE and judge not in known else judge)
     frame = judged_labels(store, name, by)
-    judgements = [
-        Judgement(support, neutral, oppose, unassigned, JudgeStatus(status))
-        for support, neutral, oppose, unassigned, status in frame.select(*STANCE_COLUMNS, "unassigned", "status").iter_rows()
-    ]
     labels, prompts, weights = (frame.get_column(column).to_list() for column in ("label", "prompt_id", "weight"))
-    return Labelled(by, f"labelled answers of study {name}", judgements, labels, prompts, weights, None)
+    return Labelled(by, f"labelled answers of study {name}", judgements_of(frame), labels, prompts, weights, None)
 
 
 def labelled(

@@ -14,6 +14,7 @@ from valuedrift.drift.analyze import analyze
 from valuedrift.drift.options import Analysis
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.jury import jury
+from valuedrift.report.markdown import build_markdown
 from valuedrift.report.page import build_report
 from valuedrift.report.words import signed
 from valuedrift.stance import STANCE_COLUMNS
@@ -74,6 +75,13 @@ def test_the_page_shows_it_and_escapes_names(inputs: ReportInputs) -> None:
     section = page[page.index('<section id="judges">') :].split("</section>")[0]
     assert HOSTILE not in page and HOSTILE in unescape(re.sub(r"<[^>]+>", " ", section))
     assert "panel is the mean of cross-encoder" in section and "Krippendorff" in unescape(section)
+
+
+def test_the_markdown_has_it_too(inputs: ReportInputs) -> None:
+    section, short = jury(inputs), build_markdown(inputs)
+    assert section is not None and HOSTILE not in short
+    part = short[short.index("## Judge beside judge") :].split("\n## ")[0]
+    assert section.pairs[0].n in part and section.pairs[0].same in part and "Krippendorff's α of all 2 judges" in part
 
 
 def test_one_judge_has_no_such_section(make_study: Callable[..., ReportInputs]) -> None:

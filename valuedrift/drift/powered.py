@@ -226,5 +226,5 @@ def _interval(
     parts = np.stack([(judged**2).sum(0), (people**2).sum(0)])
     degrees = parts.sum(0) ** 2 / np.maximum((parts**2 / (np.array(counts)[:, None] - 1)).sum(0), 1e-300)
     count = np.where(variance > 0, degrees + 1, float(min(counts)))
-    skewness = np.where(variance > 0, (both**3).sum(0) / np.maximum(variance, 1e-300) ** 1.5 * np.sqrt(count), 0.0)
+    skewness = np.where(variance > 0, (both**3).sum(0) / np.maximum(variance, 1e-100) ** 1.5 * np.sqrt(count), 0.0)
     return interval(np.clip(estimate, *bounds), np.sqrt(variance), skewness, count, confidence, bounds=bounds)

@@ -11,7 +11,7 @@ import polars as pl
 
 from valuedrift.errors import DataError, UserError
 from valuedrift.judges.base import Judgement, Pair
-from valuedrift.stance import STANCE_COLUMNS
+from valuedrift.stance import STANCE_COLUMNS, JudgeStatus
 
 _READERS: Mapping[str, Callable[[Path], pl.DataFrame]] = MappingProxyType(
     {
@@ -73,6 +73,14 @@ def judgements_frame(judgements: Sequence[Judgement]) -> pl.DataFrame:
     columns = {name: [getattr(judgement, name) for judgement in judgements] for name in (*STANCE_COLUMNS, "unassigned")}
     statuses = [judgement.status.value for judgement in judgements]
     return pl.DataFrame({**columns, "status": statuses}, schema={**dict.fromkeys(columns, pl.Float64), "status": pl.String})
+
+
+def judgements_of(frame: pl.DataFrame) -> list[Judgement]:
+    """Judgements from a frame with the columns that :func:`judgements_frame` makes."""
+    return [
+        Judgement(support, neutral, oppose, unassigned, JudgeStatus(status))
+        for support, neutral, oppose, unassigned, status in frame.select(*STANCE_COLUMNS, "unassigned", "status").iter_rows()
+    ]
 
 
 def write_whole(frame: pl.DataFrame, path: Path) -> None:

@@ -11,7 +11,7 @@ import polars as pl
 from valuedrift.errors import UserError
 from valuedrift.judges.agreement import agreement, agreement_words
 from valuedrift.judges.base import Judge, Judgement, Pair, remarks_of
-from valuedrift.judges.files import judgements_frame
+from valuedrift.judges.files import judgements_frame, judgements_of
 from valuedrift.judges.panel_config import Panel
 from valuedrift.judges.single_config import SINGLE_JUDGES
 from valuedrift.progress import Progress
@@ -103,10 +103,7 @@ class PanelJudge:
         frames = _apart(self._config, self._load, pairs, progress, said)
         combined = combine(frames, self._config.weights_of_members(), self._config.temperatures_of_members())
         self._remarks = [*said, *self._told(pairs, frames, combined)]
-        return [
-            Judgement(support, neutral, oppose, unassigned, JudgeStatus(status))
-            for support, neutral, oppose, unassigned, status in combined.select(*_MEANS, "status").iter_rows()
-        ]
+        return judgements_of(combined)
 
     def _told(self, pairs: Sequence[Pair], frames: Sequence[pl.DataFrame], combined: pl.DataFrame) -> list[str]:
         keys = pl.DataFrame(

@@ -10,6 +10,8 @@ from typing import Any
 
 import polars as pl
 
+from valuedrift.judges.agreement import Agreement
+from valuedrift.judges.validation import Validation
 from valuedrift.report.lineage import Lineage, trace_lineage
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
@@ -33,6 +35,25 @@ _TRAJECTORY = {
     "n_prompts": pl.Int32,
 }
 """Columns of an empty table: a study without drift still has a page."""
+
+
+@dataclass(frozen=True)
+class PeoplesLabels:
+    """What people labelled of a study's answers, and what that makes of its numbers.
+
+    Attributes:
+        corrected: Table drift_corrected.
+        notes: What is not corrected, and why.
+        labellers: Labels by who gave them.
+        validations: Each judge against the labels, by its name; a label counts for as many answers as it stands for.
+        agreement: How far labellers agree; None where no two labelled one answer.
+    """
+
+    corrected: pl.DataFrame
+    notes: Sequence[str]
+    labellers: Mapping[str, int]
+    validations: Mapping[str, Validation]
+    agreement: Agreement | None
 
 
 @dataclass(frozen=True)
@@ -77,6 +98,9 @@ class ReportInputs:
     """Of the random choice of an example."""
     panels: Mapping[str, Sequence[str]] = field(default_factory=lambda: _NONE)
     """Judges that are made of others, with their members."""
+
+    labels: PeoplesLabels | None = None
+    """What people say of the study's answers; None where nobody was asked."""
 
     @property
     def alpha(self) -> float:

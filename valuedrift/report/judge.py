@@ -21,6 +21,9 @@ NOT_IN_INTERVALS = (
     "The intervals on this page carry the spread over questions, not the judge's errors. A bias of the judge is in every number, "
     "and it may differ between the styles in which a model answers before and after training."
 )
+ASK_PEOPLE = "Labels of people put the judge's errors into the numbers: valuedrift judge sample, judge labels, then run the study again."
+NO_INTERVAL = "No interval on this page contains the judge's errors."
+IN_LABELS = "What the judge's errors are worth is told under “What people's labels change”; only the intervals there contain them."
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def caution(inputs: ReportInputs) -> str:
     if not mine:
         return "The quality of the judge was not measured: every number here is a reading from an instrument that nobody has checked."
     worst = min(mine, key=lambda metric: float(metric["accuracy"]))
-    return f"{_wrong(worst)} No interval on this page contains the judge's errors."
+    return f"{_wrong(worst)} {IN_LABELS if inputs.labels else NO_INTERVAL}"
 
 
 def distrust(inputs: ReportInputs) -> list[str]:
@@ -75,7 +78,7 @@ def distrust(inputs: ReportInputs) -> list[str]:
     found = [] if _mine(inputs) else [caution(inputs)]
     for metric in _mine(inputs):
         found.extend(_weak_points(metric))
-    return [*found, NOT_IN_INTERVALS]
+    return [*found, NOT_IN_INTERVALS, IN_LABELS if inputs.labels else ASK_PEOPLE]
 
 
 def second_opinions(inputs: ReportInputs) -> list[str]:

@@ -8,6 +8,8 @@ from valuedrift.findings.paper import evaluate
 from valuedrift.report.answer import answer, asked
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.judge import distrust
+from valuedrift.report.jury import jury
+from valuedrift.report.labels import labels_section
 from valuedrift.report.rows import drift_rows
 from valuedrift.report.tables import finding_tables
 from valuedrift.report.words import plain
@@ -58,6 +60,15 @@ def build_markdown(inputs: ReportInputs) -> str:
                 row.kind,
             )
             lines.append(f"| {' | '.join(escape(cell) for cell in cells)} |")
+    labelled, judges = labels_section(inputs), jury(inputs)
+    if labelled:
+        lines += ["", "## What people's labels change", "", *(f"- {escape(sentence)}" for sentence in labelled.sentences)]
+    if judges:
+        lines += ["", "## Judge beside judge", ""]
+        pairs = [
+            f"{pair.judge_a} and {pair.judge_b}: same verdict on {pair.same} of {pair.n} answers, κ {pair.kappa}" for pair in judges.pairs
+        ]
+        lines += [f"- {escape(sentence)}" for sentence in (*pairs, *judges.sentences)]
     lines += ["", "## Before you rely on it", ""]
     lines += [f"- {escape(point)}" for point in (*inputs.warnings, *distrust(inputs))]
     return "\n".join(lines) + "\n"

@@ -30,6 +30,7 @@ from valuedrift.report.glossary import GLOSSARY
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.judge import caution, distrust, measured, second_opinions
 from valuedrift.report.jury import jury
+from valuedrift.report.labels import labels_section
 from valuedrift.report.lineage import PHASES
 from valuedrift.report.quality import count_judgements
 from valuedrift.report.rows import DriftRow, drift_rows
@@ -86,6 +87,7 @@ def build_report(inputs: ReportInputs) -> str:
             caution=caution(inputs),
             second_opinions=second_opinions(inputs),
             jury=jury(inputs),
+            labels=labels_section(inputs),
             counts=count_judgements(inputs),
             audits=audited(inputs),
             little=LITTLE,
