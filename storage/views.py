@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -9,6 +10,9 @@ from importlib import resources
 from storage.schemas import TABLES
 
 _DERIVED = ("value_profile", "stance_counts", "judge_confusion", "judge_agreement", "study_agreement")
+
+_AS_ANOTHER = re.compile(r"^-- The query is that of (\w+) without (\w+)\.$", re.MULTILINE)
+"""Said by a file without a query of its own: another view's, with fewer keys."""
 
 
 @dataclass(frozen=True)
@@ -40,5 +44,7 @@ def _parsed(name: str) -> View:
     text = (resources.files("storage") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
     comments = [line[2:].strip() for line in text.splitlines() if line.startswith("--")]
     query = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+    for other, key in _AS_ANOTHER.findall(text):
+        query = str(_parsed(other).query).replace(f"{key}, ", "")
     pairs = [comment.split(": ", 1) for comment in comments[comments.index("") :] if ": " in comment]
     return View(name, comments[0], {column: doc for column, doc in pairs if column.isidentifier()}, query)

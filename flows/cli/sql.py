@@ -31,8 +31,8 @@ def sql(
 ) -> None:
     r"""Ask the tables a question in SQL (DuckDB). They can only be read here.
 
-    Views: probes, runs, checkpoints, training, responses, stances, trajectory, drift, value_profile, stance_counts, judge_confusion,
-    judge_agreement, study_agreement.
+    Views: probes, runs, checkpoints, training, responses, stances, trajectory, drift, drift_corrected, value_profile, stance_counts,
+    judge_confusion, judge_agreement, study_agreement, and more.
     `valuedrift sql` opens a prompt, where `\d` lists them; docs/sql-cookbook.md has questions to start from.
     """
     place = resolve_root(root)

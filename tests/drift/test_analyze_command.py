@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,27 +10,10 @@ import pytest
 from made_stances import made_stances
 from polars.testing import assert_frame_equal
 
-import flows.cli.analyze  # noqa: F401  # registers the command
-from flows.cli.main import main
 from valuedrift.drift.analyze import analyze
 from valuedrift.drift.options import Analysis
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command line in this process: exit code, standard output, standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["valuedrift", "analyze", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "150")
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        return int(ended.value.code or 0), shown.out, " ".join(shown.err.split())
-
-    return call
 
 
 @pytest.fixture

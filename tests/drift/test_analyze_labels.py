@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,28 +11,11 @@ import pytest
 from labelled_answers import NAMES, SAID, study
 from polars.testing import assert_frame_equal
 
-import flows.cli.analyze  # noqa: F401  # registers the command
-from flows.cli.main import main
 from valuedrift.drift.corrected import corrected
 from valuedrift.drift.options import Analysis
 
 Run = Callable[..., tuple[int, str, str]]
 KEYS = ["run_id", "step", "prompt_id", "sample_idx"]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command line in this process: exit code, standard output, standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["valuedrift", "analyze", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "150")
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        return int(ended.value.code or 0), shown.out, " ".join(shown.err.split())
-
-    return call
 
 
 @pytest.fixture

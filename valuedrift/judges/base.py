@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
+from valuedrift.judges.config_base import JudgeBase
 from valuedrift.progress import Progress
 from valuedrift.stance import JudgeStatus
 
@@ -60,6 +61,29 @@ class Judge(Protocol):
             One judgement a pair, in the order of ``pairs``.
         """
         ...
+
+
+Config = TypeVar("Config", bound=JudgeBase)
+
+
+class Configured(Generic[Config]):
+    """What every judge has of its configuration.
+
+    Args:
+        config: The judge as the study names it.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    @property
+    def name(self) -> str:
+        """Name of the judge in every table."""
+        return self._config.name
+
+    def identity(self) -> dict[str, Any]:
+        """See :func:`valuedrift.judges.config.judge_identity`."""
+        return self._config.identity()
 
 
 @runtime_checkable

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from valuedrift.judges.base import Judge, Judgement, Pair, remarks_of
+from valuedrift.judges.base import Configured, Judge, Judgement, Pair, remarks_of
 from valuedrift.judges.calibration import Array, Calibration
 from valuedrift.progress import Progress
 from valuedrift.stance import JudgeStatus
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from valuedrift.judges.calibrated_config import Calibratable
 
 
-class CalibratedJudge:
+class CalibratedJudge(Configured["Calibratable"]):
     """Judges with another judge and corrects its probabilities; statuses and the unassigned mass stay.
 
     Args:
@@ -26,18 +26,9 @@ class CalibratedJudge:
     """
 
     def __init__(self, config: Calibratable, judge: Judge, calibration: Calibration) -> None:
-        self._config = config
+        super().__init__(config)
         self._judge = judge
         self._calibration = calibration
-
-    @property
-    def name(self) -> str:
-        """Name of the judge in every table."""
-        return self._config.name
-
-    def identity(self) -> dict[str, Any]:
-        """See :func:`valuedrift.judges.config.judge_identity`."""
-        return self._config.identity()
 
     def remarks(self) -> list[str]:
         """What the judge itself says."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from valuedrift.engines.base import Engine
 from valuedrift.errors import UserError
-from valuedrift.judges.base import Judgement, Pair
+from valuedrift.judges.base import Configured, Judgement, Pair
 from valuedrift.judges.causal_lm_config import CausalLM
 from valuedrift.judges.prompt import JudgePrompt, judge_prompts, label_set, stance_distribution, status_before_asking
 from valuedrift.progress import Progress
@@ -20,7 +19,7 @@ _CHUNK = 64
 """Pairs asked between two reports of progress."""
 
 
-class CausalLMJudge:
+class CausalLMJudge(Configured[CausalLM]):
     """Judges with a model in memory; made by :func:`load_causal_lm_judge`.
 
     Args:
@@ -32,18 +31,9 @@ class CausalLMJudge:
     """
 
     def __init__(self, config: CausalLM, engine: Engine) -> None:
-        self._config = config
+        super().__init__(config)
         self._engine = engine
         self._variants = _reply_variants(engine, label_set(config.labels), config.engine.model)
-
-    @property
-    def name(self) -> str:
-        """Name of the judge in every table."""
-        return self._config.name
-
-    def identity(self) -> dict[str, Any]:
-        """See :func:`valuedrift.judges.config.judge_identity`."""
-        return self._config.identity()
 
     def judge(self, pairs: Sequence[Pair], progress: Callable[[Progress], None] | None = None) -> list[Judgement]:
         """Judge pairs; see :class:`valuedrift.judges.base.Judge`."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from valuedrift.errors import UserError
-from valuedrift.judges.base import Judgement, Pair
+from valuedrift.judges.base import Configured, Judgement, Pair
 from valuedrift.judges.config import CrossEncoder
 from valuedrift.judges.encoding import Encoder, Window
 from valuedrift.judges.network import Reading, StanceNetwork, load_body, merge_adapters
@@ -28,7 +27,7 @@ _NEUTRAL_FLOOR = 0.05
 """What a window that says nothing still weighs beside one that takes a stance."""
 
 
-class CrossEncoderJudge:
+class CrossEncoderJudge(Configured[CrossEncoder]):
     """Judges with the body, adapters and head in memory; made by :func:`load_cross_encoder`.
 
     Args:
@@ -40,20 +39,11 @@ class CrossEncoderJudge:
     """
 
     def __init__(self, config: CrossEncoder, network: StanceNetwork, encoder: Encoder, temperature: float, device: str) -> None:
-        self._config = config
+        super().__init__(config)
         self._network = network
         self._encoder = encoder
         self._temperature = temperature
         self._device = device
-
-    @property
-    def name(self) -> str:
-        """Name of the judge in every table."""
-        return self._config.name
-
-    def identity(self) -> dict[str, Any]:
-        """See :func:`valuedrift.judges.config.judge_identity`."""
-        return self._config.identity()
 
     def judge(self, pairs: Sequence[Pair], progress: Callable[[Progress], None] | None = None) -> list[Judgement]:
         """Judge pairs; see :class:`valuedrift.judges.base.Judge`."""

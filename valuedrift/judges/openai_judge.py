@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from valuedrift.errors import UserError
-from valuedrift.judges.base import Judgement, Pair
+from valuedrift.judges.base import Configured, Judgement, Pair
 from valuedrift.judges.openai_config import OpenAI
 from valuedrift.judges.prompt import JudgePrompt, judge_prompts, stance_distribution, status_before_asking
 from valuedrift.judges.replies import option_logprobs, vote_of
@@ -24,7 +23,7 @@ Report = Callable[[float, str], None]
 """Called with the share of a chunk that is done, and a note."""
 
 
-class OpenAIJudge:
+class OpenAIJudge(Configured[OpenAI]):
     """Judges by asking a server; see :class:`valuedrift.judges.openai_config.OpenAI`.
 
     Args:
@@ -33,20 +32,11 @@ class OpenAIJudge:
     """
 
     def __init__(self, config: OpenAI, replies: Path) -> None:
-        self._config = config
+        super().__init__(config)
         self._replies = replies
         self._votes = config.method == "votes"
         self._voted = 0
         self._spent = ""
-
-    @property
-    def name(self) -> str:
-        """Name of the judge in every table."""
-        return self._config.name
-
-    def identity(self) -> dict[str, Any]:
-        """See :func:`valuedrift.judges.config.judge_identity`."""
-        return self._config.identity()
 
     def remarks(self) -> list[str]:
         """What was spent, where the replies lie, and how many judgements are votes."""

@@ -10,7 +10,7 @@ import polars as pl
 
 from valuedrift.errors import UserError
 from valuedrift.judges.agreement import agreement, agreement_words
-from valuedrift.judges.base import Judge, Judgement, Pair, remarks_of
+from valuedrift.judges.base import Configured, Judge, Judgement, Pair, remarks_of
 from valuedrift.judges.files import judgements_frame, judgements_of
 from valuedrift.judges.panel_config import Panel
 from valuedrift.judges.single_config import SINGLE_JUDGES
@@ -71,7 +71,7 @@ def lacking(combined: pl.DataFrame, members: int) -> int:
     return combined.filter((pl.col("n_members") > 0) & (pl.col("n_members") < members)).height
 
 
-class PanelJudge:
+class PanelJudge(Configured[Panel]):
     """Lets its members judge, one after the other, and combines them; made by :func:`load_panel`.
 
     Args:
@@ -80,18 +80,9 @@ class PanelJudge:
     """
 
     def __init__(self, config: Panel, load: Callable[[Any], Judge]) -> None:
-        self._config = config
+        super().__init__(config)
         self._load = load
         self._remarks: list[str] = []
-
-    @property
-    def name(self) -> str:
-        """Name of the judge in every table."""
-        return self._config.name
-
-    def identity(self) -> dict[str, Any]:
-        """See :func:`valuedrift.judges.config.judge_identity`."""
-        return self._config.identity()
 
     def remarks(self) -> list[str]:
         """How far the members agree, what rests on some of them only, and what they say themselves."""
