@@ -103,8 +103,7 @@ def corrected(
     usable = labelled.filter((pl.col("status") == JudgeStatus.OK.value) & pl.col(SAID[0]).is_not_null())
     found = _Found(options, (from_step, to_step))
     for part in means.partition_by(keys, maintain_order=True) if keys else [means]:
-        same = usable.filter(pl.col(name) == part[name][0] for name in keys)
-        found.add(part, same)
+        found.add(part, usable.filter(pl.all_horizontal(pl.lit(True), *(pl.col(name) == part[name][0] for name in keys))))
     notes = [f"{count} (run, topic) cells are not corrected: {fault}" for fault, count in found.lacking.items()]
     types: _Schema = dict.fromkeys(keys, pl.String)
     drift = pl.DataFrame(found.drift, schema={**types, **_DRIFT}, orient="row")
