@@ -71,6 +71,8 @@ def test_from_the_draw_to_the_labels_and_back(place: Path) -> None:
     assert (found["new"], found["changed"], found["labelled"]) == (2, 2, 29)
     found = json.loads(valuedrift("labels", "demo", "anna.csv", "--labeller", "ben", "--export", "gold.jsonl", "--json", cwd=place).stdout)
     assert found["labellers"] == {"anna": 29, "ben": 27}
+    assert (found["agreement"]["n"], found["agreement"]["lacking"]) == (27, 2) and found["agreement"]["pairs"][0]["n"] == 27
+    assert "anna and ben: same verdict on" in valuedrift("labels", "demo", cwd=place).stdout
     gold = pl.read_ndjson(place / "gold.jsonl")
     assert gold.columns == ["prompt", "response", "stance"]
     assert (

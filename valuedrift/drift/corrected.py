@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from valuedrift.drift.cells import Array, Cell, cells
+from valuedrift.drift.cells import Cell, cells
 from valuedrift.drift.check import check_stances
-from valuedrift.drift.columns import prompt_keys
-from valuedrift.drift.intervals import Interval, mean_interval
-from valuedrift.drift.options import Analysis, Towards
+from valuedrift.drift.intervals import Interval
+from valuedrift.drift.labelled_cells import CellLabels, PooledLabels, own_labels
+from valuedrift.drift.options import Analysis
 from valuedrift.drift.orient import oriented
-from valuedrift.drift.powered import (
-    MIRRORED,
-    Corrected,
-    Labels,
-    by_cell,
-    by_study,
-    enough,
-    enough_at,
-    mean_by_cell,
-    mean_by_study,
-    pooled_error,
-)
+from valuedrift.drift.powered import Corrected
 from valuedrift.drift.prompt_means import prompt_means
 from valuedrift.drift.significance import paired_p_values
 from valuedrift.drift.tables import with_q
-from valuedrift.labels.settle import ANSWER, SAID
-from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
+from valuedrift.labels.settle import SAID
+from valuedrift.stance import STANCES, JudgeStatus
 
 _Schema = dict[str, pl.DataType | type[pl.DataType]]
 _FAMILY = ("study", "judge")
-_PLACE = ("run_id", "step", "topic", "probe_set", "prompt_id")
 _HOW: _Schema = {"level": pl.String, "tuning": pl.Float64, "n_labels": pl.Int32, "n_prompts": pl.Int32}
 _SPREAD = ("", "_low", "_high")
 _DRIFT: _Schema = {
@@ -123,13 +109,11 @@ class _Found:
 
     def add(self, means: pl.DataFrame, usable: pl.DataFrame) -> None:
         """All cells of one judge."""
-        pooled = _Pooled(means, usable)
-        own = _own(means, usable)
+        pooled = PooledLabels(means, usable)
+        own = own_labels(means, usable)
         for cell in cells(means):
-            against = (
-                pooled.against(cell.prompts) if self.options.towards is Towards.PROPOSITION else np.zeros(len(cell.prompts), dtype=bool)
-            )
-            one = _CellLabels(cell, own.get((cell.keys["run_id"], cell.keys["topic"])), against, pooled, self.options.confidence)
+            mine = own.get((cell.keys["run_id"], cell.keys["topic"]))
+            one = CellLabels(cell, mine, pooled, self.options)
             for at, step in enumerate(cell.steps):
                 mean = one.mean(at)
                 if mean is not None:
@@ -157,113 +141,3 @@ class _Found:
             place = (run, topic, stance.value, *steps) if drift else (run, *steps, topic, stance.value)
             test = () if p_values is None else (float(p_values[s]),)
             rows.append((*family, *place, *numbers, *test, found.level, tuning, found.n_labels, prompts))
-
-
-class _Pooled:
-    """All labels of one judge, for cells without enough of their own.
-
-    Args:
-        means: Prompt means of the judge.
-        usable: Its labelled answers.
-    """
-
-    def __init__(self, means: pl.DataFrame, usable: pl.DataFrame) -> None:
-        self._number = {name: place for place, name in enumerate(sorted({*_names(means), *_names(usable)}))}
-        identity = [name for name in (ANSWER if "response" in usable.columns else (*_PLACE, "sample_idx")) if name in usable.columns]
-        once = usable.unique(identity, keep="first", maintain_order=True)
-        self.labels = _labels(once, self._number)
-        self.fault = pooled_error(self.labels) if usable.height else "nothing is labelled"
-        self._against = set(_names(means.filter(pl.col("polarity") == -1))) if "polarity" in means.columns else set()
-
-    def numbers(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """Numbers of prompts, as in ``labels``."""
-        return np.array([self._number[name] for name in names], dtype=np.int64)
-
-    def against(self, names: Sequence[str]) -> NDArray[np.bool_]:
-        """Which prompts are worded against their proposition."""
-        return np.array([name in self._against for name in names], dtype=bool)
-
-
-@dataclass(frozen=True, slots=True)
-class _CellLabels:
-    """One cell with what is labelled of it."""
-
-    cell: Cell
-    own: pl.DataFrame | None
-    against: NDArray[np.bool_]
-    pooled: _Pooled
-    confidence: float
-
-    def drift(self, first: int, last: int) -> tuple[Corrected, Interval, int] | None:
-        """The drift between two checkpoints, corrected and as judged, and its prompts; None where labels or prompts are too few."""
-        before, after = self.cell.at(first), self.cell.at(last)
-        assert before is not None and after is not None
-        kept = np.asarray(~np.isnan(after - before).any(axis=1))
-        if kept.sum() < 2:
-            return None
-        before, after, against = before[kept], after[kept], self.against[kept]
-        plain = mean_interval(_mirrored(after - before, against), self.confidence, bounds=(-1.0, 1.0))
-        labels = self._labels_at((first, last), kept, last)
-        if labels is not None and enough(labels):
-            return by_cell(_mirrored(before, against), _mirrored(after, against), labels, self.confidence), plain, len(before)
-        if self.pooled.fault is not None:
-            return None
-        numbers = self.pooled.numbers(self._kept(kept))
-        return by_study(before, after, numbers, self.pooled.labels, self.confidence, against=against), plain, len(before)
-
-    def mean(self, at: int) -> tuple[Corrected, Interval, int] | None:
-        """The mean of a checkpoint, likewise."""
-        kept = np.asarray(~np.isnan(self.cell.values[:, at]).any(axis=1))
-        if kept.sum() < 2:
-            return None
-        values, against, step = self.cell.values[kept, at], self.against[kept], int(self.cell.steps[at])
-        plain = mean_interval(_mirrored(values, against), self.confidence, bounds=(0.0, 1.0))
-        labels = self._labels_at((step,), kept, step)
-        if labels is not None and enough_at(labels):
-            return mean_by_cell(_mirrored(values, against), labels, self.confidence), plain, len(values)
-        if self.pooled.fault is not None:
-            return None
-        numbers = self.pooled.numbers(self._kept(kept))
-        return mean_by_study(values, numbers, self.pooled.labels, self.confidence, against=against), plain, len(values)
-
-    def _kept(self, kept: NDArray[np.bool_]) -> list[str]:
-        return [name for name, paired in zip(self.cell.prompts, kept, strict=True) if paired]
-
-    def _labels_at(self, steps: tuple[int, ...], kept: NDArray[np.bool_], last: int) -> Labels | None:
-        """The cell's own labels at some checkpoints, of prompts that are kept; prompts are numbered as those are, stances turned as the cell's."""
-        if self.own is None:
-            return None
-        place = {name: row for row, name in enumerate(self._kept(kept))}
-        at = self.own.filter(pl.col("step").is_in(list(steps)))
-        at = at.filter(pl.Series([name in place for name in _names(at)], dtype=pl.Boolean))
-        labels = _labels(at, place, last)
-        turned = self.against[kept][labels.prompt]
-        return Labels(_mirrored(labels.said, turned), _mirrored(labels.judged, turned), labels.weight, labels.prompt, labels.last)
-
-
-def _own(means: pl.DataFrame, usable: pl.DataFrame) -> dict[tuple[object, ...], pl.DataFrame]:
-    """Labelled answers of each (run, topic) where the draw could have taken them; weights count prompts, each of them once."""
-    drawn = usable.filter("drawn") if "drawn" in usable.columns else usable
-    place = [name for name in _PLACE if name in means.columns]
-    counted = drawn.join(means.select(*place, "n_ok"), on=place)
-    return counted.with_columns(weight=pl.col("weight") / pl.col("n_ok")).partition_by("run_id", "topic", as_dict=True)
-
-
-def _mirrored(values: Array, rows: NDArray[np.bool_]) -> Array:
-    """Support and oppose change places in some rows. Shape (rows, 3)."""
-    return np.where(rows[:, None], values[:, MIRRORED], values)
-
-
-def _names(frame: pl.DataFrame) -> Iterator[str]:
-    """Prompts as cells name them."""
-    return ("\x1f".join(row) for row in frame.select(prompt_keys(frame.schema)).iter_rows())
-
-
-def _labels(frame: pl.DataFrame, number: dict[str, int], last: int | None = None) -> Labels:
-    return Labels(
-        said=frame.select(SAID).to_numpy(),
-        judged=frame.select(STANCE_COLUMNS).to_numpy(),
-        weight=frame["weight"].to_numpy(),
-        prompt=np.array([number[name] for name in _names(frame)], dtype=np.int64),
-        last=(frame["step"] == last).to_numpy() if last is not None else np.zeros(frame.height, dtype=bool),
-    )
