@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_training import DPO, PPO, SFT, finish, watch, weights_bytes, write_rows
+from tiny_training import DPO, PPO, SFT, SIMPO, finish, watch, weights_bytes, write_rows
 
 from valuedrift.training.job import TrainJob
 from valuedrift.weights import Weights
@@ -64,7 +64,7 @@ def run_killed(job: TrainJob, point: str, tmp_path: Path) -> None:
     ("algorithm", "point", "redone"),
     [
         (SFT, "commit:3", 5),  # the checkpoint of step 3 written, not in place
-        (SFT, "published:2", 5),  # it is in place, its state is not
+        (SIMPO, "published:2", 5),  # it is in place, its state is not
         ({**SFT, "lora": {"r": 4, "dropout": 0.3}, "epochs": 2.0, "steps": None}, "step:5", 4),  # random numbers and a second pass
         (DPO, "step:5", 3),
         ({**SFT, "lora": None, "learning_rate": 1e-3}, "step:5", 3),
