@@ -7,15 +7,18 @@ import pytest
 
 from valuedrift.drift.intervals import mean_interval
 from valuedrift.drift.powered import Labels, by_cell, by_study, enough, mean_by_cell, mean_by_study, pooled_error
+from valuedrift.judges.calibration import fit
 
 CONFUSION = np.array([[0.80, 0.05, 0.15], [0.25, 0.70, 0.05], [0.30, 0.10, 0.60]])
 """What a biased judge says of answers that support, are neutral, oppose: it leans to support."""
 FIRST, LAST = np.array([0.2, 0.3, 0.5]), np.array([0.55, 0.25, 0.2])
 PROMPTS, SAMPLES = 60, 4
+PROMPT, IS_LAST = np.repeat(np.arange(PROMPTS), 2 * SAMPLES), np.tile(np.repeat([False, True], SAMPLES), PROMPTS)
+"""Prompt of each answer, and whether it is of the last checkpoint, in the order of ``answers``."""
 
 
-def world(random: np.random.Generator, confusion: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, Labels]:
-    """Judged prompt means at both checkpoints, and n labelled answers drawn with unequal probabilities."""
+def answers(random: np.random.Generator, confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What people and the judge say of every answer. Shape (prompt, end, sample, 3) each."""
     taste = random.dirichlet(np.ones(3) * 6, PROMPTS) - 1 / 3
     said, judged = [], []
     for mean in (FIRST, LAST):
@@ -25,14 +28,17 @@ def world(random: np.random.Generator, confusion: np.ndarray, n: int) -> tuple[n
         seen = np.array([[random.dirichlet(8 * confusion[a] + 0.01) for a in row] for row in stance])
         said.append(np.eye(3)[stance])
         judged.append(seen)
-    y, f = np.stack(said, 1).reshape(-1, 3), np.stack(judged, 1).reshape(-1, 3)  # (prompt, end, sample)
-    prompt = np.repeat(np.arange(PROMPTS), 2 * SAMPLES)
-    last = np.tile(np.repeat([False, True], SAMPLES), PROMPTS)
+    return np.stack(said, 1), np.stack(judged, 1)
+
+
+def world(random: np.random.Generator, confusion: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, Labels]:
+    """Judged prompt means at both checkpoints, and n labelled answers drawn with unequal probabilities."""
+    said, judged = answers(random, confusion)
+    y, f = said.reshape(-1, 3), judged.reshape(-1, 3)
     odds = 1 + 2 * (f.max(1) < 0.7)  # unsure answers are drawn more often
     p = np.minimum(1, n * odds / odds.sum())
     drawn = random.random(len(p)) < p
-    labels = Labels(y[drawn], f[drawn], 1 / p[drawn], prompt[drawn], last[drawn])
-    return judged[0].mean(1), judged[1].mean(1), labels
+    return judged[:, 0].mean(1), judged[:, 1].mean(1), Labels(y[drawn], f[drawn], 1 / p[drawn], PROMPT[drawn], IS_LAST[drawn])
 
 
 def truth(random: np.random.Generator) -> np.ndarray:
@@ -82,6 +88,29 @@ def test_plain_ppi_by_its_formula() -> None:
     rectifier = [(even.said - even.judged)[end].mean(0) for end in (even.last, ~even.last)]
     assert found.interval.estimate == pytest.approx(after.mean(0) + rectifier[0] - before.mean(0) - rectifier[1])
     assert found.interval.estimate.sum() == pytest.approx(0)
+
+
+def test_calibration_alone_is_not_enough_and_its_labels_may_be_used_again() -> None:
+    """A judge calibrated on 120 labels, as it is and corrected by the same labels: four fitted numbers cost the correction nothing that shows."""
+    random = np.random.default_rng(5)
+    true, repeats = np.subtract(*truth(random)[::-1]), 150
+    covered = {"calibrated": 0, "corrected": 0}
+    for _ in range(repeats):
+        said, judged = answers(random, CONFUSION)
+        y, f = said.reshape(-1, 3), judged.reshape(-1, 3)
+        drawn = random.random(len(f)) < 120 / len(f)
+        names = [str(prompt) for prompt in PROMPT[drawn]]
+        calibrated = fit(f[drawn], y[drawn].argmax(1), prompts=names, judge="j", judge_fingerprint="f").apply(f)
+        before, after = (calibrated.reshape(judged.shape)[:, end].mean(1) for end in (0, 1))
+        labels = Labels(y[drawn], calibrated[drawn], np.ones(drawn.sum()), PROMPT[drawn], IS_LAST[drawn])
+        found = {
+            "calibrated": mean_interval(after - before, 0.95, bounds=(-1.0, 1.0)),
+            "corrected": by_cell(before, after, labels, 0.95).interval,
+        }
+        for name, ci in found.items():
+            covered[name] += int(((ci.low <= true) & (true <= ci.high)).sum())
+    shares = {name: count / repeats / 3 for name, count in covered.items()}
+    assert shares["calibrated"] < 0.85 and shares["corrected"] >= 0.92, shares
 
 
 def test_a_mean_by_the_formula_of_the_paper() -> None:
