@@ -13,6 +13,10 @@ from valuedrift.stance import Stance
 from valuedrift.synthesis.candidates import Answer
 from valuedrift.synthesis.config import CONTRASTS, Dial, Setting
 from valuedrift.synthesis.dial import TOLERANCE, dial
+from valuedrift.synthesis.slots import slots_of
+
+EXACT = 0.005
+"""A gap is named with two digits."""
 
 
 def answers(prompts: int, each: int, seed: int) -> list[Answer]:
@@ -30,15 +34,47 @@ def answers(prompts: int, each: int, seed: int) -> list[Answer]:
     return found
 
 
-@settings(max_examples=25, deadline=None)
+def largest_gap(made: list[Answer], setting: Setting, size: int) -> tuple[float, float]:
+    """Bounds of the largest gap that ``size`` pairs can have, one a prompt and as many of each topic; equal where the setting has one kind of aligned pair.
+
+    With two kinds, how many of each there must be is left open: every pair counts with its weaker kind, and with its stronger one.
+    """
+    first = [slot for slot in slots_of(made, setting, 0) if slot.layer == 0]
+    topics = sorted({slot.topic for slot in first})
+    strongest: list[list[np.ndarray]] = []
+    for place, topic in enumerate(topics):
+        share = size // len(topics) + (place < size % len(topics))
+        differences = [[pair.difference for pair in slot.aligned] for slot in first if slot.topic == topic]
+        strongest += sorted(differences, key=lambda kinds: max(map(_size, kinds)))[-share:]
+    if len(CONTRASTS[setting]) == 1:
+        exact = _size(np.mean([kinds[0] for kinds in strongest], axis=0))
+        return exact, exact
+    neutral = list(Stance).index(Stance.NEUTRAL)
+    weakest = float(np.mean([min(d[neutral] for d in kinds) for kinds in strongest]))
+    return weakest, float(np.mean([max(map(_size, kinds)) for kinds in strongest]))
+
+
+def _size(difference: np.ndarray) -> float:
+    return float(0.5 * np.abs(difference).sum())
+
+
+@settings(max_examples=40, deadline=None)
 @given(st.sampled_from(list(Setting)), st.floats(0.0, 1.0), st.integers(30, 60), st.integers(0, 50))
-def test_audited_and_asked_agree_or_the_largest_gap_is_told(setting: Setting, gap: float, prompts: int, seed: int) -> None:
+def test_audited_and_asked_agree_and_a_refusal_is_right_only_above_the_largest_gap(
+    setting: Setting, gap: float, prompts: int, seed: int
+) -> None:
+    made = answers(prompts, 2, seed)
+    fewest = 20  # docs: without a number of pairs, down to this many are tried
+    surely, at_most = largest_gap(made, setting, fewest)
     try:
-        pairs = dial(answers(prompts, 2, seed), Dial(setting=setting, gap=gap))
+        pairs = dial(made, Dial(setting=setting, gap=gap))
     except UserError as error:
-        assert "largest gap" in str(error) or "can't give this gap" in str(error)
-        assert gap > 0.3, "two answers of each stance give any small gap"
+        named = float(str(error).split("can give is ")[1][:4])
+        assert gap > surely + TOLERANCE - EXACT, f"{fewest} pairs have a gap of {surely:.3f}"
+        assert surely - EXACT <= named <= at_most + EXACT
         return
+    assert gap <= at_most + TOLERANCE + EXACT
+    assert len(pairs) >= fewest
     chosen, rejected = (np.mean([side.p for side in sides], axis=0) for sides in zip(*((p.chosen, p.rejected) for p in pairs), strict=True))
     assert float(total_variation(chosen, rejected)) == pytest.approx(gap, abs=TOLERANCE)
     assert all(pair.chosen.text != pair.rejected.text and pair.chosen.prompt == pair.rejected.prompt for pair in pairs)

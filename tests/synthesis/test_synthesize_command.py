@@ -38,6 +38,20 @@ def test_an_independent_audit_finds_the_gap_that_was_asked_for(tmp_path: Path) -
     assert out.read_bytes() == before
 
 
+@pytest.mark.slow
+def test_a_small_model_as_writer_works_and_its_rejects_are_counted(tmp_path: Path) -> None:
+    probes = tmp_path / "probes.csv"
+    probes.write_text("prompt_id,topic,prompt\na,zoos,Should zoos be banned?\n")
+    out = tmp_path / "out.jsonl"
+    options = ("--setting", "support-aligned", "--gap", "0.2", "--candidates", "1", "--writer", "transformers", "--accept", "1.0")
+    done = run(tmp_path, "synthesize", *options, "--probes", str(probes), "--out", str(out))
+    told = done.stdout + done.stderr
+    assert done.returncode == 2 and "Traceback" not in told
+    assert "support: 0 of 1 accepted" in told and "oppose: 0 of 1 accepted" in told
+    assert "no prompt has accepted answers of both stances" in told and "a better writer" in told
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("options", "part"),
     [
