@@ -11,11 +11,14 @@ from storage.store import Part
 from tasks.board import board, stage
 from tasks.caching import TASK, cached_by
 from tasks.probe_room import ProbeRoom
-from tasks.probe_steps import StepDone
 from tasks.reference import Reference
+from tasks.steps import StepDone
 from valuedrift.errors import DataError
 from valuedrift.vprism.decide import Decided, decide
 from valuedrift.vprism.polarity import polarities
+from valuedrift.vprism.rewrite import NOT_ENGLISH
+
+_HINT = ". The embedded models know English only; for another language name --language, --rewriter, --filter and --embedder"
 
 
 def _key(parameters: dict[str, Any]) -> tuple[str, bool]:
@@ -35,7 +38,11 @@ def choose_probes(work: ProbeRoom, sorted_: StepDone) -> Reference:
         if not decided.probes.height:
             counts = decided.decisions.get_column("reason").value_counts(sort=True).head(3)
             why = "; ".join(f"{count} × {reason}" for reason, count in counts.iter_rows())
-            raise DataError("no probe came of this file", where=work.build.source, fix=f"most frequent reasons: {why}")
+            raise DataError(
+                "no probe came of this file",
+                where=work.build.source,
+                fix=f"most frequent reasons: {why}{_HINT if NOT_ENGLISH in why else ''}",
+            )
         probes = _probes(work, decided.probes)
     partition: dict[str, str | int] = {"probe_set": work.build.probe_set}
     parts = [
@@ -59,6 +66,8 @@ def _decided(work: ProbeRoom) -> Decided:
         .with_columns(
             pl.when(pl.col("reason") != "")
             .then(pl.col("reason"))
+            .when(pl.col("value_laden").is_null())
+            .then(pl.lit("no answer from the filter"))
             .when(pl.col("value_laden") < work.build.threshold)
             .then(pl.lit("not about a value"))
             .otherwise(pl.col("elsewhere").fill_null(""))

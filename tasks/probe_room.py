@@ -20,7 +20,7 @@ from valuedrift.vprism import choose, lm, polarity, rewrite, topics
 from valuedrift.vprism.config import ProbeBuild
 from valuedrift.vprism.embed import EMBEDDED, Encoder
 from valuedrift.vprism.source import Source
-from valuedrift.vprism.themes import Theme, value_themes
+from valuedrift.vprism.themes import Theme, probe_topics
 from valuedrift.vprism.value_filter import filter_identity
 
 _QUIET = lambda _: None  # noqa: E731  # a step nobody watches
@@ -33,9 +33,13 @@ class ProbeRoom(Workroom):
         root: Where the tables lie.
         source: The prompts.
         build: What decides which probes come of them.
+
+    Raises:
+        UserError: Another language than English for models that know no other.
     """
 
     def __init__(self, root: str, source: Source, build: ProbeBuild) -> None:
+        build.check_language()
         super().__init__(root, Runtime())
         self.source = source
         self.build = build
@@ -44,8 +48,8 @@ class ProbeRoom(Workroom):
 
     @property
     def themes(self) -> tuple[Theme, ...]:
-        """The user's topics, else the packaged themes that name clusters."""
-        return self.build.themes or value_themes()
+        """The user's topics, else the packaged ones that name clusters."""
+        return self.build.themes or probe_topics()
 
     @cached_property
     def rewrite_key(self) -> str:
@@ -118,6 +122,8 @@ class ProbeRoom(Workroom):
 
     def embeddings(self, model: str, texts: Sequence[str], report: Any = _QUIET) -> NDArray[np.float32]:
         """Embeddings of texts, shape (texts, width), from the kept ones or made and kept now."""
+        if not texts:
+            return np.zeros((0, 1), np.float32)
         key = self.embed_key(model, texts)
         with self.lock(f"embed {key}"):
             distinct = sorted(set(texts))

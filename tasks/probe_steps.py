@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import polars as pl
 from prefect import task
-from pydantic import BaseModel, ConfigDict
 
-from tasks.board import board, stage
+from tasks.board import stage
 from tasks.caching import TASK, cached_by
 from tasks.probe_room import ProbeRoom
+from tasks.steps import StepDone, step_once
 from valuedrift.progress import Progress
 from valuedrift.vprism.embed import EMBEDDED
 from valuedrift.vprism.lm import rewrite_with, value_laden_with
@@ -20,16 +21,6 @@ from valuedrift.vprism.topics import Place, by_clusters, by_themes, similarities
 from valuedrift.vprism.value_filter import ValueFilter
 
 _EVERY = 200
-
-
-class StepDone(BaseModel):
-    """An intermediate result: which step, under which key."""
-
-    model_config = ConfigDict(frozen=True)
-
-    step: str
-    key: str
-    rows: int
 
 
 def _cached(step: str, key_of: Callable[[ProbeRoom], str]) -> dict[str, Any]:
@@ -44,16 +35,13 @@ def _cached(step: str, key_of: Callable[[ProbeRoom], str]) -> dict[str, Any]:
 
 
 def _once(work: ProbeRoom, step: str, key: str, label: str, make: Callable[[Callable[[Progress], None]], pl.DataFrame]) -> StepDone:
-    """Make a step's result unless it is there."""
-    with work.lock(f"{step} {key}"):
-        if work.steps.exists(step, key):
-            frame = work.steps.read(step, key)
-        else:
-            with stage(label) as report:
-                frame = make(report)
-            work.steps.put(step, key, frame)
-    board().settled()
-    return StepDone(step=step, key=key, rows=frame.height)
+    """Make a step's result unless it is there, under its name on the board."""
+
+    def shown() -> pl.DataFrame:
+        with stage(label) as report:
+            return make(report)
+
+    return step_once(work, work.steps, step, key, shown)
 
 
 @task(name="probes rewrite", task_run_name="rewrite prompts as questions", **_cached("rewrite", lambda work: work.rewrite_key))
@@ -99,12 +87,14 @@ def filter_questions(work: ProbeRoom, rewritten: StepDone) -> StepDone:
         asked = _questions(work)
         questions = asked.get_column("question").to_list()
         chosen = work.build.filter
-        if chosen is not None:
+        if not questions:
+            values = np.zeros(0)
+        elif chosen is not None:
             with chosen.open(keep=work.local / "replies") as engine:
                 values = value_laden_with(engine, questions, report)
         else:
             values = ValueFilter(work.encode(EMBEDDED)).value_laden(questions, work.embeddings(EMBEDDED, questions, report))
-        return asked.select("source_id", pl.Series("value_laden", values, dtype=pl.Float64))
+        return asked.select("source_id", pl.Series("value_laden", values, dtype=pl.Float64).fill_nan(None))
 
     return _once(work, "filter", work.filter_key, "filter", make)
 

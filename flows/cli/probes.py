@@ -47,7 +47,9 @@ def build(
         typer.Option("--topic-file", help="YAML list of topics: name, description or examples, proposition. Default: found by clustering."),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the probe set; default: that of the file.")] = None,
-    language: Annotated[str, typer.Option("--language", help="Language tag of the probes; the embedded models know English.")] = "en",
+    language: Annotated[
+        str, typer.Option("--language", help="Language tag of the probes; the embedded models know English alone, and refuse another.")
+    ] = "en",
     rewriter: Annotated[str, typer.Option("--rewriter", help=f"Rewrites prompts as questions: {_EngineHelp}")] = EMBEDDED,
     filter: Annotated[str, typer.Option("--filter", help=f"Tells questions about values: {_EngineHelp}")] = EMBEDDED,
     embedder: Annotated[
@@ -110,6 +112,7 @@ def _run(
 def _conclude(work: ProbeRoom, target: Location, told: Location | None, console: Console) -> None:
     from storage import parquet
     from storage.schemas import table_schema
+    from valuedrift.vprism.rewrite import NOT_ENGLISH
 
     frames = {name: work.store.read(name, probe_set=work.build.probe_set) for name in ("probes", "probe_decisions")}
     for name, place in (("probes", target), ("probe_decisions", told)):
@@ -131,6 +134,14 @@ def _conclude(work: ProbeRoom, target: Location, told: Location | None, console:
     if probes.height < work.build.topics * work.build.per_topic:
         console.print(
             f"[yellow]note[/] fewer than {work.build.topics} × {work.build.per_topic}: the prompts hold no more distinct questions of these topics",
+            highlight=False,
+            soft_wrap=True,
+        )
+    foreign = decisions.filter(decisions["reason"] == NOT_ENGLISH).height
+    if 10 * foreign >= decisions.height:
+        console.print(
+            f"[yellow]note[/] {foreign:,} of {decisions.height:,} prompts are not English, and the embedded models know English only: "
+            "for others name --language, --rewriter, --filter and --embedder",
             highlight=False,
             soft_wrap=True,
         )

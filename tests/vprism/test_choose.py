@@ -7,8 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from valuedrift.vprism.choose import SAME, Candidate, spread, without_doubles
-from valuedrift.vprism.polarity import polarity
-from valuedrift.vprism.themes import value_themes
 
 
 def _made(seed: int, count: int) -> tuple[list[Candidate], np.ndarray]:
@@ -42,16 +40,3 @@ def test_the_sample_does_not_depend_on_the_order(seed: int) -> None:
         return {those[i].key for i in spread(those, kept, their, 6, 0)}
 
     assert chosen(candidates, rows) == chosen(mixed, rows[order])
-
-
-def test_polarity_where_a_rule_can_tell_and_nowhere_else() -> None:
-    theme = next(theme for theme in value_themes() if theme.name == "abortion")
-    told = {
-        "Should abortion be legal?": 1,
-        "Do you think abortion is wrong?": -1,
-        "Do you support abortion?": 1,
-        "What do you think about abortion?": None,
-        "Is it cruel to make a woman look at an ultrasound before she may have an abortion?": None,
-        "Should abortion never be banned?": None,
-    }
-    assert {question: polarity(question, theme) for question in told} == told

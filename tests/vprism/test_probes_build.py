@@ -44,7 +44,7 @@ def test_probes_of_a_slice_of_prism(shared_data: Path, tmp_path: Path) -> None:
         {"id": ["nul", "rtl", "long"], "user_prompt": ["Is \0 war wrong", "هل الحرب عادلة؟", "a" * 3_000_000], "n_duplicates": ["1"] * 3}
     )
     source = tmp_path / "slice.jsonl"
-    pl.concat([whole.head(900), odd]).write_ndjson(source)
+    pl.concat([whole.head(1500), odd]).write_ndjson(source)
     options = ("--id-column", "id", "--topics", "3", "--per-topic", "5", "--decisions", str(tmp_path / "why.parquet"))
     done = _build(tmp_path, source, *options)
     assert done.returncode == 0, done.stderr
@@ -55,7 +55,7 @@ def test_probes_of_a_slice_of_prism(shared_data: Path, tmp_path: Path) -> None:
     cosines = rows @ rows.T
     cosines[range(15), range(15)] = 0
     assert cosines.max() <= 0.9
-    assert decisions.height == 903 and decisions.filter("kept").height == 15
+    assert decisions.height == 1503 and decisions.filter("kept").height == 15
     assert set(decisions.filter("kept").get_column("source_id")) == set(probes.get_column("prompt_id"))
     assert decisions.filter(pl.col("reason") == "").height == 0
     assert len(load_probes(str(tmp_path / "set.parquet"))) == 15

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from valuedrift.fingerprint import seed_from
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same questions would be chosen from in another way; part of the cache key."""
 
 SAME = 0.9
 """Cosine above which two questions say the same."""
-_ROOM = 1.5
+_ROOM = 1.1
 """Of a topic's questions the best are looked at, this many times as many as are wanted."""
 
 

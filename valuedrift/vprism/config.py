@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from valuedrift.engines.config import EngineConfig
+from valuedrift.errors import UserError
 from valuedrift.vprism.embed import EMBEDDED
 from valuedrift.vprism.themes import Theme
 
@@ -44,3 +45,20 @@ class ProbeBuild(BaseModel):
         """Of the model of a step (``rewriter`` or ``filter``), what can change its answers; empty for the embedded one."""
         chosen: EngineConfig | None = getattr(self, step)
         return {} if chosen is None else chosen.identity()
+
+    def check_language(self) -> None:
+        """Refuse to put another language to models that know English alone.
+
+        Raises:
+            UserError: The language is not English and a step is left to an embedded model.
+        """
+        if self.language.lower().split("-")[0] == "en":
+            return
+        steps = {"--rewriter": self.rewriter is None, "--filter": self.filter is None, "--embedder": self.embedder == EMBEDDED}
+        embedded = [option for option, left in steps.items() if left]
+        if embedded:
+            raise UserError(
+                f"the embedded models know English only: {', '.join(embedded)} left to them",
+                where=f"--language {self.language}",
+                fix="name models that know the language: an engine file for --rewriter and --filter, a multilingual encoder for --embedder",
+            )

@@ -17,6 +17,11 @@ KEPT = "kept"
 _CUE = 0.1
 """How much a kind of value word adds to a question's quality, up to two of them."""
 
+_NEAR = 2.0
+"""How much nearness to its topic counts beside the probability of being about a value: what is far is often of another topic."""
+_PLAIN, _WORD, _COMMA = 12, 0.03, 0.1
+"""Words of a plain question, and what every further one and every comma takes off."""
+
 DECISION_SCHEMA = {
     "source_id": pl.String,
     "source": pl.String,
@@ -50,7 +55,10 @@ def decide(rows: pl.DataFrame, embeddings: NDArray[np.float32], build: ProbeBuil
     alive = rows.with_row_index("row").filter((pl.col("reason") == "") & pl.col("topic").is_not_null())
     candidates = [
         Candidate(
-            row["source_id"], row["question"], row["topic"], row["value_laden"] + row["closeness"] + _CUE * min(cues(row["question"]), 2)
+            row["source_id"],
+            row["question"],
+            row["topic"],
+            row["value_laden"] + _NEAR * row["closeness"] + _CUE * min(cues(row["question"]), 2) - _burden(row["question"]),
         )
         for row in alive.iter_rows(named=True)
     ]
@@ -67,6 +75,11 @@ def decide(rows: pl.DataFrame, embeddings: NDArray[np.float32], build: ProbeBuil
     decisions = rows.with_columns(pl.Series("reason", reasons, dtype=pl.String)).with_columns((pl.col("reason") == KEPT).alias("kept"))
     probes = decisions.filter("kept").select("source_id", "topic", pl.col("question").alias("prompt")).sort("topic", "prompt")
     return Decided(decisions.select(pl.col(name).cast(kind) for name, kind in DECISION_SCHEMA.items()), probes)
+
+
+def _burden(question: str) -> float:
+    """What a question loses for its length and its clauses: long ones ask several things, and are seldom without a fault."""
+    return _WORD * max(0, len(question.split()) - _PLAIN) + _COMMA * question.count(",")
 
 
 def _reason(index: int, candidates: Sequence[Candidate], chosen: set[int], doubles: dict[int, int], wanted: Sequence[str]) -> str:

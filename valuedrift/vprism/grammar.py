@@ -93,9 +93,10 @@ def looks_broken(question: str) -> bool:
         return True
     if first in MODALS | {"does", "did"} and not _has_base_verb(rest):
         return True
-    return any(pattern.search(text) for pattern in _DISAGREEMENTS) or bool(_SPLICE.search(question))
+    return any(pattern.search(text) for pattern in _DISAGREEMENTS) or bool(_SPLICE.search(_CONDITION.sub("", question)))
 
 
+_CONDITION = re.compile(r"^(?:if|when|since|given that|considering|although|while|as|despite)\b[^,]*,", re.IGNORECASE)
 _SPLICE = re.compile(
     r",\s*(?:(?:and |but |so )?(?:how|what|why|where|can|should|is|are|do|does|it|it's|they|he|she|we|i|you|this|that|there)\b"
     r"|(?:some|many|most) people|\w+ (?:is|are|was|were|will)\b)(?! (?:if|when|in which|whose)\b)",
@@ -114,7 +115,8 @@ _DISAGREEMENTS = tuple(
         r"\b(?:they|we) (?:has|is|was|does)\b",
         r"\b(?:a|an) (?:people|children|women|men)\b",
         r"\b(?:more|most) (?:better|worse|easier|harder)\b",
-        r"^(?:is|are) (?:not|so|wrong|right|good|bad|legal|illegal|true|possible|important|okay|acceptable|moral|ethical|fair) (?:to|that|for|in|if|when)\b",
+        r"^(?:is|are) (?:not|so|wrong|right|good|bad|legal|illegal|true|possible|important|okay|acceptable|moral|ethical"
+        r"|fair|suitable|worth|surely) (?:to|that|for|in|if|when)\b",
         r"^(?:do|does) (?:\w+ )?(?:people|everyone|everybody|society|women|men|americans|many|most|some) (?:think|believe|say|feel|consider)\b",
         r"^are (?:israel|hamas|america|russia|ukraine|china|trump|biden|religion|society|islam|christianity|palestine|abortion|women's) (?!people|politicians)",
         r"^are (?:people|men|women) (?:against|willing|for|so|able)\b",
@@ -122,10 +124,23 @@ _DISAGREEMENTS = tuple(
         r"^(?:do|does|did) (?!you)(?:\w+ ){1,4}(?:has|is|was)\b|\b(?:spouse|wife|husband|partner|person|child|man|woman) have\b|^are idf\b",
         r"(?<!have )(?<!has )(?<!had )(?<!having )(?<!'ve )(?<!not )(?<!ever )(?<!always )(?<!never )(?<!already )(?<!also )\bbeen\b",
         r"\btake \w+ serious\b|(?<!a )\blong time ago\b|\bbe \d+ years? old\b(?= \w)"
-        r"|^is there (?:a lot of|many)\b|^(?:is|are) there enough in\b|\bit's (?:citizens|people|own)\b",
+        r"|^is there (?:a lot of|many)\b",
+        r"^(?:is|are) (?:an? |the )?(?:good|bad|right|wrong) \w+$|^(?:is|are) all \w+[^s ] |^is (?:most|many|all) "
+        r"|^(?:is|are) there enough in\b|\bit's (?:citizens|people|own)\b",
         r"\bor (?:does|do|is|are|should|doesn't|don't|isn't|aren't|was|can|can't)\b|\band (?:how|why|what|should)\b|s' \w+ing\b",
         r"\b(?:more or (?:less|fewer)|another who|make a balanced|explain|give (?:me|examples)|please|discuss)\b",
         r"^(?:do|does|are|is|should|can) (?:\w+ ){1,3}not\b",
+        # a preposition where the subject should be, a clause hung on by “and”, a possessive of nothing
+        r"^(?:is|are|was|were|should|can|do|does) (?:in|on|at|of|for|from|with|by|when|because|despite|based)\b",
+        r"^(?:is|are|should|does|do) (?!you\b).*\band (?:\w+ ){1,2}(?:needs?|is|are|has|should|must|will)\b|\w+s'$",
+        r"(?<!does )(?<!did )(?<!should )(?<!would )(?<!could )(?<!can )(?<!make )(?<!makes )(?<!let )(?<!lets )(?<!help )(?<!must )"
+        r"\b(?:he|she|it) (?:mean|need|make|cause|want|help|take|give|come|feel|seem|look|work|harm|hurt|bring|lead|matter)\b",
+        r"(?<!as )(?<!as much )(?<!as many )(?<!as often )\bas (?:we|you|they) can$|\bmore\b.*\bor \w+$"
+        r"|\b(?:increase|decide|make|have|follow|choose|protect|improve) own\b",
+        r"\bbe (?:bring|take|make|go|come|give|do|have)\b|\b(?:has|have|had) (?:became|went|took|came|gave|did|ran|wrote)\b",
+        r"^do you (?:agree|think|believe)(?: that)? (?!people|men|women|children|police|some|many|most|all|those|these|both|more|less|not)\w{3,}[^s\W] "
+        r"(?:bring|make|cause|take|give|need|have|lead|seem|want|kill|ruin|destroy)\b|\w- \w",
+        r"\bthe (?:reach|become|believe|think|should|are|have)\b",
     )
 )
 

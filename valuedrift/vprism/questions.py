@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from valuedrift.vprism.grammar import AUXILIARIES, COPULAS, DETERMINERS, NEGATED, WH, word_set, words_of
+from valuedrift.vprism.grammar import AUXILIARIES, NEGATED, PREPOSITIONS, WH, has_finite_verb, words_of
+from valuedrift.vprism.short import padded
 from valuedrift.vprism.statements import inverted
 from valuedrift.vprism.tidy import first_lower, first_upper
 
@@ -30,7 +31,7 @@ _OPINION_WORDS = (
 )
 _ABOUT = r"(?:about|on|of|regarding|concerning|towards?|around|in regards? to|with regards? to|in relation to|when it comes to)"
 _THINK = re.compile(
-    rf"^(?:what|how)(?:'s)?\s+(?:do|would|did|are)?\s*(?:you|u)\s+(?:\w+ly\s+)?(?P<verb>think|feel|believe|thinking"
+    rf"^(?:what|how)(?:'s)?\s+(?:do|to|would|did|are)?\s*(?:you|u)\s+(?:\w+ly\s+)?(?P<verb>think|feel|believe|thinking"
     rf"|thoughts?)\s+{_ABOUT}\s+(?P<object>.+)$",
     re.I,
 )
@@ -40,11 +41,32 @@ _OPINION = re.compile(
     re.IGNORECASE,
 )
 _BARE_OPINION = re.compile(rf"^(?P<noun>thoughts|opinions|views)\s+{_ABOUT}\s+(?P<object>.+)$", re.IGNORECASE)
+_TALK = re.compile(
+    r"^(?:let(?:'s| us)? |(?:can|could|shall|may) we |(?:i )?(?:would|'d|just|really)? ?(?:like|love|want|wanted|wish) to |i'd (?:like|love) to )?"
+    r"(?:(?:talk|speak|chat|have an? (?:little |honest |open )?(?:chat|talk|conversation|discussion|debate))(?: a (?:little|bit)(?: bit)?)?"
+    r"(?: (?:to|with) (?:you|me))?(?: today| now)? about|(?:discuss|debate)(?: with you)?) (?P<object>.+)$",
+    re.IGNORECASE,
+)
+"""Somebody who wants to talk about a thing asks what there is to be said of it."""
+_SIDES = re.compile(
+    r"^(?:what(?:'s| are| is)? |tell me |give me |name |list |explain |show me )?(?:to me )?(?:the |some |main |both )*"
+    r"(?:pros and cons (?:of|about|on|for)|(?:for and against )?arguments? (?:for and against|in favou?r of|for|against)) (?P<object>.+)$",
+    re.IGNORECASE,
+)
+_NO_THING = re.compile(
+    r"^(?:it|this|that|these|those|what|how|why|who|where|when|if|whether|some|any|something|anything|my|me|your|you|a \w*\s?(?:topic|subject|thing))\b"
+    r"|\b(?:i|i'm|my|me|you|your|please)\b|[,;:]|\.\s",
+    re.IGNORECASE,
+)
+_LONGEST_THING = 9
 _WHY = re.compile(
     r"^(?:why|to what extent)\s+(?P<rest>(?:should|is|are|do|does|can|must)\s+(?!not\b|you\b|i\b|my\b)(?!.*\b(?:not|so)\b).+)$",
     re.IGNORECASE,
 )
 """What “why” takes for granted can be asked: “Why is lying wrong?” holds “Is lying wrong?”."""
+_GRANTED = re.compile(
+    r"^(?:(?:tell me|explain)(?: to me)? )?why (?P<clause>(?:it's|it is|we should|people should|\w+ (?:is|are|should)) .+)$", re.IGNORECASE
+)
 _WHY_SHOULD_NOT = re.compile(r"^why\s+(?:shouldn't|should not|can't)\s+(?P<rest>.+)$", re.IGNORECASE)
 _WHY_DONT_WE = re.compile(
     r"^why\s+(?:don't|do not|doesn't|does not|can't)\s+(?P<rest>(?:we|the government|governments|countries|politicians|schools|the world)\s+.+)$",
@@ -120,9 +142,16 @@ def asked(sentence: str) -> tuple[str | None, str]:
     if direct and re.match(r"(?:if|whether)\s", text, re.IGNORECASE):
         question = inverted(re.sub(r"^(?:if|whether)\s+(?:or not\s+)?", "", text, flags=re.IGNORECASE))
         return (question, "") if question else (None, "an indirect question that cannot be turned surely")
+    granted = _GRANTED.match(text)
+    if granted:
+        question = inverted(granted.group("clause"))
+        return (question, "") if question else (None, "asks for something to be done")
     opinion = _opinion(text)
     if opinion is not None:
         return opinion, ""
+    named = _TALK.match(text) or _SIDES.match(text)
+    if named:
+        return _on(named.group("object"))
     sides = _FOR_OR_AGAINST.match(text)
     if sides:
         return f"Do you support {sides.group('rest')}?", ""
@@ -131,69 +160,16 @@ def asked(sentence: str) -> tuple[str | None, str]:
         return None, ""
     if words[0] in AUXILIARIES or words[0] in NEGATED:
         return _yes_no(text)
+    if words[0] == "when" and not sentence.rstrip().endswith("?") and set(words) & {"should", "must"} and words[1] not in AUXILIARIES:
+        return None, ""  # a statement: “When people are very ill they should be allowed to die”
     if words[0] in WH:
         return _held(text)
     clause = _IF_CLAUSE.match(text)
     if clause and words_of(clause.group("main"))[:1] and words_of(clause.group("main"))[0] in AUXILIARIES:
         main, reason = _yes_no(clause.group("main"))
-        return (f"{first_upper(text[: clause.start('main')])}{main[:1].lower()}{main[1:]}", "") if main else (None, reason)
+        return (_with_clause(text[: clause.start("main")], main), "") if main else (None, reason)
     after = _AFTER_COMMA.match(text)
     return _yes_no(after.group("main")) if after and sentence.rstrip().endswith("?") else (None, "")
-
-
-_FACTS = re.compile(
-    r"^is there (?:(?:a|an|any|some|much) )?(?:way|link|correlation|evidence|proof|difference|connection|debate|reason)\b"
-    r"|^(?:is|are|do|does)\b.*\b(?:currently|legally|officially)\b"
-    r"|\bto the majority\b|^are some\b|\b(?:conspiracy|hoax|man[- ]made)\b|^(?:is|are)\b.*\b(?:dying out|becoming|falling|increasing|rising|growing|leaving)\b"
-    r"|^are there (?:those|people|countries|some)\b|^are there (?:any )?(?:signs|studies|statistics)\b",
-    re.IGNORECASE,
-)
-_DOES = re.compile(
-    r"^(?:do|does)\s+(?!you\b|we\b)(?!.*\b(?:exist|have a|have to|need to|deserve|harm|destroy|ruin|help|hurt)\b)", re.IGNORECASE
-)
-_HABITS = re.compile(r"^(?:do|does|are|is)\s+(?:\w+\s+)?people\b", re.IGNORECASE)
-
-
-def not_of_values(question: str) -> str:
-    """Why the form of a yes/no question shows that it is no value question; empty where it does not.
-
-    Args:
-        question: A tidy question.
-    """
-    if _PREDICTION.search(question):
-        return "asks what will be, not what is right"
-    if _PAST.search(question) and not _JUDGES.search(question):
-        return "asks what was, not what is right"
-    if _STATE_OF_LAW.search(question.rstrip("?")):
-        return "asks what the law is, not what it should be"
-    if _FACTS.search(question):
-        return "asks for facts, not what is right"
-    if _DOES.search(question) and not _JUDGES.search(question):
-        return "asks what people do, not what is right"
-    if _HABITS.search(question) and not _JUDGES.search(question):
-        return "asks what people do, not what is right"
-    return ""
-
-
-_PREDICTION = re.compile(
-    r"^(?:will|won't)\b|^(?:do|would) you (?:think|believe|say|feel)\b[^,]*\b(?:will|going to|would)\b"
-    r"(?! be (?:right|wrong|fair|good|bad|better|okay|acceptable))"
-    r"|^(?:is|are) \w+(?: \w+)? (?:going|likely) to\b|^(?:is|are)\b.*\blikely to\b",
-    re.IGNORECASE,
-)
-_PAST = re.compile(
-    r"^do you (?:think|believe)\b.*\b(?:had|was|were)\b|^(?:did|was|were|has|have|had|could|can|would)\b(?! you)", re.IGNORECASE
-)
-_JUDGES = re.compile(
-    r"\b(?:should|right|wrong|good|bad|better|worse|fair|unfair|justif\w+|moral\w*|immoral|ethic\w*|unethical|mistake|worth|acceptable|okay|trust\w*|evil|crime"
-    r"|racist|sexist|too (?:far|much|many|soft|hard)|deserve\w*|success|failure|benefi\w+|harm\w*|coexist|forgive\w*)\b",
-    re.IGNORECASE,
-)
-_STATE_OF_LAW = re.compile(
-    r"^(?:is|are)\b.*\ballowed to\b|^(?:is|are)\b.*\b(?:legal|illegal|allowed|banned|lawful|exempt)\b(?: \w+)? (?:in|by|under|from)\b"
-    r"|^do you think [\w ]+ (?:is|are) (?:il)?legal$|^(?:is|are)\b.*\bstill (?:legal|illegal|exempt)\b",
-    re.I,
-)
 
 
 def _held(text: str) -> tuple[str | None, str]:
@@ -218,6 +194,14 @@ def _held(text: str) -> tuple[str | None, str]:
     return None, "asks for facts, advice or a choice, not whether something is right"
 
 
+def _with_clause(clause: str, main: str) -> str:
+    """A question with what stood before it: a phrase goes to its end, “In a relationship, is love …?”; a condition stays where it is."""
+    phrase = clause.strip(" ,")
+    if words_of(phrase)[0] in PREPOSITIONS and not has_finite_verb(words_of(phrase)):
+        return f"{main.rstrip('?')} {first_lower(phrase)}?"
+    return f"{first_upper(clause)}{main[:1].lower()}{main[1:]}"
+
+
 def _tail(text: str) -> str:
     before = None
     while before != text:
@@ -240,6 +224,15 @@ def _opinion(text: str) -> str | None:
         about = "towards" if noun in {"feelings", "attitude"} else "on"
         return f"What {'are' if noun.endswith('s') and noun != 'stance' else 'is'} your {noun} {about} {_object(stated.group('object'))}?"
     return None
+
+
+def _on(thing: str) -> tuple[str | None, str]:
+    """The question what to think about a thing that a writer wants to talk about; None and why where it is no plain thing."""
+    plain = _object(thing)
+    words = words_of(plain)
+    if not words or len(words) > _LONGEST_THING or _NO_THING.search(plain) or set(words) & (AUXILIARIES | NEGATED):
+        return None, "names no plain subject"
+    return f"What do you think about {first_lower(plain)}?", ""
 
 
 def _object(text: str) -> str:
@@ -277,6 +270,9 @@ def _yes_no(text: str) -> tuple[str | None, str]:
     if "or" in words:
         before = words[: words.index("or")]
         after = words[words.index("or") + 1 :]
+        second = _SECOND.search(text)
+        if second:
+            return _yes_no(second.group("question"))
         if (
             not after
             or len(after) > _ALTERNATIVE
@@ -284,33 +280,13 @@ def _yes_no(text: str) -> tuple[str | None, str]:
             or (words[0] in {"is", "are", "was", "were"} and "to" not in before)
         ):
             return None, "puts alternatives, not one position"
-    return first_upper(_padded(text)) + "?", ""
+    return first_upper(padded(text)) + "?", ""
 
 
-def _padded(text: str) -> str:
-    """A very short question said in full: “Is abortion wrong” becomes “Do you think abortion is wrong”."""
-    words = text.split()
-    if len(words) not in {3, 4} or words[1].lower() in DETERMINERS - {"the"} | {"there", "it", "you"}:
-        return text
-    verb, size = words[0].lower(), 2 if words[1].lower() == "the" else 1
-    subject, rest = first_lower(" ".join(words[1 : size + 1])), words[size + 1 :]
-    if len(rest) == 2 and verb in COPULAS and rest[1].lower() in _VERDICTS and rest[0].lower() not in DETERMINERS | _AFTER_SUBJECT:
-        subject, rest = f"{subject} {rest[0]}", rest[1:]  # is capital punishment ethical
-    if len(rest) > 1 and rest[0].lower() not in DETERMINERS | _AFTER_SUBJECT:
-        return text  # where the subject ends cannot be told
-    if rest and verb in COPULAS | {"should"}:
-        return f"do you think {subject} {verb} {' '.join(rest)}"
-    if verb == "does" and rest and rest[0].lower() in _THIRD_PERSON:
-        return f"do you think {subject} {_THIRD_PERSON[rest[0].lower()]}{' '.join(['', *rest[1:]])}"
-    return text
-
-
+_SECOND = re.compile(
+    r",?\s+or\s+(?P<question>(?:is it (?:okay|right|wrong|acceptable|fair|better) to|should (?:we|people|they be|it be)|do you think)\b.+)$",
+    re.IGNORECASE,
+)
+"""A second question after “or” that stands by itself."""
 _ALTERNATIVE = 4
 """Words after “or” from which on it is a second position, not a second word."""
-_AFTER_SUBJECT = word_set(
-    "be always ever really still truly more too just morally legalize legalise ban allow abolish have exist matter need deserve"
-)
-_VERDICTS = word_set(
-    "good bad wrong right okay ethical unethical moral immoral fair unfair justified acceptable important necessary harmful evil racist sinful"
-)
-_THIRD_PERSON = {"exist": "exists", "have": "has", "need": "needs", "matter": "matters", "deserve": "deserves"}

@@ -12,21 +12,28 @@ from valuedrift.vprism.contained import loose_end
 from valuedrift.vprism.cues import cues
 from valuedrift.vprism.english import is_word
 from valuedrift.vprism.grammar import WH, looks_broken, word_set, words_of
-from valuedrift.vprism.questions import asked, not_of_values
+from valuedrift.vprism.questions import asked
 from valuedrift.vprism.statements import has_tag, turned
 from valuedrift.vprism.tidy import plain, sentences, spelled
+from valuedrift.vprism.value_form import not_of_values
 
-VERSION = 4
+VERSION = 5
 """Raised whenever the same prompt would be rewritten in another way; part of the cache key."""
 
 LONGEST = 2000
 """Characters of a prompt that is looked at; a longer one holds a text, not an opening question."""
-MIN_WORDS, MAX_WORDS = 5, 30
+NOT_ENGLISH = "not English, as far as the rule-based rewriter can tell"
+MIN_WORDS, MAX_WORDS = 4, 30
 _SENTENCES = 12
+_ACRONYM = 5
+"""Letters of an acronym at most."""
 _DECLARED = 14
 """Words of a statement that is asked by its question mark alone: “Climate change is real?”."""
 
-_FUNCTION_WORDS = word_set("the a is are do you to of and in what should be it that for i not how on with can does")
+_FUNCTION_WORDS = word_set(
+    "the a is are do you to of and in what should be it that for i not how on with can does shouldn't must can't cannot don't doesn't have did why who when"
+    " people women men about they there would could from but than tell your my their"
+)
 _REQUESTS = word_set("""tell give write explain describe list show help recommend suggest make create plan provide discuss define compare talk teach find let
     imagine pretend act name generate summarize summarise draft compose design translate calculate solve play sing recite pick choose say
     advise outline argue convince persuade prove analyze analyse elaborate present prepare produce rank rate respond answer""")
@@ -47,7 +54,7 @@ def rewrite(prompt: str) -> Rewriting:
         prompt: A user's opening prompt, of any length and content.
 
     Returns:
-        A question of 5 to 30 words that stands by itself, or why there is none.
+        A question of 4 to 30 words that stands by itself, or why there is none.
     """
     if len(prompt) > LONGEST:
         return Rewriting(None, f"longer than {LONGEST:,} characters")
@@ -55,7 +62,7 @@ def rewrite(prompt: str) -> Rewriting:
     if not re.search(r"\w", text):
         return Rewriting(None, "no words in it")
     if not _is_english(text):
-        return Rewriting(None, "not English, as far as the rule-based rewriter can tell")
+        return Rewriting(None, NOT_ENGLISH)
     parts = sentences(text)
     if not parts:
         return Rewriting(None, "a greeting only")
@@ -86,7 +93,7 @@ def fault_of(question: str) -> str:
         return f"unknown word {unknown!r}"
     if looks_broken(question):
         return "not a well-formed question"
-    if re.search(r"[;:()\[\]{}=_#@*<>|\\]|[.!?] \w|,$", question):
+    if re.search(r"[;:()\[\]{}=_#@*<>|\\]|[.!?] \w|, \d|,$", question):
         return "not one plain sentence"
     elsewhere = not_of_values(question)
     if elsewhere:
@@ -113,9 +120,11 @@ def _question_of(sentence: str) -> tuple[str | None, str]:
 
 
 def _unknown_word(question: str) -> str | None:
-    """The first word that is not English; a name in capitals inside the sentence is let pass."""
+    """The first word that is not English; names in capitals inside the sentence, and acronyms, are let pass."""
     for index, raw in enumerate(question.split()):
         word = raw.strip(".,;:!?\"'()[]")
+        if word.isupper() and word.isalpha() and len(word) <= _ACRONYM:
+            continue
         if word and not (index and word[0].isupper() and word[1:] == word[1:].lower()) and not is_word(word.lower()):
             return word
     return None

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import re
 
-from valuedrift.vprism.cues import cues
-from valuedrift.vprism.grammar import NEGATED, PRONOUN_SUBJECTS, VERBS, coordinated, has_finite_verb, main_auxiliary, word_set, words_of
+from valuedrift.vprism.grammar import (
+    AUXILIARIES,
+    NEGATED,
+    PREPOSITIONS,
+    PRONOUN_SUBJECTS,
+    VERBS,
+    coordinated,
+    has_finite_verb,
+    main_auxiliary,
+    word_set,
+    words_of,
+)
 from valuedrift.vprism.tidy import first_lower, first_upper
+from valuedrift.vprism.value_form import JUDGEMENT
 
 _ADVERB = (
     r"(?:(?:really|strongly|personally|honestly|firmly|do|just|truly|also|still|always|often|definitely|generally|sometimes|kind of)\s+)*"
@@ -37,7 +48,7 @@ _ATTITUDE = re.compile(
 )
 _TAG = re.compile(
     r"[,.]?\s+(?:right|correct|isn't it|aren't they|don't you think(?: so)?|do you agree|you agree|agree|agreed|no|yes|true|wouldn't you(?: say)?"
-    r"|what do you think(?: about (?:it|this|that))?|or not|thoughts|your thoughts|discuss)\s*[?!.]*$",
+    r"|what do you think(?: about (?:it|this|that))?|or not|(?:and |but )?(?:how|what) about you|thoughts|your thoughts|discuss)\s*[?!.]*$",
     re.IGNORECASE,
 )
 _OWN_LIFE = word_set("i i'm i've i'd i'll my me mine myself")
@@ -46,7 +57,7 @@ _CONNECTIVES = re.compile(
 )
 _SHORTEST_INVERTED = 5
 """Words; what is shorter is asked in full: “Do you think abortion is wrong?”."""
-_LONGEST_CLAUSE = 14
+_LONGEST_CLAUSE = 18
 _UNCLEAR = re.compile(
     r"^(?:before|after|some|others|a few|surely|examples?|places|with|without|by|in|at|on|from|despite|even|only|other|another|one|there seems?"
     r"|whether|what|how|why|who|according|recently"
@@ -78,7 +89,7 @@ def turned(statement: str) -> tuple[str | None, str]:
         clause = _LEAD.sub("", _CONNECTIVES.sub("", clause)).strip()
     clause = _first_clause(clause)
     words = words_of(clause)
-    if len(words) < 3 or not has_finite_verb(words):
+    if len(words) < 3 or not has_finite_verb(words) or (not has_finite_verb(words[:-1]) and words[-1] not in AUXILIARIES):
         return None, "neither a question nor a statement"
     if set(words) & _OWN_LIFE:
         return None, "tells of the writer's own life"
@@ -89,7 +100,7 @@ def turned(statement: str) -> tuple[str | None, str]:
     question = _inverted(clause)
     if question is not None and len(words_of(question)) < _SHORTEST_INVERTED:
         return f"Do you think {first_lower(clause)}?", ""
-    if question is None and (len(words) > _LONGEST_CLAUSE or _UNCLEAR.search(clause) or not cues(clause)):
+    if question is None and (len(words) > _LONGEST_CLAUSE or _UNCLEAR.search(clause) or not JUDGEMENT.search(clause)):
         return None, "not a plain statement about a value"
     return question or _AGREE.format(first_lower(clause)), ""
 
@@ -114,6 +125,8 @@ def inverted(clause: str) -> str | None:
 def _inverted(clause: str) -> str | None:
     raw = clause.split()
     words = [word.strip(",\"'").lower() for word in raw]
+    if words[0] in PREPOSITIONS:
+        return None  # “In the future all people should …”: the subject comes later
     if words[0] in {"it's", "there's"}:
         raw, words = [raw[0][:-2], "is", *raw[1:]], [words[0][:-2], "is", *words[1:]]
     index = next((i for i, word in enumerate(words[1:7], start=1) if word in NEGATED), None)

@@ -45,7 +45,17 @@ class Theme(BaseModel):
 @functools.cache
 def value_themes() -> tuple[Theme, ...]:
     """The packaged themes: what questions of right and wrong are mostly about."""
-    read = yaml.safe_load((files("valuedrift") / "data/vprism/themes.yaml").read_text(encoding="utf-8"))
+    return _packaged("themes.yaml")
+
+
+@functools.cache
+def probe_topics() -> tuple[Theme, ...]:
+    """The topics of a build without a topic file: the packaged themes, near ones put together."""
+    return _packaged("topics.yaml")
+
+
+def _packaged(name: str) -> tuple[Theme, ...]:
+    read = yaml.safe_load((files("valuedrift") / "data/vprism" / name).read_text(encoding="utf-8"))
     return tuple(Theme.model_validate(one) for one in read)
 
 
@@ -61,7 +71,10 @@ def read_topic_file(path: Path) -> tuple[Theme, ...]:
     except FileNotFoundError as error:
         raise UserError("no such topic file", where=str(path)) from error
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"unreadable: {str(error).splitlines()[0]}", where=str(path), fix="a YAML list of topics") from error
+        mark = getattr(error, "problem_mark", None)
+        what = f"not valid YAML: {getattr(error, 'problem', error)}" if mark else f"unreadable: {str(error).splitlines()[0]}"
+        place = f"{path}, line {mark.line + 1}" if mark else str(path)
+        raise DataError(what, where=place, fix="a YAML list of topics; a text with ?, : or a comma stands in quotes") from error
     if not isinstance(read, list) or not read:
         raise DataError("holds no list of topics", where=str(path), fix="- name: death penalty\n  examples: [...]")
     themes: list[Theme] = []

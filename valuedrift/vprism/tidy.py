@@ -6,8 +6,10 @@ import re
 import unicodedata
 
 from valuedrift.vprism.english import english, is_word, mended
+from valuedrift.vprism.grammar import DETERMINERS
 
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "–": "-", "—": " - "})
+_JOINERS = "\u200c\u200d"
 _GREETING = re.compile(
     r"^(?:(?:hi+|hello+|hey+|hiya|howdy|greetings|good (?:morning|afternoon|evening|day)|dear)\b"
     r"(?:\s+(?:there|again|all|everyone|friend|robot|bot|ai|al|assistant|claude|chatgpt|chat|gpt|bard|alexa|siri|you|my friend|mate|sir))*"
@@ -16,6 +18,11 @@ _GREETING = re.compile(
 )
 _SPLIT = re.compile(r"(?<=[.!?])[\"')]*\s+|\s*\n+\s*")
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|etc|vs|mr|mrs|dr|st|u\.s|u\.k|u\.s\.a|no)\.$", re.IGNORECASE)
+_ARTICLE = re.compile(
+    r"\b(about|on|of|in|to|from|for|towards|leave|think) ((?:UK|US|EU|USA|UN|NHS|human race)(?=$|[?.,]| (?:and|in|is|are|to|should)\b))"
+    r"|\b(about|on) ((?!(?:a|an|the|this|that|these|those|my|your|our|his|her|their|its|any|every|each|no|one)\b)[a-z]+ (?:problem|crisis|conflict)\b)"
+)
+"""Where an article is missing before what has only one."""
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9.+'-]*[A-Za-z0-9+]|[A-Za-z]|\d+")
 
 
@@ -26,19 +33,23 @@ def plain(text: str) -> str:
         text: Any text, also with NUL bytes or lone surrogates.
     """
     text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode("utf-8")).translate(_QUOTES)
-    kept = "".join(_plain(character) for character in text)
-    kept = re.sub(r"[ \t]+", " ", kept)
+    kept = "".join(_plain(character, before) for before, character in zip(f" {text}", text, strict=False))
+    kept = re.sub(r"[ \t]+", " ", re.sub(r" & ?(?=\w)", " and ", kept))
     kept = re.sub(r"\s+([,.;:!?])", r"\1", kept)
     kept = re.sub(r"([!?])[!?.]*", lambda marks: "?" if "?" in marks.group() else "!", kept)
     kept = re.sub(r"\.{2,}|…", ". ", kept)
     return re.sub(r"([,;!?])(?=[A-Za-z])", r"\1 ", kept).strip()
 
 
-def _plain(character: str) -> str:
+def _plain(character: str, before: str) -> str:
     if character == "\n":
         return character
     category = unicodedata.category(character)
-    if category in {"So", "Sk", "Cs", "Co", "Cn", "Mn", "Me"} or category == "Cf":
+    if (
+        category == "Mn" or character in _JOINERS
+    ):  # vowel signs and joiners of Hindi, Thai, Persian belong to their letters; on an emoji they mean nothing
+        return character if unicodedata.category(before)[0] in "LM" and not "\ufe00" <= character <= "\ufe0f" else ""
+    if category in {"So", "Sk", "Cs", "Co", "Cn", "Me", "Cf"}:
         return ""
     return " " if category in {"Cc", "Zs", "Zl", "Zp"} else character
 
@@ -72,6 +83,10 @@ def spelled(sentence: str) -> str:
     joined = re.sub(
         r"\b(more|less|better|worse|rather|greater|other|safer|higher|lower|bigger|smarter)(( \w+)?) then\b", r"\1\2 than", " ".join(mended)
     )
+    joined = re.sub(r"(?i)\b(?:the )?united (kingdom|states|nations)\b", lambda match: f"the United {match[1].title()}", joined)
+    joined = re.sub(r"\b(that|which|and|if|when|because|think|but) its (?=\w+ing\b)", r"\1 it's ", joined)
+    joined = re.sub(r"\b(our|your|my|this|a) countries (?=\w)", r"\1 country's ", joined)
+    joined = _ARTICLE.sub(lambda match: f"{match[1] or match[3]} the {match[2] or match[4]}", joined)
     joined = re.sub(r"\b([Tt])o (many|much)\b(?= \w)", r"\1oo \2", joined)
     joined = re.sub(r"\b([Aa]) (?=[aeio](?!ne\b|nce\b|u)[a-z])", r"\1n ", joined)
     joined = re.sub(r"\b([Aa]) persons\b", r"\1 person's", joined)
@@ -98,6 +113,11 @@ def _spelled_word(word: str) -> str:
     base, apostrophe, tail = lower.partition("'")
     if apostrophe and base in known.capitals and base != "us":
         return f"{known.capitals[base]}'{tail}"
+    if word[:2].isupper() and word[2:].islower() and len(word) > 3 and is_word(lower):
+        return word[0] + lower[1:]  # WOmen
+    if word[:1].isupper() and not is_word(lower):
+        name = mended(lower)
+        return word if name is None else known.capitals.get(name, word[0] + name[1:])
     return word if word[:1].isupper() or is_word(lower) else mended(lower) or word
 
 
@@ -110,6 +130,8 @@ def first_lower(clause: str) -> str:
     """A clause as it stands inside a sentence: its first word small, unless it is a name or I."""
     word = re.split(r"[\s,']", clause, maxsplit=1)[0]
     second = clause[len(word) :].lstrip(" ,'")
+    if word.lower() in DETERMINERS:
+        return clause[:1].lower() + clause[1:]
     if word == "I" or word.lower() in english().capitals or (len(word) > 1 and word[1:] != word[1:].lower()) or second[:1].isupper():
         return clause
     return clause[:1].lower() + clause[1:]

@@ -18,14 +18,14 @@ from valuedrift.fingerprint import seed_from
 from valuedrift.vprism.grammar import AUXILIARIES, DETERMINERS, PREPOSITIONS, WH, word_set, words_of
 from valuedrift.vprism.themes import Theme
 
-VERSION = 3
+VERSION = 4
 """Raised whenever the same questions would be sorted in another way; part of the cache key."""
 
 NEAR = 0.38
 """Similarity that a question must have to its topic's theme, cosine."""
 _MARGIN = 0.02
 """By how much the topic's theme must be nearer than every other."""
-_FAR_MARGIN = 0.03
+_FAR_MARGIN = 0.02
 """The same for a question whose cluster belongs to another topic."""
 _CLUSTER_SIZE = 25
 """Questions a cluster on average."""
