@@ -27,9 +27,9 @@ from tasks.panel import panel
 from tasks.probes import keep_probes
 from tasks.report import report
 from tasks.sample import sample
+from tasks.sources import study_of
 from tasks.train import train
 from tasks.workplace import Workplace
-from valuedrift.study import load_study
 
 _RUNNER: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=256)
 """Threads cost little while they wait; how much really runs at once is up to runtime.workers."""
@@ -45,17 +45,17 @@ def trace(study: str, root: str = "valuedrift-data", report_folder: str | None =
     """Trace a study's value drift from base models to the report.
 
     Args:
-        study: Path of the study file.
+        study: The study file, a path or s3://bucket/key.
         root: Where the tables lie: a folder or s3://bucket/prefix.
-        report_folder: Where report.html and the figures are written; default: reports/<study> below a local root.
+        report_folder: Where report.html and the figures are written; default: reports/<study> below the root. A path or s3://bucket/prefix.
 
     Returns:
-        The path of the report.
+        The path or address of the report.
 
     Raises:
         UserError: A fault in the study or its data; what had finished is kept.
     """
-    work = Workplace(load_study(Path(study)), root)
+    work = Workplace(study_of(study), root)
     try:
         return _trace(work, report_folder)
     finally:

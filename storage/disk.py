@@ -7,10 +7,12 @@ import errno
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from storage.location import Seen
 from valuedrift.errors import UserError
 
 _TEMPORARY = re.compile(r"^\..+\.\d+-[0-9a-f]{8}\.tmp$")
@@ -28,10 +30,10 @@ _REASONS: dict[int, tuple[str, str]] = {
 class Disk:
     """The local file system as a `storage.location.Backend`."""
 
-    def size(self, path: str) -> int | None:
-        """Bytes of a file, None where there is none."""
+    def look(self, path: str) -> Seen | None:
+        """The file at a path, None where there is none."""
         try:
-            return Path(path).stat().st_size if not Path(path).is_dir() else None
+            return _seen(path, Path(path).stat()) if not Path(path).is_dir() else None
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -41,6 +43,11 @@ class Disk:
             return Path(path).read_bytes()
         except PermissionError as error:
             raise UserError("this file may not be read", where=path, fix="check its owner and mode") from error
+
+    def save(self, path: str, file: Path) -> str:
+        """Copy a file."""
+        shutil.copyfile(path, file)
+        return ""
 
     def put(self, path: str, data: bytes) -> None:
         """Write aside, sync, replace."""
@@ -63,11 +70,11 @@ class Disk:
         _sync_folder(Path(path).parent)
         return True
 
-    def listing(self, path: str) -> Iterator[tuple[str, int, datetime]]:
+    def listing(self, path: str) -> Iterator[Seen]:
         """All finished files below a folder."""
         return (file for file in _walk(path) if not _TEMPORARY.match(Path(file[0]).name))
 
-    def leftovers(self, path: str) -> Iterator[tuple[str, int, datetime]]:
+    def leftovers(self, path: str) -> Iterator[Seen]:
         """Temporary files below a folder."""
         return (file for file in _walk(path) if _TEMPORARY.match(Path(file[0]).name))
 
@@ -76,7 +83,11 @@ class Disk:
         Path(path).unlink(missing_ok=True)
 
 
-def _walk(path: str) -> Iterator[tuple[str, int, datetime]]:
+def _seen(path: str, status: os.stat_result) -> Seen:
+    return path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC), ""
+
+
+def _walk(path: str) -> Iterator[Seen]:
     pending = [path]
     while pending:
         try:
@@ -90,8 +101,7 @@ def _walk(path: str) -> Iterator[tuple[str, int, datetime]]:
                 pending.append(entry.path)
                 continue
             with contextlib.suppress(FileNotFoundError):  # deleted between the listing and the look
-                status = entry.stat()
-                yield entry.path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)
+                yield _seen(entry.path, entry.stat())
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ def export_tables(
     Raises:
         UserError: There is nothing to export, or a file is there already.
     """
-    place = Location.parse(out)
+    place = Location.parse(out).reached()
     frames = {name: store.scan(name, **_only(table_schema(name), study)) for name in tables}
     counts = {name: int(frame.select(pl.len()).collect().item()) for name, frame in frames.items()}
     if not any(counts.values()):

@@ -30,21 +30,30 @@ class Found:
         location: The object.
         size: Bytes.
         modified: Time of the last write, UTC.
+        tag: Differs whenever the bytes do (S3's ETag); empty on disk, where files are read in place.
     """
 
     location: Location
     size: int
     modified: datetime
+    tag: str = ""
+
+
+Seen = tuple[str, int, datetime, str]
+"""An object as a backend sees it: path, bytes, time of writing, tag."""
 
 
 class Backend(Protocol):
     """What a kind of storage must be able to do; paths are absolute (local) or keys (S3)."""
 
-    def size(self, path: str) -> int | None:
-        """Bytes of an object, None where there is none."""
+    def look(self, path: str) -> Seen | None:
+        """The object at a path, None where there is none."""
 
     def read(self, path: str) -> bytes:
         """All bytes of an object; FileNotFoundError where there is none."""
+
+    def save(self, path: str, file: Path) -> str:
+        """Write all bytes of an object into a local file, a piece at a time, and give its tag; FileNotFoundError where there is none."""
 
     def put(self, path: str, data: bytes) -> None:
         """Write or replace an object in one indivisible step."""
@@ -52,10 +61,10 @@ class Backend(Protocol):
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """Write an object in one indivisible step unless there is one; tells whether this call wrote it."""
 
-    def listing(self, path: str) -> Iterator[tuple[str, int, datetime]]:
-        """All objects below a folder, at any depth: path, bytes, time of writing; nothing where there is no folder."""
+    def listing(self, path: str) -> Iterator[Seen]:
+        """All objects below a folder, at any depth; nothing where there is no folder."""
 
-    def leftovers(self, path: str) -> Iterator[tuple[str, int, datetime]]:
+    def leftovers(self, path: str) -> Iterator[Seen]:
         """Temporary files below a folder that a killed writer left."""
 
     def delete(self, path: str) -> None:
@@ -115,6 +124,11 @@ class Location:
         """The last part of the path."""
         return self.path.rsplit("/", 1)[-1]
 
+    def beside(self, name: str) -> Location:
+        """The location of another name in the same folder."""
+        folder, slash, _ = self.path.rpartition("/")
+        return Location(self.scheme, self.bucket, f"{folder}{slash}{name}")
+
     @property
     def is_remote(self) -> bool:
         """Whether every access is a network request."""
@@ -126,7 +140,23 @@ class Location:
 
     def size(self) -> int | None:
         """Bytes of the object, None where there is none."""
-        return self._backend().size(self.path)
+        found = self.look()
+        return None if found is None else found.size
+
+    def look(self) -> Found | None:
+        """The object that is here (a file, not a folder), None where there is none."""
+        seen = self._backend().look(self.path)
+        return None if seen is None else self._found(seen)
+
+    def reached(self) -> Location:
+        """The same, once its bucket has answered: what is wrong with it is told before long work begins, not when the result is to be written.
+
+        Raises:
+            UserError: The bucket is missing or refuses us, or nothing answers.
+        """
+        if self.is_remote:
+            next(iter(self._backend().listing(self.path)), None)
+        return self
 
     def exists(self) -> bool:
         """Whether there is an object (a file, not a folder) here."""
@@ -139,6 +169,17 @@ class Location:
             FileNotFoundError: There is no object here.
         """
         return self._backend().read(self.path)
+
+    def save_as(self, file: Path) -> str:
+        """Write all bytes into a local file, a piece at a time.
+
+        Returns:
+            The tag of the bytes that were written.
+
+        Raises:
+            FileNotFoundError: There is no object here.
+        """
+        return self._backend().save(self.path, file)
 
     def put_bytes(self, data: bytes) -> None:
         """Write or replace the object; whoever reads meanwhile sees the old bytes or the new ones.
@@ -154,19 +195,22 @@ class Location:
 
     def listing(self) -> list[Found]:
         """All objects below this folder, at any depth, by path."""
-        return self._found(self._backend().listing)
+        return self._all(self._backend().listing)
 
     def leftovers(self) -> list[Found]:
         """Temporary files below this folder that a killed writer left; never part of `listing`."""
-        return self._found(self._backend().leftovers)
+        return self._all(self._backend().leftovers)
 
     def delete(self) -> None:
         """Remove the object; nothing happens where there is none."""
         self._backend().delete(self.path)
 
-    def _found(self, lister: Callable[[str], Iterator[tuple[str, int, datetime]]]) -> list[Found]:
-        found = [Found(Location(self.scheme, self.bucket, path), size, modified) for path, size, modified in lister(self.path)]
-        return sorted(found, key=lambda one: one.location.path)
+    def _all(self, lister: Callable[[str], Iterator[Seen]]) -> list[Found]:
+        return sorted(map(self._found, lister(self.path)), key=lambda one: one.location.path)
+
+    def _found(self, seen: Seen) -> Found:
+        path, size, modified, tag = seen
+        return Found(Location(self.scheme, self.bucket, path), size, modified, tag)
 
     def _backend(self) -> Backend:
         return _backend(self.scheme, self.bucket)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import botocore.session
@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Inc
 from botocore.exceptions import ConnectionError as NoConnection
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
+from storage.location import Seen
 from valuedrift.errors import UserError
 
 _CONNECT_S = 5
@@ -28,6 +29,8 @@ _PATIENCE_S = 60.0
 """A server that has answered before is given time to restart."""
 _CONNECTIONS = 32
 _PAGE = 1000
+_PIECE = 1 << 20
+"""Bytes held of an object that is written into a file."""
 _TRANSIENT = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling", "429", "OperationAborted"})
 _DENIED = frozenset(
     {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AuthorizationHeaderMalformed", "403"}
@@ -50,16 +53,28 @@ class Bucket:
         self._clients: dict[int, Any] = {}
         self._answered = False
 
-    def size(self, path: str) -> int | None:
-        """Bytes of an object, None where there is none."""
+    def look(self, path: str) -> Seen | None:
+        """The object at a key, None where there is none."""
         try:
-            return int(self._ask(lambda s3: s3.head_object(Bucket=self._name, Key=path)["ContentLength"], path))
+            head = self._ask(lambda s3: s3.head_object(Bucket=self._name, Key=path), path)
         except FileNotFoundError:
             return None
+        return path, int(head["ContentLength"]), head["LastModified"], head["ETag"]
 
     def read(self, path: str) -> bytes:
         """All bytes of an object."""
         return bytes(self._ask(lambda s3: s3.get_object(Bucket=self._name, Key=path)["Body"].read(), path))
+
+    def save(self, path: str, file: Path) -> str:
+        """One GET, written as it comes."""
+
+        def request(s3: Any) -> str:
+            answer = s3.get_object(Bucket=self._name, Key=path)
+            with file.open("wb") as stream:
+                stream.writelines(answer["Body"].iter_chunks(_PIECE))
+            return str(answer["ETag"])
+
+        return self._ask(request, path)
 
     def put(self, path: str, data: bytes) -> None:
         """One PUT: the object is there whole, or not at all."""
@@ -73,18 +88,18 @@ class Bucket:
             return False
         return True
 
-    def listing(self, path: str) -> Iterator[tuple[str, int, datetime]]:
+    def listing(self, path: str) -> Iterator[Seen]:
         """All objects under a prefix; a thousand a request."""
         prefix = f"{path}/" if path else ""
         asked: dict[str, str | int] = {"Bucket": self._name, "Prefix": prefix, "MaxKeys": _PAGE}
         while True:
             page = self._page(asked)
-            yield from ((found["Key"], found["Size"], found["LastModified"]) for found in page.get("Contents", ()))
+            yield from ((found["Key"], found["Size"], found["LastModified"], found["ETag"]) for found in page.get("Contents", ()))
             if not page.get("IsTruncated"):
                 return
             asked["ContinuationToken"] = page["NextContinuationToken"]
 
-    def leftovers(self, path: str) -> Iterator[tuple[str, int, datetime]]:
+    def leftovers(self, path: str) -> Iterator[Seen]:
         """Nothing: a PUT that breaks off leaves no object."""
         return iter(())
 

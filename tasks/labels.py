@@ -50,9 +50,9 @@ def study_name(store: Store, study: str) -> str:
     """
     name = study
     if study.endswith(_YAML):
-        from valuedrift.study import load_study
+        from tasks.sources import study_of
 
-        name = load_study(Path(study)).study
+        name = study_of(study).study
     known = store.studies()
     if name not in known:
         raise UserError(f"there is no study {name!r}", where=store.root.uri, fix=f"studies are {', '.join(known) or 'none yet'}")

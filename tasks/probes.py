@@ -9,13 +9,14 @@ from prefect import task
 from tasks.caching import TASK, cached_by
 from tasks.identity import key_of
 from tasks.reference import Reference
+from tasks.sources import probes_of
 from tasks.workplace import Workplace
-from valuedrift.probes import load_probes, probes_fingerprint, probes_frame
+from valuedrift.probes import probes_fingerprint, probes_frame
 
 
 def _identity(work: Workplace) -> tuple[str, dict[str, Any]]:
     """Name of the whole probe set, of which a study may ask a part, and its identity."""
-    whole = load_probes(work.study.probes.set)
+    whole = probes_of(work.study.probes.set)
     return whole[0].probe_set, {"stage": "probes", "probes": probes_fingerprint(whole)}
 
 
@@ -34,6 +35,6 @@ def keep_probes(work: Workplace) -> Reference:
         UserError: The probe set can't be read, or holds several sets under one file.
     """
     name, identity = _identity(work)
-    frame = probes_frame(load_probes(work.study.probes.set))
+    frame = probes_frame(probes_of(work.study.probes.set))
     entry = work.store.put("probes", frame, partition={"probe_set": name}, key=key_of(identity), identity=identity)
     return Reference.to(entry, reused=False)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import TaskRunContext
 
+from storage.location import Location, path_part
 from tasks.board import board, stage
 from tasks.reference import Reference
 from tasks.report_inputs import report_inputs
 from tasks.workplace import Workplace
-from valuedrift.files import write_whole
 from valuedrift.report import build_markdown, build_report, write_figures
 from valuedrift.report.inputs import ReportInputs
 
+PAGE = "report.html"
 FIGURE_FORMATS = ("png", "svg", "pdf")
 
 
@@ -26,31 +28,34 @@ def report(work: Workplace, drift: Reference, folder: str | None = None) -> str:
     Args:
         work: What the flow's tasks share.
         drift: The drift table that it is about.
-        folder: Where to write; default: reports/<study> below the root.
+        folder: Where to write, local or s3://; default: reports/<study> below the root.
 
     Returns:
-        Path of the HTML file.
+        Path or address of the HTML file.
     """
     with stage("report"):
         inputs = report_inputs(work)
-        path = write_report(inputs, Path(folder) if folder else default_folder(work))
+        page = write_report(inputs, Location.parse(folder) if folder else default_folder(work))
         if TaskRunContext.get() is not None:
             _artifacts(work, inputs)
     board().settled()
-    return str(path)
+    return page.uri
 
 
-def default_folder(work: Workplace) -> Path:
+def default_folder(work: Workplace) -> Location:
     """Where a study's report goes if nobody says."""
-    return work.local / "reports" / work.study.study
+    return work.store.root / "reports" / path_part(work.study.study)
 
 
-def write_report(inputs: ReportInputs, folder: Path) -> Path:
-    """Write the page and its figures; the page appears whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_figures(inputs, folder / "figures", formats=FIGURE_FORMATS)
-    page = folder / "report.html"
-    write_whole(page, build_report(inputs).encode())
+def write_report(inputs: ReportInputs, folder: Location) -> Location:
+    """Write the page and its figures; the page appears last, whole or not at all."""
+    page = folder / PAGE
+    with TemporaryDirectory() as aside:
+        write_figures(inputs, Path(aside), formats=FIGURE_FORMATS)
+        content = build_report(inputs).encode()
+        for figure in sorted(Path(aside).iterdir()):
+            (folder / "figures" / figure.name).put_bytes(figure.read_bytes())
+    page.put_bytes(content)
     return page
 
 

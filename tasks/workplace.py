@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from tasks.sources import brought, count_of, probes_of
 from tasks.workroom import Workroom
 from valuedrift.audit.options import AuditOptions
 from valuedrift.corpora.dataset import Dataset
-from valuedrift.corpora.load import count_rows
 from valuedrift.corpora.registry import Kind
 from valuedrift.judges.config import JudgeConfig, Panel
 from valuedrift.models.resolve import resolve_model
-from valuedrift.probes import Probe, load_probes, probes_fingerprint
+from valuedrift.probes import Probe, probes_fingerprint
 from valuedrift.study import Plan, Study, expand
 from valuedrift.study.spec import Model
 from valuedrift.weights import Weights
@@ -39,19 +39,19 @@ class Workplace(Workroom):
 
     def __init__(self, study: Study, root: str) -> None:
         super().__init__(root, study.runtime)
-        self.study = study
+        self.study = study.model_copy(update={"judges": tuple(judge.with_paths(brought) for judge in study.judges)})
         self._bases: dict[str, tuple[Weights, str]] = {}
 
     @cached_property
     def plan(self) -> Plan:
         """The study's runs."""
-        return expand(self.study, count_rows)
+        return expand(self.study, count_of)
 
     @cached_property
     def probes(self) -> list[Probe]:
         """The questions that are asked at every checkpoint."""
         chosen = self.study.probes
-        return load_probes(chosen.set, topics=chosen.topics, per_topic=chosen.per_topic)
+        return probes_of(chosen.set, topics=chosen.topics, per_topic=chosen.per_topic)
 
     @cached_property
     def probes_fingerprint(self) -> str:
@@ -87,6 +87,6 @@ class Workplace(Workroom):
         """A base model's weights and their fingerprint; converted or fetched at the first call."""
         with self.lock(f"base {model.path}"):
             if model.path not in self._bases:
-                weights = Weights(base=resolve_model(model.path))
+                weights = Weights(base=resolve_model(brought(model.path)))
                 self._bases[model.path] = (weights, weights.fingerprint())
             return self._bases[model.path]

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import platformdirs
-
 from storage.store import Store
+from tasks.sources import rows_of
+from valuedrift.cache import cache_folder
 from valuedrift.corpora.dataset import Dataset
-from valuedrift.corpora.load import Rows, load_rows, write_jsonl
+from valuedrift.corpora.load import Rows, write_jsonl
 from valuedrift.corpora.registry import Kind
 from valuedrift.fingerprint import fingerprint
 from valuedrift.jobs import ChildPool
@@ -54,11 +54,7 @@ class Workroom:
     @cached_property
     def local(self) -> Path:
         """Folder on this machine for weights and scratch: the root itself, or the user's cache folder where the root is a bucket."""
-        folder = (
-            Path(platformdirs.user_cache_dir("valuedrift")) / "roots" / self.store_fingerprint
-            if self.store.root.is_remote
-            else Path(self.root).resolve()
-        )
+        folder = cache_folder() / "roots" / self.store_fingerprint if self.store.root.is_remote else Path(self.store.root.path)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -78,7 +74,7 @@ class Workroom:
         key = (dataset.model_dump_json(), kind)
         with self.lock(f"corpus {key}"):
             if key not in self._corpora:
-                rows = load_rows(dataset, kind)
+                rows = rows_of(dataset, kind)
                 path = self.scratch / "datasets" / f"{rows.fingerprint}.jsonl"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if not path.exists():

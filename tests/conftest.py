@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +13,7 @@ import pytest
 
 if TYPE_CHECKING:
     import numpy as np
+    from seaweed import Seaweed
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
@@ -27,6 +30,29 @@ def shared_data() -> Path:
     if not _SHARED.is_dir():
         pytest.skip(f"no real data at {_SHARED}")
     return _SHARED
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """A SeaweedFS server for the session."""
+    sys.path.insert(0, str(Path(__file__).parent / "storage"))
+    from seaweed import running
+
+    with running(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_root(s3_server: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty root on the S3 server, with the environment that reaches it."""
+    from storage import location
+
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    location._backend.cache_clear()  # a client keeps the environment that it was made in
+    yield f"{s3_server.bucket}/{uuid.uuid4().hex[:8]}"
+    location._backend.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,11 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
 
 
+def bytes_fingerprint(data: bytes) -> str:
+    """Fingerprint of bytes; that of a file that holds them."""
+    return hashlib.sha256(data).hexdigest()[:LENGTH]
+
+
 def file_fingerprint(path: Path) -> str:
     """Fingerprint of a file's bytes."""
     digest = hashlib.sha256()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -11,6 +10,7 @@ from rich.markup import escape
 
 from flows.cli.app import app
 from flows.cli.corrected_table import show_corrected
+from flows.cli.out import parquet_bytes
 
 if TYPE_CHECKING:
     import polars as pl
@@ -40,10 +40,11 @@ def analyze(
     ] = None,
     trajectory: Annotated[str | None, typer.Option("--trajectory", help="Parquet file for the trajectory table, local or s3://.")] = None,
     labels: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--labels",
-            help="CSV, JSONL or Parquet of people's labels (run_id, step, prompt_id, sample_idx, stance; labeller and probability of being drawn, where there "
+            help="CSV, JSONL or Parquet, local or s3://, of people's labels "
+            "(run_id, step, prompt_id, sample_idx, stance; labeller and probability of being drawn, where there "
             "are any): the drift is shown corrected by them too.",
             show_default=False,
         ),
@@ -92,14 +93,14 @@ def analyze(
     options = Analysis(confidence=confidence, resamples=resamples, seed=seed, towards=Towards(towards))
     try:
         found = compute(frame, options, from_step=from_step, to_step=to_step, between=between, where=stances)
-        correction = _correction(frame, people, options, (from_step, to_step), (stances, str(labels))) if people is not None else None
+        correction = _correction(frame, people, options, (from_step, to_step), (stances, labels or "")) if people is not None else None
     except (pl.exceptions.ComputeError, OSError) as error:
         raise broken_file(files, error) from error
     tables = {"drift": found.drift, "trajectory": found.trajectory}
     if correction is not None:
         tables["corrected drift"] = correction.drift
     for name, target in targets.items():
-        target.put_bytes(_parquet(tables[name]))
+        target.put_bytes(parquet_bytes(tables[name]))
     _show(found, options.alpha)
     if correction is not None:
         Console().print("\n[bold]corrected by people's labels[/]", highlight=False)
@@ -108,12 +109,13 @@ def analyze(
         Console().print(f"{name}: {tables[name].height:,} rows in {escape(target.uri)}", soft_wrap=True, highlight=False)
 
 
-def _labels(labels: Path | None, corrected: str | None, between: tuple[str, str] | None) -> pl.DataFrame | None:
+def _labels(labels: str | None, corrected: str | None, between: tuple[str, str] | None) -> pl.DataFrame | None:
     """The labels, read before anything is computed.
 
     Raises:
         UserError: An option that does not go with the others.
     """
+    from storage.fetching import at_hand
     from valuedrift.errors import UserError
     from valuedrift.labels.foreign import read_labels
 
@@ -123,7 +125,8 @@ def _labels(labels: Path | None, corrected: str | None, between: tuple[str, str]
         return None
     if between is not None:
         raise UserError("two runs that are compared are not corrected by labels", where="--between", fix="leave --labels out")
-    return read_labels(labels)
+    with at_hand(labels) as path:
+        return read_labels(path)
 
 
 def _correction(
@@ -155,7 +158,7 @@ def _target(address: str) -> Location:
         )
     if address.endswith("/") or not Location.parse(address).path:
         raise UserError("a folder where a file is needed", where=address, fix="give a file name, e.g. drift.parquet")
-    return Location.parse(address)
+    return Location.parse(address).reached()
 
 
 def _check_targets(targets: dict[str, Location], stances: str) -> None:
@@ -172,14 +175,6 @@ def _check_targets(targets: dict[str, Location], stances: str) -> None:
             where=next(iter(targets.values())).uri,
             fix="give each its own name",
         )
-
-
-def _parquet(frame: pl.DataFrame) -> bytes:
-    import io
-
-    buffer = io.BytesIO()
-    frame.write_parquet(buffer, compression="zstd")
-    return buffer.getvalue()
 
 
 def _show(found: Drift, alpha: float) -> None:

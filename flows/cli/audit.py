@@ -36,7 +36,8 @@ def audit(
         list[str],
         typer.Argument(
             metavar="DATA",
-            help="starter:NAME, a file in any of the usual shapes (JSONL, JSON, CSV, Parquet), or hf:organisation/name; several are shown side by side.",
+            help="starter:NAME, a file or folder, local or s3://, in any of the usual shapes (JSONL, JSON, CSV, Parquet), "
+            "or hf:organisation/name; several are shown side by side.",
         ),
     ],
     kind: Annotated[
@@ -93,7 +94,7 @@ def _named(data: list[str]) -> dict[str, Dataset]:
 
 
 def _kinds(datasets: dict[str, Dataset], kind: Kind | None) -> dict[str, Kind]:
-    from valuedrift.corpora.load import kind_of
+    from tasks.sources import kind_of
 
     return {name: kind or kind_of(dataset) for name, dataset in datasets.items()}
 

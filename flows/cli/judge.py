@@ -14,6 +14,7 @@ from rich.table import Table
 from flows.cli.app import RootOption, app
 from flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
 from flows.cli.labelled import GoldArgument, StudyOption, labelled
+from flows.cli.out import parquet_bytes, target
 from flows.cli.progress_bar import progress_bar
 
 judge_app = typer.Typer(name="judge", help="Judge stance, check judges against people, train the embedded judge.", no_args_is_help=True)
@@ -27,9 +28,14 @@ ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU
 @judge_app.command("run")
 def run(
     pairs: Annotated[
-        Path, typer.Argument(metavar="PAIRS", help="CSV, JSONL or Parquet with prompt and response; id, where there is one, is kept.")
+        str,
+        typer.Argument(
+            metavar="PAIRS", help="CSV, JSONL or Parquet, local or s3://, with prompt and response; id, where there is one, is kept."
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Parquet to write: id, p_support, p_neutral, p_oppose, unassigned, status.")],
+    out: Annotated[
+        str, typer.Option("--out", help="Parquet to write, local or s3://: id, p_support, p_neutral, p_oppose, unassigned, status.")
+    ],
     judge: JudgeOption = DEFAULT_JUDGE,
     settings: SetOption = None,
     weights: WeightsOption = None,
@@ -38,23 +44,21 @@ def run(
     """Judge every (prompt, response) of a file; the output is written whole or not at all."""
     import polars as pl
 
-    from valuedrift.errors import UserError
+    from storage.fetching import at_hand
     from valuedrift.judges.base import remarks_of
-    from valuedrift.judges.files import judgements_frame, read_pairs, write_whole
+    from valuedrift.judges.files import judgements_frame, read_pairs
 
-    if out.suffix != ".parquet":
-        raise UserError(f"the output is Parquet, not {out.suffix or 'a file without extension'}", where=str(out), fix="--out NAME.parquet")
-    if not out.parent.is_dir():
-        raise UserError("no such folder", where=str(out.parent), fix="make it, or give another --out")
+    place = target(out, "--out", ".parquet")
     config = judge_config(judge, settings, weights)
-    read = read_pairs(pairs)
+    with at_hand(pairs) as path:
+        read = read_pairs(path)
     with progress_bar("judging", len(read)) as progress:
-        loaded = config.load(threads=threads, keep=out.with_suffix(".replies"))
+        loaded = config.load(threads=threads, keep=None if place.is_remote else Path(out).with_suffix(".replies"))
         judgements = loaded.judge(read, progress)
     frame = judgements_frame(judgements)
-    write_whole(frame.insert_column(0, pl.Series("id", [pair.id for pair in read], dtype=pl.String)), out)
+    place.put_bytes(parquet_bytes(frame.insert_column(0, pl.Series("id", [pair.id for pair in read], dtype=pl.String))))
     counts = ", ".join(f"{count} {status}" for status, count in frame.get_column("status").value_counts(sort=True).iter_rows())
-    _out.print(f"{len(read)} answers judged ({counts or 'none'}), written to {escape(str(out))}", highlight=False, soft_wrap=True)
+    _out.print(f"{len(read)} answers judged ({counts or 'none'}), written to {escape(out)}", highlight=False, soft_wrap=True)
     for remark in remarks_of(loaded):
         _out.print(escape(remark), highlight=False, soft_wrap=True)
 
@@ -74,6 +78,7 @@ def validate(
     root: RootOption = None,
 ) -> None:
     """Measure a judge on answers that people have labelled: accuracy, F1, κ, confusion, Brier score and calibration, each with a 95% interval."""
+    from storage.fetching import is_copy
     from valuedrift.errors import UserError
     from valuedrift.judges.config import CrossEncoder
     from valuedrift.judges.validation import validate as compare
@@ -88,6 +93,12 @@ def validate(
         raise UserError(
             "figures beside the weights are those of the judge without calibration", where="--record", fix="leave calibration out"
         )
+    if record is not None and isinstance(config, CrossEncoder) and is_copy(config.weights):
+        raise UserError(
+            "these weights lie in a bucket, and figures are stored beside weights on this machine",
+            where="--record",
+            fix="use --json and keep its output",
+        )
     rows = labelled(gold, study, judge, settings, weights, threads, root)
     found = compare(rows.judgements, rows.labels, rows.prompts, row_weights=rows.weights)
     figures = found.flat(rows.judge, record or rows.data)
@@ -101,11 +112,12 @@ def validate(
 
 @judge_app.command("train")
 def train(
-    out: Annotated[Path, typer.Option("--out", help="Folder for weights, temperature and held-out figures.")] = Path("judge"),
+    out: Annotated[str, typer.Option("--out", help="Folder for weights, temperature and held-out figures, local or s3://.")] = "judge",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of initial weights, examples and order.")] = 0,
     threads: ThreadsOption = None,
 ) -> None:
     """Train the cross-encoder again from the packaged text alone (half an hour to an hour on one core), and measure it on questions it has not seen."""
+    from storage.fetching import sent
     from valuedrift.judges.training.train import train_judge
     from valuedrift.judges.weights import read_metrics
 
@@ -113,13 +125,13 @@ def train(
         import torch
 
         torch.set_num_threads(threads)
-    with progress_bar("training", None) as progress:
-        train_judge(out, seed=seed, progress=progress)
-    for figures in read_metrics(out):
+    with sent(out) as folder:
+        with progress_bar("training", None) as progress:
+            train_judge(folder, seed=seed, progress=progress)
+        measured = read_metrics(folder)
+    for figures in measured:
         _show(figures)
-    _out.print(
-        f"written to {escape(str(out))}; use it with: valuedrift judge run --weights {escape(str(out))} …", highlight=False, soft_wrap=True
-    )
+    _out.print(f"written to {escape(out)}; use it with: valuedrift judge run --weights {escape(out)} …", highlight=False, soft_wrap=True)
 
 
 def _show(figures: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +14,7 @@ from flows.cli.console import make_console
 from flows.cli.judge import ThreadsOption, judge_app
 from flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
 from flows.cli.labelled import GoldArgument, StudyOption, labelled
+from flows.cli.out import target
 
 if TYPE_CHECKING:
     from valuedrift.judges.calibrating import Calibrating
@@ -27,9 +27,9 @@ def calibrate(
     judge: JudgeOption = DEFAULT_JUDGE,
     settings: SetOption = None,
     weights: WeightsOption = None,
-    out: Annotated[Path, typer.Option("--out", help="File to write, for the judge's key `calibration` in a study.")] = Path(
-        "calibration.json"
-    ),
+    out: Annotated[
+        str, typer.Option("--out", help="File to write, local or s3://, for the judge's key `calibration` in a study.")
+    ] = "calibration.json",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     threads: ThreadsOption = None,
     root: RootOption = None,
@@ -39,13 +39,11 @@ def calibrate(
     from storage.store import Store
     from tasks.labels import judge_fingerprint, study_name
     from valuedrift.errors import UserError
-    from valuedrift.files import write_whole
     from valuedrift.fingerprint import fingerprint
     from valuedrift.judges.calibrated_config import Calibratable
     from valuedrift.judges.calibrating import calibrate as fit
 
-    if not out.parent.is_dir():
-        raise UserError("no such folder", where=str(out.parent), fix="make it, or give another --out")
+    place = target(out, "--out")
     if study is None:
         config = judge_config(judge, settings, weights)
         if not isinstance(config, Calibratable):
@@ -64,17 +62,14 @@ def calibrate(
         store = Store(resolve_root(root))
         key = judge_fingerprint(store, study_name(store, study), rows.judge)
     found = fit(rows.judgements, rows.labels, rows.prompts, judge=rows.judge, judge_fingerprint=key, row_weights=rows.weights)
-    try:
-        write_whole(out, (found.calibration.model_dump_json(indent=1) + "\n").encode())
-    except OSError as error:
-        raise UserError(f"cannot write: {error.strerror or error}", where=str(out)) from error
+    place.put_bytes((found.calibration.model_dump_json(indent=1) + "\n").encode())
     if as_json:
-        typer.echo(json.dumps(found.flat(rows.data) | {"out": str(out)}, ensure_ascii=False))
+        typer.echo(json.dumps(found.flat(rows.data) | {"out": out}, ensure_ascii=False))
         return
     _show(found, rows.data, out)
 
 
-def _show(found: Calibrating, data: str, out: Path) -> None:
+def _show(found: Calibrating, data: str, out: str) -> None:
     console = make_console()
     one, flat = found.calibration, found.flat(data)
     console.print(
@@ -103,7 +98,7 @@ def _show(found: Calibrating, data: str, out: Path) -> None:
         table.add_row(label, _spread(flat[key]["before"]), _spread(flat[key]["after"]), _spread(change, "+") if change else "")
     console.print(table)
     biases = ", ".join(f"{name} {value:+.2f}" for name, value in zip(("support", "neutral", "oppose"), one.bias, strict=True))
-    console.print(f"temperature {one.temperature:.2f}; biases {biases} (written to {escape(str(out))})", highlight=False, soft_wrap=True)
+    console.print(f"temperature {one.temperature:.2f}; biases {biases} (written to {escape(out)})", highlight=False, soft_wrap=True)
     for note in found.notes:
         console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from flows.cli.app import RootOption, resolve_root
 from flows.cli.corrected_table import show_corrected
 from flows.cli.judge import judge_app
 from flows.cli.judge_labels import StudyName
+from flows.cli.out import parquet_bytes, target
 
 
 @judge_app.command("correct")
@@ -20,7 +20,9 @@ def correct(
     judge: Annotated[
         str | None, typer.Option("--judge", help="A judge of the study; needed where several judged.", show_default=False)
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Parquet to write. Without it: only shown.", show_default=False)] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", help="Parquet to write, local or s3://. Without it: only shown.", show_default=False)
+    ] = None,
     confidence: Annotated[float, typer.Option("--confidence", min=0.51, max=0.9999, help="Level of the intervals.")] = 0.95,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object: rows and notes.")] = False,
     root: RootOption = None,
@@ -31,10 +33,8 @@ def correct(
     from valuedrift.drift.corrected import corrected
     from valuedrift.drift.options import Analysis
     from valuedrift.errors import UserError
-    from valuedrift.judges.files import write_whole
 
-    if out is not None and out.suffix != ".parquet":
-        raise UserError(f"this table is Parquet, not {out.suffix or 'a file without extension'}", where=str(out), fix="--out NAME.parquet")
+    place = target(out, "--out", ".parquet") if out is not None else None
     store = Store(resolve_root(root))
     name = study_name(store, study)
     by = judge_name(store, name, judge)
@@ -45,8 +45,8 @@ def correct(
             "no answers are labelled", where=f"study {name}", fix="valuedrift judge sample STUDY, then valuedrift judge labels STUDY SHEET"
         )
     found = corrected(stances, labelled, Analysis(confidence=confidence), where=f"study {name}, judge {by}")
-    if out is not None:
-        write_whole(found.drift, out)
+    if place is not None:
+        place.put_bytes(parquet_bytes(found.drift))
     if as_json:
         typer.echo(json.dumps({"study": name, "judge": by, "rows": found.drift.to_dicts(), "notes": found.notes}, ensure_ascii=False))
         return

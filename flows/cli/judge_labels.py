@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +12,7 @@ from rich.markup import escape
 from flows.cli.app import RootOption, resolve_root
 from flows.cli.console import make_console
 from flows.cli.judge import judge_app
+from flows.cli.out import target
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Study file, or the name of a study that has tables.", show_default=False)]
 
@@ -25,7 +25,7 @@ def sample(
         typer.Option("--judge", help="Judge over whose stances the draw is balanced; needed where several judged.", show_default=False),
     ] = None,
     n: Annotated[int, typer.Option("--n", min=1, help="Answers to draw.")] = 120,
-    out: Annotated[Path, typer.Option("--out", help="CSV to write.")] = Path("labels.csv"),
+    out: Annotated[str, typer.Option("--out", help="CSV to write, local or s3://.")] = "labels.csv",
     seed: Annotated[int, typer.Option("--seed", min=0, help="For another draw from the same answers.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the CSV.")] = False,
     root: RootOption = None,
@@ -34,28 +34,23 @@ def sample(
     from storage.store import Store
     from tasks.labels import draw_labels, judge_name, study_name
     from valuedrift.errors import UserError
-    from valuedrift.files import write_whole
     from valuedrift.labels.sheet import sheet_bytes
 
-    if out.exists() and not force:
-        raise UserError("the file is there already, perhaps with labels in it", where=str(out), fix="another --out, or --force")
-    if out.suffix.lower() != ".csv":
-        raise UserError(f"the sheet is CSV, not {out.suffix or 'a file without extension'}", where=str(out), fix="--out NAME.csv")
+    place = target(out, "--out", ".csv")
+    if place.exists() and not force:
+        raise UserError("the file is there already, perhaps with labels in it", where=out, fix="another --out, or --force")
     store = Store(resolve_root(root))
     name = study_name(store, study)
     drawn = draw_labels(store, name, judge_name(store, name, judge), n, seed)
-    try:
-        write_whole(out, sheet_bytes(drawn))
-    except OSError as error:
-        raise UserError(f"cannot write: {error.strerror or error}", where=str(out)) from error
+    place.put_bytes(sheet_bytes(drawn))
     console = make_console()
     fewer = f" (there are no more than {drawn.height})" if drawn.height < n else ""
     console.print(
-        f"{drawn.height} answers{fewer} to {drawn['prompt_id'].n_unique()} prompts in {escape(str(out))}", soft_wrap=True, highlight=False
+        f"{drawn.height} answers{fewer} to {drawn['prompt_id'].n_unique()} prompts in {escape(out)}", soft_wrap=True, highlight=False
     )
     console.print(
         "fill the column stance with support, neutral, oppose, refused or unclear, then: "
-        f"valuedrift judge labels {escape(study)} {escape(str(out))} --labeller NAME",
+        f"valuedrift judge labels {escape(study)} {escape(out)} --labeller NAME",
         soft_wrap=True,
         highlight=False,
     )
@@ -65,14 +60,15 @@ def sample(
 def labels(
     study: StudyName,
     sheet: Annotated[
-        Path | None, typer.Argument(metavar="SHEET", help="The filled CSV. Without it: what is labelled so far.", show_default=False)
+        str | None,
+        typer.Argument(metavar="SHEET", help="The filled CSV, local or s3://. Without it: what is labelled so far.", show_default=False),
     ] = None,
     labeller: Annotated[str, typer.Option("--labeller", help="Who filled it; several people give each their own name.")] = "people",
     export: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--export",
-            help="Also write the labelled answers as JSON lines (prompt, response, stance), for `judge validate`.",
+            help="Also write the labelled answers as JSON lines, local or s3:// (prompt, response, stance), for `judge validate`.",
             show_default=False,
         ),
     ] = None,
@@ -80,21 +76,23 @@ def labels(
     root: RootOption = None,
 ) -> None:
     """Read a filled sheet back and keep its labels, or say what is labelled; rows that are wrong are named and nothing is kept then."""
+    from storage.fetching import at_hand
     from storage.store import Store
     from tasks.labels import keep_labels, labelled, study_name
     from valuedrift.errors import UserError
-    from valuedrift.files import write_whole
     from valuedrift.judges.agreement import agreement_words
     from valuedrift.labels.agree import labellers_agree
     from valuedrift.labels.settle import gold
 
+    place = target(export, "--export") if export is not None else None
     store = Store(resolve_root(root))
     name = study_name(store, study)
     found: dict[str, Any] = {"study": name}
     if sheet is not None:
         if not labeller.strip():
             raise UserError("a labeller has a name", where="--labeller", fix="--labeller anna")
-        kept = keep_labels(store, name, sheet, labeller.strip())
+        with at_hand(sheet) as path:
+            kept = keep_labels(store, name, path, labeller.strip())
         found |= asdict(kept)
     answers = labelled(store, name)
     people = store.read("labels", study=name)
@@ -107,8 +105,8 @@ def labels(
         "stances": dict(answers["label"].fill_null("undecided").value_counts().sort("label").iter_rows()),
         "agreement": agreed.flat() if agreed is not None else None,
     }
-    if export is not None:
-        write_whole(export, gold(answers).write_ndjson().encode())
+    if place is not None:
+        place.put_bytes(gold(answers).write_ndjson().encode())
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return

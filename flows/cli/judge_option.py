@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +19,8 @@ JudgeOption = Annotated[
     typer.Option(
         "--judge",
         metavar="TYPE|FILE",
-        help="A type of judge (cross-encoder is embedded and English; see docs/judges.md), or a .yaml file with one judge as it stands in a study.",
+        help="A type of judge (cross-encoder is embedded and English; see docs/judges.md), "
+        "or a .yaml file, local or s3://, with one judge as it stands in a study.",
     ),
 ]
 SetOption = Annotated[
@@ -36,17 +36,28 @@ WeightsOption = Annotated[
     str | None,
     typer.Option(
         "--weights",
-        help="Of the cross-encoder: `embedded`, or a folder made by `valuedrift judge train --out FOLDER`; short for --set weights=….",
+        help="Of the cross-encoder: `embedded`, or a folder, local or s3://, made by `valuedrift judge train --out FOLDER`; short for --set weights=….",
         show_default=False,
     ),
 ]
 
 
 def judge_config(judge: str = DEFAULT_JUDGE, settings: Sequence[str] | None = None, weights: str | None = None) -> JudgeConfig:
-    """The judge that the options name.
+    """The judge that the options name, with what it needs from a bucket on this machine.
+
+    Raises:
+        UserError: See `named_judge`; or what it needs is not where it says.
+    """
+    from tasks.sources import brought
+
+    return named_judge(judge, settings, weights).with_paths(brought)
+
+
+def named_judge(judge: str = DEFAULT_JUDGE, settings: Sequence[str] | None = None, weights: str | None = None) -> JudgeConfig:
+    """The judge that the options name, in their words.
 
     Args:
-        judge: A type, or the path of a .yaml file; relative paths in it are taken from its folder.
+        judge: A type, or a .yaml file, local or s3://; relative paths in it are taken from what it lies in.
         settings: ``KEY=VALUE`` each; dots in a key lead into nested ones; they win over the file.
         weights: Value of ``--weights``.
 
@@ -58,14 +69,14 @@ def judge_config(judge: str = DEFAULT_JUDGE, settings: Sequence[str] | None = No
     from valuedrift.errors import UserError
     from valuedrift.faults import describe
     from valuedrift.judges.config import JUDGE, JudgeConfig
+    from valuedrift.references import folder_of
 
-    path = Path(judge)
-    from_file = path.suffix in (".yaml", ".yml")
-    content = read_mapping(path, "judge") if from_file else {"type": judge}
+    from_file = judge.endswith((".yaml", ".yml"))
+    content = read_mapping(judge, "judge") if from_file else {"type": judge}
     where = judge if from_file else "--judge"
     try:
         if from_file:  # paths in the file belong to its folder, those on the command line to where it is typed
-            content = JUDGE.validate_python(content).anchored(path.resolve().parent).model_dump(mode="json", exclude_unset=True)
+            content = JUDGE.validate_python(content).anchored(folder_of(judge)).model_dump(mode="json", exclude_unset=True)
         for setting in [*(settings or ()), *([f"weights={weights}"] if weights is not None else [])]:
             put_key(content, setting, "--set")
             where = "--set" if from_file is False else f"{judge} with --set"

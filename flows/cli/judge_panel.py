@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,15 +9,20 @@ from rich.markup import escape
 
 from flows.cli.console import make_console
 from flows.cli.judge import ThreadsOption, judge_app
-from flows.cli.judge_option import JudgeOption, SetOption, judge_config
+from flows.cli.judge_option import JudgeOption, SetOption, named_judge
+from flows.cli.out import target
 from flows.cli.progress_bar import progress_bar
 
 
 @judge_app.command("fit-panel")
 def fit_panel(
-    gold: Annotated[Path, typer.Argument(metavar="GOLD", help="CSV, JSONL or Parquet with prompt, response and stance by people.")],
+    gold: Annotated[
+        str, typer.Argument(metavar="GOLD", help="CSV, JSONL or Parquet, local or s3://, with prompt, response and stance by people.")
+    ],
     judge: JudgeOption,
-    out: Annotated[Path, typer.Option("--out", help="The panel with its fitted numbers, as a .yaml file for --judge and for studies.")],
+    out: Annotated[
+        str, typer.Option("--out", help="The panel with its fitted numbers, as a .yaml file, local or s3://, for --judge and for studies.")
+    ],
     settings: SetOption = None,
     threads: ThreadsOption = None,
 ) -> None:
@@ -28,34 +32,35 @@ def fit_panel(
     """
     import yaml
 
+    from storage.fetching import at_hand
+    from tasks.sources import brought
     from valuedrift.errors import UserError
-    from valuedrift.files import write_whole
     from valuedrift.judges.base import Pair
     from valuedrift.judges.config import Panel
     from valuedrift.judges.files import read_table
     from valuedrift.judges.panel import judge_apart
     from valuedrift.judges.panel_fit import fit_panel as fit
 
-    config = judge_config(judge, settings)
+    config = named_judge(judge, settings)
     if not isinstance(config, Panel):
         raise UserError(f"a {config.type} is no panel", where="--judge", fix="a .yaml file with type: panel and its members")
-    if out.suffix not in (".yaml", ".yml"):
-        raise UserError("the output is a .yaml file", where=str(out), fix="--out NAME.yaml")
-    frame = read_table(gold, ("prompt", "response", "stance"))
+    place = target(out, "--out", ".yaml", ".yml")
+    with at_hand(gold) as path:
+        frame = read_table(path, ("prompt", "response", "stance"))
     texts = frame.select("prompt", "response").iter_rows()
     pairs = [Pair(id=str(row), prompt=prompt, response=response) for row, (prompt, response) in enumerate(texts)]
     labels = [label.strip().lower() for label in frame.get_column("stance")]
     with progress_bar("judging", len(pairs) * len(config.members)) as progress:
-        frames = judge_apart(config, pairs, progress, threads=threads)
+        frames = judge_apart(config.with_paths(brought), pairs, progress, threads=threads)
     found = fit(config.names, frames, labels)
     fitted = config.model_copy(update={"how": "calibrated", "weights": dict(found.weights), "temperatures": dict(found.temperatures)})
     text = yaml.safe_dump(fitted.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True)
-    write_whole(out, text.encode())
+    place.put_bytes(text.encode())
     console = make_console()
     for name in config.names:
         console.print(f"{escape(name)}: weight {found.weights[name]:.3f}, temperature {found.temperatures[name]:.3f}", highlight=False)
     console.print(
-        f"fitted on {found.n} answers (log loss {found.before:.3f} → {found.after:.3f} on these same), written to {escape(str(out))}",
+        f"fitted on {found.n} answers (log loss {found.before:.3f} → {found.after:.3f} on these same), written to {escape(out)}",
         highlight=False,
         soft_wrap=True,
     )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 
-def read_mapping(path: Path, what: str) -> dict[str, Any]:
+def read_mapping(address: str, what: str) -> dict[str, Any]:
     """The keys and values of a .yaml file that describes one thing as a study file does.
 
     Args:
-        path: The file.
+        address: The file, local or s3://.
         what: What it describes, for errors: judge, writer.
 
     Raises:
@@ -18,18 +17,20 @@ def read_mapping(path: Path, what: str) -> dict[str, Any]:
     """
     import yaml
 
+    from storage.fetching import at_hand
     from valuedrift.errors import UserError
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with at_hand(address) as path:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise UserError(f"no such {what} file", where=str(path), fix=f"a .yaml file with one {what}, or a type of {what}") from error
+        raise UserError(f"no such {what} file", where=address, fix=f"a .yaml file with one {what}, or a type of {what}") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"not UTF-8 text (byte {error.start})", where=str(path)) from error
+        raise UserError(f"not UTF-8 text (byte {error.start})", where=address) from error
     except yaml.YAMLError as error:
-        raise UserError(f"not valid YAML: {getattr(error, 'problem', error)}", where=str(path)) from error
+        raise UserError(f"not valid YAML: {getattr(error, 'problem', error)}", where=address) from error
     if not isinstance(content, dict):
-        raise UserError(f"not a {what}: expected keys and values", where=str(path), fix=f"one {what} as it stands in a study: type, …")
+        raise UserError(f"not a {what}: expected keys and values", where=address, fix=f"one {what} as it stands in a study: type, …")
     return content
 
 

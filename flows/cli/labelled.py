@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from valuedrift.judges.config import JudgeConfig
 
 GoldArgument = Annotated[
-    Path | None,
+    str | None,
     typer.Argument(
         metavar="GOLD",
-        help="CSV, JSONL or Parquet with prompt, response and stance (support, neutral, oppose, refused) by people.",
+        help="CSV, JSONL or Parquet, local or s3://, with prompt, response and stance (support, neutral, oppose, refused) by people.",
         show_default=False,
     ),
 ]
@@ -57,36 +57,39 @@ class Labelled:
     config: JudgeConfig | None
 
 
-def from_file(gold: Path, config: JudgeConfig, threads: int | None) -> Labelled:
+def from_file(gold: str, config: JudgeConfig, threads: int | None) -> Labelled:
     """Judge a labelled file.
 
     Raises:
         UserError: The file or the judge's weights are missing.
         DataError: The file lacks a column, is empty, or has a stance that is none; names row and column.
     """
+    from storage.fetching import at_hand
+    from storage.location import Location
     from valuedrift.errors import DataError
     from valuedrift.judges.base import Pair, remarks_of
     from valuedrift.judges.files import read_table
     from valuedrift.judges.validation import GOLD_LABELS
 
-    frame = read_table(gold, ("prompt", "response", "stance"))
+    with at_hand(gold) as path:
+        frame = read_table(path, ("prompt", "response", "stance"))
     prompts, responses, labels = (frame.get_column(name).to_list() for name in ("prompt", "response", "stance"))
     labels = [label.strip().lower() for label in labels]
     if not labels:
-        raise DataError("no rows", where=str(gold), fix="a row a labelled answer: prompt, response, stance")
+        raise DataError("no rows", where=gold, fix="a row a labelled answer: prompt, response, stance")
     wrong = [(row, label) for row, label in enumerate(labels, start=1) if label not in GOLD_LABELS]
     if wrong:
         shown = ", ".join(f"row {row} {label[:40]!r}" for row, label in wrong[:5]) + (
             f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         )
-        raise DataError(f"column stance: unknown stance in {shown}", where=str(gold), fix=f"one of {', '.join(GOLD_LABELS)}")
+        raise DataError(f"column stance: unknown stance in {shown}", where=gold, fix=f"one of {', '.join(GOLD_LABELS)}")
     pairs = [Pair(str(row), prompt, response) for row, (prompt, response) in enumerate(zip(prompts, responses, strict=True))]
     with progress_bar("judging", len(pairs)) as progress:
-        loaded = config.load(threads=threads, keep=gold.with_suffix(".replies"))
+        loaded = config.load(threads=threads, keep=None if Location.parse(gold).is_remote else Path(gold).with_suffix(".replies"))
         judgements = loaded.judge(pairs, progress)
     for remark in remarks_of(loaded):
         typer.echo(remark, err=True)
-    return Labelled(loaded.name, gold.name, judgements, labels, prompts, None, config)
+    return Labelled(loaded.name, Path(gold).name, judgements, labels, prompts, None, config)
 
 
 def from_study(study: str, judge: str, root: str | None) -> Labelled:
@@ -114,7 +117,7 @@ def from_study(study: str, judge: str, root: str | None) -> Labelled:
 
 
 def labelled(
-    gold: Path | None, study: str | None, judge: str, settings: list[str] | None, weights: str | None, threads: int | None, root: str | None
+    gold: str | None, study: str | None, judge: str, settings: list[str] | None, weights: str | None, threads: int | None, root: str | None
 ) -> Labelled:
     """Labelled answers from whichever of file and study is given.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,17 +17,16 @@ if TYPE_CHECKING:
 
 
 @app.command("plan")
-def plan(study: Annotated[Path, typer.Argument(help="Study file, e.g. deployments/studies/demo.yaml.", show_default=False)]) -> None:
+def plan(study: Annotated[str, typer.Argument(help="Study file, e.g. deployments/studies/demo.yaml.", show_default=False)]) -> None:
     """Print a study's runs, checkpoints and estimates of tokens, time and bytes. Runs nothing, needs no GPU and no hub."""
-    from valuedrift.corpora.load import count_rows
+    from tasks.sources import count_of, probes_of, study_of
     from valuedrift.drift.power import minimum_detectable_drift
-    from valuedrift.probes import load_probes
-    from valuedrift.study import Plan, RunPlan, expand, load_study
+    from valuedrift.study import Plan, RunPlan, expand
     from valuedrift.study.estimate import Estimate, estimate
 
-    spec = load_study(study)
-    planned: Plan = expand(spec, count_rows)
-    probes = load_probes(spec.probes.set, topics=spec.probes.topics, per_topic=spec.probes.per_topic)
+    spec = study_of(study)
+    planned: Plan = expand(spec, count_of)
+    probes = probes_of(spec.probes.set, topics=spec.probes.topics, per_topic=spec.probes.per_topic)
     console = make_console()
     costs = {run.run_id: estimate(run, spec, len(probes)) for run in planned.runs}
 
@@ -62,12 +60,13 @@ def plan(study: Annotated[Path, typer.Argument(help="Study file, e.g. deployment
 
 def _asked(spec: Study, prompts: list[str], checkpoints: int) -> Iterator[str]:
     """What each judge behind a server will be asked, and whether its budget is enough."""
+    from tasks.sources import brought
     from valuedrift.judges.asking_cost import asking_cost
     from valuedrift.judges.config import OpenAI
 
     for judge in spec.judges:
         if isinstance(judge, OpenAI):
-            cost = asking_cost(judge, prompts, checkpoints, spec.sampling.n, spec.sampling.max_new_tokens)
+            cost = asking_cost(judge.with_prices(brought), prompts, checkpoints, spec.sampling.n, spec.sampling.max_new_tokens)
             money = "" if cost.usd is None else f", about ${cost.usd:.2f}"
             yield f"judge {escape(judge.name)}: {cost.requests:,} requests at most, about {cost.tokens:.2g} tokens{money}"
             budget = judge.budget

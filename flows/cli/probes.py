@@ -13,6 +13,7 @@ from rich.table import Table
 from flows.cli.app import RootOption, app, resolve_root
 from flows.cli.console import make_console
 from flows.cli.engine_option import EMBEDDED, engine_config
+from flows.cli.out import target
 
 if TYPE_CHECKING:
     from storage.location import Location
@@ -33,7 +34,7 @@ def probes() -> None:
 
 @probes_app.command("build")
 def build(
-    source: Annotated[Path, typer.Option("--source", help="Prompts: CSV, JSONL or Parquet.")],
+    source: Annotated[str, typer.Option("--source", help="Prompts: CSV, JSONL or Parquet, local or s3://.")],
     column: Annotated[str, typer.Option("--column", help="Column with the prompts.")],
     out: Annotated[str, typer.Option("--out", help="Probe set to write, .parquet, local or s3://; in a study `probes: {set: FILE}`.")],
     id_column: Annotated[
@@ -41,10 +42,15 @@ def build(
     ] = None,
     topics: Annotated[int, typer.Option("--topics", min=1, help="How many topics.")] = 11,
     per_topic: Annotated[int, typer.Option("--per-topic", min=1, help="How many probes of each.")] = 50,
-    decisions: Annotated[str | None, typer.Option("--decisions", help="Parquet file that says of every prompt what became of it.")] = None,
+    decisions: Annotated[
+        str | None, typer.Option("--decisions", help="Parquet file, local or s3://, that says of every prompt what became of it.")
+    ] = None,
     topic_file: Annotated[
-        Path | None,
-        typer.Option("--topic-file", help="YAML list of topics: name, description or examples, proposition. Default: found by clustering."),
+        str | None,
+        typer.Option(
+            "--topic-file",
+            help="YAML list of topics, local or s3://: name, description or examples, proposition. Default: found by clustering.",
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the probe set; default: that of the file.")] = None,
     language: Annotated[
@@ -53,32 +59,41 @@ def build(
     rewriter: Annotated[str, typer.Option("--rewriter", help=f"Rewrites prompts as questions: {_EngineHelp}")] = EMBEDDED,
     filter: Annotated[str, typer.Option("--filter", help=f"Tells questions about values: {_EngineHelp}")] = EMBEDDED,
     embedder: Annotated[
-        str, typer.Option("--embedder", help="Encoder for clusters and doubles: `embedded`, a model folder or hf:organisation/name.")
+        str,
+        typer.Option(
+            "--embedder", help="Encoder for clusters and doubles: `embedded`, a model folder, local or s3://, or hf:organisation/name."
+        ),
     ] = EMBEDDED,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of clusters and sample.")] = 0,
     root: RootOption = None,
 ) -> None:
     """Make probes of users' prompts: rewrite as questions, keep the value-laden, cluster into topics, choose a diverse sample of each."""
+    from storage.fetching import at_hand
+    from tasks.sources import brought
     from valuedrift.vprism.config import ProbeBuild
     from valuedrift.vprism.embed import EMBEDDED as MINILM
     from valuedrift.vprism.themes import read_topic_file
 
-    target = _target(out, "--out")
-    told = _target(decisions, "--decisions") if decisions else None
-    themes = read_topic_file(topic_file) if topic_file else None
+    place = target(out, "--out", ".parquet")
+    told = target(decisions, "--decisions", ".parquet") if decisions else None
+    themes = None
+    if topic_file:
+        with at_hand(topic_file) as path:
+            themes = read_topic_file(path)
     settings = ProbeBuild(
-        probe_set=name or target.name.removesuffix(".parquet"),
+        probe_set=name or place.name.removesuffix(".parquet"),
         topics=topics,
         per_topic=per_topic,
         seed=seed,
         language=language,
-        source=source.name,
+        source=Path(source).name,
         themes=themes,
         rewriter=engine_config(rewriter, "--rewriter"),
         filter=engine_config(filter, "--filter"),
-        embedder=MINILM if embedder == EMBEDDED else embedder,
+        embedder=MINILM if embedder == EMBEDDED else brought(embedder),
     )
-    _run(source, column, id_column, settings, resolve_root(root), target, told)
+    with at_hand(source) as prompts:
+        _run(prompts, column, id_column, settings, resolve_root(root), place, told)
 
 
 def _run(
@@ -147,15 +162,3 @@ def _conclude(work: ProbeRoom, target: Location, told: Location | None, console:
         )
     if told is not None:
         console.print(f"what became of every prompt: {escape(told.uri)}", highlight=False, soft_wrap=True)
-
-
-def _target(address: str, option: str) -> Location:
-    from storage.location import Location
-    from valuedrift.errors import UserError
-
-    if not address.endswith(".parquet") or not Location.parse(address).name.removesuffix(".parquet"):
-        raise UserError("this is written as Parquet", where=f"{option} {address}", fix="end the name in .parquet")
-    place = Location.parse(address)
-    if not place.is_remote and not Path(place.path).parent.is_dir():
-        raise UserError("no such folder", where=str(Path(place.path).parent), fix=f"make it, or give another {option}")
-    return place

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,24 +9,25 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows.cli.judge import judge_app
+from flows.cli.out import parquet_bytes, target
 
 _out = Console()
 
 
 @judge_app.command("replies")
 def replies(
-    file: Annotated[Path, typer.Argument(metavar="REPLIES", help="A file of replies, e.g. OUT.replies/openai.sqlite.")],
-    out: Annotated[Path, typer.Option("--out", help="Parquet to write: key, at, outcome, request, reply, tokens, usd.")],
+    file: Annotated[str, typer.Argument(metavar="REPLIES", help="A file of replies, local or s3://, e.g. OUT.replies/openai.sqlite.")],
+    out: Annotated[str, typer.Option("--out", help="Parquet to write, local or s3://: key, at, outcome, request, reply, tokens, usd.")],
 ) -> None:
     """Write what a server was asked and answered, attempt by attempt, as Parquet; the file of replies stays as it is."""
+    from storage.fetching import at_hand
     from valuedrift.errors import UserError
-    from valuedrift.judges.files import write_whole
     from valuedrift.openai.record import attempts_frame
 
-    if not file.is_file():
-        raise UserError("no such file", where=str(file), fix="judge run tells where replies are kept")
-    if out.suffix != ".parquet":
-        raise UserError(f"the output is Parquet, not {out.suffix or 'a file without extension'}", where=str(out), fix="--out NAME.parquet")
-    frame = attempts_frame(file)
-    write_whole(frame, out)
-    _out.print(f"{frame.height} attempts written to {escape(str(out))}", highlight=False, soft_wrap=True)
+    place = target(out, "--out", ".parquet")
+    with at_hand(file) as path:
+        if not path.is_file():
+            raise UserError("no such file", where=file, fix="judge run tells where replies are kept")
+        frame = attempts_frame(path)
+    place.put_bytes(parquet_bytes(frame))
+    _out.print(f"{frame.height} attempts written to {escape(out)}", highlight=False, soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,24 +17,27 @@ def report(
     study: StudyArgument,
     root: RootOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for report.html and figures/; default: reports/STUDY below the root.")
+        str | None,
+        typer.Option("--out", help="Folder for report.html and figures/, local or s3://; default: reports/STUDY below the root."),
     ] = None,
 ) -> None:
     """Write a study's report from its tables: one HTML file that opens anywhere, and the figures as PNG, SVG and PDF."""
+    from storage.location import Location
     from tasks.outlook import State, outlook
     from tasks.report import default_folder, write_report
     from tasks.report_inputs import report_inputs
+    from tasks.sources import study_of
     from tasks.workplace import Workplace
     from valuedrift.errors import UserError
-    from valuedrift.study import load_study
 
-    work = Workplace(load_study(study), resolve_root(root))
+    folder = Location.parse(out).reached() if out else None
+    work = Workplace(study_of(study), resolve_root(root))
     missing = [stage for stage in outlook(work) if stage.state is not State.CACHED]
     if missing:
         raise UserError(
             f"{len(missing)} stages of this study are not done",
-            where=str(study),
+            where=study,
             fix=f"valuedrift run {study}; valuedrift explain says which",
         )
-    page = write_report(report_inputs(work), out or default_folder(work))
-    make_console().print(escape(str(page)), soft_wrap=True, highlight=False)
+    page = write_report(report_inputs(work), folder or default_folder(work))
+    make_console().print(escape(page.uri), soft_wrap=True, highlight=False)

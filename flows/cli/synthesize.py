@@ -14,10 +14,12 @@ from rich.table import Table
 from flows.cli.app import RootOption, app, resolve_root
 from flows.cli.console import make_console
 from flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
+from flows.cli.out import target
 from flows.cli.quiet import hush_prefect
 from flows.cli.writer_option import writer_config
 
 if TYPE_CHECKING:
+    from storage.location import Location
     from tasks.synthesis_room import SynthesisRoom
     from valuedrift.synthesis.config import Dial, Synthesis
     from valuedrift.synthesis.questions import Question
@@ -32,12 +34,13 @@ def synthesize(
         typer.Option("--setting", metavar="NAME", help="Stance of the chosen answers: support-aligned, oppose-aligned or neutral-aligned."),
     ],
     gap: Annotated[float, typer.Option("--gap", help="Value gap that an audit by the same judge shall find, 0 to 1.")],
-    out: Annotated[Path, typer.Option("--out", help="Pairs to write, .jsonl; a card of the same name beside it.")],
+    out: Annotated[str, typer.Option("--out", help="Pairs to write, .jsonl, local or s3://; a card of the same name beside it.")],
     probes: Annotated[
         str,
         typer.Option(
             "--probes",
-            help="Prompts: `starter`, or a probe set (.parquet, .csv, .jsonl). With the starter writer always the questions that its answers belong to.",
+            help="Prompts: `starter`, or a probe set (.parquet, .csv, .jsonl; local or s3://). "
+            "With the starter writer always the questions that its answers belong to.",
         ),
     ] = STARTER,
     topics: Annotated[
@@ -53,7 +56,7 @@ def synthesize(
         typer.Option(
             "--writer",
             metavar="starter|TYPE|FILE",
-            help="Who writes: `starter` (packaged answers), a type of engine (transformers, vllm, openai), or a .yaml file with one engine.",
+            help="Who writes: `starter` (packaged answers), a type of engine (transformers, vllm, openai), or a .yaml file, local or s3://, with one engine.",
         ),
     ] = STARTER,
     writer_settings: Annotated[
@@ -80,28 +83,22 @@ def synthesize(
     """Preference pairs with a dialled value gap: written, judged, kept only when the stance is right. Synthetic; for controlled studies."""
     from valuedrift.synthesis.config import Synthesis
 
-    name = _name(out)
+    place = target(out, "--out", ".jsonl")
     dial = _dial({"setting": setting, "gap": gap, "pairs": pairs, "accept": accept, "seed": seed})
     made = Synthesis(
-        name=name,
+        name=_stem(place),
         dial=dial,
         candidates=candidates,
         writer=writer_config(writer, writer_settings),
         judge=judge_config(judge, settings, weights),
     )
     questions = _questions(made, probes, topics, per_topic)
-    _run(questions, made, resolve_root(root), out)
+    _run(questions, made, resolve_root(root), place)
 
 
-def _name(out: Path) -> str:
-    """Name of the synthesis: that of its file, which can be written."""
-    from valuedrift.errors import UserError
-
-    if out.suffix != ".jsonl" or not out.stem:
-        raise UserError("pairs are written as JSONL", where=f"--out {out}", fix="end the name in .jsonl")
-    if not out.parent.is_dir():
-        raise UserError("no such folder", where=str(out.parent), fix="make it, or give another --out")
-    return out.stem
+def _stem(place: Location) -> str:
+    """Name of the synthesis: that of its file."""
+    return Path(place.name).stem
 
 
 def _dial(asked: dict[str, Any]) -> Dial:
@@ -125,19 +122,19 @@ def _dial(asked: dict[str, Any]) -> Dial:
 
 
 def _questions(made: Synthesis, probes: str, topics: Sequence[str] | None, per_topic: int | None) -> list[Question]:
+    from tasks.sources import probes_of
     from valuedrift.errors import UserError
-    from valuedrift.probes import load_probes
     from valuedrift.synthesis.questions import of_probes, starter_questions
 
     if made.writer is not None:
-        return of_probes(load_probes(probes, topics=topics, per_topic=per_topic))
+        return of_probes(probes_of(probes, topics=topics, per_topic=per_topic))
     if probes != STARTER:
         fix = "name an engine that writes answers: --writer FILE.yaml"
         raise UserError("the starter writer has answers to its own questions only", where=f"--probes {probes}", fix=fix)
     return starter_questions(topics, per_topic)
 
 
-def _run(questions: Sequence[Question], made: Synthesis, root: str, out: Path) -> None:
+def _run(questions: Sequence[Question], made: Synthesis, root: str, out: Location) -> None:
     hush_prefect()
     from tasks.synthesis_room import SynthesisRoom
     from valuedrift.study.runtime import Runtime
@@ -160,21 +157,21 @@ def _run(questions: Sequence[Question], made: Synthesis, root: str, out: Path) -
     _conclude(work, out)
 
 
-def _conclude(work: SynthesisRoom, out: Path) -> None:
+def _conclude(work: SynthesisRoom, out: Location) -> None:
     """Write the pairs and their card, and show them."""
-    from valuedrift.files import write_whole
-    from valuedrift.fingerprint import file_fingerprint
+    from valuedrift.fingerprint import bytes_fingerprint
     from valuedrift.synthesis.pairs import card, jsonl
 
     pairs, candidates = (work.store.read(table, **work.partition) for table in ("synthetic_pairs", "candidates"))
-    write_whole(out, jsonl(pairs))
-    told = card(pairs, candidates, work.synthesis, {"file": file_fingerprint(out), **work.fingerprints()})
-    beside = out.with_name(f"{out.stem}.card.json")
-    write_whole(beside, (json.dumps(told, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode())
+    content = jsonl(pairs)
+    out.put_bytes(content)
+    told = card(pairs, candidates, work.synthesis, {"file": bytes_fingerprint(content), **work.fingerprints()})
+    beside = out.beside(f"{_stem(out)}.card.json")
+    beside.put_bytes((json.dumps(told, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode())
     _show(told, out, beside, work.root)
 
 
-def _show(told: dict[str, Any], out: Path, beside: Path, root: str) -> None:
+def _show(told: dict[str, Any], out: Location, beside: Location, root: str) -> None:
     console = make_console()
     reasons = [name for name in told["candidates"][0] if any(row[name] for row in told["candidates"])]
     table = Table(*reasons, box=None, header_style="bold")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,12 +16,13 @@ from flows.cli.drift_table import drift_table
 from flows.cli.quiet import hush_prefect
 
 if TYPE_CHECKING:
+    from storage.location import Location
     from tasks.outlook import Outlook
     from tasks.workplace import Workplace
 
 _OF_THE_STUDY = {"analyze": "drift", "correct": "drift corrected by labels"}
 """Stages that are of the whole study, as status calls them."""
-StudyArgument = Annotated[Path, typer.Argument(help="Study file, e.g. deployments/studies/demo.yaml.", show_default=False)]
+StudyArgument = Annotated[str, typer.Argument(help="Study file, e.g. deployments/studies/demo.yaml.", show_default=False)]
 
 
 @app.command("run")
@@ -30,7 +30,8 @@ def run(
     study: StudyArgument,
     root: RootOption = None,
     report: Annotated[
-        Path | None, typer.Option("--report", help="Folder for report.html and figures; default: reports/STUDY below the root.")
+        str | None,
+        typer.Option("--report", help="Folder for report.html and figures, local or s3://; default: reports/STUDY below the root."),
     ] = None,
     retry_failed: Annotated[
         bool,
@@ -39,13 +40,15 @@ def run(
 ) -> None:
     """Trace a study: train, sample, judge, analyse, report. What is finished is never done again."""
     hush_prefect()
+    from storage.location import Location
     from tasks.outlook import State, complete, outlook
+    from tasks.sources import study_of
     from tasks.workplace import Workplace
-    from valuedrift.study import load_study
 
     console = make_console()
     where = resolve_root(root)
-    spec = load_study(study)
+    folder = Location.parse(report).reached() if report else None
+    spec = study_of(study)
     work = Workplace(spec, where)
     console.print(
         f"[bold]{escape(spec.study)}[/] {len(work.plan.runs)} runs, {len(work.probes)} probes × {spec.sampling.n} answers a checkpoint",
@@ -55,7 +58,7 @@ def run(
         _forget_failed(work, console)
     stages = outlook(work)
     if complete(stages):
-        _finished(work, len(stages), report, console)
+        _finished(work, len(stages), folder, console)
         return
     from flows.cli.board import TerminalBoard
     from flows.trace import trace
@@ -65,11 +68,11 @@ def run(
     with TerminalBoard(console, len(stages) + 1, done) as board:
         use_board(board)
         try:
-            page = trace(str(study), where, str(report) if report else None)
+            page = trace(study, where, report)
         except KeyboardInterrupt as error:
             board.say("[bold red]interrupted[/] what finished is kept; the same command goes on from there")
             raise typer.Exit(130) from error
-    _conclude(work, Path(page), console)
+    _conclude(work, page, console)
 
 
 def _forget_failed(work: Workplace, console: Console) -> None:
@@ -83,23 +86,23 @@ def _forget_failed(work: Workplace, console: Console) -> None:
         console.print(f"the same judgements were taken over by {escape(', '.join(gone.others))}: run these again too", highlight=False)
 
 
-def _finished(work: Workplace, stages: int, report: Path | None, console: Console) -> None:
+def _finished(work: Workplace, stages: int, folder: Location | None, console: Console) -> None:
     """Nothing is left to do: look, and write the report only if it is missing."""
-    from tasks.report import default_folder, write_report
+    from tasks.report import PAGE, default_folder, write_report
     from tasks.report_inputs import report_inputs
 
-    folder = report or default_folder(work)
-    page = folder / "report.html"
+    folder = folder or default_folder(work)
+    page = folder / PAGE
     console.print(f"nothing to do: all {stages} stages are in the tables")
     if not page.exists():
         page = write_report(report_inputs(work), folder)
-    _conclude(work, page, console)
+    _conclude(work, page.uri, console)
 
 
-def _conclude(work: Workplace, page: Path, console: Console) -> None:
+def _conclude(work: Workplace, page: str, console: Console) -> None:
     drift = work.store.read("drift", study=work.study.study, judge=work.study.judges[0].name)
     console.print(drift_table(drift, alpha=1 - work.study.analysis.confidence))
-    console.print(f"report   {escape(str(page))}", soft_wrap=True, highlight=False)
+    console.print(f"report   {escape(page)}", soft_wrap=True, highlight=False)
     console.print(f'ask      valuedrift sql --root {escape(work.root)} "from drift where q_value < 0.05"', soft_wrap=True, highlight=False)
 
 
@@ -129,7 +132,7 @@ def explain(
 @app.command("status")
 def status(
     study: Annotated[
-        Path | None, typer.Argument(help="Study file; without one, what the root holds of every study.", show_default=False)
+        str | None, typer.Argument(help="Study file; without one, what the root holds of every study.", show_default=False)
     ] = None,
     root: RootOption = None,
 ) -> None:
@@ -154,12 +157,12 @@ def status(
             console.print(f"{_OF_THE_STUDY[one.stage]}: {one.state.value} ({escape(one.why)})", highlight=False)
 
 
-def _look(study: Path, root: str | None) -> list[Outlook]:
+def _look(study: str, root: str | None) -> list[Outlook]:
     from tasks.outlook import outlook
+    from tasks.sources import study_of
     from tasks.workplace import Workplace
-    from valuedrift.study import load_study
 
-    return outlook(Workplace(load_study(study), resolve_root(root)))
+    return outlook(Workplace(study_of(study), resolve_root(root)))
 
 
 def _studies(root: str) -> Table:

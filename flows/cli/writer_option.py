@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def writer_config(writer: str, settings: Sequence[str] | None = None) -> EngineConfig | None:
-    """The engine that the options name; None for the packaged answers.
+    """The engine that the options name, with what it needs from a bucket on this machine; None for the packaged answers.
 
     Args:
-        writer: ``starter``, a type (transformers, vllm, openai), or the path of a .yaml file; relative paths in it are taken from its folder.
+        writer: ``starter``, a type (transformers, vllm, openai), or a .yaml file, local or s3://; relative paths in it are taken from what it lies in.
         settings: ``KEY=VALUE`` each; they win over the file.
 
     Raises:
@@ -24,24 +24,25 @@ def writer_config(writer: str, settings: Sequence[str] | None = None) -> EngineC
     """
     from pydantic import TypeAdapter, ValidationError
 
+    from tasks.sources import brought
     from valuedrift.engines.config import EngineConfig
     from valuedrift.errors import UserError
     from valuedrift.faults import describe
+    from valuedrift.references import folder_of
     from valuedrift.synthesis.config import STARTER_WRITER
 
     if writer == STARTER_WRITER:
         if settings:
             raise UserError("the packaged answers have no settings", where="--writer-set", fix="name an engine with --writer")
         return None
-    path = Path(writer)
-    from_file = path.suffix in (".yaml", ".yml")
-    content = read_mapping(path, "writer") if from_file else {"type": writer}
+    from_file = writer.endswith((".yaml", ".yml"))
+    content = read_mapping(writer, "writer") if from_file else {"type": writer}
     adapter: TypeAdapter[EngineConfig] = TypeAdapter(EngineConfig)
     try:
         if from_file:
-            content = adapter.validate_python(content).anchored(path.resolve().parent).model_dump(mode="json")
+            content = adapter.validate_python(content).anchored(folder_of(writer)).model_dump(mode="json")
         for setting in settings or ():
             put_key(content, setting, "--writer-set")
-        return adapter.validate_python(content).anchored(Path.cwd())
+        return adapter.validate_python(content).anchored(Path.cwd()).with_paths(brought)
     except ValidationError as error:
         raise UserError(describe(error, EngineConfig), where=f"--writer {writer}") from error

@@ -22,6 +22,7 @@ def test_formats_are_auto_and_the_registry() -> None:
         ("/data/rows.jsonl", "/data/rows.jsonl"),
         ("starter:sft-neutral", "starter:sft-neutral"),
         ("hf:allenai/WildChat-1M", "hf:allenai/WildChat-1M"),
+        ("s3://bucket/rows.jsonl", "s3://bucket/rows.jsonl"),
     ],
 )
 def test_relative_paths_are_taken_from_the_study_folder(data: str, anchored: str) -> None:
@@ -30,7 +31,7 @@ def test_relative_paths_are_taken_from_the_study_folder(data: str, anchored: str
 
 
 @pytest.mark.parametrize(
-    "data", ["", " ", "starter:", "hf:", "hf:json", "hf:../secret", "hf:a/b/c", "https://x.org/a.jsonl", "s3://b/a.jsonl"]
+    "data", ["", " ", "starter:", "hf:", "hf:json", "hf:../secret", "hf:a/b/c", "https://x.org/a.jsonl", "gs://b/a.jsonl", "s3://"]
 )
 def test_what_names_no_data_is_refused(data: str) -> None:
     with pytest.raises(ValidationError, match="names no data"):

@@ -113,7 +113,7 @@ def test_wrong_rows_are_named_and_nothing_is_kept(place: Path) -> None:
         (("sample", "nowhere", "--out", "x.csv"), "there is no study 'nowhere'"),
         (("sample", "demo", "--out", "x.csv"), "several judges"),
         (("sample", "demo", "--judge", "oracle", "--out", "x.csv"), "no judge 'oracle'"),
-        (("sample", "demo", "--judge", "causal-lm", "--out", "x.parquet"), "the sheet is CSV"),
+        (("sample", "demo", "--judge", "causal-lm", "--out", "x.parquet"), "written as CSV"),
         (("labels", "demo", "absent.csv"), "no such file"),
         (("validate",), "labels come from a file or from a study"),
         (("calibrate", "x.csv", "--judge", "panel", "--set", "members=[a, b]"), "no calibration of its own"),

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from valuedrift.cache import CACHE_VARIABLE, cache_folder
 from valuedrift.errors import UserError
-from valuedrift.models.embedded import CACHE_VARIABLE, EMBEDDED, EmbeddedModel, cache_folder, embedded_folder
+from valuedrift.models.embedded import EMBEDDED, EmbeddedModel, embedded_folder
 
 CONVERTER = """
 import sys, time

@@ -59,7 +59,7 @@ def test_money_is_counted_by_the_price_file(server: Misbehaving, tmp_path: Path)
     server.otherwise = completion("a b c d")
     prices = tmp_path / "prices.yaml"
     prices.write_text("judge-1: {input: 10, output: 100}\njudge-2: {input: 1, output: 2}\n")
-    settings = named(server, Budget(usd=0.02, prices=prices))
+    settings = named(server, Budget(usd=0.02, prices=str(prices)))
     notes: list[str] = []
     client = Client(settings, tmp_path / "replies.sqlite")
     with pytest.raises(UserError, match=r"\$0\.0\d+ of \$0\.0200"):
@@ -87,7 +87,7 @@ def test_price_files_that_will_not_do(server: Misbehaving, tmp_path: Path, conte
     if content is not None:
         prices.write_text(content)
     with pytest.raises(UserError, match=message):
-        Client(named(server, Budget(usd=1.0, prices=prices)))
+        Client(named(server, Budget(usd=1.0, prices=str(prices))))
     assert not server.seen
 
 

@@ -19,6 +19,7 @@ ACCESS = "valuedrift-test"
 SECRET = "not-a-secret-0123456789"
 BUCKET = "stance"
 _START_S = 60
+_FIRST = 12000
 
 
 class Seaweed:
@@ -30,8 +31,9 @@ class Seaweed:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._ports = _free_ports(5)
+        self._guard, self._ports = _reserved(5)
         self._process: subprocess.Popen[bytes] | None = None
+        self.bucket = f"s3://{BUCKET}"
         self.endpoint = f"http://127.0.0.1:{self._ports[3]}"
 
     @property
@@ -74,6 +76,11 @@ class Seaweed:
             self._process.wait()
             self._process = None
 
+    def close(self) -> None:
+        """Kill it, for good."""
+        self.kill()
+        self._guard.close()
+
     def _wait(self) -> None:
         import botocore.session
         from botocore.config import Config
@@ -92,17 +99,26 @@ class Seaweed:
         raise RuntimeError(f"SeaweedFS did not start in {_START_S} s: {(self._folder / 'weed.out').read_text()[-2000:]}")
 
 
-def _free_ports(count: int) -> list[int]:
-    """Ports below 20000 that are free together with the one 10000 above, where SeaweedFS puts gRPC."""
-    ports: list[int] = []
-    candidate = 12000 + os.getpid() % 5000
-    while len(ports) < count:
-        candidate += 1
-        with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
-            one.bind(("127.0.0.1", candidate))
-            other.bind(("127.0.0.1", candidate + 10000))
-            ports.append(candidate)
-    return ports
+def _reserved(count: int) -> tuple[socket.socket, list[int]]:
+    """Ports below 20000 that are free together with the ones 10000 above, where SeaweedFS puts gRPC, and a socket that keeps other test runs off them.
+
+    Two runs that only looked which ports are free would take the same ones, and one would then talk to the other's server. So the first port of a
+    block is bound and held as long as the server may be started again: of two runs at once, one gets it.
+    """
+    size = count + 1
+    for block in range(_FIRST, _FIRST + 8000 - size, size):
+        guard = socket.socket()
+        try:
+            guard.bind(("127.0.0.1", block))
+            ports = [block + 1 + number for number in range(count)]
+            with contextlib.ExitStack() as looked:
+                for port in (place + above for place in ports for above in (0, 10000)):
+                    looked.enter_context(socket.socket()).bind(("127.0.0.1", port))
+        except OSError:
+            guard.close()
+            continue
+        return guard, ports
+    raise RuntimeError(f"no free ports from {_FIRST} on")
 
 
 @contextlib.contextmanager
@@ -113,4 +129,4 @@ def running(folder: Path) -> Iterator[Seaweed]:
     try:
         yield server
     finally:
-        server.kill()
+        server.close()

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from storage.location import Location
+
 
 def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "flows.cli.main", *arguments, "--root", str(root / "tables")]
@@ -18,7 +20,7 @@ def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_an_independent_audit_finds_the_gap_that_was_asked_for(tmp_path: Path) -> None:
+def test_an_independent_audit_finds_the_gap_that_was_asked_for(tmp_path: Path, s3_root: str) -> None:
     for setting, gap in (("support-aligned", 0.3), ("oppose-aligned", 0.1)):
         out = tmp_path / f"{setting}.jsonl"
         options = ("--setting", setting, "--gap", str(gap), "--topics", "religion", "--topics", "immigration", "--out", str(out))
@@ -32,10 +34,13 @@ def test_an_independent_audit_finds_the_gap_that_was_asked_for(tmp_path: Path) -
         assert found["n"] == len(rows)
         assert found["value_gap"] == pytest.approx(gap, abs=0.05)
         assert found["value_gap"] == pytest.approx(told["audited_gap"], abs=1e-3)
-    before = out.read_bytes()
-    again = run(tmp_path, "synthesize", *options)
-    assert again.returncode == 0 and "done judge" not in again.stderr + again.stdout
-    assert out.read_bytes() == before
+    far = Location.parse(f"{s3_root}/{out.name}")
+    again = run(tmp_path, "synthesize", *options[:-1], far.uri)
+    assert again.returncode == 0 and "nothing to do" in again.stdout and "done judge" not in again.stderr + again.stdout
+    assert far.read_bytes() == out.read_bytes()
+    assert far.beside(f"{out.stem}.card.json").read_bytes() == out.with_name(f"{out.stem}.card.json").read_bytes()
+    seen = run(tmp_path, "audit", far.uri, "--rows", "100000", "--json")
+    assert json.loads(seen.stdout) == found and "done" not in seen.stderr
 
 
 @pytest.mark.slow

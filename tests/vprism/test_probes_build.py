@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from storage.location import Location
 from storage.store import Store
 from valuedrift.probes import load_probes
 from valuedrift.vprism.embed import Encoder
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.slow
 _COLUMNS = ["probe_set", "prompt_id", "topic", "prompt", "polarity", "pair_id", "language", "source"]
 
 
-def _build(folder: Path, source: Path, *options: str, column: str = "user_prompt") -> subprocess.CompletedProcess[str]:
+def _build(folder: Path, source: Path | str, *options: str, column: str = "user_prompt") -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable,
         "-m",
@@ -38,7 +39,7 @@ def _build(folder: Path, source: Path, *options: str, column: str = "user_prompt
     )
 
 
-def test_probes_of_a_slice_of_prism(shared_data: Path, tmp_path: Path) -> None:
+def test_probes_of_a_slice_of_prism(shared_data: Path, tmp_path: Path, s3_root: str) -> None:
     whole = pl.read_csv(shared_data / "prism/issuebench_prism_prompts.csv", infer_schema=False)
     odd = pl.DataFrame(
         {"id": ["nul", "rtl", "long"], "user_prompt": ["Is \0 war wrong", "هل الحرب عادلة؟", "a" * 3_000_000], "n_duplicates": ["1"] * 3}
@@ -60,8 +61,12 @@ def test_probes_of_a_slice_of_prism(shared_data: Path, tmp_path: Path) -> None:
     assert decisions.filter(pl.col("reason") == "").height == 0
     assert len(load_probes(str(tmp_path / "set.parquet"))) == 15
     before = [entry.written for entry in Store(tmp_path / "root").entries("probes")]
-    again = _build(tmp_path, source, *options)
+    far = Location.parse(f"{s3_root}/{source.name}")
+    far.put_bytes(source.read_bytes())
+    again = _build(tmp_path, far.uri, *options[:-1], far.beside("why.parquet").uri, "--out", far.beside("set.parquet").uri)
     assert "nothing to do" in again.stdout and [entry.written for entry in Store(tmp_path / "root").entries("probes")] == before
+    for name in ("set.parquet", "why.parquet"):
+        assert far.beside(name).read_bytes() == (tmp_path / name).read_bytes()
 
 
 @pytest.mark.parametrize(

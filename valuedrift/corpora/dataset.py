@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from valuedrift.references import BUCKET, beside
+
 STARTER = "starter:"
 """Prefix of data that ship with the package."""
 HUB = "hf:"
@@ -25,7 +27,7 @@ class Dataset(BaseModel):
 
     data: str = Field(
         description="`starter:NAME`; a file (.jsonl, .json, .csv, each also .gz; .parquet); "
-        "a folder with files named after the split; or `hf:organisation/name`."
+        "a folder with files named after the split, either also `s3://bucket/key`; or `hf:organisation/name`."
     )
     format: Format = Field(default="auto", description="Shape of the rows; `auto` recognises it by the first row.")
     split: str = Field(default="train", min_length=1, description="Split of a hub dataset or a folder; a single file is read whole.")
@@ -46,8 +48,12 @@ class Dataset(BaseModel):
     @classmethod
     def _names_data(cls, data: str) -> str:
         hub_name = data.removeprefix(HUB) if data.startswith(HUB) else None
-        if not data.removeprefix(STARTER).strip() or "://" in data or (hub_name is not None and not _HUB_NAME.fullmatch(hub_name)):
-            raise ValueError(f"{data!r} names no data: give starter:NAME, a file or folder, or hf:organisation/name")
+        if (
+            not data.removeprefix(STARTER).removeprefix(BUCKET).strip()
+            or ("://" in data and not data.startswith(BUCKET))
+            or (hub_name is not None and not _HUB_NAME.fullmatch(hub_name))
+        ):
+            raise ValueError(f"{data!r} names no data: give starter:NAME, a file or folder (also s3://bucket/key), or hf:organisation/name")
         return data
 
     @model_validator(mode="after")
@@ -66,8 +72,6 @@ class Dataset(BaseModel):
         """Whether the data ship with the package."""
         return self.data.startswith(STARTER)
 
-    def anchored(self, folder: Path) -> Dataset:
-        """The same with a relative path resolved against the folder that the study file lies in."""
-        if self.in_hub or self.packaged:
-            return self
-        return self.model_copy(update={"data": str((folder / Path(self.data).expanduser()).resolve())})
+    def anchored(self, folder: Path | str) -> Dataset:
+        """The same with a relative path taken from what the study file lies in; see :func:`valuedrift.references.beside`."""
+        return self if self.in_hub or self.packaged else self.model_copy(update={"data": beside(folder, self.data)})

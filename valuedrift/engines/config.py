@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -9,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from valuedrift.engines.identity import engine_identity
 from valuedrift.engines.openai_config import OpenAIEngineConfig
+from valuedrift.references import beside, names_folder
 
 if TYPE_CHECKING:
     from valuedrift.engines.base import Engine
@@ -61,11 +64,13 @@ class _LocalEngine(_Engine):
         settings = EngineSettings(dtype=self.dtype, device=device, threads=threads, cache_tokens=cache_tokens)
         return make_engine(self.type, weights, weights.fingerprint(), settings)
 
-    def anchored(self, folder: Path) -> Self:
-        """The same with a relative model folder taken from ``folder``."""
-        if ":" in self.model:
-            return self
-        return self.model_copy(update={"model": str((folder / Path(self.model).expanduser()).resolve())})
+    def with_paths(self, change: Callable[[str], str]) -> Self:
+        """The same with another model folder; a model that is given by its name stays."""
+        return self.model_copy(update={"model": change(self.model)}) if names_folder(self.model) else self
+
+    def anchored(self, folder: Path | str) -> Self:
+        """The same with a relative model folder taken from what its file lies in; see :func:`valuedrift.references.beside`."""
+        return self.with_paths(partial(beside, folder))
 
 
 class TransformersEngineConfig(_LocalEngine):

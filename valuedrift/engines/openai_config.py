@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -9,6 +11,7 @@ from pydantic import Field
 
 from valuedrift.engines.identity import ENGINE_VERSIONS
 from valuedrift.openai.server import Server
+from valuedrift.references import beside
 
 if TYPE_CHECKING:
     from valuedrift.engines.base import Engine
@@ -43,6 +46,10 @@ class OpenAIEngineConfig(Server):
 
         return OpenAIEngine(self, replies_file(keep, f"engine-{self.model}", self.identity()))
 
-    def anchored(self, folder: Path) -> Self:
-        """The same with a relative price file taken from ``folder``."""
-        return self.prices_from(folder)
+    def with_paths(self, change: Callable[[str], str]) -> Self:
+        """The same with another price file."""
+        return self.with_prices(change)
+
+    def anchored(self, folder: Path | str) -> Self:
+        """The same with a relative price file taken from what its file lies in; see :func:`valuedrift.references.beside`."""
+        return self.with_paths(partial(beside, folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -53,8 +54,6 @@ class Calibratable(JudgeBase):
         found = read_calibration(Path(self.calibration), self.own_identity())
         return CalibratedJudge(self, self.load_uncalibrated(threads=threads, device=device, keep=keep), found)
 
-    def anchored(self, folder: Path) -> Self:
-        """The same with a relative calibration file taken from ``folder``."""
-        if self.calibration is None:
-            return self
-        return self.model_copy(update={"calibration": str((folder / Path(self.calibration).expanduser()).resolve())})
+    def with_paths(self, change: Callable[[str], str]) -> Self:
+        """The same with another calibration file; see :meth:`JudgeBase.with_paths`."""
+        return self if self.calibration is None else self.model_copy(update={"calibration": change(self.calibration)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -40,6 +41,6 @@ class CausalLM(PromptedJudge):
 
         return load_causal_lm_judge(self, threads=threads, device=device)
 
-    def anchored(self, folder: Path) -> Self:
-        """The same with a relative model folder taken from ``folder``."""
-        return super().anchored(folder).model_copy(update={"engine": self.engine.anchored(folder)})
+    def with_paths(self, change: Callable[[str], str]) -> Self:
+        """The same with another model folder; see :meth:`JudgeBase.with_paths`."""
+        return super().with_paths(change).model_copy(update={"engine": self.engine.with_paths(change)})

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+
+from valuedrift.references import beside
 
 if TYPE_CHECKING:
     from valuedrift.judges.base import Judge
@@ -46,9 +50,13 @@ class JudgeBase(BaseModel, ABC):
         """Names of judges of the same study from whose stances this one's are made; none for a judge that reads answers itself."""
         return ()
 
-    def anchored(self, folder: Path) -> Self:
-        """The same with relative paths taken from the folder that its file lies in."""
+    def with_paths(self, change: Callable[[str], str]) -> Self:
+        """The same with every file and folder that it names changed; what it names otherwise (embedded weights, models of a hub) stays."""
         return self
+
+    def anchored(self, folder: Path | str) -> Self:
+        """The same with relative paths taken from what its file lies in; see :func:`valuedrift.references.beside`."""
+        return self.with_paths(partial(beside, folder))
 
     @model_serializer(mode="wrap")
     def _with_type(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -34,9 +35,7 @@ class CrossEncoder(Calibratable):
 
         return load_cross_encoder(self, threads=threads, device=device)
 
-    def anchored(self, folder: Path) -> Self:
-        """The same with a relative weights folder taken from ``folder``."""
-        judge = super().anchored(folder)
-        if self.weights == "embedded":
-            return judge
-        return judge.model_copy(update={"weights": str((folder / Path(self.weights).expanduser()).resolve())})
+    def with_paths(self, change: Callable[[str], str]) -> Self:
+        """The same with another weights folder; see :meth:`JudgeBase.with_paths`."""
+        judge = super().with_paths(change)
+        return judge if self.weights == "embedded" else judge.model_copy(update={"weights": change(self.weights)})

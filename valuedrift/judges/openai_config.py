@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -61,6 +62,6 @@ class OpenAI(PromptedJudge, Server):
         """Identity, and where the server stood."""
         return {**self.identity(), "base_url": self.base_url}
 
-    def anchored(self, folder: Path) -> Self:
-        """The same with a relative price file taken from ``folder``."""
-        return super().anchored(folder).prices_from(folder)
+    def with_paths(self, change: Callable[[str], str]) -> Self:
+        """The same with another price file; see :meth:`JudgeBase.with_paths`."""
+        return super().with_paths(change).with_prices(change)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -107,8 +107,8 @@ class Panel(JudgeBase):
 
         return load_panel(self, threads=threads, device=device, keep=keep)
 
-    def anchored(self, folder: Path) -> Self:
-        """The same with relative paths of members taken from ``folder``."""
+    def with_paths(self, change: Callable[[str], str]) -> Self:
+        """The same with other paths of its members; see :meth:`JudgeBase.with_paths`."""
         return self.model_copy(
-            update={"members": tuple(member if isinstance(member, str) else member.anchored(folder) for member in self.members)}
+            update={"members": tuple(member if isinstance(member, str) else member.with_paths(change) for member in self.members)}
         )

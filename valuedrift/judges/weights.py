@@ -43,8 +43,10 @@ def weights_folder(weights: str) -> Path:
         weights: `embedded`, or a folder.
 
     Raises:
-        UserError: The folder has no weights.
+        UserError: The folder has no weights, or is an address in a bucket.
     """
+    if "://" in weights:
+        raise UserError("weights are read from a folder on this machine", where=weights, fix="copy the folder here and give its path")
     folder = Path(str(files("valuedrift").joinpath("data", "judge"))) if weights == EMBEDDED else Path(weights)
     missing = [name for name in (WEIGHTS_FILE, DESCRIPTION_FILE) if not (folder / name).is_file()]
     if missing:

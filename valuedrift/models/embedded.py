@@ -16,9 +16,9 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from valuedrift.cache import CACHE_VARIABLE, cache_folder
 from valuedrift.errors import UserError
 
-CACHE_VARIABLE = "VALUEDRIFT_CACHE"
 _CONVERSION = 1
 """Raised when the conversion changes what it writes, so that folders of an older one are not used."""
 
@@ -36,16 +36,6 @@ class EmbeddedModel:
     """File or folder inside the package."""
     convert: Callable[[Path, Path], None] | None = None
     """Writes the model folder from the source; None where the source is a model folder already."""
-
-
-def cache_folder() -> Path:
-    """The folder for converted models: ``$VALUEDRIFT_CACHE``, else the user's cache folder of this platform."""
-    given = os.environ.get(CACHE_VARIABLE)
-    if given:
-        return Path(given).expanduser()
-    from platformdirs import user_cache_dir
-
-    return Path(user_cache_dir("valuedrift"))
 
 
 def embedded_folder(model: EmbeddedModel) -> Path:

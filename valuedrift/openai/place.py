@@ -16,7 +16,7 @@ def replies_file(keep: Path | None, name: str, identity: dict[str, Any]) -> Path
         name: Of the judge or engine.
         identity: What changes its answers.
     """
-    from valuedrift.models.embedded import cache_folder
+    from valuedrift.cache import cache_folder
 
     plain = "".join(character if character.isalnum() or character in "-_." else "-" for character in name)
     return keep / f"{plain}.sqlite" if keep is not None else cache_folder() / "replies" / f"{plain}-{fingerprint(identity)}.sqlite"

@@ -48,11 +48,11 @@ def price_of(model: str, budget: Budget | None) -> Price:
     """
     if budget is None or budget.prices is None:
         return Price()
-    lines = _read(budget.prices)
+    lines = _read(Path(budget.prices))
     if model not in lines:
         near = get_close_matches(model, lines, n=1)
         fix = f"add a line for it{f'; near it there is {near[0]}' if near else ''}"
-        raise UserError(f"no price of model {model!r}", where=str(budget.prices), fix=fix)
+        raise UserError(f"no price of model {model!r}", where=budget.prices, fix=fix)
     return Price(lines[model].input / _MILLION, lines[model].output / _MILLION)
 
 

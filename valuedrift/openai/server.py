@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -34,7 +34,7 @@ class Budget(BaseModel):
 
     tokens: int | None = Field(default=None, ge=1, description="Tokens of prompts and answers together.")
     usd: float | None = Field(default=None, gt=0, description="Money, US dollars; needs `prices`.")
-    prices: Path | None = Field(
+    prices: str | None = Field(
         default=None, description="YAML or JSON file: by model name, `input` and `output` in US dollars for a million tokens."
     )
 
@@ -114,9 +114,9 @@ class Server(BaseModel):
         named: dict[str, Any] = {"model": self.model, "extra": self.extra, "limit_field": self.limit_field}
         return {**named, "revision": self.revision} if self.revision else named
 
-    def prices_from(self, folder: Path) -> Self:
-        """The same with a relative price file taken from a folder."""
+    def with_prices(self, change: Callable[[str], str]) -> Self:
+        """The same with another price file, where there is one."""
         if self.budget is None or self.budget.prices is None:
             return self
-        budget = self.budget.model_copy(update={"prices": (folder / self.budget.prices).resolve()})
+        budget = self.budget.model_copy(update={"prices": change(self.budget.prices)})
         return self.model_copy(update={"budget": budget})

@@ -11,14 +11,16 @@ from pydantic import ValidationError
 
 from valuedrift.errors import UserError
 from valuedrift.faults import describe
+from valuedrift.references import beside, names_folder
 from valuedrift.study.spec import Study
 
 
-def load_study(path: Path) -> Study:
+def load_study(path: Path, folder: Path | str | None = None) -> Study:
     """Read and check a study file.
 
     Args:
-        path: A YAML file. Relative data paths in it are taken from the folder it lies in.
+        path: A YAML file.
+        folder: What relative paths in it are taken from, also ``s3://bucket/prefix``; default: the folder it lies in.
 
     Raises:
         UserError: The file is missing, empty, not UTF-8, not YAML, or not a study; says which key and what would be right.
@@ -33,10 +35,10 @@ def load_study(path: Path) -> Study:
     if not isinstance(content, dict):
         raise UserError("not a study: expected keys and values", where=str(path), fix="begin with deployments/studies/demo.yaml")
     try:
-        study = Study.model_validate(content, context={"folder": path.parent})
+        study = Study.model_validate(content)
     except ValidationError as error:
         raise UserError(describe(error, Study), where=str(path)) from error
-    return _anchor(study, path.parent)
+    return _anchor(study, path.parent if folder is None else folder)
 
 
 def _read(path: Path) -> str:
@@ -55,17 +57,17 @@ def _read(path: Path) -> str:
     return text
 
 
-def _anchor(study: Study, folder: Path) -> Study:
-    """The study with relative paths of data, probes, models and judges taken from the study file's folder."""
+def _anchor(study: Study, folder: Path | str) -> Study:
+    """The study with relative paths of data, probes, models and judges taken from what the study file lies in."""
 
     def data(sets: dict[str, Any]) -> dict[str, Any]:
         return {name: one.anchored(folder) for name, one in sets.items()}
 
     probes = study.probes
-    if probes.set != "starter" and "://" not in probes.set:
-        probes = probes.model_copy(update={"set": str((folder / probes.set).resolve())})
+    if probes.set != "starter":
+        probes = probes.model_copy(update={"set": beside(folder, probes.set)})
     models = {
-        name: model if ":" in model.path else model.model_copy(update={"path": str((folder / model.path).resolve())})
+        name: model.model_copy(update={"path": beside(folder, model.path)}) if names_folder(model.path) else model
         for name, model in study.models.items()
     }
     judges = tuple(judge.anchored(folder) for judge in study.judges)

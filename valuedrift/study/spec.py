@@ -34,7 +34,8 @@ class Probes(_Part):
     """Which questions are asked at every checkpoint."""
 
     set: str = Field(
-        default="starter", description="`starter` (550 packaged probes) or a file: Parquet, CSV or JSONL with the probes table's columns."
+        default="starter",
+        description="`starter` (550 packaged probes) or a file, also `s3://bucket/key`: Parquet, CSV or JSONL with the probes table's columns.",
     )
     topics: tuple[str, ...] | None = Field(default=None, description="Topics to keep, by name; default: all.")
     per_topic: int | None = Field(
@@ -45,7 +46,7 @@ class Probes(_Part):
 class Model(_Part):
     """A model that studies start from."""
 
-    path: str = Field(description="`embedded:NAME`, a folder in Hugging Face layout, or `hf:organisation/name`.")
+    path: str = Field(description="`embedded:NAME`, a folder in Hugging Face layout, also `s3://bucket/prefix`, or `hf:organisation/name`.")
     parameters: float | None = Field(default=None, gt=0, description="Number of weights, for estimates where the model is not at hand.")
 
 
