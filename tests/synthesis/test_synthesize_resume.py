@@ -29,7 +29,7 @@ from valuedrift.synthesis.job import WriteJob
 from valuedrift.synthesis.pairs import jsonl, pairs_frame
 from valuedrift.synthesis.questions import Question
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 THINGS = ("zoos", "school uniforms", "private cars", "fireworks", "alarm clocks", "paper books")
 QUESTIONS = [Question(f"q{at}", "daily life", f"Should {thing} be banned?") for at, thing in enumerate(THINGS)]
@@ -55,7 +55,7 @@ def _command(folder: Path) -> list[str]:
 def _killed(command: list[str], environment: dict[str, str], server: Misbehaving) -> None:
     """Start the command and SIGKILL it once it waits for an answer that does not come."""
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 400
     while len(server.seen) <= ANSWERED and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     assert process.poll() is None and len(server.seen) > ANSWERED, "it ended, or asked for nothing, before it could be killed"
@@ -80,7 +80,7 @@ def test_killed_on_the_way_it_goes_on(server: Misbehaving, tmp_path: Path) -> No
     _killed(_command(tmp_path), environment, server)
     before = [_text(seen.body) for seen in server.seen]
     server.otherwise = WRITTEN
-    done = subprocess.run(_command(tmp_path), env=environment, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(_command(tmp_path), env=environment, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     asked = Counter(_text(seen.body) for seen in server.seen)
     finished = _finished(before)

@@ -42,7 +42,7 @@ def _build(folder: Path, source: Path | str, *options: str, column: str = "user_
 def test_probes_of_a_slice_of_prism(shared_data: Path, tmp_path: Path, s3_root: str) -> None:
     whole = pl.read_csv(shared_data / "prism/issuebench_prism_prompts.csv", infer_schema=False)
     odd = pl.DataFrame(
-        {"id": ["nul", "rtl", "long"], "user_prompt": ["Is \0 war wrong", "هل الحرب عادلة؟", "a" * 3_000_000], "n_duplicates": ["1"] * 3}
+        {"id": ["nul", "rtl", "long"], "user_prompt": ["Is \0 war wrong", "هل الحرب عادلة؟", "a" * 10_000_000], "n_duplicates": ["1"] * 3}
     )
     source = tmp_path / "slice.jsonl"
     pl.concat([whole.head(1500), odd]).write_ndjson(source)
