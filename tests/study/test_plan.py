@@ -97,4 +97,5 @@ def test_estimates_grow_with_what_they_depend_on() -> None:
     run = expand(spec, count_rows).runs[0]
     small, large = estimate(run, spec, 10), estimate(run, spec, 20)
     assert large.sampling_tokens == 2 * small.sampling_tokens == 2 * len(run.steps) * 10 * spec.sampling.n * spec.sampling.max_new_tokens
-    assert small.training_tokens == 20 * 8 * 128
+    algorithm = run.algorithm
+    assert run.total_steps is not None and small.training_tokens == run.total_steps * algorithm.batch_size * algorithm.max_length
