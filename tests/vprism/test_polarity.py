@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from valuedrift.starter import PROPOSITIONS, probe_pairs
+from valuedrift.starter import TOPICS, probe_pairs
 from valuedrift.vprism.polarity import polarities, polarity
-from valuedrift.vprism.themes import Theme, value_themes
+from valuedrift.vprism.themes import Theme, probe_topics
 
 ABORTION, IMMIGRATION, MARRIAGE = (
-    next(theme for theme in value_themes() if theme.name == name) for name in ("abortion", "immigration", "marriage, love and sex")
+    next(theme for theme in probe_topics() if theme.name == name)
+    for name in ("abortion and euthanasia", "immigration", "marriage, love and sex")
 )
 
 
@@ -40,11 +41,29 @@ def test_polarity_where_a_rule_can_tell_and_nowhere_else(theme: Theme, question:
     assert polarity(question, theme) == told
 
 
+SAME_SIDE = {
+    "abortion": "abortion and euthanasia",
+    "immigration": "immigration",
+    "climate change": "climate change",
+    "economic policy and inequality": "economy, work and money",
+    "religion": "religion",
+    "death penalty and killing": "crime and punishment",
+    "gender and LGBTQ+": "gender, women and LGBTQ+",
+    "Israel and Palestine": "Israel and Palestine",
+    "race and racism": "race, culture and nation",
+}
+"""Packaged topics, and those of a build whose proposition takes the same side."""
+
+
 def test_it_never_contradicts_the_packaged_probes() -> None:
-    themes = {theme.proposition: theme for theme in value_themes() if theme.proposition}
-    known = [(pair[wording], themes[PROPOSITIONS[topic]], sign) for topic, pair in probe_pairs() if PROPOSITIONS[topic] in themes
-             for wording, sign in (("for", 1), ("against", -1))]  # fmt: skip
-    assert len(known) >= 300
+    themes = {theme.name: theme for theme in probe_topics()}
+    known = [
+        (pair[wording], themes[SAME_SIDE[topic]], sign)
+        for topic, pair in probe_pairs()
+        if topic in SAME_SIDE
+        for wording, sign in (("for", 1), ("against", -1))
+    ]
+    assert set(SAME_SIDE) < set(TOPICS.values()) and len(known) == 450
     assert [(question, sign) for question, theme, sign in known if polarity(question, theme) not in (None, sign)] == []
 
 
@@ -58,4 +77,4 @@ def test_the_other_side_has_the_other_sign(thing: str, verdict: str) -> None:
 
 def test_without_a_proposition_there_is_none() -> None:
     bare = ABORTION.model_copy(update={"proposition": None})
-    assert polarities(["Should abortion be legal?"] * 2, ["abortion", "elsewhere"], [bare]) == [None, None]
+    assert polarities(["Should abortion be legal?"] * 2, ["abortion and euthanasia", "elsewhere"], [bare]) == [None, None]

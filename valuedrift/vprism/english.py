@@ -134,7 +134,7 @@ def _known_well() -> frozenset[str]:
     """Words of the packaged probes, stance questions and themes."""
     texts = [pair[side] for _, pair in probe_pairs() for side in ("for", "against")]
     texts += [text for item in stance_items() for text in (item.question, item.counter, item.support, item.oppose)]
-    themes = (files("valuedrift") / "data/vprism/themes.yaml").read_text(encoding="utf-8")
+    themes = (files("valuedrift") / "data/vprism/topics.yaml").read_text(encoding="utf-8")
     return frozenset(re.findall(r"[a-z]{4,}", " ".join([*texts, themes]).lower())) | english().words
 
 
