@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 @app.command("plan")
-def plan(study: Annotated[str, typer.Argument(help="Study file, e.g. deployments/studies/demo.yaml.", show_default=False)]) -> None:
+def plan(
+    study: Annotated[str, typer.Argument(help="Study file, local or s3://, e.g. deployments/studies/demo.yaml.", show_default=False)],
+) -> None:
     """Print a study's runs, checkpoints and estimates of tokens, time and bytes. Runs nothing, needs no GPU and no hub."""
     from tasks.sources import count_of, probes_of, study_of
     from valuedrift.drift.power import minimum_detectable_drift

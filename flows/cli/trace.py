@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _OF_THE_STUDY = {"analyze": "drift", "correct": "drift corrected by labels"}
 """Stages that are of the whole study, as status calls them."""
-StudyArgument = Annotated[str, typer.Argument(help="Study file, e.g. deployments/studies/demo.yaml.", show_default=False)]
+StudyArgument = Annotated[str, typer.Argument(help="Study file, local or s3://, e.g. deployments/studies/demo.yaml.", show_default=False)]
 
 
 @app.command("run")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
 import subprocess
@@ -10,14 +12,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import psutil
 import pytest
 
+from storage.location import Location
 from storage.store import Store
+from valuedrift.cache import CACHE_VARIABLE, cache_folder
+from valuedrift.probes import load_probes, probes_frame
+from valuedrift.starter import DATASETS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+if TYPE_CHECKING:
+    from seaweed import Seaweed
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 STUDY = Path(__file__).parent / "tiny.yaml"
 RUNS = ("smollm.sft-neutral", "smollm.sft-neutral.dpo-gap")
@@ -28,10 +38,19 @@ NOT_COMPARED = {"path"}
 
 @dataclass(frozen=True)
 class Place:
-    """A root of its own and a Prefect home of its own."""
+    """A root of its own and a Prefect home of its own.
 
-    root: Path
+    Attributes:
+        root: Where the tables lie.
+        home: Prefect's.
+        more: Further environment.
+        local: Below it lie job files.
+    """
+
+    root: Path | str
     home: Path
+    more: dict[str, str]
+    local: Path
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "flows.cli.main", *arguments, "--root", str(self.root)]
@@ -44,13 +63,14 @@ class Place:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "HF_HUB_OFFLINE": "1",
             "COLUMNS": "160",
+            **self.more,
         }
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(self.command(*arguments), env=self.environment, capture_output=True, text=True, timeout=600)
 
 
-def tables(root: Path) -> dict[str, pl.DataFrame]:
+def tables(root: Path | str) -> dict[str, pl.DataFrame]:
     store = Store(root)
     frames = {name: store.read(name, study="tiny") for name in COMPARED}
     return {name: frame.select(pl.exclude(NOT_COMPARED)).sort(pl.all()) for name, frame in frames.items()}
@@ -64,7 +84,7 @@ def computed(output: str) -> list[str]:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     folder = tmp_path_factory.mktemp("undisturbed")
-    return Place(folder / "root", folder / "prefect")
+    return Place(folder / "root", folder / "prefect", {}, folder / "root")
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +127,7 @@ def test_equal_weights_share_their_answers(first: subprocess.CompletedProcess[st
 
 def test_the_terminal_shows_the_drift_and_where_the_report_is(place: Place, first: subprocess.CompletedProcess[str]) -> None:
     assert "value drift:" in first.stdout and "report.html" in first.stdout
-    page = place.root / "reports" / "tiny" / "report.html"
+    page = place.local / "reports" / "tiny" / "report.html"
     assert "immigration" in page.read_text(encoding="utf-8")
     assert {path.suffix for path in (page.parent / "figures").iterdir()} == {".png", ".svg", ".pdf"}
 
@@ -150,19 +170,16 @@ def test_explain_names_the_part_of_the_identity_that_differs(place: Place, undis
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Place]:
-    yield Place(tmp_path / "root", tmp_path / "prefect")
+    yield Place(tmp_path / "root", tmp_path / "prefect", {}, tmp_path / "root")
 
 
-def _kill_during(place: Place, kind: str, seconds: float) -> None:
-    """Start the study and SIGKILL it, and only it, once a job of a kind has run for some time."""
-    process = subprocess.Popen(
-        place.command("run", str(STUDY)), env=place.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    jobs = place.root / ".scratch"
+def _kill_during(place: Place, study: str, kind: str, seconds: float) -> None:
+    """Start a study and SIGKILL it, and only it, once a job of a kind has run for some time."""
+    process = subprocess.Popen(place.command("run", study), env=place.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
     seen: dict[Path, float] = {}
     while time.monotonic() < deadline and process.poll() is None:
-        for job in jobs.glob("job-*/job.json"):
+        for job in place.local.glob("**/.scratch/job-*/job.json"):
             try:
                 if f'"kind":"{kind}"' in job.read_text(encoding="utf-8"):
                     seen.setdefault(job, time.monotonic())
@@ -189,16 +206,49 @@ def _arguments(process: psutil.Process) -> list[str]:
         return []
 
 
-def test_killed_on_the_way_the_tables_equal_those_of_an_undisturbed_run(fresh: Place, undisturbed: dict[str, pl.DataFrame]) -> None:
+@pytest.fixture
+def bucket(s3_server: Seaweed, s3_root: str, tmp_path: Path) -> Place:
+    """A root in a bucket, and on this machine only a folder for weights."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "models").symlink_to(cache_folder() / "models")
+    return Place(f"{s3_root}/root", tmp_path / "prefect", {**s3_server.environment, CACHE_VARIABLE: str(cache)}, cache / "roots")
+
+
+def _study_in(folder: str) -> str:
+    """The tiny study in a bucket, beside it the data and probes that it names."""
+    text = STUDY.read_text(encoding="utf-8")
+    for name in ("sft-neutral", "preference-support"):
+        text = text.replace(f'"starter:{name}"', f"data/{name}.jsonl")
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in DATASETS[name]())
+        Location.parse(f"{folder}/data/{name}.jsonl").put_bytes(lines.encode())
+    probes = io.BytesIO()
+    probes_frame(load_probes("starter")).write_parquet(probes)
+    Location.parse(f"{folder}/probes.parquet").put_bytes(probes.getvalue())
+    Location.parse(f"{folder}/tiny.yaml").put_bytes(text.replace("set: starter", "set: probes.parquet").encode())
+    return f"{folder}/tiny.yaml"
+
+
+def test_killed_on_the_way_in_a_bucket_the_tables_equal_those_of_an_undisturbed_run_on_disk(
+    bucket: Place, place: Place, undisturbed: dict[str, pl.DataFrame], s3_root: str
+) -> None:
+    study = _study_in(f"{s3_root}/studies")
     for kind, seconds in (("sample", 0.3), ("train", 1.5), ("judge", 0.2)):
-        _kill_during(fresh, kind, seconds)
-    last = fresh.run("run", str(STUDY))
+        _kill_during(bucket, study, kind, seconds)
+    last = bucket.run("run", study)
     assert last.returncode == 0, last.stdout + last.stderr
-    found = tables(fresh.root)
+    found = tables(bucket.root)
     for name, frame in undisturbed.items():
         assert found[name].equals(frame), f"table {name} differs from that of an undisturbed run"
-    checked = fresh.run("tables", "check")
+    checked = bucket.run("tables", "check")
     assert checked.returncode == 0, checked.stdout
+
+    page = Location.parse(f"{bucket.root}/reports/tiny/report.html")
+    assert page.uri in last.stdout and b"immigration" in page.read_bytes()
+    figures = {path.name for path in (place.local / "reports" / "tiny" / "figures").iterdir()}
+    assert {one.location.name for one in page.beside("figures").listing()} == figures
+    again = bucket.run("run", study)
+    assert again.returncode == 0 and "nothing to do" in again.stdout and computed(again.stdout) == []
 
 
 def test_bad_input_is_one_message_and_leaves_nothing(fresh: Place, tmp_path: Path) -> None:
@@ -222,4 +272,4 @@ def test_bad_input_is_one_message_and_leaves_nothing(fresh: Place, tmp_path: Pat
         told = " ".join((done.stdout + done.stderr).split())
         assert done.returncode in (2, 3), told
         assert "error" in told and expected in told and "Traceback" not in told
-        assert not list(fresh.root.rglob("*.parquet"))
+        assert not list(fresh.local.rglob("*.parquet"))
