@@ -37,12 +37,14 @@ from storage.location import Location
 from storage.store import Store
 from tasks.sources import count_of, kind_of, probes_of, rows_of, study_of
 from tasks.workplace import Workplace
+from tasks.workroom import Workroom
 from valuedrift.cache import CACHE_VARIABLE
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.errors import DataError, UserError
 from valuedrift.judges.config import judge_identity
 from valuedrift.models.resolve import resolve_model
 from valuedrift.openai.record import Record
+from valuedrift.study.runtime import Runtime
 
 STUDY = """
 study: far
@@ -181,6 +183,14 @@ def replies() -> bytes:
         with closing(Record(path)):
             pass
         return path.read_bytes()
+
+
+def test_weights_lie_where_the_root_is_however_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for root in (f"file://{tmp_path}/root", "~/root", "root", f"{tmp_path}/root"):
+        assert Workroom(root, Runtime()).local == tmp_path / "root"
+    assert Workroom("s3://bucket/root", Runtime()).local.parent == tmp_path / "cache" / "roots"
 
 
 def test_errors_name_the_address_and_not_the_copy(s3_root: str) -> None:
