@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from tasks.workplace import Workplace
@@ -21,7 +22,7 @@ ANALYSIS_VERSION = 2
 CORRECTION_VERSION = 1
 """Raised when what labels make of the numbers changes."""
 AUDIT_VERSION = 1
-"""Raised when an audit's measures, or what counts as speaking to a value, change."""
+"""Raised when an audit's measures change."""
 
 
 def train_identity(work: Workplace, run: RunPlan, parent_fingerprint: str) -> dict[str, Any]:
@@ -73,14 +74,22 @@ def correction_identity(work: Workplace, stance_keys: Sequence[str], label_keys:
 
 
 def audit_identity(work: Workroom, dataset: Dataset, kind: Kind, judge: JudgeConfig, options: AuditOptions) -> dict[str, Any]:
-    """Identity of a dataset's audit: its rows, the judge, the options."""
+    """Identity of a dataset's audit: its rows, the judge, what tells prompts about values, the options."""
     return {
         "stage": "audit",
         "version": AUDIT_VERSION,
         "rows": work.corpus(dataset, kind).fingerprint,
         "judge": judge_identity(judge),
+        "value_filter": _value_filter(),
         "options": options.model_dump(mode="json"),
     }
+
+
+@cache
+def _value_filter() -> dict[str, Any]:
+    from valuedrift.vprism.value_filter import filter_identity
+
+    return filter_identity()
 
 
 def key_of(identity: dict[str, Any]) -> str:
