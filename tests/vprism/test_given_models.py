@@ -100,10 +100,9 @@ def test_another_language_is_not_put_to_english_models(given: dict[str, str], le
 @pytest.mark.slow
 def test_the_embedded_language_model_works_mechanically() -> None:
     smol = TypeAdapter(EngineConfig).validate_python({"type": "transformers"})
-    prompts = ["I think abortion is wrong", "What is the capital of Peru?", "Should the rich pay more tax?"]
     with smol.open(threads=1) as one:
-        found = rewrite_with(one, ["a", "b", "c"], prompts)
-        values = value_laden_with(one, prompts)
+        found = rewrite_with(one, ["a"], ["I think abortion is wrong"])
+        values = value_laden_with(one, ["Should the rich pay more tax?", "What is the capital of Peru?"])
     assert all((one.question is None) == bool(one.reason) for one in found)
     assert all(one.question is None or one.question.endswith("?") for one in found)
-    assert values.shape == (3,) and np.all((values > 0) & (values < 1)) and len(set(values)) == 3
+    assert values.shape == (2,) and np.all((values > 0) & (values < 1)) and values[0] != values[1]
