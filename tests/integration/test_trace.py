@@ -27,7 +27,7 @@ from valuedrift.starter import DATASETS
 if TYPE_CHECKING:
     from seaweed import Seaweed
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 STUDY = Path(__file__).parent / "tiny.yaml"
 RUNS = ("smollm.sft-neutral", "smollm.sft-neutral.dpo-gap")
@@ -67,7 +67,7 @@ class Place:
         }
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.command(*arguments), env=self.environment, capture_output=True, text=True, timeout=600)
+        return subprocess.run(self.command(*arguments), env=self.environment, capture_output=True, text=True, timeout=1500)
 
 
 def tables(root: Path | str) -> dict[str, pl.DataFrame]:
@@ -176,7 +176,7 @@ def fresh(tmp_path: Path) -> Iterator[Place]:
 def _kill_during(place: Place, study: str, kind: str, seconds: float) -> None:
     """Start a study and SIGKILL it, and only it, once a job of a kind has run for some time."""
     process = subprocess.Popen(place.command("run", study), env=place.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     seen: dict[Path, float] = {}
     while time.monotonic() < deadline and process.poll() is None:
         for job in place.local.glob("**/.scratch/job-*/job.json"):
