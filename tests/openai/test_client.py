@@ -239,7 +239,8 @@ def test_two_clients_on_one_file_share_pace(server: Misbehaving, tmp_path: Path)
         list(pool.map(lambda client, asked: client.ask(asked), clients, (halves[:6], halves[6:])))
     times = sorted(server.times())
     assert len(times) == 12
-    assert times[-1] - times[0] >= 11 * 0.095
+    # a loaded machine may hold the first ones up; without a common pace the two would take half as long
+    assert times[-1] - times[0] >= 0.75 * 11 * 0.1
 
 
 def test_nothing_is_asked_twice_over_starts(server: Misbehaving, tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_a_study_names_it_and_a_job_carries_it(server: Misbehaving, tmp_path: Pa
     (tmp_path / "p.yaml").write_text("m: {input: 1, output: 1}")
     config = load_study(study).judges[0]
     assert isinstance(config, OpenAI) and config.budget is not None
-    assert config.budget.prices == tmp_path / "p.yaml"
+    assert config.budget.prices == str(tmp_path / "p.yaml")
     server.otherwise = completion("A", top=tops())
     pl.DataFrame({"prompt": ["Should we?"], "response": ["Yes."]}).write_parquet(tmp_path / "pairs.parquet")
     job = JudgeJob(judge=config, responses=tmp_path / "pairs.parquet", out=tmp_path / "out.parquet", keep=tmp_path / "keep")
