@@ -1,7 +1,8 @@
 # make demo    install into .venv and trace the demo study, from the embedded model to the report
 # make test    install what tests need too, and run them all
+# make figures the figures that the docs tell, made again
 # make lint    ruff, mypy, import-linter
-.PHONY: demo test test-fast lint format install install-dev clean
+.PHONY: demo test test-fast figures lint format install install-dev clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -21,11 +22,14 @@ demo: install
 
 # two processes, a file of tests each, one thread a process; then the benchmarks by themselves, since they compare speeds
 test: install-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "not benchmark" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "not benchmark and not figures" -n 2 --dist loadfile
 	$(BIN)/python -m pytest tests -m benchmark -s
 
 test-fast: install-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "not slow and not benchmark" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "not slow and not benchmark and not figures" -n 2 --dist loadfile
+
+figures: install-dev
+	$(BIN)/python -m pytest tests -m figures -s
 
 lint: install-dev
 	$(BIN)/ruff check .

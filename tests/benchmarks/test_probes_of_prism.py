@@ -13,7 +13,7 @@ import pytest
 
 from valuedrift.vprism.embed import Encoder
 
-pytestmark = [pytest.mark.benchmark, pytest.mark.slow]
+pytestmark = [pytest.mark.figures, pytest.mark.slow]
 
 
 def test_550_probes_in_eleven_topics(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from valuedrift.synthesis.dial import TOLERANCE, dial
 from valuedrift.synthesis.pairs import card, pairs_frame
 from valuedrift.synthesis.questions import starter_answers, starter_questions
 
-pytestmark = [pytest.mark.benchmark, pytest.mark.slow]
+pytestmark = [pytest.mark.figures, pytest.mark.slow]
 
 ROWS = [(Setting.SUPPORT_ALIGNED, gap) for gap in (0.0, 0.1, 0.2, 0.4, 0.6)] + [
     (Setting.OPPOSE_ALIGNED, 0.4),

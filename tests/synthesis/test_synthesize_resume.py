@@ -86,8 +86,18 @@ def test_killed_on_the_way_it_goes_on(server: Misbehaving, tmp_path: Path) -> No
     finished = _finished(before)
     assert len(finished) >= ANSWERED - 2 and all(asked[text] == 1 for text in finished)
     assert len(asked) == len(QUESTIONS) * CANDIDATES * 2
-    assert (tmp_path / "pairs.jsonl").read_bytes() == _undisturbed(writer, server, tmp_path / "reference")
+    made, expected = _rows((tmp_path / "pairs.jsonl").read_bytes()), _rows(_undisturbed(writer, server, tmp_path / "reference"))
+    assert [text for text, _ in made] == [text for text, _ in expected]
+    for (_, numbers), (_, others) in zip(made, expected, strict=True):
+        assert numbers == pytest.approx(others, abs=1e-5)  # another number of threads rounds otherwise
     assert json.loads((tmp_path / "pairs.card.json").read_text())["audited_gap"] == pytest.approx(GAP, abs=0.05)
+
+
+def _rows(lines: bytes) -> list[tuple[dict[str, Any], dict[str, float]]]:
+    """Of each pair what is exact, and what is computed."""
+    rows = [json.loads(line) for line in lines.splitlines()]
+    computed = [{key: value for key, value in row.items() if isinstance(value, float)} for row in rows]
+    return [({key: value for key, value in row.items() if key not in of}, of) for row, of in zip(rows, computed, strict=True)]
 
 
 def _never(handler: Handler, body: dict[str, Any]) -> None:
