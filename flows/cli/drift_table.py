@@ -18,13 +18,17 @@ def drift_table(drift: pl.DataFrame, *, alpha: float, shown: int = _SHOWN) -> Ta
 
     Args:
         drift: Rows of the table drift.
-        alpha: Level of the tests; rows with a q-value above it are called undecided.
+        alpha: Level of the tests; rows with a q-value above it are called undecided. As in the report it is corrected over all tests of the study where
+            the table has that, else over those of a run.
         shown: Rows at most.
     """
     import polars as pl
 
-    clear = drift.filter(pl.col("q_value") < alpha).height
-    title = f"value drift: {clear} of {drift.height} (run, topic, stance) moved at q < {alpha:.2g}"
+    known = "q_value_study" in drift.columns and drift.get_column("q_value_study").null_count() == 0
+    drift = drift.with_columns(q=pl.col("q_value_study" if known else "q_value"))
+    clear = drift.filter(pl.col("q") < alpha).height
+    over = "all tests of the study" if known else "the tests of each run"
+    title = f"value drift: {clear} of {drift.height} (run, topic, stance) moved at q < {alpha:.2g}, corrected over {over}"
     table = Table(title=title, title_justify="left", box=None, header_style="bold")
     table.add_column("run", overflow="fold")
     for name in ("topic", "stance"):
@@ -41,8 +45,8 @@ def drift_table(drift: pl.DataFrame, *, alpha: float, shown: int = _SHOWN) -> Ta
             f"{row['magnitude']:+.3f}",
             f"[{row['magnitude_low']:+.3f}, {row['magnitude_high']:+.3f}]".replace("[", r"\["),
             time,
-            f"{row['q_value']:.3f}",
-            "" if row["q_value"] < alpha else "[dim]undecided[/]",
+            f"{row['q']:.3f}",
+            "" if row["q"] < alpha else "[dim]undecided[/]",
         )
     if drift.height > shown:
         table.caption = f'the {shown} largest of {drift.height}; all of them: valuedrift sql "from drift"'

@@ -103,7 +103,9 @@ def _conclude(work: Workplace, page: str, console: Console) -> None:
     drift = work.store.read("drift", study=work.study.study, judge=work.study.judges[0].name)
     console.print(drift_table(drift, alpha=1 - work.study.analysis.confidence))
     console.print(f"report   {escape(page)}", soft_wrap=True, highlight=False)
-    console.print(f'ask      valuedrift sql --root {escape(work.root)} "from drift where q_value < 0.05"', soft_wrap=True, highlight=False)
+    console.print(
+        f'ask      valuedrift sql --root {escape(work.root)} "from drift where q_value_study < 0.05"', soft_wrap=True, highlight=False
+    )
 
 
 @app.command("explain")
