@@ -10,8 +10,12 @@ import polars as pl
 
 from storage.manifest import Entry
 from storage.store import Store
+from tasks.sample import partition
 from tasks.workplace import Workplace
 from valuedrift.stance import JudgeStatus
+
+MADE_AGAIN = ("stances", "trajectory", "drift", "trajectory_corrected", "drift_corrected")
+"""Tables that the next run makes again. What people drew and labelled rests on stances too, and stays: nobody could make it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,7 @@ class Forgotten:
     """What was taken out of the tables, to be made again."""
 
     judgements: int
-    """Failed ones, over all judges."""
+    """Failed ones, each of an answer by a judge that reads answers itself; equal answers of equal checkpoints count once."""
     parts: int
     """Parts of tables that held them, or were made from those that did."""
     others: tuple[str, ...]
@@ -27,15 +31,23 @@ class Forgotten:
 
 
 def forget_failed(work: Workplace) -> Forgotten:
-    """Take the stances with failed judgements out of the tables, and all that was made from them.
+    """Take the stances with failed judgements out of the tables, and the tables that the flow made from them.
 
-    What a server did answer is in its judge's file of replies, so that the next run asks for nothing but what failed. The answers of the model stay.
+    Only stances that the study's plan names and a judge of its own gave: imported ones, and those of older runs, would not come back. What a server did
+    answer is in its judge's file of replies, so that the next run asks for nothing but what failed. Answers, draws and labels stay.
 
     Args:
         work: The study.
     """
-    failed = {entry.key: count for entry in work.store.entries("stances", work.study.study) if (count := _failed(work.store, entry))}
-    everything = work.store.entries()
+    planned = [
+        work.store.entry("stances", partition(work, run.run_id, step), judge.name)
+        for run in work.plan.runs
+        for step in run.steps
+        for judge in work.study.judges
+        if not judge.judged_from
+    ]
+    failed = {entry.key: count for entry in planned if entry is not None and (count := _failed(work.store, entry))}
+    everything = [entry for table in MADE_AGAIN for entry in work.store.entries(table)]
     gone: set[str] = set(failed)
     while more := {entry.key for entry in everything if entry.key not in gone and _made_from(entry.identity, gone)}:
         gone |= more

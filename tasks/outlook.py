@@ -140,20 +140,18 @@ def _analysis(work: Workplace, stages: list[Outlook]) -> Iterator[Outlook]:
     """Analysis, and where people labelled answers the correction by their labels: both are made of all stances."""
     judged = [stage for stage in stages if stage.stage == "judge"]
     keys = [stage.key for stage in judged if stage.key is not None]
-    labels = label_keys(work.store, work.study.study)
-    made = {"analyze": ("drift", analysis_identity(work, keys))}
-    if labels:
-        made["correct"] = (CORRECTED, correction_identity(work, keys, labels))
-    for name, (table, identity) in made.items():
+    made = [("analyze", "drift", analysis_identity(work, keys), "")]
+    if labels := label_keys(work.store, work.study.study):
+        given = sum(entry.rows for entry in work.store.entries("labels", work.study.study))
+        made.append(("correct", CORRECTED, correction_identity(work, keys, labels), f"; people labelled answers: {given} labels"))
+    for name, table, identity, because in made:
         if any(stage.state is not State.CACHED for stage in judged):
             yield Outlook(name, "", None, None, State.WAITS, "waits for the stances")
             continue
         key, here = key_of(identity), work.store.entry(table, {"study": work.study.study})
         there = here is not None and here.key == key and work.store.exists(here)
         state, why = (State.CACHED, "there") if there else (State.MISSING, _difference(work, table, identity, here))
-        if name == "correct":
-            why += f"; people labelled answers: {sum(entry.rows for entry in work.store.entries('labels', work.study.study))} labels"
-        yield Outlook(name, "", None, None, state, why, key)
+        yield Outlook(name, "", None, None, state, why + because, key)
 
 
 def _name(entry: Entry) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 if TYPE_CHECKING:
     import numpy as np
+    from misbehaving import Misbehaving
     from seaweed import Seaweed
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -20,6 +21,8 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads that spin make a busy machine many times slower
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
+sys.path.insert(0, str(Path(__file__).parent / "openai"))  # misbehaving, judging
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -53,6 +56,18 @@ def s3_root(s3_server: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
     location._backend.cache_clear()  # a client keeps the environment that it was made in
     yield f"{s3_server.bucket}/{uuid.uuid4().hex[:8]}"
     location._backend.cache_clear()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Misbehaving]:
+    """An OpenAI-compatible server that misbehaves as it is told; answers ``hello`` until then; no key is set."""
+    from misbehaving import completion, serve
+
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    running, state = serve(completion("hello"))
+    yield state
+    running.shutdown()
+    running.server_close()
 
 
 @pytest.fixture(scope="session")

@@ -24,10 +24,12 @@ def drift_table(drift: pl.DataFrame, *, alpha: float, shown: int = _SHOWN) -> Ta
     """
     import polars as pl
 
-    known = "q_value_study" in drift.columns and drift.get_column("q_value_study").null_count() == 0
-    drift = drift.with_columns(q=pl.col("q_value_study" if known else "q_value"))
+    from valuedrift.drift.tables import broadest_q
+
+    q = broadest_q(drift)
+    drift = drift.with_columns(q=pl.col(q))
     clear = drift.filter(pl.col("q") < alpha).height
-    over = "all tests of the study" if known else "the tests of each run"
+    over = "all tests of the study" if q == "q_value_study" else "the tests of each run"
     title = f"value drift: {clear} of {drift.height} (run, topic, stance) moved at q < {alpha:.2g}, corrected over {over}"
     table = Table(title=title, title_justify="left", box=None, header_style="bold")
     table.add_column("run", overflow="fold")

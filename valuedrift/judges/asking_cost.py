@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from valuedrift.judges.prompt import judge_prompts
+from valuedrift.judges.base import Pair
+from valuedrift.openai.request import BYTES_A_TOKEN
 
 if TYPE_CHECKING:
     from valuedrift.judges.openai_config import OpenAI
-
-_BYTES_A_TOKEN = 4
-"""UTF-8 bytes of one token in English text, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +39,15 @@ def asking_cost(judge: OpenAI, prompts: Sequence[str], checkpoints: int, samples
     Raises:
         UserError: The price file is missing or lacks the model.
     """
+    from valuedrift.judges.openai_judge import OpenAIJudge
     from valuedrift.openai.prices import price_of
 
-    answer = "a" * (answer_tokens * _BYTES_A_TOKEN)
-    voting = judge.method == "votes"
-    each = -(-judge.votes // judge.rotations) if voting else 1
-    limit = each * judge.vote_tokens if voting else 1
-    written = 0
-    for prompt in prompts:
-        orders = judge_prompts(
-            prompt, answer, rotations=judge.rotations, labels=judge.labels, max_answer=judge.max_answer, max_prompt=judge.max_prompt
-        )
-        written += sum(len(order.text.encode()) // _BYTES_A_TOKEN for order in orders)
+    longest = "a" * (answer_tokens * BYTES_A_TOKEN)
+    asker = OpenAIJudge(judge, Path())  # its requests are made, none is sent
+    asked = [request for prompt in prompts for request in asker.requests(Pair("", prompt, longest))]
     answers = checkpoints * samples
-    requests = answers * len(prompts) * judge.rotations
-    prompt_tokens, replied = answers * written, requests * limit
+    tokens = answers * sum(request.likely_tokens for request in asked)
+    replied = answers * sum(request.most_answer_tokens for request in asked)
     priced = judge.budget is not None and judge.budget.prices is not None
-    usd = price_of(judge.model, judge.budget).of(prompt_tokens, replied) if priced else None
-    return AskingCost(requests, prompt_tokens + replied, usd)
+    usd = price_of(judge.model, judge.budget).of(tokens - replied, replied) if priced else None
+    return AskingCost(answers * len(asked), tokens, usd)

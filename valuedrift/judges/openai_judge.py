@@ -72,19 +72,23 @@ class OpenAIJudge(Configured[OpenAI]):
                 self._spent = client.spent.words()
         return judgements
 
-    def _chunk(self, client: Client, pairs: Sequence[Pair], report: Report) -> list[Judgement]:
+    def requests(self, pair: Pair) -> list[Request]:
+        """What is asked about one pair that has a stance, one request an order: log-probabilities unless the method is ``votes``."""
+        ask = (lambda prompt: self._vote_request(prompt, self._votes_each)) if self._votes else self._logprob_request
+        return [ask(prompt) for prompt in self._prompts(pair)]
+
+    @property
+    def _votes_each(self) -> int:
+        """Votes in each order."""
+        return -(-self._config.votes // self._config.rotations)
+
+    def _prompts(self, pair: Pair) -> list[JudgePrompt]:
         config = self._config
-        asked = [
-            judge_prompts(
-                pair.prompt,
-                pair.response,
-                rotations=config.rotations,
-                labels=config.labels,
-                max_answer=config.max_answer,
-                max_prompt=config.max_prompt,
-            )
-            for pair in pairs
-        ]
+        shown = {"max_answer": config.max_answer, "max_prompt": config.max_prompt}
+        return judge_prompts(pair.prompt, pair.response, rotations=config.rotations, labels=config.labels, **shown)
+
+    def _chunk(self, client: Client, pairs: Sequence[Pair], report: Report) -> list[Judgement]:
+        asked = [self._prompts(pair) for pair in pairs]
         found: list[Judgement | None] = [None] * len(pairs)
         if not self._votes:
             # one first: a server without log-probabilities must not be paid for a reply a pair that says nothing
@@ -132,7 +136,7 @@ class OpenAIJudge(Configured[OpenAI]):
     def _by_votes(self, client: Client, asked: Sequence[Sequence[JudgePrompt]], report: Report) -> list[Judgement]:
         """Judgements by the share of votes."""
         flat = [prompt for orders in asked for prompt in orders]
-        each = -(-self._config.votes // self._config.rotations)
+        each = self._votes_each
         replies = client.ask([self._vote_request(prompt, each) for prompt in flat], _told(report))
         cast = [list(reply.answers[:each]) if isinstance(reply, Reply) else [] for reply in replies]
         # servers that know no `n` answer once: the other votes are asked for one by one

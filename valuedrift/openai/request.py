@@ -11,8 +11,8 @@ from valuedrift.openai.server import Server
 
 _OVERHEAD = 256
 """Tokens that a server may add around the messages: template, default system prompt."""
-_BYTES_A_TOKEN = 4
-"""UTF-8 bytes of one token in English text, about; for the pace only."""
+BYTES_A_TOKEN = 4
+"""UTF-8 bytes of one token in English text, about; for the pace and for what a plan tells, never for a budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,5 +50,5 @@ def make_request(server: Server, messages: list[dict[str, str]], *, limit: int, 
         key=fingerprint({"body": body, "revision": server.revision, "draw": draw}),
         most_prompt_tokens=written + _OVERHEAD,
         most_answer_tokens=n * limit,
-        likely_tokens=written // _BYTES_A_TOKEN + n * limit,
+        likely_tokens=written // BYTES_A_TOKEN + n * limit,
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from valuedrift.drift.tables import broadest_q
 from valuedrift.judges.agreement import Agreement
 from valuedrift.judges.validation import Validation
 from valuedrift.report.lineage import Lineage, trace_lineage
@@ -161,13 +162,13 @@ class ReportInputs:
         whole = frame.filter((first == first.min().over("run_id")) & (last == last.max().over("run_id")))
         if "baseline_run_id" in whole.columns:
             whole = whole.filter(pl.col("baseline_run_id").is_null())  # a run compared with another one is not this run's own drift
-        whole = whole.with_columns(q=pl.col("q_value_study" if self.corrected_over_study else "q_value"))
+        whole = whole.with_columns(q=pl.col(broadest_q(self.drift)))
         return whole.sort(pl.col("magnitude").abs(), "run_id", "topic", "stance", descending=[True, False, False, False], nulls_last=True)
 
     @property
     def corrected_over_study(self) -> bool:
         """Whether ``q`` is corrected over all tests of the study at once."""
-        return "q_value_study" in self.drift.columns
+        return broadest_q(self.drift) == "q_value_study"
 
     @cached_property
     def main_stances(self) -> pl.DataFrame:

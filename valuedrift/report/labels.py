@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from valuedrift.drift.tables import broadest_q
 from valuedrift.judges.agreement import Agreement, Estimate
 from valuedrift.judges.validation import Figure
 from valuedrift.report.inputs import PeoplesLabels, ReportInputs
@@ -75,7 +76,7 @@ def _both(inputs: ReportInputs, labels: PeoplesLabels) -> pl.DataFrame:
     mine = labels.corrected.filter(pl.col("judge") == inputs.main_judge)
     judged = inputs.main_drift.select(*_KEYS, moved=(pl.col("q") < inputs.alpha).fill_null(False))
     found = mine.join(judged, on=_KEYS, how="left").with_columns(pl.col("moved").fill_null(False))
-    q = "q_value_study" if inputs.corrected_over_study else "q_value"
+    q = broadest_q(inputs.drift)
     return found.with_columns(moves=(pl.col(q) < inputs.alpha).fill_null(False))
 
 
