@@ -33,7 +33,7 @@ figures: install-dev
 
 lint: install-dev
 	$(BIN)/ruff check .
-	$(BIN)/mypy valuedrift storage tasks flows
+	$(BIN)/mypy valuedrift
 	$(BIN)/lint-imports
 
 format: install-dev

@@ -8,15 +8,15 @@ from __future__ import annotations
 from prefect import flow
 from prefect.futures import wait
 
-from tasks.audit import audit as audit_task
-from tasks.audit import show_audits
-from tasks.outcome import raise_failures
-from tasks.workroom import Workroom
 from valuedrift.audit.options import AuditOptions
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.registry import Kind
 from valuedrift.judges.config import CrossEncoder, JudgeConfig
 from valuedrift.study.runtime import Runtime
+from valuedrift.tasks.audit import audit as audit_task
+from valuedrift.tasks.audit import show_audits
+from valuedrift.tasks.outcome import raise_failures
+from valuedrift.tasks.workroom import Workroom
 
 
 @flow(name="audit", flow_run_name="audit of {root}", persist_result=False)

@@ -12,10 +12,10 @@ from pathlib import Path
 from prefect import flow
 from prefect.runtime import flow_run
 
-from tasks.probe_choose import choose_probes
-from tasks.probe_room import ProbeRoom
-from tasks.probe_steps import filter_questions, rewrite_prompts, sort_questions
-from tasks.reference import Reference
+from valuedrift.tasks.probe_choose import choose_probes
+from valuedrift.tasks.probe_room import ProbeRoom
+from valuedrift.tasks.probe_steps import filter_questions, rewrite_prompts, sort_questions
+from valuedrift.tasks.reference import Reference
 from valuedrift.vprism.config import ProbeBuild
 from valuedrift.vprism.source import read_source
 

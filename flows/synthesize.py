@@ -14,13 +14,13 @@ from typing import Any
 from prefect import flow
 from prefect.futures import wait
 
-from tasks.outcome import raise_failures
-from tasks.reference import Reference
-from tasks.synthesis_room import SynthesisRoom
-from tasks.synthesize import choose_pairs, judge_candidates, write_candidates
 from valuedrift.study.runtime import Runtime
 from valuedrift.synthesis.config import Synthesis
 from valuedrift.synthesis.questions import Question
+from valuedrift.tasks.outcome import raise_failures
+from valuedrift.tasks.reference import Reference
+from valuedrift.tasks.synthesis_room import SynthesisRoom
+from valuedrift.tasks.synthesize import choose_pairs, judge_candidates, write_candidates
 
 
 @flow(name="synthesize", flow_run_name="synthesize in {root}", persist_result=False)

@@ -18,18 +18,18 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
 
-from tasks.analyze import analyze
-from tasks.audit import audit
-from tasks.correct import correct, is_labelled
-from tasks.judge import judge
-from tasks.outcome import raise_failures
-from tasks.panel import panel
-from tasks.probes import keep_probes
-from tasks.report import report
-from tasks.sample import sample
-from tasks.sources import study_of
-from tasks.train import train
-from tasks.workplace import Workplace
+from valuedrift.tasks.analyze import analyze
+from valuedrift.tasks.audit import audit
+from valuedrift.tasks.correct import correct, is_labelled
+from valuedrift.tasks.judge import judge
+from valuedrift.tasks.outcome import raise_failures
+from valuedrift.tasks.panel import panel
+from valuedrift.tasks.probes import keep_probes
+from valuedrift.tasks.report import report
+from valuedrift.tasks.sample import sample
+from valuedrift.tasks.sources import study_of
+from valuedrift.tasks.train import train
+from valuedrift.tasks.workplace import Workplace
 
 _RUNNER: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=256)
 """Threads cost little while they wait; how much really runs at once is up to runtime.workers."""

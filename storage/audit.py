@@ -11,15 +11,15 @@ from enum import StrEnum
 
 import polars as pl
 
-from storage import parquet
-from storage.checks import broken_rules
-from storage.location import Found, Location
-from storage.manifest import FOLDER, Address, Entry
-from storage.reading import lazy_frame_of
-from storage.schemas import TABLES
-from storage.store import Store
-from storage.upgrades import upgraded
 from valuedrift.errors import DataError
+from valuedrift.storage import parquet
+from valuedrift.storage.checks import broken_rules
+from valuedrift.storage.location import Found, Location
+from valuedrift.storage.manifest import FOLDER, Address, Entry
+from valuedrift.storage.reading import lazy_frame_of
+from valuedrift.storage.schemas import TABLES
+from valuedrift.storage.store import Store
+from valuedrift.storage.upgrades import upgraded
 
 _YOUNG = timedelta(hours=1)
 """An object that no manifest names may belong to a writer at work; what is older belongs to one that died."""

@@ -17,15 +17,15 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from storage.manifest import Entry
-from storage.questions import check_question, explained, first_reason
-from storage.reading import lazy_frame_of, whole_objects
-from storage.readonly import SCHEME, TableFiles
-from storage.schemas import TABLES
-from storage.store import Store
-from storage.table import TableSchema
-from storage.views import views
 from valuedrift.errors import DataError
+from valuedrift.storage.manifest import Entry
+from valuedrift.storage.questions import check_question, explained, first_reason
+from valuedrift.storage.reading import lazy_frame_of, whole_objects
+from valuedrift.storage.readonly import SCHEME, TableFiles
+from valuedrift.storage.schemas import TABLES
+from valuedrift.storage.store import Store
+from valuedrift.storage.table import TableSchema
+from valuedrift.storage.views import views
 
 _TYPES = {
     "string": "VARCHAR",

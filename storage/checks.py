@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from storage.table import PROBABILITIES, Column, TableSchema
 from valuedrift.errors import DataError
 from valuedrift.stance import JudgeStatus
+from valuedrift.storage.table import PROBABILITIES, Column, TableSchema
 
 SUM_TOLERANCE = 1e-6
 _SHOWN = 3

@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from storage import parquet
-from storage.manifest import Address, Entry, Share
-from storage.partitions import folder_of_partition
-from storage.reading import frame_of, whole_objects
-from storage.schemas import table_schema
-from storage.store import Store
 from valuedrift.errors import DataError
+from valuedrift.storage import parquet
+from valuedrift.storage.manifest import Address, Entry, Share
+from valuedrift.storage.partitions import folder_of_partition
+from valuedrift.storage.reading import frame_of, whole_objects
+from valuedrift.storage.schemas import table_schema
+from valuedrift.storage.store import Store
 
 _LOOKS = 4
 

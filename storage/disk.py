@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from storage.location import Seen
 from valuedrift.errors import UserError
+from valuedrift.storage.location import Seen
 
 _TEMPORARY = re.compile(r"^\..+\.\d+-[0-9a-f]{8}\.tmp$")
 """Hidden and without the real suffix: no glob for ``*.parquet`` or ``*.json.gz`` ever matches a file half written."""

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import polars as pl
 
-from storage import parquet
-from storage.location import Location
-from storage.schemas import TABLES, table_schema
-from storage.store import Store
-from storage.table import TableSchema
-from storage.views import views
 from valuedrift.errors import UserError
+from valuedrift.storage import parquet
+from valuedrift.storage.location import Location
+from valuedrift.storage.schemas import TABLES, table_schema
+from valuedrift.storage.store import Store
+from valuedrift.storage.table import TableSchema
+from valuedrift.storage.views import views
 
 _ROWS_A_GROUP = 200_000
 

@@ -10,9 +10,9 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from storage.location import Found, Location
 from valuedrift.cache import cache_folder
 from valuedrift.errors import UserError
+from valuedrift.storage.location import Found, Location
 
 
 @contextlib.contextmanager

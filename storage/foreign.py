@@ -10,8 +10,8 @@ from urllib.parse import unquote
 
 import polars as pl
 
-from storage.location import Location
 from valuedrift.errors import DataError
+from valuedrift.storage.location import Location
 
 FILE = "__file__"
 """Column of a scan that says which file a row is from; it costs nothing unless it is asked for."""
@@ -52,8 +52,8 @@ def own_table(address: str, table: str) -> pl.LazyFrame | None:
     Returns:
         The rows in the table's present schema; None if no manifest says that this is a root.
     """
-    from storage.manifest import FOLDER
-    from storage.store import Store
+    from valuedrift.storage.manifest import FOLDER
+    from valuedrift.storage.store import Store
 
     place = Location.parse(address)
     if _GLOB.search(place.path) or place.path.endswith(".parquet"):
@@ -204,7 +204,7 @@ def _value(text: str) -> str | int:
 def _options(place: Location) -> dict[str, str] | None:
     if not place.is_remote:
         return None
-    from storage.s3 import storage_options
+    from valuedrift.storage.s3 import storage_options
 
     return storage_options()
 

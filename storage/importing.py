@@ -10,14 +10,14 @@ from typing import Any
 
 import polars as pl
 
-from storage import parquet
-from storage.location import Location
-from storage.schemas import table_schema
-from storage.store import Part, Store
-from storage.table import TableSchema
-from storage.upgrades import upgraded
 from valuedrift.errors import DataError, UserError
 from valuedrift.fingerprint import fingerprint
+from valuedrift.storage import parquet
+from valuedrift.storage.location import Location
+from valuedrift.storage.schemas import table_schema
+from valuedrift.storage.store import Part, Store
+from valuedrift.storage.table import TableSchema
+from valuedrift.storage.upgrades import upgraded
 
 _READERS: dict[str, Callable[[io.BytesIO], pl.DataFrame]] = {
     ".parquet": pl.read_parquet,

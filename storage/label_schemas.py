@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from storage.table import Column, TableSchema, real, text, whole
 from valuedrift.stance import STANCES, JudgeStatus
+from valuedrift.storage.table import Column, TableSchema, real, text, whole
 
 _STANCES = tuple(stance.value for stance in STANCES)
 _STUDY = text("study", "Name of the study.")

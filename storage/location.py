@@ -225,13 +225,13 @@ def path_part(value: str | int) -> str:
 
 
 def _disk(bucket: str) -> Backend:
-    from storage.disk import Disk
+    from valuedrift.storage.disk import Disk
 
     return Disk()
 
 
 def _s3(bucket: str) -> Backend:
-    from storage.s3 import Bucket
+    from valuedrift.storage.s3 import Bucket
 
     return Bucket(bucket)
 

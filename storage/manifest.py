@@ -22,9 +22,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
-from storage.location import Location, path_part
-from storage.schemas import SHARED_STUDY
 from valuedrift.errors import DataError, UserError
+from valuedrift.storage.location import Location, path_part
+from valuedrift.storage.schemas import SHARED_STUDY
 
 FOLDER = "_manifests"
 _KEPT = 5

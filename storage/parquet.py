@@ -9,8 +9,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.table import TableSchema
 from valuedrift.errors import DataError
+from valuedrift.storage.table import TableSchema
 
 TABLE_KEY = b"valuedrift.table"
 VERSION_KEY = b"valuedrift.schema_version"

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 
-from storage import parquet
-from storage.location import Location
-from storage.manifest import Entry
-from storage.table import TableSchema
-from storage.upgrades import upgraded
+from valuedrift.storage import parquet
+from valuedrift.storage.location import Location
+from valuedrift.storage.manifest import Entry
+from valuedrift.storage.table import TableSchema
+from valuedrift.storage.upgrades import upgraded
 
 _READERS = 16
 """Objects fetched at once; what counts on S3 is the wait for each."""
@@ -72,7 +72,7 @@ def _options(root: Location) -> dict[str, str] | None:
     """What polars must know to read from the root's bucket."""
     if not root.is_remote:
         return None
-    from storage.s3 import storage_options
+    from valuedrift.storage.s3 import storage_options
 
     return storage_options()
 

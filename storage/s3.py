@@ -18,8 +18,8 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Inc
 from botocore.exceptions import ConnectionError as NoConnection
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
-from storage.location import Seen
 from valuedrift.errors import UserError
+from valuedrift.storage.location import Seen
 
 _CONNECT_S = 5
 _READ_S = 60

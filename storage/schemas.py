@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from storage.audit_schemas import AUDIT_TABLES
-from storage.label_schemas import LABEL_TABLES
-from storage.synthesis_schemas import SYNTHESIS_TABLES
-from storage.table import Column, TableSchema
-from storage.table import real as _real
-from storage.table import text as _text
-from storage.table import whole as _whole
 from valuedrift.errors import UserError
 from valuedrift.stance import STANCES, JudgeStatus
+from valuedrift.storage.audit_schemas import AUDIT_TABLES
+from valuedrift.storage.label_schemas import LABEL_TABLES
+from valuedrift.storage.synthesis_schemas import SYNTHESIS_TABLES
+from valuedrift.storage.table import Column, TableSchema
+from valuedrift.storage.table import real as _real
+from valuedrift.storage.table import text as _text
+from valuedrift.storage.table import whole as _whole
 
 SHARED_STUDY = "_shared"
 """Where tables lie that belong to no study (probes)."""

@@ -10,9 +10,9 @@ import io
 
 import polars as pl
 
-from storage import parquet
-from storage.location import Location, path_part
 from valuedrift.errors import DataError
+from valuedrift.storage import parquet
+from valuedrift.storage.location import Location, path_part
 
 FOLDER = "_steps"
 

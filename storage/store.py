@@ -16,15 +16,15 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from storage import parquet
-from storage.checks import conformed
-from storage.location import Location, path_part
-from storage.manifest import FOLDER, Address, Entry, Manifest, Snapshot, folder_of, seq_of, study_of
-from storage.partitions import folder_of_partition, ordered_partition, row_condition, values_of
-from storage.reading import frame_of, lazy_frame_of
-from storage.schemas import SHARED_STUDY, table_schema
-from storage.table import TableSchema
 from valuedrift.errors import DataError, UserError
+from valuedrift.storage import parquet
+from valuedrift.storage.checks import conformed
+from valuedrift.storage.location import Location, path_part
+from valuedrift.storage.manifest import FOLDER, Address, Entry, Manifest, Snapshot, folder_of, seq_of, study_of
+from valuedrift.storage.partitions import folder_of_partition, ordered_partition, row_condition, values_of
+from valuedrift.storage.reading import frame_of, lazy_frame_of
+from valuedrift.storage.schemas import SHARED_STUDY, table_schema
+from valuedrift.storage.table import TableSchema
 
 _LOOKS = 4
 """How often a read starts again when a part was replaced under it."""

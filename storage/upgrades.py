@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import polars as pl
 
-from storage.table import TableSchema
 from valuedrift.errors import DataError
+from valuedrift.storage.table import TableSchema
 
 Step = Callable[[pl.LazyFrame], pl.LazyFrame]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from storage.schemas import TABLES
+from valuedrift.storage.schemas import TABLES
 
 _DERIVED = ("value_profile", "stance_counts", "judge_confusion", "judge_agreement", "study_agreement")
 
@@ -41,7 +41,7 @@ def views() -> dict[str, View]:
 
 def _parsed(name: str) -> View:
     """A view from its file: the first comment line says what it is, the comment lines ``-- column: …`` what its columns are."""
-    text = (resources.files("storage") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+    text = (resources.files("valuedrift.storage") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
     comments = [line[2:].strip() for line in text.splitlines() if line.startswith("--")]
     query = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
     for other, key in _AS_ANOTHER.findall(text):

@@ -8,14 +8,14 @@ from typing import Any
 import polars as pl
 from prefect import task
 
-from storage.schemas import table_schema
-from tasks.board import board, stage
-from tasks.caching import TASK, cached_by
-from tasks.identity import analysis_identity, key_of
-from tasks.reference import Reference
-from tasks.workplace import Workplace
 from valuedrift.drift.analyze import Drift
 from valuedrift.drift.analyze import analyze as compute
+from valuedrift.storage.schemas import table_schema
+from valuedrift.tasks.board import board, stage
+from valuedrift.tasks.caching import TASK, cached_by
+from valuedrift.tasks.identity import analysis_identity, key_of
+from valuedrift.tasks.reference import Reference
+from valuedrift.tasks.workplace import Workplace
 
 
 def _key(parameters: dict[str, Any]) -> tuple[str, bool]:

@@ -8,11 +8,11 @@ from typing import Any
 
 import polars as pl
 
-from storage.manifest import Entry
-from storage.store import Store
-from tasks.sample import partition
-from tasks.workplace import Workplace
 from valuedrift.stance import JudgeStatus
+from valuedrift.storage.manifest import Entry
+from valuedrift.storage.store import Store
+from valuedrift.tasks.sample import partition
+from valuedrift.tasks.workplace import Workplace
 
 MADE_AGAIN = ("stances", "trajectory", "drift", "trajectory_corrected", "drift_corrected")
 """Tables that the next run makes again. What people drew and labelled rests on stances too, and stays: nobody could make it again."""

@@ -10,14 +10,6 @@ import polars as pl
 from prefect import task
 from prefect.artifacts import create_table_artifact
 
-from storage.schemas import table_schema
-from storage.store import Part
-from tasks.board import board, stage
-from tasks.caching import TASK, cached_by
-from tasks.identity import audit_identity, key_of
-from tasks.reference import Reference
-from tasks.reuse import reuse
-from tasks.workroom import Workroom
 from valuedrift.audit.job import AuditJob
 from valuedrift.audit.measures import measure
 from valuedrift.audit.options import AuditOptions
@@ -25,6 +17,14 @@ from valuedrift.audit.words import side_by_side
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.registry import Kind
 from valuedrift.judges.config import JudgeConfig
+from valuedrift.storage.schemas import table_schema
+from valuedrift.storage.store import Part
+from valuedrift.tasks.board import board, stage
+from valuedrift.tasks.caching import TASK, cached_by
+from valuedrift.tasks.identity import audit_identity, key_of
+from valuedrift.tasks.reference import Reference
+from valuedrift.tasks.reuse import reuse
+from valuedrift.tasks.workroom import Workroom
 
 BY_ITSELF = "audit"
 """In place of a study's name where a dataset is audited by itself."""

@@ -13,8 +13,8 @@ from uuid import uuid4
 
 from prefect.context import TaskRunContext
 
-from tasks.workroom import Workroom
 from valuedrift.errors import StageError
+from valuedrift.tasks.workroom import Workroom
 
 KeyOf = Callable[[dict[str, Any]], tuple[str, bool]]
 """From a task's parameters to the key of its result, and whether that result lies in the store now."""

@@ -8,15 +8,6 @@ from typing import Any
 import polars as pl
 from prefect import task
 
-from storage.schemas import table_schema
-from storage.store import Part
-from tasks.analyze import stances_of
-from tasks.board import board, stage
-from tasks.caching import TASK, cached_by
-from tasks.identity import correction_identity, key_of
-from tasks.labels import label_keys, labelled_stances
-from tasks.reference import Reference
-from tasks.workplace import Workplace
 from valuedrift.drift.corrected import Correction
 from valuedrift.drift.corrected import corrected as compute
 from valuedrift.judges.files import judgements_of
@@ -24,6 +15,15 @@ from valuedrift.judges.validation import Validation, validate
 from valuedrift.labels.agree import labellers_agree
 from valuedrift.labels.settle import ANSWER
 from valuedrift.report.inputs import PeoplesLabels
+from valuedrift.storage.schemas import table_schema
+from valuedrift.storage.store import Part
+from valuedrift.tasks.analyze import stances_of
+from valuedrift.tasks.board import board, stage
+from valuedrift.tasks.caching import TASK, cached_by
+from valuedrift.tasks.identity import correction_identity, key_of
+from valuedrift.tasks.labels import label_keys, labelled_stances
+from valuedrift.tasks.reference import Reference
+from valuedrift.tasks.workplace import Workplace
 
 TABLE = "drift_corrected"
 """Written last of the two tables: where it lies, both do."""

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from tasks.workplace import Workplace
-from tasks.workroom import Workroom
 from valuedrift.audit.options import AuditOptions
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.registry import Kind
@@ -15,6 +13,8 @@ from valuedrift.engines.identity import engine_identity
 from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.config import JudgeConfig, Panel, judge_identity
 from valuedrift.study import RunPlan
+from valuedrift.tasks.workplace import Workplace
+from valuedrift.tasks.workroom import Workroom
 from valuedrift.training.precision import resolve_precision
 
 ANALYSIS_VERSION = 2

@@ -8,18 +8,18 @@ from typing import Any
 import polars as pl
 from prefect import task
 
-from storage.schemas import table_schema
-from tasks.board import board, stage, tell
-from tasks.caching import TASK, cached_by
-from tasks.identity import key_of, stance_identity
-from tasks.reference import Reference
-from tasks.reuse import reuse
-from tasks.sample import partition
-from tasks.workplace import Workplace
 from valuedrift.errors import StageError
 from valuedrift.judges.config import JudgeConfig
 from valuedrift.judges.job import JudgeJob
 from valuedrift.stance import STANCE_COLUMNS, STANCES
+from valuedrift.storage.schemas import table_schema
+from valuedrift.tasks.board import board, stage, tell
+from valuedrift.tasks.caching import TASK, cached_by
+from valuedrift.tasks.identity import key_of, stance_identity
+from valuedrift.tasks.reference import Reference
+from valuedrift.tasks.reuse import reuse
+from valuedrift.tasks.sample import partition
+from valuedrift.tasks.workplace import Workplace
 
 JUDGED = ("p_support", "p_neutral", "p_oppose", "unassigned", "status")
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import polars as pl
 
-from storage.store import Part, Store
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.labels.draw import VERSION, draw
 from valuedrift.labels.settle import ANSWER, settled
 from valuedrift.labels.sheet import read_sheet
 from valuedrift.stance import STANCE_COLUMNS, JudgeStatus
+from valuedrift.storage.store import Part, Store
 
 _ROW = ("run_id", "step", "probe_set", "prompt_id", "sample_idx")
 _YAML = (".yaml", ".yml")
@@ -50,7 +50,7 @@ def study_name(store: Store, study: str) -> str:
     """
     name = study
     if study.endswith(_YAML):
-        from tasks.sources import study_of
+        from valuedrift.tasks.sources import study_of
 
         name = study_of(study).study
     known = store.studies()

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from storage.manifest import Entry
-from tasks.audit import audited
-from tasks.correct import TABLE as CORRECTED
-from tasks.identity import (
+from valuedrift.judges.config import Panel
+from valuedrift.storage.manifest import Entry
+from valuedrift.study import RunPlan
+from valuedrift.tasks.audit import audited
+from valuedrift.tasks.correct import TABLE as CORRECTED
+from valuedrift.tasks.identity import (
     analysis_identity,
     audit_identity,
     correction_identity,
@@ -20,13 +22,11 @@ from tasks.identity import (
     stance_identity,
     train_identity,
 )
-from tasks.labels import label_keys
-from tasks.reference import Trained
-from tasks.sample import checkpoint_of, partition
-from tasks.train import finished
-from tasks.workplace import Workplace
-from valuedrift.judges.config import Panel
-from valuedrift.study import RunPlan
+from valuedrift.tasks.labels import label_keys
+from valuedrift.tasks.reference import Trained
+from valuedrift.tasks.sample import checkpoint_of, partition
+from valuedrift.tasks.train import finished
+from valuedrift.tasks.workplace import Workplace
 
 
 class State(StrEnum):

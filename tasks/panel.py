@@ -8,18 +8,18 @@ from typing import Any
 import polars as pl
 from prefect import task
 
-from storage.schemas import table_schema
-from tasks.board import board, stage
-from tasks.caching import TASK, cached_by
-from tasks.identity import key_of, panel_identity
-from tasks.judge import JUDGED
-from tasks.reference import Reference
-from tasks.reuse import reuse
-from tasks.sample import partition
-from tasks.workplace import Workplace
 from valuedrift.errors import StageError
 from valuedrift.judges.config import Panel
 from valuedrift.judges.panel import combine, lacking
+from valuedrift.storage.schemas import table_schema
+from valuedrift.tasks.board import board, stage
+from valuedrift.tasks.caching import TASK, cached_by
+from valuedrift.tasks.identity import key_of, panel_identity
+from valuedrift.tasks.judge import JUDGED
+from valuedrift.tasks.reference import Reference
+from valuedrift.tasks.reuse import reuse
+from valuedrift.tasks.sample import partition
+from valuedrift.tasks.workplace import Workplace
 
 _ANSWER = ("probe_set", "topic", "prompt_id", "sample_idx")
 

@@ -7,13 +7,13 @@ from typing import Any
 import polars as pl
 from prefect import task
 
-from storage.store import Part
-from tasks.board import board, stage
-from tasks.caching import TASK, cached_by
-from tasks.probe_room import ProbeRoom
-from tasks.reference import Reference
-from tasks.steps import StepDone
 from valuedrift.errors import DataError
+from valuedrift.storage.store import Part
+from valuedrift.tasks.board import board, stage
+from valuedrift.tasks.caching import TASK, cached_by
+from valuedrift.tasks.probe_room import ProbeRoom
+from valuedrift.tasks.reference import Reference
+from valuedrift.tasks.steps import StepDone
 from valuedrift.vprism.decide import Decided, decide
 from valuedrift.vprism.polarity import polarities
 from valuedrift.vprism.rewrite import NOT_ENGLISH

@@ -10,12 +10,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from storage.steps import Steps
-from tasks.identity import key_of
-from tasks.workroom import Workroom
 from valuedrift.fingerprint import fingerprint
 from valuedrift.progress import Progress
+from valuedrift.storage.steps import Steps
 from valuedrift.study.runtime import Runtime
+from valuedrift.tasks.identity import key_of
+from valuedrift.tasks.workroom import Workroom
 from valuedrift.vprism import choose, lm, polarity, rewrite, topics
 from valuedrift.vprism.config import ProbeBuild
 from valuedrift.vprism.embed import EMBEDDED, Encoder

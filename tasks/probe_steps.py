@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 from prefect import task
 
-from tasks.board import stage
-from tasks.caching import TASK, cached_by
-from tasks.probe_room import ProbeRoom
-from tasks.steps import StepDone, step_once
 from valuedrift.progress import Progress
+from valuedrift.tasks.board import stage
+from valuedrift.tasks.caching import TASK, cached_by
+from valuedrift.tasks.probe_room import ProbeRoom
+from valuedrift.tasks.steps import StepDone, step_once
 from valuedrift.vprism.embed import EMBEDDED
 from valuedrift.vprism.lm import rewrite_with, value_laden_with
 from valuedrift.vprism.rewrite import Rewriting, rewrite

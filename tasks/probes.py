@@ -6,12 +6,12 @@ from typing import Any
 
 from prefect import task
 
-from tasks.caching import TASK, cached_by
-from tasks.identity import key_of
-from tasks.reference import Reference
-from tasks.sources import probes_of
-from tasks.workplace import Workplace
 from valuedrift.probes import probes_fingerprint, probes_frame
+from valuedrift.tasks.caching import TASK, cached_by
+from valuedrift.tasks.identity import key_of
+from valuedrift.tasks.reference import Reference
+from valuedrift.tasks.sources import probes_of
+from valuedrift.tasks.workplace import Workplace
 
 
 def _identity(work: Workplace) -> tuple[str, dict[str, Any]]:

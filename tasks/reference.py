@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from storage.manifest import Entry
+from valuedrift.storage.manifest import Entry
 from valuedrift.training.result import Checkpoint
 
 

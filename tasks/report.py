@@ -9,13 +9,13 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import TaskRunContext
 
-from storage.location import Location, path_part
-from tasks.board import board, stage
-from tasks.reference import Reference
-from tasks.report_inputs import report_inputs
-from tasks.workplace import Workplace
 from valuedrift.report import build_markdown, build_report, write_figures
 from valuedrift.report.inputs import ReportInputs
+from valuedrift.storage.location import Location, path_part
+from valuedrift.tasks.board import board, stage
+from valuedrift.tasks.reference import Reference
+from valuedrift.tasks.report_inputs import report_inputs
+from valuedrift.tasks.workplace import Workplace
 
 PAGE = "report.html"
 FIGURE_FORMATS = ("png", "svg", "pdf")

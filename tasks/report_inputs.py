@@ -8,15 +8,15 @@ from typing import Any
 import polars as pl
 import yaml
 
-from tasks.analyze import drift_of, stances_of
-from tasks.audit import measures_of
-from tasks.correct import labels_of
-from tasks.provenance import git_commit, machine, versions
-from tasks.workplace import Workplace
 from valuedrift.judges.config import Panel
 from valuedrift.judges.weights import shipped_metrics
 from valuedrift.report.inputs import PeoplesLabels, ReportInputs
 from valuedrift.starter import PROPOSITIONS
+from valuedrift.tasks.analyze import drift_of, stances_of
+from valuedrift.tasks.audit import measures_of
+from valuedrift.tasks.correct import labels_of
+from valuedrift.tasks.provenance import git_commit, machine, versions
+from valuedrift.tasks.workplace import Workplace
 
 
 def report_inputs(work: Workplace) -> ReportInputs:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from storage.schemas import table_schema
-from tasks.board import board
-from tasks.reference import Reference
-from tasks.workroom import Workroom
+from valuedrift.storage.schemas import table_schema
+from valuedrift.tasks.board import board
+from valuedrift.tasks.reference import Reference
+from valuedrift.tasks.workroom import Workroom
 
 
 def reuse(work: Workroom, table: str, key: str, partition: dict[str, str | int], slot: str = "") -> Reference | None:

@@ -9,15 +9,15 @@ from typing import Any
 import polars as pl
 from prefect import task
 
-from storage.schemas import table_schema
-from tasks.board import board, stage
-from tasks.caching import TASK, cached_by
-from tasks.identity import key_of, sample_identity
-from tasks.reference import Reference, Trained
-from tasks.reuse import reuse
-from tasks.workplace import Workplace
 from valuedrift.engines.job import SampleJob
 from valuedrift.fingerprint import fingerprint
+from valuedrift.storage.schemas import table_schema
+from valuedrift.tasks.board import board, stage
+from valuedrift.tasks.caching import TASK, cached_by
+from valuedrift.tasks.identity import key_of, sample_identity
+from valuedrift.tasks.reference import Reference, Trained
+from valuedrift.tasks.reuse import reuse
+from valuedrift.tasks.workplace import Workplace
 from valuedrift.training.result import Checkpoint
 
 

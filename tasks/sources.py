@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from storage.fetching import at_hand, fetched
 from valuedrift.corpora import load
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.load import Rows
 from valuedrift.corpora.registry import Kind
 from valuedrift.probes import Probe, load_probes
 from valuedrift.references import BUCKET, folder_of
+from valuedrift.storage.fetching import at_hand, fetched
 from valuedrift.study import Study, load_study
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from storage.steps import Steps
-from tasks.board import board
-from tasks.workroom import Workroom
+from valuedrift.storage.steps import Steps
+from valuedrift.tasks.board import board
+from valuedrift.tasks.workroom import Workroom
 
 
 class StepDone(BaseModel):

@@ -7,15 +7,15 @@ from dataclasses import astuple
 from functools import cached_property
 from typing import Any
 
-from storage.steps import Steps
-from tasks.identity import key_of
-from tasks.workroom import Workroom
 from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.config import judge_identity
 from valuedrift.stance import Stance
+from valuedrift.storage.steps import Steps
 from valuedrift.study.runtime import Runtime
 from valuedrift.synthesis.config import Synthesis, stances_of
 from valuedrift.synthesis.questions import Question, starter_answers
+from valuedrift.tasks.identity import key_of
+from valuedrift.tasks.workroom import Workroom
 
 VERSION = 1
 """Raised when the same accepted answers would give other pairs."""

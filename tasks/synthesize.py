@@ -12,17 +12,17 @@ import polars as pl
 from prefect import task
 from prefect.artifacts import create_table_artifact
 
-from storage.store import Part
-from tasks.board import board, stage, tell
-from tasks.caching import TASK, cached_by
-from tasks.reference import Reference
-from tasks.steps import StepDone, step_once
-from tasks.synthesis_room import Shard, SynthesisRoom
 from valuedrift.judges.job import JudgeJob
+from valuedrift.storage.store import Part
 from valuedrift.synthesis.candidates import accepted_answers, candidates_frame, counts, written_frame
 from valuedrift.synthesis.dial import dial
 from valuedrift.synthesis.job import WriteJob
 from valuedrift.synthesis.pairs import audited, pairs_frame
+from valuedrift.tasks.board import board, stage, tell
+from valuedrift.tasks.caching import TASK, cached_by
+from valuedrift.tasks.reference import Reference
+from valuedrift.tasks.steps import StepDone, step_once
+from valuedrift.tasks.synthesis_room import Shard, SynthesisRoom
 
 WRITTEN, JUDGED = "synthesis-written", "synthesis-judged"
 """Names of the intermediate results."""

@@ -10,14 +10,14 @@ from typing import Any
 import polars as pl
 from prefect import task
 
-from storage.schemas import table_schema
-from tasks.board import board, stage
-from tasks.caching import TASK, cached_by
-from tasks.identity import key_of, train_identity
-from tasks.provenance import git_commit
-from tasks.reference import Trained
-from tasks.workplace import Workplace
+from valuedrift.storage.schemas import table_schema
 from valuedrift.study import RunPlan
+from valuedrift.tasks.board import board, stage
+from valuedrift.tasks.caching import TASK, cached_by
+from valuedrift.tasks.identity import key_of, train_identity
+from valuedrift.tasks.provenance import git_commit
+from valuedrift.tasks.reference import Trained
+from valuedrift.tasks.workplace import Workplace
 from valuedrift.training.job import TrainJob
 from valuedrift.training.result import Checkpoint, TrainResult
 from valuedrift.weights import Weights

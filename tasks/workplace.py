@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tasks.sources import brought, count_of, probes_of
-from tasks.workroom import Workroom
 from valuedrift.audit.options import AuditOptions
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.registry import Kind
@@ -16,6 +14,8 @@ from valuedrift.models.resolve import resolve_model
 from valuedrift.probes import Probe, probes_fingerprint
 from valuedrift.study import Plan, Study, expand
 from valuedrift.study.spec import Model
+from valuedrift.tasks.sources import brought, count_of, probes_of
+from valuedrift.tasks.workroom import Workroom
 from valuedrift.weights import Weights
 
 

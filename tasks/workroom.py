@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from storage.store import Store
-from tasks.sources import rows_of
 from valuedrift.cache import cache_folder
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.load import Rows, write_jsonl
 from valuedrift.corpora.registry import Kind
 from valuedrift.fingerprint import fingerprint
 from valuedrift.jobs import ChildPool
+from valuedrift.storage.store import Store
 from valuedrift.study.runtime import Runtime
+from valuedrift.tasks.sources import rows_of
 
 
 @dataclass(frozen=True, slots=True)

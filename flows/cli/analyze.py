@@ -8,18 +8,18 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from flows.cli.app import app
-from flows.cli.corrected_table import show_corrected
-from flows.cli.out import parquet_bytes
+from valuedrift.flows.cli.app import app
+from valuedrift.flows.cli.corrected_table import show_corrected
+from valuedrift.flows.cli.out import parquet_bytes
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from storage.foreign import ForeignFile
-    from storage.location import Location
     from valuedrift.drift.analyze import Drift
     from valuedrift.drift.corrected import Correction
     from valuedrift.drift.options import Analysis
+    from valuedrift.storage.foreign import ForeignFile
+    from valuedrift.storage.location import Location
 
 _SHOWN = 20
 _OTHER_FORMATS = (".csv", ".json", ".jsonl", ".tsv", ".xlsx")
@@ -73,10 +73,10 @@ def analyze(
     """How far, when and how surely each run moved each stance: from a stance table to a drift table, with intervals."""
     import polars as pl
 
-    from storage.foreign import broken_file, find_parquet, own_table, scan_parquet
     from valuedrift.drift.analyze import analyze as compute
     from valuedrift.drift.columns import OPTIONAL, REQUIRED, check_alike, check_columns
     from valuedrift.drift.options import Analysis, Towards
+    from valuedrift.storage.foreign import broken_file, find_parquet, own_table, scan_parquet
 
     addresses = {"drift": out, "trajectory": trajectory, "corrected drift": corrected}
     targets = {name: _target(address) for name, address in addresses.items() if address is not None}
@@ -115,9 +115,9 @@ def _labels(labels: str | None, corrected: str | None, between: tuple[str, str] 
     Raises:
         UserError: An option that does not go with the others.
     """
-    from storage.fetching import at_hand
     from valuedrift.errors import UserError
     from valuedrift.labels.foreign import read_labels
+    from valuedrift.storage.fetching import at_hand
 
     if labels is None:
         if corrected is not None:
@@ -149,8 +149,8 @@ def _target(address: str) -> Location:
     Raises:
         UserError: The name asks for another format.
     """
-    from storage.location import Location
     from valuedrift.errors import UserError
+    from valuedrift.storage.location import Location
 
     if address.lower().endswith(_OTHER_FORMATS):
         raise UserError(
@@ -163,8 +163,8 @@ def _target(address: str) -> Location:
 
 def _check_targets(targets: dict[str, Location], stances: str) -> None:
     """Refuse to write over the input, or two tables into one file."""
-    from storage.location import Location
     from valuedrift.errors import UserError
+    from valuedrift.storage.location import Location
 
     for target in targets.values():
         if target == Location.parse(stances):
@@ -179,7 +179,7 @@ def _check_targets(targets: dict[str, Location], stances: str) -> None:
 
 def _show(found: Drift, alpha: float) -> None:
     """The drift as tables, one a study and judge, and what to know before trusting it."""
-    from flows.cli.drift_table import drift_table
+    from valuedrift.flows.cli.drift_table import drift_table
 
     console = Console()
     keys = [name for name in ("study", "judge") if name in found.drift.columns]

@@ -10,19 +10,19 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.app import RootOption, app, resolve_root
-from flows.cli.console import make_console
-from flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
-from flows.cli.quiet import hush_prefect
+from valuedrift.flows.cli.app import RootOption, app, resolve_root
+from valuedrift.flows.cli.console import make_console
+from valuedrift.flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
+from valuedrift.flows.cli.quiet import hush_prefect
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from tasks.workroom import Workroom
     from valuedrift.audit.options import AuditOptions
     from valuedrift.corpora.dataset import Dataset
     from valuedrift.corpora.registry import Kind
     from valuedrift.judges.config import JudgeConfig
+    from valuedrift.tasks.workroom import Workroom
 
 _CARRIERS = 5
 """Examples shown that carry most of the gap."""
@@ -53,10 +53,10 @@ def audit(
 ) -> None:
     """The stances of a dataset's answers; for preference data the value gap between chosen and rejected ones, and what differs otherwise."""
     hush_prefect()
-    from tasks.audit import audited, measures_of
-    from tasks.workroom import Workroom
     from valuedrift.audit.options import AuditOptions
     from valuedrift.study.runtime import Runtime
+    from valuedrift.tasks.audit import audited, measures_of
+    from valuedrift.tasks.workroom import Workroom
 
     where, judging, options = resolve_root(root), judge_config(judge, settings, weights), AuditOptions(rows=rows, confidence=confidence)
     datasets = _named(data)
@@ -94,15 +94,15 @@ def _named(data: list[str]) -> dict[str, Dataset]:
 
 
 def _kinds(datasets: dict[str, Dataset], kind: Kind | None) -> dict[str, Kind]:
-    from tasks.sources import kind_of
+    from valuedrift.tasks.sources import kind_of
 
     return {name: kind or kind_of(dataset) for name, dataset in datasets.items()}
 
 
 def _run(datasets: dict[str, Dataset], kinds: dict[str, Kind], judge: JudgeConfig, options: AuditOptions, root: str) -> None:
-    from flows.audit import audit as flow
-    from flows.cli.board import TerminalBoard
-    from tasks.board import use_board
+    from valuedrift.flows.audit import audit as flow
+    from valuedrift.flows.cli.board import TerminalBoard
+    from valuedrift.tasks.board import use_board
 
     console = make_console(stderr=True)
     with TerminalBoard(console, len(datasets), 0) as board:
@@ -151,8 +151,8 @@ def _has_gap(measures: pl.DataFrame, name: str) -> bool:
 
 def _carriers(work: Workroom, name: str, judge: str) -> None:
     """The examples that carry most of the value gap."""
-    from tasks.audit import BY_ITSELF
     from valuedrift.audit.carriers import carriers
+    from valuedrift.tasks.audit import BY_ITSELF
 
     console = make_console()
     found = carriers(work.store.read("audit_examples", study=BY_ITSELF, dataset=name, judge=judge))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.console import make_console
+from valuedrift.flows.cli.console import make_console
 
 if TYPE_CHECKING:
     import polars as pl

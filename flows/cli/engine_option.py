@@ -23,12 +23,12 @@ def engine_config(given: str, option: str) -> EngineConfig | None:
     import yaml
     from pydantic import TypeAdapter, ValidationError
 
-    from storage.fetching import at_hand
-    from tasks.sources import brought
     from valuedrift.engines.config import EngineConfig
     from valuedrift.errors import UserError
     from valuedrift.faults import describe
     from valuedrift.references import folder_of
+    from valuedrift.storage.fetching import at_hand
+    from valuedrift.tasks.sources import brought
 
     if given == EMBEDDED:
         return None

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.app import RootOption, app
-from flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
-from flows.cli.labelled import GoldArgument, StudyOption, labelled
-from flows.cli.out import parquet_bytes, target
-from flows.cli.progress_bar import progress_bar
+from valuedrift.flows.cli.app import RootOption, app
+from valuedrift.flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
+from valuedrift.flows.cli.labelled import GoldArgument, StudyOption, labelled
+from valuedrift.flows.cli.out import parquet_bytes, target
+from valuedrift.flows.cli.progress_bar import progress_bar
 
 judge_app = typer.Typer(name="judge", help="Judge stance, check judges against people, train the embedded judge.", no_args_is_help=True)
 app.add_typer(judge_app)
@@ -44,9 +44,9 @@ def run(
     """Judge every (prompt, response) of a file; the output is written whole or not at all."""
     import polars as pl
 
-    from storage.fetching import at_hand
     from valuedrift.judges.base import remarks_of
     from valuedrift.judges.files import judgements_frame, read_pairs
+    from valuedrift.storage.fetching import at_hand
 
     place = target(out, "--out", ".parquet")
     config = judge_config(judge, settings, weights)
@@ -78,11 +78,11 @@ def validate(
     root: RootOption = None,
 ) -> None:
     """Measure a judge on answers that people have labelled: accuracy, F1, κ, confusion, Brier score and calibration, each with a 95% interval."""
-    from storage.fetching import is_copy
     from valuedrift.errors import UserError
     from valuedrift.judges.config import CrossEncoder
     from valuedrift.judges.validation import validate as compare
     from valuedrift.judges.weights import record_metrics, weights_folder
+    from valuedrift.storage.fetching import is_copy
 
     config = None if study is not None else judge_config(judge, settings, weights)
     if record is not None and not isinstance(config, CrossEncoder):
@@ -117,9 +117,9 @@ def train(
     threads: ThreadsOption = None,
 ) -> None:
     """Train the cross-encoder again from the packaged text alone (half an hour to an hour on one core), and measure it on questions it has not seen."""
-    from storage.fetching import sent
     from valuedrift.judges.training.train import train_judge
     from valuedrift.judges.weights import read_metrics
+    from valuedrift.storage.fetching import sent
 
     if threads is not None:
         import torch

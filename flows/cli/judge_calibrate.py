@@ -9,12 +9,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.app import RootOption
-from flows.cli.console import make_console
-from flows.cli.judge import ThreadsOption, judge_app
-from flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
-from flows.cli.labelled import GoldArgument, StudyOption, labelled
-from flows.cli.out import target
+from valuedrift.flows.cli.app import RootOption
+from valuedrift.flows.cli.console import make_console
+from valuedrift.flows.cli.judge import ThreadsOption, judge_app
+from valuedrift.flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
+from valuedrift.flows.cli.labelled import GoldArgument, StudyOption, labelled
+from valuedrift.flows.cli.out import target
 
 if TYPE_CHECKING:
     from valuedrift.judges.calibrating import Calibrating
@@ -35,13 +35,13 @@ def calibrate(
     root: RootOption = None,
 ) -> None:
     """Fit a temperature and biases on answers that people have labelled, show what they change on answers they were not fitted on, and write them."""
-    from flows.cli.app import resolve_root
-    from storage.store import Store
-    from tasks.labels import judge_fingerprint, study_name
     from valuedrift.errors import UserError
     from valuedrift.fingerprint import fingerprint
+    from valuedrift.flows.cli.app import resolve_root
     from valuedrift.judges.calibrated_config import Calibratable
     from valuedrift.judges.calibrating import calibrate as fit
+    from valuedrift.storage.store import Store
+    from valuedrift.tasks.labels import judge_fingerprint, study_name
 
     place = target(out, "--out")
     if study is None:

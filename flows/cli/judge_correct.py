@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.app import RootOption, resolve_root
-from flows.cli.corrected_table import show_corrected
-from flows.cli.judge import judge_app
-from flows.cli.judge_labels import StudyName
-from flows.cli.out import parquet_bytes, target
+from valuedrift.flows.cli.app import RootOption, resolve_root
+from valuedrift.flows.cli.corrected_table import show_corrected
+from valuedrift.flows.cli.judge import judge_app
+from valuedrift.flows.cli.judge_labels import StudyName
+from valuedrift.flows.cli.out import parquet_bytes, target
 
 
 @judge_app.command("correct")
@@ -28,11 +28,11 @@ def correct(
     root: RootOption = None,
 ) -> None:
     """Drift magnitudes corrected by what people labelled (`judge sample`, `judge labels`), beside the uncorrected ones, which stay as they are."""
-    from storage.store import Store
-    from tasks.labels import judge_name, labelled_stances, study_name
     from valuedrift.drift.corrected import corrected
     from valuedrift.drift.options import Analysis
     from valuedrift.errors import UserError
+    from valuedrift.storage.store import Store
+    from valuedrift.tasks.labels import judge_name, labelled_stances, study_name
 
     place = target(out, "--out", ".parquet") if out is not None else None
     store = Store(resolve_root(root))

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from flows.cli.app import RootOption, resolve_root
-from flows.cli.console import make_console
-from flows.cli.judge import judge_app
-from flows.cli.out import target
+from valuedrift.flows.cli.app import RootOption, resolve_root
+from valuedrift.flows.cli.console import make_console
+from valuedrift.flows.cli.judge import judge_app
+from valuedrift.flows.cli.out import target
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Study file, or the name of a study that has tables.", show_default=False)]
 
@@ -31,10 +31,10 @@ def sample(
     root: RootOption = None,
 ) -> None:
     """Draw answers for people to label: balanced over what the judge said, runs, topics and ends of training; blind to run and step."""
-    from storage.store import Store
-    from tasks.labels import draw_labels, judge_name, study_name
     from valuedrift.errors import UserError
     from valuedrift.labels.sheet import sheet_bytes
+    from valuedrift.storage.store import Store
+    from valuedrift.tasks.labels import draw_labels, judge_name, study_name
 
     place = target(out, "--out", ".csv")
     if place.exists() and not force:
@@ -76,13 +76,13 @@ def labels(
     root: RootOption = None,
 ) -> None:
     """Read a filled sheet back and keep its labels, or say what is labelled; rows that are wrong are named and nothing is kept then."""
-    from storage.fetching import at_hand
-    from storage.store import Store
-    from tasks.labels import keep_labels, labelled, study_name
     from valuedrift.errors import UserError
     from valuedrift.judges.agreement import agreement_words
     from valuedrift.labels.agree import labellers_agree
     from valuedrift.labels.settle import gold
+    from valuedrift.storage.fetching import at_hand
+    from valuedrift.storage.store import Store
+    from valuedrift.tasks.labels import keep_labels, labelled, study_name
 
     place = target(export, "--export") if export is not None else None
     store = Store(resolve_root(root))

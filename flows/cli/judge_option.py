@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.keys import put_key, read_mapping
+from valuedrift.flows.cli.keys import put_key, read_mapping
 
 if TYPE_CHECKING:
     from valuedrift.judges.config import JudgeConfig
@@ -48,7 +48,7 @@ def judge_config(judge: str = DEFAULT_JUDGE, settings: Sequence[str] | None = No
     Raises:
         UserError: See `named_judge`; or what it needs is not where it says.
     """
-    from tasks.sources import brought
+    from valuedrift.tasks.sources import brought
 
     return named_judge(judge, settings, weights).with_paths(brought)
 

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from flows.cli.console import make_console
-from flows.cli.judge import ThreadsOption, judge_app
-from flows.cli.judge_option import JudgeOption, SetOption, named_judge
-from flows.cli.out import target
-from flows.cli.progress_bar import progress_bar
+from valuedrift.flows.cli.console import make_console
+from valuedrift.flows.cli.judge import ThreadsOption, judge_app
+from valuedrift.flows.cli.judge_option import JudgeOption, SetOption, named_judge
+from valuedrift.flows.cli.out import target
+from valuedrift.flows.cli.progress_bar import progress_bar
 
 
 @judge_app.command("fit-panel")
@@ -32,14 +32,14 @@ def fit_panel(
     """
     import yaml
 
-    from storage.fetching import at_hand
-    from tasks.sources import brought
     from valuedrift.errors import UserError
     from valuedrift.judges.base import Pair
     from valuedrift.judges.config import Panel
     from valuedrift.judges.files import read_table
     from valuedrift.judges.panel import judge_apart
     from valuedrift.judges.panel_fit import fit_panel as fit
+    from valuedrift.storage.fetching import at_hand
+    from valuedrift.tasks.sources import brought
 
     config = named_judge(judge, settings)
     if not isinstance(config, Panel):

@@ -17,8 +17,8 @@ def read_mapping(address: str, what: str) -> dict[str, Any]:
     """
     import yaml
 
-    from storage.fetching import at_hand
     from valuedrift.errors import UserError
+    from valuedrift.storage.fetching import at_hand
 
     try:
         with at_hand(address) as path:

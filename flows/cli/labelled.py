@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.app import resolve_root
-from flows.cli.judge_option import DEFAULT_JUDGE, judge_config
-from flows.cli.progress_bar import progress_bar
+from valuedrift.flows.cli.app import resolve_root
+from valuedrift.flows.cli.judge_option import DEFAULT_JUDGE, judge_config
+from valuedrift.flows.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from valuedrift.judges.base import Judgement
@@ -64,12 +64,12 @@ def from_file(gold: str, config: JudgeConfig, threads: int | None) -> Labelled:
         UserError: The file or the judge's weights are missing.
         DataError: The file lacks a column, is empty, or has a stance that is none; names row and column.
     """
-    from storage.fetching import at_hand
-    from storage.location import Location
     from valuedrift.errors import DataError
     from valuedrift.judges.base import Pair, remarks_of
     from valuedrift.judges.files import read_table
     from valuedrift.judges.validation import GOLD_LABELS
+    from valuedrift.storage.fetching import at_hand
+    from valuedrift.storage.location import Location
 
     with at_hand(gold) as path:
         frame = read_table(path, ("prompt", "response", "stance"))
@@ -103,9 +103,9 @@ def from_study(study: str, judge: str, root: str | None) -> Labelled:
     Raises:
         UserError: No such study or judge, or nothing is labelled.
     """
-    from storage.store import Store
-    from tasks.labels import judge_name, judged_labels, study_name
     from valuedrift.judges.files import judgements_of
+    from valuedrift.storage.store import Store
+    from valuedrift.tasks.labels import judge_name, judged_labels, study_name
 
     store = Store(resolve_root(root))
     name = study_name(store, study)

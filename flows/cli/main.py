@@ -9,9 +9,9 @@ from importlib import import_module
 
 from rich.markup import escape
 
-from flows.cli.app import app
-from flows.cli.console import make_console
 from valuedrift.errors import UserError
+from valuedrift.flows.cli.app import app
+from valuedrift.flows.cli.console import make_console
 
 _COMMANDS = (
     "trace",
@@ -36,7 +36,7 @@ _COMMANDS = (
 def main() -> None:
     """Run the command line; exit codes: 0 done, 2 wrong use or input, 3 bad data, 4 a stage died, 130 interrupted."""
     for module in _COMMANDS:
-        import_module(f"flows.cli.{module}")
+        import_module(f"valuedrift.flows.cli.{module}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: children and Prefect's own server end too
     console = make_console(stderr=True)
     try:

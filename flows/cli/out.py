@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
-    from storage.location import Location
+    from valuedrift.storage.location import Location
 
 _FORMATS = {".parquet": "Parquet", ".csv": "CSV", ".jsonl": "JSON lines", ".yaml": "YAML", ".yml": "YAML"}
 
@@ -25,8 +25,8 @@ def target(address: str, option: str, *endings: str) -> Location:
     Raises:
         UserError: The name asks for another format, the local folder is not there, or the bucket is not or cannot be reached.
     """
-    from storage.location import Location
     from valuedrift.errors import UserError
+    from valuedrift.storage.location import Location
 
     place = Location.parse(address)
     if endings and not (place.name.lower().endswith(endings) and place.name.lower() not in endings):

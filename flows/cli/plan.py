@@ -9,8 +9,8 @@ import typer
 from rich.markup import escape
 from rich.tree import Tree
 
-from flows.cli.app import app
-from flows.cli.console import make_console
+from valuedrift.flows.cli.app import app
+from valuedrift.flows.cli.console import make_console
 
 if TYPE_CHECKING:
     from valuedrift.study import Study
@@ -21,10 +21,10 @@ def plan(
     study: Annotated[str, typer.Argument(help="Study file, local or s3://, e.g. deployments/studies/demo.yaml.", show_default=False)],
 ) -> None:
     """Print a study's runs, checkpoints and estimates of tokens, time and bytes. Runs nothing, needs no GPU and no hub."""
-    from tasks.sources import count_of, probes_of, study_of
     from valuedrift.drift.power import minimum_detectable_drift
     from valuedrift.study import Plan, RunPlan, expand
     from valuedrift.study.estimate import Estimate, estimate
+    from valuedrift.tasks.sources import count_of, probes_of, study_of
 
     spec = study_of(study)
     planned: Plan = expand(spec, count_of)
@@ -62,9 +62,9 @@ def plan(
 
 def _asked(spec: Study, prompts: list[str], checkpoints: int) -> Iterator[str]:
     """What each judge behind a server will be asked, and whether its budget is enough."""
-    from tasks.sources import brought
     from valuedrift.judges.asking_cost import asking_cost
     from valuedrift.judges.config import OpenAI
+    from valuedrift.tasks.sources import brought
 
     for judge in spec.judges:
         if isinstance(judge, OpenAI):

@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.app import RootOption, app, resolve_root
-from flows.cli.console import make_console
-from flows.cli.engine_option import EMBEDDED, engine_config
-from flows.cli.out import target
+from valuedrift.flows.cli.app import RootOption, app, resolve_root
+from valuedrift.flows.cli.console import make_console
+from valuedrift.flows.cli.engine_option import EMBEDDED, engine_config
+from valuedrift.flows.cli.out import target
 
 if TYPE_CHECKING:
-    from storage.location import Location
-    from tasks.probe_room import ProbeRoom
+    from valuedrift.storage.location import Location
+    from valuedrift.tasks.probe_room import ProbeRoom
     from valuedrift.vprism.config import ProbeBuild
 
 probes_app = typer.Typer(name="probes", help="Questions that are put to every checkpoint.", no_args_is_help=True)
@@ -68,8 +68,8 @@ def build(
     root: RootOption = None,
 ) -> None:
     """Make probes of users' prompts: rewrite as questions, keep the value-laden, cluster into topics, choose a diverse sample of each."""
-    from storage.fetching import at_hand
-    from tasks.sources import brought
+    from valuedrift.storage.fetching import at_hand
+    from valuedrift.tasks.sources import brought
     from valuedrift.vprism.config import ProbeBuild
     from valuedrift.vprism.embed import EMBEDDED as MINILM
     from valuedrift.vprism.themes import read_topic_file
@@ -99,11 +99,11 @@ def build(
 def _run(
     source: Path, column: str, id_column: str | None, settings: ProbeBuild, root: str, target: Location, told: Location | None
 ) -> None:
-    from flows.cli.board import TerminalBoard
-    from flows.cli.quiet import hush_prefect
+    from valuedrift.flows.cli.board import TerminalBoard
+    from valuedrift.flows.cli.quiet import hush_prefect
 
     hush_prefect()
-    from tasks.probe_room import ProbeRoom
+    from valuedrift.tasks.probe_room import ProbeRoom
     from valuedrift.vprism.source import read_source
 
     console = make_console()
@@ -111,8 +111,8 @@ def _run(
     if work.finished():
         console.print("nothing to do: this build is in the tables", highlight=False)
     else:
-        from flows.probes import build_probes
-        from tasks.board import use_board
+        from valuedrift.flows.probes import build_probes
+        from valuedrift.tasks.board import use_board
 
         with TerminalBoard(make_console(stderr=True), _STEPS, 0) as board:
             use_board(board)
@@ -125,8 +125,8 @@ def _run(
 
 
 def _conclude(work: ProbeRoom, target: Location, told: Location | None, console: Console) -> None:
-    from storage import parquet
-    from storage.schemas import table_schema
+    from valuedrift.storage import parquet
+    from valuedrift.storage.schemas import table_schema
     from valuedrift.vprism.rewrite import NOT_ENGLISH
 
     frames = {name: work.store.read(name, probe_set=work.build.probe_set) for name in ("probes", "probe_decisions")}

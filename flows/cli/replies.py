@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from flows.cli.judge import judge_app
-from flows.cli.out import parquet_bytes, target
+from valuedrift.flows.cli.judge import judge_app
+from valuedrift.flows.cli.out import parquet_bytes, target
 
 _out = Console()
 
@@ -20,9 +20,9 @@ def replies(
     out: Annotated[str, typer.Option("--out", help="Parquet to write, local or s3://: key, at, outcome, request, reply, tokens, usd.")],
 ) -> None:
     """Write what a server was asked and answered, attempt by attempt, as Parquet; the file of replies stays as it is."""
-    from storage.fetching import at_hand
     from valuedrift.errors import UserError
     from valuedrift.openai.record import attempts_frame
+    from valuedrift.storage.fetching import at_hand
 
     place = target(out, "--out", ".parquet")
     with at_hand(file) as path:

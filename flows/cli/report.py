@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from flows.cli.app import RootOption, app, resolve_root
-from flows.cli.console import make_console
-from flows.cli.trace import StudyArgument
+from valuedrift.flows.cli.app import RootOption, app, resolve_root
+from valuedrift.flows.cli.console import make_console
+from valuedrift.flows.cli.trace import StudyArgument
 
 
 @app.command("report")
@@ -22,13 +22,13 @@ def report(
     ] = None,
 ) -> None:
     """Write a study's report from its tables: one HTML file that opens anywhere, and the figures as PNG, SVG and PDF."""
-    from storage.location import Location
-    from tasks.outlook import State, outlook
-    from tasks.report import default_folder, write_report
-    from tasks.report_inputs import report_inputs
-    from tasks.sources import study_of
-    from tasks.workplace import Workplace
     from valuedrift.errors import UserError
+    from valuedrift.storage.location import Location
+    from valuedrift.tasks.outlook import State, outlook
+    from valuedrift.tasks.report import default_folder, write_report
+    from valuedrift.tasks.report_inputs import report_inputs
+    from valuedrift.tasks.sources import study_of
+    from valuedrift.tasks.workplace import Workplace
 
     folder = Location.parse(out).reached() if out else None
     work = Workplace(study_of(study), resolve_root(root))

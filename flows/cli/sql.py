@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.app import RootOption, app, resolve_root
 from valuedrift.errors import UserError
+from valuedrift.flows.cli.app import RootOption, app, resolve_root
 
 
 class Format(StrEnum):
@@ -41,7 +41,7 @@ def sql(
     if query is not None:
         answer(place, query, format, rows)
     else:
-        from flows.cli.sql_prompt import converse
+        from valuedrift.flows.cli.sql_prompt import converse
 
         converse(lambda question: answer(place, question, format, rows))
 
@@ -52,10 +52,10 @@ def answer(root: str, query: str, format: Format, limit: int) -> None:
     Raises:
         UserError: The question cannot be answered; says where it is wrong.
     """
-    from flows.cli.cells import FORMATS, safe
-    from storage.catalog import Catalog
-    from storage.questions import QueryError
-    from storage.store import Store
+    from valuedrift.flows.cli.cells import FORMATS, safe
+    from valuedrift.storage.catalog import Catalog
+    from valuedrift.storage.questions import QueryError
+    from valuedrift.storage.store import Store
 
     try:
         with Catalog(Store(root)) as catalog:

@@ -76,7 +76,7 @@ def _ends(text: str) -> bool:
 
 
 def _command(line: str) -> str:
-    from storage.views import views
+    from valuedrift.storage.views import views
 
     name, _, argument = line.partition(" ")
     argument = argument.strip().rstrip(";")

@@ -11,18 +11,18 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.app import RootOption, app, resolve_root
-from flows.cli.console import make_console
-from flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
-from flows.cli.out import target
-from flows.cli.quiet import hush_prefect
-from flows.cli.writer_option import writer_config
+from valuedrift.flows.cli.app import RootOption, app, resolve_root
+from valuedrift.flows.cli.console import make_console
+from valuedrift.flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
+from valuedrift.flows.cli.out import target
+from valuedrift.flows.cli.quiet import hush_prefect
+from valuedrift.flows.cli.writer_option import writer_config
 
 if TYPE_CHECKING:
-    from storage.location import Location
-    from tasks.synthesis_room import SynthesisRoom
+    from valuedrift.storage.location import Location
     from valuedrift.synthesis.config import Dial, Synthesis
     from valuedrift.synthesis.questions import Question
+    from valuedrift.tasks.synthesis_room import SynthesisRoom
 
 STARTER = "starter"
 
@@ -122,9 +122,9 @@ def _dial(asked: dict[str, Any]) -> Dial:
 
 
 def _questions(made: Synthesis, probes: str, topics: Sequence[str] | None, per_topic: int | None) -> list[Question]:
-    from tasks.sources import probes_of
     from valuedrift.errors import UserError
     from valuedrift.synthesis.questions import of_probes, starter_questions
+    from valuedrift.tasks.sources import probes_of
 
     if made.writer is not None:
         return of_probes(probes_of(probes, topics=topics, per_topic=per_topic))
@@ -136,16 +136,16 @@ def _questions(made: Synthesis, probes: str, topics: Sequence[str] | None, per_t
 
 def _run(questions: Sequence[Question], made: Synthesis, root: str, out: Location) -> None:
     hush_prefect()
-    from tasks.synthesis_room import SynthesisRoom
     from valuedrift.study.runtime import Runtime
+    from valuedrift.tasks.synthesis_room import SynthesisRoom
 
     work = SynthesisRoom(root, questions, made, Runtime())
     if work.finished():
         make_console().print("nothing to do: this synthesis is in the tables", highlight=False)
     else:
-        from flows.cli.board import TerminalBoard
-        from flows.synthesize import synthesize as flow
-        from tasks.board import use_board
+        from valuedrift.flows.cli.board import TerminalBoard
+        from valuedrift.flows.synthesize import synthesize as flow
+        from valuedrift.tasks.board import use_board
 
         with TerminalBoard(make_console(stderr=True), 2 * len(work.shards) + 1, 0) as board:
             use_board(board)

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from flows.cli.app import RootOption, app, resolve_root
 from valuedrift.errors import UserError
+from valuedrift.flows.cli.app import RootOption, app, resolve_root
 
 tables_app = typer.Typer(help="What is stored, and whether it is sound.", invoke_without_command=True, rich_markup_mode="markdown")
 app.add_typer(tables_app, name="tables")
@@ -42,7 +42,7 @@ def check(
     root: RootOption = None,
 ) -> None:
     """Read every file and row and list all that is wrong; exit code 1 if anything is. Changes nothing unless `--repair` is given."""
-    from storage import audit
+    from valuedrift.storage import audit
 
     store = _store(context, root)
     findings = audit.check(store)
@@ -73,7 +73,7 @@ def import_(
     root: RootOption = None,
 ) -> None:
     """Take in a stance table (or another table) of others. Every row is checked; all of it comes in, or nothing."""
-    from storage.importing import import_table
+    from valuedrift.storage.importing import import_table
 
     fill = {name: value for name, value in {"judge": judge, "probe_set": probe_set}.items() if value is not None}
     done = import_table(_store(context, root), file, table, study, fill=fill, replace=replace)
@@ -95,8 +95,8 @@ def export(
     root: RootOption = None,
 ) -> None:
     """Write tables as CSV, Parquet, or one DuckDB file with the views and what every column means."""
-    from storage.exporting import export_tables
-    from storage.schemas import TABLES
+    from valuedrift.storage.exporting import export_tables
+    from valuedrift.storage.schemas import TABLES
 
     named = next((kind for kind in Kind if out.endswith(f".{kind}")), None)
     kind = format or named or Kind.PARQUET
@@ -114,7 +114,7 @@ def compact(
     root: RootOption = None,
 ) -> None:
     """Merge a study's many small files into one a run and table: reading from S3 is then faster by as much."""
-    from storage.compaction import compact as merge
+    from valuedrift.storage.compaction import compact as merge
 
     store = _store(context, root)
     if study not in (studies := store.studies()):
@@ -127,14 +127,14 @@ def compact(
 
 
 def _store(context: typer.Context, root: str | None) -> Any:
-    from storage.store import Store
+    from valuedrift.storage.store import Store
 
     return Store(resolve_root(root or context.obj))
 
 
 def _show(root: str) -> None:
-    from flows.cli.cells import as_table
-    from storage.store import Store
+    from valuedrift.flows.cli.cells import as_table
+    from valuedrift.storage.store import Store
 
     store = Store(root)
     entries = store.entries()
@@ -163,6 +163,6 @@ def _versions(group: Sequence[Any]) -> str:
 
 
 def _safe(text: str) -> str:
-    from flows.cli.cells import safe
+    from valuedrift.flows.cli.cells import safe
 
     return safe(text)

@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.app import RootOption, app, resolve_root
-from flows.cli.console import make_console
-from flows.cli.drift_table import drift_table
-from flows.cli.quiet import hush_prefect
+from valuedrift.flows.cli.app import RootOption, app, resolve_root
+from valuedrift.flows.cli.console import make_console
+from valuedrift.flows.cli.drift_table import drift_table
+from valuedrift.flows.cli.quiet import hush_prefect
 
 if TYPE_CHECKING:
-    from storage.location import Location
-    from tasks.outlook import Outlook
-    from tasks.workplace import Workplace
+    from valuedrift.storage.location import Location
+    from valuedrift.tasks.outlook import Outlook
+    from valuedrift.tasks.workplace import Workplace
 
 _OF_THE_STUDY = {"analyze": "drift", "correct": "drift corrected by labels"}
 """Stages that are of the whole study, as status calls them."""
@@ -40,10 +40,10 @@ def run(
 ) -> None:
     """Trace a study: train, sample, judge, analyse, report. What is finished is never done again."""
     hush_prefect()
-    from storage.location import Location
-    from tasks.outlook import State, complete, outlook
-    from tasks.sources import study_of
-    from tasks.workplace import Workplace
+    from valuedrift.storage.location import Location
+    from valuedrift.tasks.outlook import State, complete, outlook
+    from valuedrift.tasks.sources import study_of
+    from valuedrift.tasks.workplace import Workplace
 
     console = make_console()
     where = resolve_root(root)
@@ -60,9 +60,9 @@ def run(
     if complete(stages):
         _finished(work, len(stages), folder, console)
         return
-    from flows.cli.board import TerminalBoard
-    from flows.trace import trace
-    from tasks.board import use_board
+    from valuedrift.flows.cli.board import TerminalBoard
+    from valuedrift.flows.trace import trace
+    from valuedrift.tasks.board import use_board
 
     done = sum(stage.state is State.CACHED for stage in stages)
     with TerminalBoard(console, len(stages) + 1, done) as board:
@@ -76,7 +76,7 @@ def run(
 
 
 def _forget_failed(work: Workplace, console: Console) -> None:
-    from tasks.asking_again import forget_failed
+    from valuedrift.tasks.asking_again import forget_failed
 
     gone = forget_failed(work)
     console.print(
@@ -88,8 +88,8 @@ def _forget_failed(work: Workplace, console: Console) -> None:
 
 def _finished(work: Workplace, stages: int, folder: Location | None, console: Console) -> None:
     """Nothing is left to do: look, and write the report only if it is missing."""
-    from tasks.report import PAGE, default_folder, write_report
-    from tasks.report_inputs import report_inputs
+    from valuedrift.tasks.report import PAGE, default_folder, write_report
+    from valuedrift.tasks.report_inputs import report_inputs
 
     folder = folder or default_folder(work)
     page = folder / PAGE
@@ -115,7 +115,7 @@ def explain(
     everything: Annotated[bool, typer.Option("--all", help="Also list what is cached.")] = False,
 ) -> None:
     """Say for every stage whether it is cached, and if not, which part of its identity differs from the nearest one in the cache."""
-    from tasks.outlook import State
+    from valuedrift.tasks.outlook import State
 
     console = make_console()
     stages = _look(study, root)
@@ -143,7 +143,7 @@ def status(
     if study is None:
         console.print(_studies(resolve_root(root)))
         return
-    from tasks.outlook import State
+    from valuedrift.tasks.outlook import State
 
     stages = _look(study, root)
     table = Table("run", "trained", "sampled", "judged", box=None, header_style="bold")
@@ -160,15 +160,15 @@ def status(
 
 
 def _look(study: str, root: str | None) -> list[Outlook]:
-    from tasks.outlook import outlook
-    from tasks.sources import study_of
-    from tasks.workplace import Workplace
+    from valuedrift.tasks.outlook import outlook
+    from valuedrift.tasks.sources import study_of
+    from valuedrift.tasks.workplace import Workplace
 
     return outlook(Workplace(study_of(study), resolve_root(root)))
 
 
 def _studies(root: str) -> Table:
-    from storage.store import Store
+    from valuedrift.storage.store import Store
 
     store = Store(root)
     table = Table(

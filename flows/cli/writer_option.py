@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.cli.keys import put_key, read_mapping
+from valuedrift.flows.cli.keys import put_key, read_mapping
 
 if TYPE_CHECKING:
     from valuedrift.engines.config import EngineConfig
@@ -24,12 +24,12 @@ def writer_config(writer: str, settings: Sequence[str] | None = None) -> EngineC
     """
     from pydantic import TypeAdapter, ValidationError
 
-    from tasks.sources import brought
     from valuedrift.engines.config import EngineConfig
     from valuedrift.errors import UserError
     from valuedrift.faults import describe
     from valuedrift.references import folder_of
     from valuedrift.synthesis.config import STARTER_WRITER
+    from valuedrift.tasks.sources import brought
 
     if writer == STARTER_WRITER:
         if settings:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from storage.store import Store
+from valuedrift.storage.store import Store
 
 
 def audit(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows.cli.main", "audit", *arguments, "--root", str(root / "tables")]
+    command = [sys.executable, "-m", "valuedrift.flows.cli.main", "audit", *arguments, "--root", str(root / "tables")]
     environment = {**os.environ, "PREFECT_HOME": str(root / "prefect"), "COLUMNS": "160"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
 

@@ -6,8 +6,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from storage.checks import conformed
-from storage.schemas import table_schema
 from valuedrift.audit.carriers import carriers
 from valuedrift.audit.examples import Example
 from valuedrift.audit.judged import judged_frame, pairs_frame
@@ -18,6 +16,8 @@ from valuedrift.audit.words import sentences, side_by_side
 from valuedrift.judges.base import Judgement
 from valuedrift.judges.files import judgements_frame
 from valuedrift.stance import JudgeStatus
+from valuedrift.storage.checks import conformed
+from valuedrift.storage.schemas import table_schema
 
 SUPPORT, NEUTRAL, OPPOSE = (0.8, 0.1, 0.1), (0.1, 0.8, 0.1), (0.1, 0.1, 0.8)
 REFUSAL = None

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.slow]
 RUNS, STEPS, TOPICS, PROMPTS, SAMPLES = 12, 40, 11, 50, 5
 RESAMPLES, REFERENCE_RESAMPLES = 1000, 4
 PROBABILITIES = ["p_support", "p_neutral", "p_oppose"]
-COMMAND = "import flows.cli.analyze; from flows.cli.main import main; main()"
+COMMAND = "import valuedrift.flows.cli.analyze; from valuedrift.flows.cli.main import main; main()"
 FOLD = 50 if os.environ.get("VALUEDRIFT_FULL_BENCHMARKS") else 8
 
 

@@ -20,7 +20,7 @@ def test_550_probes_in_eleven_topics(shared_data: Path, tmp_path: Path, capsys: 
     source = shared_data / "prism/issuebench_prism_prompts.csv"
     out, why = tmp_path / "probes.parquet", tmp_path / "why.parquet"
     columns = ("--column", "user_prompt", "--id-column", "id", "--topics", "11", "--per-topic", "50")
-    command = [sys.executable, "-m", "flows.cli.main", "probes", "build", "--source", str(source), *columns]
+    command = [sys.executable, "-m", "valuedrift.flows.cli.main", "probes", "build", "--source", str(source), *columns]
     before = _children_seconds()
     done = subprocess.run(
         [*command, "--out", str(out), "--decisions", str(why), "--root", str(tmp_path / "root")],

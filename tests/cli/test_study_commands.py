@@ -12,7 +12,7 @@ STUDIES = Path(__file__).resolve().parents[2] / "deployments" / "studies"
 
 
 def valuedrift(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "flows.cli.main", *arguments], capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-m", "valuedrift.flows.cli.main", *arguments], capture_output=True, text=True, timeout=120)
 
 
 def test_plan_shows_the_tree_the_costs_and_the_smallest_visible_drift() -> None:

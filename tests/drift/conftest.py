@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import flows.cli.analyze  # noqa: F401  # registers the command
-from flows.cli.main import main
+import valuedrift.flows.cli.analyze  # noqa: F401  # registers the command
+from valuedrift.flows.cli.main import main
 
 sys.path.insert(0, str(Path(__file__).parent))  # made_stances
 

@@ -17,9 +17,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from storage.store import Store
 from valuedrift.judges.calibration import Calibration
 from valuedrift.judges.weights import WEIGHTS_FILE, weights_folder
+from valuedrift.storage.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -55,7 +55,7 @@ def valuedrift(folder: Path) -> Run:
     environment = {**os.environ, "PREFECT_HOME": str(folder / "prefect"), "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
 
     def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "flows.cli.main", *arguments, "--root", str(folder / "root")]
+        command = [sys.executable, "-m", "valuedrift.flows.cli.main", *arguments, "--root", str(folder / "root")]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=800, cwd=folder)
         assert done.returncode == code, done.stdout + done.stderr
         return done

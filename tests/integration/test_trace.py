@@ -18,11 +18,11 @@ import polars as pl
 import psutil
 import pytest
 
-from storage.location import Location
-from storage.store import Store
 from valuedrift.cache import CACHE_VARIABLE, cache_folder
 from valuedrift.probes import load_probes, probes_frame
 from valuedrift.starter import DATASETS
+from valuedrift.storage.location import Location
+from valuedrift.storage.store import Store
 
 if TYPE_CHECKING:
     from seaweed import Seaweed
@@ -53,7 +53,7 @@ class Place:
     local: Path
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "flows.cli.main", *arguments, "--root", str(self.root)]
+        return [sys.executable, "-m", "valuedrift.flows.cli.main", *arguments, "--root", str(self.root)]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -142,7 +142,7 @@ def test_a_second_run_only_looks(place: Place, undisturbed: dict[str, pl.DataFra
 
 def test_prefect_serves_every_task_from_its_cache_in_another_flow_run(place: Place, undisturbed: dict[str, pl.DataFrame]) -> None:
     script = (
-        "import sys\nfrom flows.trace import trace\n"
+        "import sys\nfrom valuedrift.flows.trace import trace\n"
         "state = trace(sys.argv[1], sys.argv[2], return_state=True)\n"
         "from prefect.client.orchestration import get_client\n"
         "from prefect.client.schemas.filters import FlowRunFilter\n"

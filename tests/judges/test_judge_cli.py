@@ -18,7 +18,13 @@ ROWS = {
 
 
 def valuedrift(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "import flows.cli.judge, flows.cli.main; flows.cli.main.main()", "judge", *map(str, arguments)]
+    command = [
+        sys.executable,
+        "-c",
+        "import valuedrift.flows.cli.judge, valuedrift.flows.cli.main; valuedrift.flows.cli.main.main()",
+        "judge",
+        *map(str, arguments),
+    ]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
 
 

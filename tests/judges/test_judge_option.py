@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.judge_option import judge_config
 from valuedrift.errors import UserError
+from valuedrift.flows.cli.judge_option import judge_config
 from valuedrift.judges.config import JUDGE, CausalLM, CrossEncoder, judge_identity
 
 

@@ -13,8 +13,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.cli.judge_option import judge_config
 from valuedrift.errors import DataError, UserError
+from valuedrift.flows.cli.judge_option import judge_config
 from valuedrift.judges.base import Judgement, Pair
 from valuedrift.judges.config import JUDGE, CrossEncoder, Panel
 from valuedrift.judges.files import judgements_frame
@@ -188,7 +188,7 @@ def test_fit_panel_writes_a_judge_that_can_be_used(tmp_path: Path) -> None:
         ("Is it fair?", "It depends.", "neutral"),
     ]
     pl.DataFrame(rows * 12, schema=["prompt", "response", "stance"], orient="row").write_csv(tmp_path / "gold.csv")
-    command = [sys.executable, "-m", "flows.cli.main", "judge"]
+    command = [sys.executable, "-m", "valuedrift.flows.cli.main", "judge"]
     done = subprocess.run(
         [*command, "fit-panel", "gold.csv", "--judge", "panel.yaml", "--out", "fitted.yaml"], cwd=tmp_path, capture_output=True, text=True
     )

@@ -12,12 +12,12 @@ import polars as pl
 import pytest
 import small_study
 
-from storage.audit import check
-from storage.store import Store
+from valuedrift.storage.audit import check
+from valuedrift.storage.store import Store
 
 
 def valuedrift(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows.cli.main", "judge", *map(str, arguments), "--root", "root"]
+    command = [sys.executable, "-m", "valuedrift.flows.cli.main", "judge", *map(str, arguments), "--root", "root"]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
 
 

@@ -48,7 +48,7 @@ def test_plan_tells_it_and_whether_the_budget_will_do(tmp_path: Path) -> None:
         "judges": [{"type": "openai", "model": "m", "budget": {"tokens": 1000}}],
     }
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
-    command = [sys.executable, "-m", "flows.cli.main", "plan", str(tmp_path / "study.yaml")]
+    command = [sys.executable, "-m", "valuedrift.flows.cli.main", "plan", str(tmp_path / "study.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert "judge openai: 450 requests at most" in done.stdout, done.stdout + done.stderr
     assert "its budget of 1,000 tokens may not be enough" in done.stdout

@@ -15,7 +15,7 @@ from judging import tops
 from misbehaving import Misbehaving, completion, raw, slow, status
 
 KEY = "sk-very-secret-key-42"
-COMMAND = [sys.executable, "-c", "import flows.cli.main; flows.cli.main.main()", "judge", "run"]
+COMMAND = [sys.executable, "-c", "import valuedrift.flows.cli.main; valuedrift.flows.cli.main.main()", "judge", "run"]
 
 
 def arguments(server: Misbehaving, *settings: str) -> list[str]:

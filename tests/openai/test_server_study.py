@@ -13,7 +13,7 @@ import pytest
 from judging import tops
 from misbehaving import Misbehaving, completion, echo, raw
 
-from storage.store import Store
+from valuedrift.storage.store import Store
 
 STUDY = """
 study: asked
@@ -41,7 +41,7 @@ def test_failed_judgements_are_shown_and_asked_for_again_when_told(server: Misbe
     environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "prefect"), "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "flows.cli.main", *arguments, "--root", str(tmp_path / "root")]
+        command = [sys.executable, "-m", "valuedrift.flows.cli.main", *arguments, "--root", str(tmp_path / "root")]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
 
     good, bad = completion("A", top=tops()), raw(b"<html>we are sorry</html>")

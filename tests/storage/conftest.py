@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # stance_frames, small_study: wh
 
 from small_study import fill
 
-from storage.store import Store
+from valuedrift.storage.store import Store
 
 
 @pytest.fixture(params=["local", "s3"])

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import polars as pl
 import pyarrow as pa
 
-from storage.schemas import TABLES
-from storage.store import Part
-from storage.table import PROBABILITIES, Column, TableSchema
+from valuedrift.storage.schemas import TABLES
+from valuedrift.storage.store import Part
+from valuedrift.storage.table import PROBABILITIES, Column, TableSchema
 
 _ROWS = 3
 _P = dict(zip(PROBABILITIES, (0.5, 0.3, 0.2), strict=True))

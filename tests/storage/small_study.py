@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from made_rows import made_part
 
-from storage.schemas import TABLES
-from storage.store import Part, Store
+from valuedrift.storage.schemas import TABLES
+from valuedrift.storage.store import Part, Store
 
 TOPICS = ("abortion", "climate change", "immigration")
 STUDY = "demo"

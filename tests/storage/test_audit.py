@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from small_study import RUNS, STEPS, STUDY, fill, stances
 
-from storage import parquet
-from storage.audit import Kind, check, repair
-from storage.compaction import compact
-from storage.manifest import Entry
-from storage.schemas import TABLES
-from storage.store import Store
+from valuedrift.storage import parquet
+from valuedrift.storage.audit import Kind, check, repair
+from valuedrift.storage.compaction import compact
+from valuedrift.storage.manifest import Entry
+from valuedrift.storage.schemas import TABLES
+from valuedrift.storage.store import Store
 
 
 @pytest.fixture

@@ -17,34 +17,34 @@ import pytest
 import small_study
 from typer.testing import CliRunner, Result
 
-import flows.cli.analyze
-import flows.cli.audit
-import flows.cli.judge_calibrate
-import flows.cli.judge_correct
-import flows.cli.judge_labels
-import flows.cli.judge_panel
-import flows.cli.plan
-import flows.cli.probes
-import flows.cli.replies
-import flows.cli.report
-import flows.cli.sql
-import flows.cli.synthesize
-import flows.cli.tables
-import flows.cli.trace  # noqa: F401 — hang their commands on the application
-from flows.cli import main
-from flows.cli.app import app
-from storage.location import Location
-from storage.store import Store
-from tasks.sources import count_of, kind_of, probes_of, rows_of, study_of
-from tasks.workplace import Workplace
-from tasks.workroom import Workroom
+import valuedrift.flows.cli.analyze
+import valuedrift.flows.cli.audit
+import valuedrift.flows.cli.judge_calibrate
+import valuedrift.flows.cli.judge_correct
+import valuedrift.flows.cli.judge_labels
+import valuedrift.flows.cli.judge_panel
+import valuedrift.flows.cli.plan
+import valuedrift.flows.cli.probes
+import valuedrift.flows.cli.replies
+import valuedrift.flows.cli.report
+import valuedrift.flows.cli.sql
+import valuedrift.flows.cli.synthesize
+import valuedrift.flows.cli.tables
+import valuedrift.flows.cli.trace  # noqa: F401 — hang their commands on the application
 from valuedrift.cache import CACHE_VARIABLE
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.errors import DataError, UserError
+from valuedrift.flows.cli import main
+from valuedrift.flows.cli.app import app
 from valuedrift.judges.config import judge_identity
 from valuedrift.models.resolve import resolve_model
 from valuedrift.openai.record import Record
+from valuedrift.storage.location import Location
+from valuedrift.storage.store import Store
 from valuedrift.study.runtime import Runtime
+from valuedrift.tasks.sources import count_of, kind_of, probes_of, rows_of, study_of
+from valuedrift.tasks.workplace import Workplace
+from valuedrift.tasks.workroom import Workroom
 
 STUDY = """
 study: far
@@ -203,7 +203,7 @@ def test_errors_name_the_address_and_not_the_copy(s3_root: str) -> None:
 def test_no_option_takes_local_paths_only() -> None:
     """A file or folder that is given as a pathlib.Path could be no address: it loses one of the slashes of ``s3://``."""
     for module in main._COMMANDS:
-        import_module(f"flows.cli.{module}")
+        import_module(f"valuedrift.flows.cli.{module}")
     pending, seen = [app], 0
     while pending:
         group = pending.pop()

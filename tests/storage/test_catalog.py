@@ -12,15 +12,15 @@ import small_study
 from sklearn.metrics import cohen_kappa_score
 from stance_frames import stances_frame
 
-from storage.catalog import Catalog
-from storage.compaction import compact
-from storage.questions import QueryError
-from storage.schemas import TABLES
-from storage.store import Store
-from storage.views import views
 from valuedrift.drift.acquiescence import acquiescence
 from valuedrift.drift.prompt_means import prompt_means
 from valuedrift.errors import DataError
+from valuedrift.storage.catalog import Catalog
+from valuedrift.storage.compaction import compact
+from valuedrift.storage.questions import QueryError
+from valuedrift.storage.schemas import TABLES
+from valuedrift.storage.store import Store
+from valuedrift.storage.views import views
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_other_questions_than_select_are_answered(catalog: Catalog, query: str) 
 
 
 def test_opening_reads_no_rows(filled: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from storage.readonly import TableFiles
+    from valuedrift.storage.readonly import TableFiles
 
     opened: list[str] = []
     whole = TableFiles.open

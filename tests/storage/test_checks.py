@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from small_study import RUNS, fill, probes
 from stance_frames import stances_frame
 
-from storage.checks import SUM_TOLERANCE, conformed
-from storage.schemas import TABLES
-from storage.store import Store
 from valuedrift.errors import DataError
+from valuedrift.storage.checks import SUM_TOLERANCE, conformed
+from valuedrift.storage.schemas import TABLES
+from valuedrift.storage.store import Store
 
 _PLACE = {"study": "s", "run_id": "r", "step": 5}
 

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from small_study import RUNS, STEPS, STUDY, fill, stances
 
-from storage.catalog import Catalog
-from storage.compaction import compact
-from storage.schemas import TABLES
-from storage.store import Store
-from storage.views import views
+from valuedrift.storage.catalog import Catalog
+from valuedrift.storage.compaction import compact
+from valuedrift.storage.schemas import TABLES
+from valuedrift.storage.store import Store
+from valuedrift.storage.views import views
 
 _TABLES = ("stances", "responses", "runs", "checkpoints", "training", "probes", "drift", "trajectory")
 

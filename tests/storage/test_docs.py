@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import small_study
 
-from storage.catalog import Catalog
-from storage.schemas import TABLES
-from storage.store import Store
-from storage.views import views
+from valuedrift.storage.catalog import Catalog
+from valuedrift.storage.schemas import TABLES
+from valuedrift.storage.store import Store
+from valuedrift.storage.views import views
 
 _DOCS = Path(__file__).parents[2] / "docs"
 _COOKBOOK = (_DOCS / "sql-cookbook.md").read_text(encoding="utf-8")

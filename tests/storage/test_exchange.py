@@ -10,13 +10,13 @@ import pytest
 from small_study import STUDY, fill
 from stance_frames import stances_frame
 
-from storage.catalog import Catalog
-from storage.exporting import export_tables
-from storage.importing import import_table
-from storage.schemas import TABLES, UTC_TIME
-from storage.store import Store
-from storage.views import views
 from valuedrift.errors import DataError, UserError
+from valuedrift.storage.catalog import Catalog
+from valuedrift.storage.exporting import export_tables
+from valuedrift.storage.importing import import_table
+from valuedrift.storage.schemas import TABLES, UTC_TIME
+from valuedrift.storage.store import Store
+from valuedrift.storage.views import views
 
 
 @pytest.fixture

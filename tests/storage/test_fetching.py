@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storage.fetching import at_hand, fetched, is_copy, place_of_copy, sent
-from storage.location import Location
 from valuedrift.cache import CACHE_VARIABLE
 from valuedrift.errors import DataError, UserError
+from valuedrift.storage.fetching import at_hand, fetched, is_copy, place_of_copy, sent
+from valuedrift.storage.location import Location
 
 
 def put(address: str, text: str) -> str:
@@ -102,7 +102,7 @@ def test_errors_name_the_address_and_not_the_copy(s3_root: str) -> None:
 def test_what_is_wrong_with_the_bucket_is_said_for_reading_and_for_writing(
     s3_root: str, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], address: str, message: str
 ) -> None:
-    from storage import location
+    from valuedrift.storage import location
 
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

@@ -10,10 +10,10 @@ import pytest
 from polars.testing import assert_frame_equal
 from stance_frames import stances_frame
 
-from storage.foreign import FILE, broken_file, find_parquet, own_table, scan_parquet
-from storage.location import Location
-from storage.store import Store
 from valuedrift.errors import DataError
+from valuedrift.storage.foreign import FILE, broken_file, find_parquet, own_table, scan_parquet
+from valuedrift.storage.location import Location
+from valuedrift.storage.store import Store
 
 FRAME = pl.DataFrame({"run_id": ["a", "a", "b"], "step": [0, 100, 0], "p": [0.1, 0.2, 0.3], "other": [True, False, True]})
 

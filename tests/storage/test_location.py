@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.location import Location, path_part
 from valuedrift.errors import UserError
+from valuedrift.storage.location import Location, path_part
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 from stance_frames import stances_frame
 
-from storage.location import Location
-from storage.manifest import Address, Entry, Manifest
-from storage.store import Store
 from valuedrift.errors import DataError
+from valuedrift.storage.location import Location
+from valuedrift.storage.manifest import Address, Entry, Manifest
+from valuedrift.storage.store import Store
 
 _WRITER = """
 import sys
 sys.path[:0] = sys.argv[1:3]
 from stance_frames import stances_frame
-from storage.store import Store
+from valuedrift.storage.store import Store
 store = Store(sys.argv[3])
 print("ready", flush=True)
 for number in range(int(sys.argv[4]), int(sys.argv[5])):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.readonly import TableFiles
+from valuedrift.storage.readonly import TableFiles
 
 
 @pytest.fixture

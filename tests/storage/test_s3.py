@@ -12,11 +12,11 @@ from slow_proxy import in_front_of
 from small_study import fill
 from stance_frames import stances_frame
 
-from storage import location, s3
-from storage.catalog import Catalog
-from storage.location import Location
-from storage.store import Store
 from valuedrift.errors import UserError
+from valuedrift.storage import location, s3
+from valuedrift.storage.catalog import Catalog
+from valuedrift.storage.location import Location
+from valuedrift.storage.store import Store
 
 
 def _put(store: Store, number: int) -> None:

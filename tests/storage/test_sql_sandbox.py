@@ -8,9 +8,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from storage.catalog import Catalog
-from storage.questions import QueryError
-from storage.store import Store
+from valuedrift.storage.catalog import Catalog
+from valuedrift.storage.questions import QueryError
+from valuedrift.storage.store import Store
 
 
 def _state(root: str) -> dict[str, str]:

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from stance_frames import stances_frame
 
-from storage.store import Store
 from valuedrift.errors import DataError, UserError
+from valuedrift.storage.store import Store
 
 
 def _put(store: Store, run: str = "r1", step: int = 0, judge: str = "j", key: str = "k1", shift: float = 0.0, study: str = "s"):

@@ -16,12 +16,12 @@ import small_study
 from stance_frames import stances_frame
 from typer.testing import CliRunner, Result
 
-import flows.cli.sql
-import flows.cli.tables  # noqa: F401 — hangs its commands on the application
-from flows.cli.app import app
-from flows.cli.cells import safe
-from storage.store import Store
+import valuedrift.flows.cli.sql
+import valuedrift.flows.cli.tables  # noqa: F401 — hangs its commands on the application
 from valuedrift.errors import UserError
+from valuedrift.flows.cli.app import app
+from valuedrift.flows.cli.cells import safe
+from valuedrift.storage.store import Store
 
 _NASTY = "a\x1b[31mred\x07\r\n\u202eevil\u2066\x9b0mend\x00"
 
@@ -119,7 +119,7 @@ def test_the_prompt_stops_at_an_error_where_nobody_can_correct_it(filled: str) -
 
 
 def test_the_error_and_its_exit_code_reach_the_shell(filled: str) -> None:
-    program = "import flows.cli.sql, flows.cli.tables, flows.cli.main as m; m._COMMANDS = (); m.main()"
+    program = "import valuedrift.flows.cli.sql, valuedrift.flows.cli.tables, valuedrift.flows.cli.main as m; m._COMMANDS = (); m.main()"
     command = [sys.executable, "-c", program, "sql", "SELECT stepp\nFROM stances"]
     done = subprocess.run(
         command, env={**os.environ, "VALUEDRIFT_ROOT": filled}, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]

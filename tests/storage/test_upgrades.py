@@ -13,15 +13,15 @@ import pytest
 from small_study import fill
 from stance_frames import stances_frame
 
-from storage import parquet
-from storage.audit import check
-from storage.catalog import Catalog
-from storage.compaction import compact
-from storage.importing import import_table
-from storage.schemas import TABLES
-from storage.store import Store
-from storage.upgrades import STEPS, UNKNOWN_PROBE_SET
 from valuedrift.errors import DataError
+from valuedrift.storage import parquet
+from valuedrift.storage.audit import check
+from valuedrift.storage.catalog import Catalog
+from valuedrift.storage.compaction import compact
+from valuedrift.storage.importing import import_table
+from valuedrift.storage.schemas import TABLES
+from valuedrift.storage.store import Store
+from valuedrift.storage.upgrades import STEPS, UNKNOWN_PROBE_SET
 
 _NEW = ["probe_set", "polarity", "pair_id"]
 

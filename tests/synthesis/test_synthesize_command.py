@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from storage.location import Location
+from valuedrift.storage.location import Location
 
 
 def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows.cli.main", *arguments, "--root", str(root / "tables")]
+    command = [sys.executable, "-m", "valuedrift.flows.cli.main", *arguments, "--root", str(root / "tables")]
     environment = {**os.environ, "PREFECT_HOME": str(root / "prefect"), "COLUMNS": "160"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
 

@@ -49,7 +49,7 @@ def _answer(asked: str) -> str:
 def _command(folder: Path) -> list[str]:
     options = ("--setting", "support-aligned", "--gap", str(GAP), "--candidates", str(CANDIDATES), "--probes", str(folder / "probes.csv"))
     placed = ("--writer", str(folder / "writer.yaml"), "--out", str(folder / "pairs.jsonl"), "--root", str(folder / "root"))
-    return [sys.executable, "-m", "flows.cli.main", "synthesize", *options, *placed]
+    return [sys.executable, "-m", "valuedrift.flows.cli.main", "synthesize", *options, *placed]
 
 
 def _killed(command: list[str], environment: dict[str, str], server: Misbehaving) -> None:

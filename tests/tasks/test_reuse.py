@@ -6,11 +6,11 @@ from pathlib import Path
 
 import polars as pl
 
-from storage.schemas import table_schema
-from tasks.outlook import _difference
-from tasks.reuse import reuse
-from tasks.workplace import Workplace
+from valuedrift.storage.schemas import table_schema
 from valuedrift.study import load_study
+from valuedrift.tasks.outlook import _difference
+from valuedrift.tasks.reuse import reuse
+from valuedrift.tasks.workplace import Workplace
 
 TINY = Path(__file__).resolve().parents[1] / "integration" / "tiny.yaml"
 

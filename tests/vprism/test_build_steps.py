@@ -10,13 +10,13 @@ import pytest
 from misbehaving import Misbehaving, completion, echo
 from pydantic import TypeAdapter
 
-from storage.store import Store
-from tasks.probe_choose import choose_probes
-from tasks.probe_room import ProbeRoom
-from tasks.probe_steps import filter_questions, rewrite_prompts, sort_questions
 from valuedrift.engines.config import EngineConfig
 from valuedrift.errors import DataError
 from valuedrift.models.resolve import resolve_model
+from valuedrift.storage.store import Store
+from valuedrift.tasks.probe_choose import choose_probes
+from valuedrift.tasks.probe_room import ProbeRoom
+from valuedrift.tasks.probe_steps import filter_questions, rewrite_prompts, sort_questions
 from valuedrift.vprism.config import ProbeBuild
 from valuedrift.vprism.source import Source
 from valuedrift.vprism.themes import read_topic_file

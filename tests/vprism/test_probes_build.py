@@ -10,9 +10,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from storage.location import Location
-from storage.store import Store
 from valuedrift.probes import load_probes
+from valuedrift.storage.location import Location
+from valuedrift.storage.store import Store
 from valuedrift.vprism.embed import Encoder
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ def _build(folder: Path, source: Path | str, *options: str, column: str = "user_
     command = [
         sys.executable,
         "-m",
-        "flows.cli.main",
+        "valuedrift.flows.cli.main",
         "probes",
         "build",
         "--source",
