@@ -1,0 +1,124 @@
+"""The keys under which version 0.2 kept its results: a root that it made is found finished only as long as they stay what they are.
+
+A key that must change because it was wrong changes in frozen_identities.json too, and CHANGELOG says which results are made anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from valuedrift.audit.options import AuditOptions
+from valuedrift.engines.config import EngineConfig
+from valuedrift.judges.config import JUDGE, Panel
+from valuedrift.study import load_study
+from valuedrift.study.runtime import Runtime
+from valuedrift.synthesis.config import Dial, Setting, Synthesis
+from valuedrift.synthesis.questions import Question, starter_questions
+from valuedrift.tasks.identity import (
+    analysis_identity,
+    audit_identity,
+    correction_identity,
+    key_of,
+    panel_identity,
+    sample_identity,
+    stance_identity,
+    train_identity,
+)
+from valuedrift.tasks.probe_room import ProbeRoom
+from valuedrift.tasks.synthesis_room import SynthesisRoom
+from valuedrift.tasks.workplace import Workplace
+from valuedrift.vprism.config import ProbeBuild
+from valuedrift.vprism.source import Source
+
+HERE = Path(__file__).parent
+FROZEN = HERE / "frozen_identities.json"
+STUDIES = {"demo": HERE.parent / "deployments" / "studies" / "demo.yaml", "tiny": HERE / "integration" / "tiny.yaml"}
+QUESTIONS = [Question(f"q{at}", "daily life", f"Should {thing} be banned?") for at, thing in enumerate(("zoos", "fireworks", "cars"))]
+PROMPTS = Source(["a", "b", "c"], ["Should zoos be banned?", "what is the capital of france", "i think taxes are too high"])
+ENGINE: TypeAdapter[EngineConfig] = TypeAdapter(EngineConfig)
+PROBES = ProbeBuild(probe_set="mine", topics=2, per_topic=2, seed=3, source="mine.csv")
+
+
+def study_keys(name: str, root: Path) -> Iterator[tuple[str, str]]:
+    """Keys of all stages of a study; a checkpoint's weights are stood for by their run and step."""
+    work = Workplace(load_study(STUDIES[name]), str(root))
+    stances = []
+    for run in work.plan.runs:
+        base = work.base(run.model)[1]
+        yield f"{name} base {run.model_name}", base
+        yield f"{name} train {run.run_id}", key_of(train_identity(work, run, f"{run.parent_run_id}@last" if run.parent_run_id else base))
+        for step in run.steps:
+            sampled = key_of(sample_identity(work, f"{run.run_id}@{step}"))
+            judged = key_of(stance_identity(work.study.judges[0], sampled))
+            stances.append(judged)
+            yield f"{name} sample {run.run_id} {step}", sampled
+            yield f"{name} judge {run.run_id} {step}", judged
+    for audit in work.audits():
+        yield f"{name} audit {audit.name}", key_of(audit_identity(work, audit.dataset, audit.kind, work.auditor, audit.options))
+    yield f"{name} probes", work.probes_fingerprint
+    yield f"{name} analyze", key_of(analysis_identity(work, stances))
+    yield f"{name} correct", key_of(correction_identity(work, stances, ["labels of ann", "labels of bob"]))
+
+
+def judge_keys() -> Iterator[tuple[str, str]]:
+    """Keys of one part judged by judges of each type."""
+    judges = {
+        "cross-encoder": JUDGE.validate_python({"type": "cross-encoder"}),
+        "causal-lm": JUDGE.validate_python({"type": "causal-lm", "rotations": 3}),
+        "openai": JUDGE.validate_python({"type": "openai", "model": "gpt-4o"}),
+        "openai votes": JUDGE.validate_python({"type": "openai", "model": "gpt-4o", "method": "votes", "votes": 3}),
+    }
+    for name, judge in judges.items():
+        yield f"judge {name}", key_of(stance_identity(judge, "answers"))
+    yield "panel", key_of(panel_identity(Panel(members=("a", "b"), weights={"a": 2.0}), ["stances of a", "stances of b"]))
+    yield "panel of judges", key_of(stance_identity(Panel(members=(judges["cross-encoder"], judges["causal-lm"])), "answers"))
+
+
+def synthesis_keys(root: Path) -> Iterator[tuple[str, str]]:
+    writers: dict[str, EngineConfig | None] = {
+        "starter": None,
+        "transformers": ENGINE.validate_python({"type": "transformers", "model": "embedded:smollm2-135m-instruct"}),
+        "openai": ENGINE.validate_python({"type": "openai", "model": "gpt-4o"}),
+    }
+    for name, writer in writers.items():
+        synthesis = Synthesis(name="s", dial=Dial(setting=Setting.SUPPORT_ALIGNED, gap=0.4, seed=1), writer=writer)
+        work = SynthesisRoom(str(root), QUESTIONS if writer else starter_questions()[:5], synthesis, Runtime())
+        for shard in work.shards:
+            yield f"synthesis {name} write {shard.stance.value}", shard.write_key
+            yield f"synthesis {name} judge {shard.stance.value}", shard.judge_key
+        yield f"synthesis {name} pairs", work.key
+
+
+def probe_keys(root: Path) -> Iterator[tuple[str, str]]:
+    work = ProbeRoom(str(root), PROMPTS, PROBES)
+    yield from (("probes rewrite", work.rewrite_key), ("probes filter", work.filter_key), ("probes topics", work.topics_key))
+    yield "probes build", work.key
+
+
+def all_keys(root: Path) -> dict[str, str]:
+    """Every key, by what it is of."""
+    audit = AuditOptions(rows=300)
+    found = {"audit options": key_of(audit.model_dump(mode="json"))}
+    for name in STUDIES:
+        found.update(study_keys(name, root))
+    found.update(judge_keys())
+    found.update(synthesis_keys(root))
+    found.update(probe_keys(root))
+    return found
+
+
+@pytest.mark.parametrize("family", ["demo", "tiny", "judge", "panel", "synthesis", "probes", "audit"])
+def test_no_key_of_version_0_2_changes(family: str, keys: dict[str, str]) -> None:
+    frozen = {name: key for name, key in json.loads(FROZEN.read_text(encoding="utf-8")).items() if name.split()[0] == family}
+    assert frozen
+    assert {name: keys.get(name) for name in frozen} == frozen
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return all_keys(tmp_path_factory.mktemp("root"))
