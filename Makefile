@@ -1,8 +1,9 @@
 # make demo    install into .venv and trace the demo study, from the embedded model to the report
 # make test    install what tests need too, and run them all
 # make figures the figures that the docs tell, made again
+# make docs    docs/tables.md, made again from the schemas
 # make lint    ruff, mypy, import-linter
-.PHONY: demo test test-fast figures lint format install install-dev clean
+.PHONY: demo test test-fast figures docs lint format install install-dev clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -30,6 +31,9 @@ test-fast: install-dev
 
 figures: install-dev
 	$(BIN)/python -m pytest tests -m figures -s
+
+docs: install
+	$(BIN)/python -m valuedrift.storage.page docs/tables.md
 
 lint: install-dev
 	$(BIN)/ruff check .

@@ -19,7 +19,6 @@ from valuedrift.storage.manifest import FOLDER, Address, Entry
 from valuedrift.storage.reading import lazy_frame_of
 from valuedrift.storage.schemas import TABLES
 from valuedrift.storage.store import Store
-from valuedrift.storage.upgrades import upgraded
 
 _YOUNG = timedelta(hours=1)
 """An object that no manifest names may belong to a writer at work; what is older belongs to one that died."""
@@ -172,7 +171,7 @@ def _part_faults(place: Location, entry: Entry, data: bytes) -> Iterator[str]:
         if (table, version) != (entry.table, entry.schema_version):
             yield f"the file says {table} version {version}, the manifest {entry.table} version {entry.schema_version}"
         stored = parquet.decoded(data, place.uri, None if entry.share is None else [entry.share.row_group])
-        frame = upgraded(schema, stored.lazy(), entry.schema_version, place.uri).collect()
+        frame = schema.upgraded(stored.lazy(), entry.schema_version, place.uri).collect()
     except (DataError, pl.exceptions.PolarsError) as error:
         yield f"cannot be read as the table {entry.table}: {error}"
         return

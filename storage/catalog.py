@@ -23,8 +23,8 @@ from valuedrift.storage.questions import check_question, explained, first_reason
 from valuedrift.storage.reading import lazy_frame_of, whole_objects
 from valuedrift.storage.readonly import SCHEME, TableFiles
 from valuedrift.storage.schemas import TABLES
+from valuedrift.storage.schemas.table import TableSchema
 from valuedrift.storage.store import Store
-from valuedrift.storage.table import TableSchema
 from valuedrift.storage.views import views
 
 _TYPES = {

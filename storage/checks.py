@@ -13,7 +13,7 @@ import polars as pl
 
 from valuedrift.errors import DataError
 from valuedrift.stance import JudgeStatus
-from valuedrift.storage.table import PROBABILITIES, Column, TableSchema
+from valuedrift.storage.schemas.table import PROBABILITIES, Column, TableSchema
 
 SUM_TOLERANCE = 1e-6
 _SHOWN = 3

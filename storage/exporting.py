@@ -13,8 +13,8 @@ from valuedrift.errors import UserError
 from valuedrift.storage import parquet
 from valuedrift.storage.location import Location
 from valuedrift.storage.schemas import TABLES, table_schema
+from valuedrift.storage.schemas.table import TableSchema
 from valuedrift.storage.store import Store
-from valuedrift.storage.table import TableSchema
 from valuedrift.storage.views import views
 
 _ROWS_A_GROUP = 200_000

@@ -15,15 +15,16 @@ from valuedrift.fingerprint import fingerprint
 from valuedrift.storage import parquet
 from valuedrift.storage.location import Location
 from valuedrift.storage.schemas import table_schema
+from valuedrift.storage.schemas.table import TableSchema
 from valuedrift.storage.store import Part, Store
-from valuedrift.storage.table import TableSchema
-from valuedrift.storage.upgrades import upgraded
 
-_READERS: dict[str, Callable[[io.BytesIO], pl.DataFrame]] = {
-    ".parquet": pl.read_parquet,
-    ".csv": lambda stream: pl.read_csv(stream, infer_schema_length=None),
-    ".jsonl": lambda stream: pl.read_ndjson(stream, infer_schema_length=None),
-    ".ndjson": lambda stream: pl.read_ndjson(stream, infer_schema_length=None),
+_Texts = dict[str, type[pl.String]]
+"""Columns that are text, whatever their values look like: in CSV, which has no types, `01` is no number."""
+_READERS: dict[str, Callable[[io.BytesIO, _Texts], pl.DataFrame]] = {
+    ".parquet": lambda stream, _: pl.read_parquet(stream),
+    ".csv": lambda stream, texts: pl.read_csv(stream, infer_schema_length=None, schema_overrides=texts),
+    ".jsonl": lambda stream, _: pl.read_ndjson(stream, infer_schema_length=None),
+    ".ndjson": lambda stream, _: pl.read_ndjson(stream, infer_schema_length=None),
 }
 
 
@@ -68,10 +69,9 @@ def import_table(
     if "study" in schema.names:
         frame = frame.with_columns(pl.lit(study).alias("study"))
     frame, filled = _filled(schema, frame, fill or {})
-    if missing := [name for name in schema.partition if name not in frame.columns]:
+    if missing := [name for name in (*schema.partition, *schema.slots) if name not in frame.columns]:
         raise DataError(f"missing column {', '.join(missing)} for the table {table}", where=file, fix=f"found {', '.join(frame.columns)}")
-    slots = ["judge"] if table == "stances" else []
-    if empty := [name for name in (*schema.partition, *slots) if frame[name].null_count()]:
+    if empty := [name for name in (*schema.partition, *schema.slots) if frame[name].null_count()]:
         raise DataError(f"column {empty[0]}: missing value in {frame[empty[0]].null_count()} rows", where=file)
     name = place.name
     content = hashlib.sha256(data).hexdigest()
@@ -82,9 +82,9 @@ def import_table(
             partition=dict(zip(schema.partition, values, strict=False)),
             key=fingerprint(["import", content, *map(str, values)]),
             identity={"imported": name, "content": content},
-            slot=str(values[-1]) if slots else "",
+            slot="/".join(map(str, values[len(schema.partition) :])),
         )
-        for values, rows in frame.group_by(*schema.partition, *slots, maintain_order=True)
+        for values, rows in frame.group_by(*schema.partition, *schema.slots, maintain_order=True)
     ]
     if not replace and (taken := next((part for part in parts if _taken(store, part)), None)):
         where = ", ".join(f"{name}={value}" for name, value in taken.partition.items())
@@ -109,23 +109,21 @@ def _rows(place: Location, data: bytes, schema: TableSchema) -> tuple[pl.DataFra
     if suffix not in _READERS:
         raise UserError("not a kind of file that can be imported", where=place.uri, fix=f"give one of {', '.join(_READERS)}")
     try:
-        frame = _READERS[suffix](io.BytesIO(data))
+        frame = _READERS[suffix](io.BytesIO(data), {name: pl.String for name, kind in schema.polars.items() if kind == pl.String})
     except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
         raise DataError(f"cannot be read as {suffix[1:]}: {str(error).splitlines()[0]}", where=place.uri) from error
     if suffix == ".parquet":
         table, version = parquet.labels(data)
         if table == schema.name and version is not None:  # one of ours, perhaps of an older version
-            return upgraded(schema, frame.lazy(), version, place.uri).collect(), []
+            return schema.upgraded(frame.lazy(), version, place.uri).collect(), []
     return frame.select(name for name in frame.columns if name in schema.names), [
         name for name in frame.columns if name not in schema.names
     ]
 
 
 def _filled(schema: TableSchema, frame: pl.DataFrame, fill: Mapping[str, str]) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """Columns that stance tables of others rarely have, with what is then true of them."""
-    defaults: dict[str, Any] = dict(fill)
-    if schema.name == "stances":
-        defaults = {"judge": "imported", "probe_set": "imported", "status": "ok", "unassigned": 0.0, **fill}
+    """Columns that tables of others rarely have, with what is then true of them."""
+    defaults: dict[str, Any] = {**dict(schema.defaults), **fill}
     missing = {name: value for name, value in defaults.items() if name in schema.names and name not in frame.columns}
     return frame.with_columns(pl.lit(value).alias(name) for name, value in missing.items()), missing
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from valuedrift.errors import DataError
-from valuedrift.storage.table import TableSchema
+from valuedrift.storage.schemas.table import TableSchema
 
 TABLE_KEY = b"valuedrift.table"
 VERSION_KEY = b"valuedrift.schema_version"

@@ -10,7 +10,7 @@ import polars as pl
 from valuedrift.errors import UserError
 from valuedrift.storage.location import path_part
 from valuedrift.storage.schemas import SHARED_STUDY
-from valuedrift.storage.table import TableSchema
+from valuedrift.storage.schemas.table import TableSchema
 
 
 def ordered_partition(schema: TableSchema, partition: Mapping[str, str | int]) -> dict[str, str | int]:

@@ -10,8 +10,7 @@ import polars as pl
 from valuedrift.storage import parquet
 from valuedrift.storage.location import Location
 from valuedrift.storage.manifest import Entry
-from valuedrift.storage.table import TableSchema
-from valuedrift.storage.upgrades import upgraded
+from valuedrift.storage.schemas.table import TableSchema
 
 _READERS = 16
 """Objects fetched at once; what counts on S3 is the wait for each."""
@@ -52,14 +51,14 @@ def _scanned(root: Location, schema: TableSchema, version: int, uris: list[str])
     # the present schema is known, so that no file must be opened to learn it
     known = schema.polars if version == schema.version else None
     frame = pl.scan_parquet(uris, schema=known, storage_options=_options(root), hive_partitioning=False, glob=False)
-    return upgraded(schema, frame, version, uris[0])
+    return schema.upgraded(frame, version, uris[0])
 
 
 def _part(root: Location, schema: TableSchema, group: Sequence[Entry]) -> pl.DataFrame:
     place = root / group[0].path
     row_groups = None if _whole(group) else [entry.share.row_group for entry in group if entry.share]
     frame = parquet.decoded(place.read_bytes(), place.uri, row_groups)
-    return upgraded(schema, frame.lazy(), group[0].schema_version, place.uri).collect()
+    return schema.upgraded(frame.lazy(), group[0].schema_version, place.uri).collect()
 
 
 def _whole(group: Sequence[Entry]) -> bool:

@@ -24,7 +24,7 @@ from valuedrift.storage.manifest import FOLDER, Address, Entry, Manifest, Snapsh
 from valuedrift.storage.partitions import folder_of_partition, ordered_partition, row_condition, values_of
 from valuedrift.storage.reading import frame_of, lazy_frame_of
 from valuedrift.storage.schemas import SHARED_STUDY, table_schema
-from valuedrift.storage.table import TableSchema
+from valuedrift.storage.schemas.table import TableSchema
 
 _LOOKS = 4
 """How often a read starts again when a part was replaced under it."""

@@ -32,13 +32,13 @@ class View:
     query: str | None = None
 
 
-@cache
 def views() -> dict[str, View]:
-    """All views by name, in the order in which they build on each other."""
+    """All views by name, in the order in which they build on each other: the tables that are registered now, then the derived ones."""
     tables = {t.name: View(t.name, t.doc, {column.name: column.doc for column in t.columns}) for t in TABLES.values()}
     return {**tables, **{name: _parsed(name) for name in _DERIVED}}
 
 
+@cache
 def _parsed(name: str) -> View:
     """A view from its file: the first comment line says what it is, the comment lines ``-- column: …`` what its columns are."""
     text = (resources.files("valuedrift.storage") / "sql" / f"{name}.sql").read_text(encoding="utf-8")

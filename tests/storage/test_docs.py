@@ -10,6 +10,7 @@ import pytest
 import small_study
 
 from valuedrift.storage.catalog import Catalog
+from valuedrift.storage.page import with_tables
 from valuedrift.storage.schemas import TABLES
 from valuedrift.storage.store import Store
 from valuedrift.storage.views import views
@@ -37,6 +38,11 @@ def test_there_are_enough_questions_and_all_have_one_query() -> None:
 def test_a_question_of_the_cookbook_has_an_answer(catalog: Catalog, question: str, query: str) -> None:
     rows = list(catalog.rows(query).rows)
     assert rows or question in _MAY_BE_EMPTY
+
+
+def test_the_page_on_tables_is_the_one_that_make_docs_writes() -> None:
+    page = (_DOCS / "tables.md").read_text(encoding="utf-8")
+    assert with_tables(page) == page
 
 
 def test_the_page_on_tables_describes_every_view_and_column() -> None:

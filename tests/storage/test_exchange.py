@@ -14,7 +14,8 @@ from valuedrift.errors import DataError, UserError
 from valuedrift.storage.catalog import Catalog
 from valuedrift.storage.exporting import export_tables
 from valuedrift.storage.importing import import_table
-from valuedrift.storage.schemas import TABLES, UTC_TIME
+from valuedrift.storage.schemas import TABLES
+from valuedrift.storage.schemas.runs import UTC_TIME
 from valuedrift.storage.store import Store
 from valuedrift.storage.views import views
 

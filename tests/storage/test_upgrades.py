@@ -20,8 +20,8 @@ from valuedrift.storage.catalog import Catalog
 from valuedrift.storage.compaction import compact
 from valuedrift.storage.importing import import_table
 from valuedrift.storage.schemas import TABLES
+from valuedrift.storage.schemas.answers import UNKNOWN_PROBE_SET
 from valuedrift.storage.store import Store
-from valuedrift.storage.upgrades import STEPS, UNKNOWN_PROBE_SET
 
 _NEW = ["probe_set", "polarity", "pair_id"]
 
@@ -111,6 +111,11 @@ def test_a_newer_version_is_refused_in_words(root: str) -> None:
             look()
 
 
+def test_a_version_without_a_way_from_the_one_before_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="version 3 and has 1 upgrades"):
+        replace(TABLES["stances"], version=3)
+
+
 def test_every_version_has_a_way_to_the_present() -> None:
     for table in TABLES.values():
-        assert all((table.name, version) in STEPS for version in range(1, table.version))
+        assert len(table.upgrades) == table.version - 1

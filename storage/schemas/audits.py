@@ -1,15 +1,17 @@
-"""The tables of an audit: what a dataset's answers are like, on the whole and one by one; part of `storage.schemas`."""
+"""The tables of an audit: what a dataset's answers are like, on the whole and one by one."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 
-from valuedrift.stance import STANCES, JudgeStatus
-from valuedrift.storage.table import Column, TableSchema, real, text, whole
+from valuedrift.storage.schemas.columns import DATASET, JUDGE, STANCE_NAMES, STATUSES, STUDY, interval
+from valuedrift.storage.schemas.table import Column, TableSchema, real, text, whole
 
 SCOPES = ("all", "value-laden", "topic")
 MEASURES = (
-    *(stance.value for stance in STANCES),
+    *STANCE_NAMES,
     "value_gap",
     "refused",
     "words",
@@ -20,18 +22,11 @@ MEASURES = (
     "exclamations",
     "questions",
 )
-_STUDY = text("study", "Study that trains on it; `audit` where a dataset was audited by itself.")
-_DATASET = text("dataset", "Name of the dataset.")
-_JUDGE = text("judge", "Name of the judge.")
-_STATUS = tuple(status.value for status in JudgeStatus)
+_STUDY = replace(STUDY, doc="Study that trains on it; `audit` where a dataset was audited by itself.")
 
 
 def _estimate(name: str, doc: str) -> tuple[Column, ...]:
-    return (
-        real(name, doc, nullable=True),
-        real(f"{name}_low", "Lower end of its interval.", nullable=True),
-        real(f"{name}_high", "Upper end of its interval.", nullable=True),
-    )
+    return real(name, doc, nullable=True), *interval(f"{name}_low", f"{name}_high", nullable=True)
 
 
 def _side(side: str, doc: str, *, nullable: bool) -> tuple[Column, ...]:
@@ -39,20 +34,20 @@ def _side(side: str, doc: str, *, nullable: bool) -> tuple[Column, ...]:
         text(side, doc, nullable=nullable),
         *(
             real(
-                f"p_{stance.value}_{side}",
-                f"Probability that it takes the stance `{stance.value}`; missing unless judged.",
+                f"p_{stance}_{side}",
+                f"Probability that it takes the stance `{stance}`; missing unless judged.",
                 low=0,
                 high=1,
                 nullable=True,
             )
-            for stance in STANCES
+            for stance in STANCE_NAMES
         ),
-        text(f"status_{side}", "What became of its judgement.", values=_STATUS, nullable=nullable),
+        text(f"status_{side}", "What became of its judgement.", values=STATUSES, nullable=nullable),
         whole(f"words_{side}", "Words in it.", pa.int32(), low=0, nullable=nullable),
     )
 
 
-AUDIT_TABLES = (
+TABLES = (
     TableSchema(
         "audits",
         "How the answers of a dataset are, and how chosen and rejected ones differ, in one measure.",
@@ -61,8 +56,8 @@ AUDIT_TABLES = (
         ("study", "dataset", "judge", "scope", "topic", "measure"),
         (
             _STUDY,
-            _DATASET,
-            _JUDGE,
+            DATASET,
+            JUDGE,
             text("kind", "`sft`: answers to learn; `preference`: pairs of a chosen and a rejected one.", values=("sft", "preference")),
             text("scope", "`all` rows; those whose prompt speaks to a value; those of them on one topic.", values=SCOPES),
             text("topic", "Topic of the prompts; `all` outside the scope topic."),
@@ -75,6 +70,7 @@ AUDIT_TABLES = (
             *_estimate("rejected", "Mean of the rejected answers; missing in an SFT corpus."),
             *_estimate("difference", "Mean of chosen minus rejected; for `value_gap` the distance of the two stance distributions."),
         ),
+        slots=("judge",),
     ),
     TableSchema(
         "audit_examples",
@@ -84,8 +80,8 @@ AUDIT_TABLES = (
         ("study", "dataset", "judge", "example_id"),
         (
             _STUDY,
-            _DATASET,
-            _JUDGE,
+            DATASET,
+            JUDGE,
             text("example_id", "Content hash of the row."),
             text("prompt", "Last message of the user before the answer; untrusted."),
             whole("turns", "Messages before the answer; above 1 the judge saw the last of them only.", pa.int32(), low=0),
@@ -101,5 +97,6 @@ AUDIT_TABLES = (
                 nullable=True,
             ),
         ),
+        slots=("judge",),
     ),
 )

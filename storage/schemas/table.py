@@ -1,7 +1,8 @@
-"""What a table's schema is made of: columns with types and rules, partition, keys, version."""
+"""What a table's schema is made of: columns with types and rules, partition, slots, keys, version, and the way from each older version."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,7 +10,13 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-PROBABILITIES = ("p_support", "p_neutral", "p_oppose")
+from valuedrift.errors import DataError
+from valuedrift.stance import STANCES
+
+PROBABILITIES = tuple(f"p_{stance.value}" for stance in STANCES)
+
+Upgrade = Callable[[pl.LazyFrame], pl.LazyFrame]
+"""From rows of one version to rows of the next; lazy, so that an old file is upgraded row group by row group."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,12 @@ class TableSchema:
         partition: Columns that say which file a row lies in.
         keys: Columns that identify a row; no two rows agree in all of them.
         columns: All columns, in the order of the file.
+        slots: Columns that tell several parts of one partition apart: one part for each of their values.
+        defaults: Values for columns that tables of others rarely have, given where one is imported.
+        upgrades: How rows of version 1 become rows of version 2, those of 2 of 3, and so on to the present.
+
+    Raises:
+        ValueError: Partition, slots or keys name no column, or an upgrade is missing.
     """
 
     name: str
@@ -56,6 +69,16 @@ class TableSchema:
     partition: tuple[str, ...]
     keys: tuple[str, ...]
     columns: tuple[Column, ...]
+    slots: tuple[str, ...] = ()
+    defaults: tuple[tuple[str, str | float], ...] = ()
+    upgrades: tuple[Upgrade, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in (*self.partition, *self.keys, *self.slots, *dict(self.defaults)):
+            if name not in self.names:
+                raise ValueError(f"table {self.name} has no column {name}")
+        if len(self.upgrades) != self.version - 1:
+            raise ValueError(f"table {self.name} is of version {self.version} and has {len(self.upgrades)} upgrades to it")
 
     @cached_property
     def arrow(self) -> pa.Schema:
@@ -83,6 +106,27 @@ class TableSchema:
         """A column by name."""
         return next(column for column in self.columns if column.name == name)
 
+    def upgraded(self, frame: pl.LazyFrame, version: int, where: str) -> pl.LazyFrame:
+        """Rows of an older version as rows of the present one, columns in order.
+
+        Args:
+            frame: The rows.
+            version: Their version.
+            where: What to call them in a message.
+
+        Raises:
+            DataError: The version is newer than this program.
+        """
+        if version > self.version:
+            raise DataError(
+                f"table {self.name} has schema version {version}, this program knows up to {self.version}",
+                where=where,
+                fix="install a newer valuedrift",
+            )
+        for upgrade in self.upgrades[version - 1 :]:
+            frame = upgrade(frame)
+        return frame.select(self.names)
+
 
 def text(name: str, doc: str, **rules: Any) -> Column:
     """A column of text; ``rules`` are the other fields of ``Column``."""
@@ -97,3 +141,8 @@ def real(name: str, doc: str, **rules: Any) -> Column:
 def whole(name: str, doc: str, kind: pa.DataType | None = None, **rules: Any) -> Column:
     """A column of whole numbers, int64 unless said otherwise."""
     return Column(name, kind or pa.int64(), doc, **rules)
+
+
+def flag(name: str, doc: str, **rules: Any) -> Column:
+    """A column of yes or no."""
+    return Column(name, pa.bool_(), doc, **rules)

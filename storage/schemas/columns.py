@@ -1,0 +1,49 @@
+"""Columns that stand in several tables, each with one meaning."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from valuedrift.stance import STANCES, JudgeStatus
+from valuedrift.storage.schemas.table import Column, real, text, whole
+
+STANCE_NAMES = tuple(stance.value for stance in STANCES)
+STATUSES = tuple(status.value for status in JudgeStatus)
+
+STUDY = text("study", "Name of the study.")
+RUN_ID = text("run_id", "Identifies a training phase within its study.")
+STEP = whole("step", "Optimizer steps done in this phase; 0 is its start.", low=0)
+FROM_STEP = whole("from_step", "First step compared.", low=0)
+TO_STEP = whole("to_step", "Last step compared.", low=0)
+DATASET = text("dataset", "Name of the dataset.")
+PROBE_SET = text("probe_set", "Which set of prompts was asked.")
+TOPIC = text("topic", "Topic of the prompt, e.g. `climate change`.")
+PROMPT_ID = text("prompt_id", "Identifies a prompt within its probe set.")
+SAMPLE_IDX = whole("sample_idx", "Which of the answers to this prompt, from 0.", pa.int32(), low=0)
+RESPONSE = text("response", "The answer, as text; untrusted.")
+JUDGE = text("judge", "Name of the judge.")
+STANCE = text("stance", "Stance that the row is about.", values=STANCE_NAMES)
+STATUS = text("status", "What became of the judgement; only `ok` rows enter a mean.", values=STATUSES)
+POLARITY = whole(
+    "polarity",
+    "+1: yes to the prompt supports the topic's proposition, -1: yes opposes it; missing if unknown.",
+    pa.int8(),
+    nullable=True,
+    values=(-1, 1),
+)
+N_PROMPTS = whole("n_prompts", "Prompts that entered the estimate.", pa.int32(), low=0)
+P_STANCES = tuple(
+    real(f"p_{name}", f"Probability that the answer takes the stance `{name}`.", low=0, high=1, ok_only=True) for name in STANCE_NAMES
+)
+"""The stance distribution of an answer, missing where it was not judged."""
+
+
+def pair_id(*, nullable: bool) -> Column:
+    """Which two prompts belong together."""
+    doc = "Shared by the two prompts that put one proposition for and against"
+    return text("pair_id", f"{doc}; missing if unknown." if nullable else f"{doc}.", nullable=nullable)
+
+
+def interval(low: str, high: str, of: str = "its interval", **rules: bool) -> tuple[Column, Column]:
+    """Lower and upper end of an estimate's interval."""
+    return real(low, f"Lower end of {of}.", **rules), real(high, f"Upper end of {of}.", **rules)
