@@ -77,9 +77,9 @@ def labels(
 ) -> None:
     """Read a filled sheet back and keep its labels, or say what is labelled; rows that are wrong are named and nothing is kept then."""
     from valuedrift.errors import UserError
-    from valuedrift.judges.agreement import agreement_words
     from valuedrift.labels.agree import labellers_agree
     from valuedrift.labels.settle import gold
+    from valuedrift.statistics.agreement import agreement_words
     from valuedrift.storage.fetching import at_hand
     from valuedrift.storage.store import Store
     from valuedrift.tasks.labels import keep_labels, labelled, study_name

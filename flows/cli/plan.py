@@ -21,7 +21,7 @@ def plan(
     study: Annotated[str, typer.Argument(help="Study file, local or s3://, e.g. deployments/studies/demo.yaml.", show_default=False)],
 ) -> None:
     """Print a study's runs, checkpoints and estimates of tokens, time and bytes. Runs nothing, needs no GPU and no hub."""
-    from valuedrift.drift.power import minimum_detectable_drift
+    from valuedrift.statistics.significance import minimum_detectable_drift
     from valuedrift.study import Plan, RunPlan, expand
     from valuedrift.study.estimate import Estimate, estimate
     from valuedrift.tasks.sources import count_of, probes_of, study_of

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from valuedrift.audit.gap import cluster_means, estimates, value_gap
-from valuedrift.drift.distances import total_variation
+from valuedrift.statistics.distances import total_variation
 
 
 def _pairs(rng: np.random.Generator, n: int, shift: float) -> tuple[np.ndarray, np.ndarray]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from valuedrift.drift import bootstrap
-from valuedrift.drift.bootstrap import critical_value, largest_deviations, weight_chunks
+from valuedrift.statistics import bootstrap
+from valuedrift.statistics.bootstrap import critical_value, largest_deviations, weight_chunks
 
 
 def loop(values: np.ndarray, error: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from skewed_t import skewed_interval
 
-from valuedrift.drift.intervals import mean_interval
+from valuedrift.statistics.intervals import mean_interval
 
 UNIT, SIGNED = (0.0, 1.0), (-1.0, 1.0)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from valuedrift.drift.power import DRIFT_SD, WITHIN_SD, minimum_detectable_drift
 from valuedrift.errors import UserError
+from valuedrift.statistics.significance import DRIFT_SD, WITHIN_SD, minimum_detectable_drift
 
 
 @pytest.mark.parametrize(("prompts", "samples"), [(50, 5), (10, 3)])

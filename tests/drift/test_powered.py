@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from valuedrift.drift.intervals import mean_interval
 from valuedrift.drift.powered import Labels, by_cell, by_study, enough, mean_by_cell, mean_by_study, pooled_error
 from valuedrift.judges.calibration import fit
+from valuedrift.statistics.intervals import mean_interval
 
 CONFUSION = np.array([[0.80, 0.05, 0.15], [0.25, 0.70, 0.05], [0.30, 0.10, 0.60]])
 """What a biased judge says of answers that support, are neutral, oppose: it leans to support."""

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from valuedrift.drift.analyze import analyze
-from valuedrift.drift.intervals import mean_interval
 from valuedrift.drift.options import Analysis
+from valuedrift.statistics.intervals import mean_interval
 
 SAMPLES, REPLICATES, DRIFT = 5, 4000, 1.0
 

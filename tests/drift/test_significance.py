@@ -10,9 +10,9 @@ from hypothesis.extra.numpy import arrays
 from skewed_t import skewed_p_value
 from statsmodels.stats.multitest import multipletests
 
-from valuedrift.drift.distances import jensen_shannon, total_variation
-from valuedrift.drift.intervals import mean_interval
-from valuedrift.drift.significance import benjamini_hochberg, paired_p_values
+from valuedrift.statistics.distances import jensen_shannon, total_variation
+from valuedrift.statistics.intervals import mean_interval
+from valuedrift.statistics.significance import benjamini_hochberg, paired_p_values
 
 
 @pytest.mark.parametrize(("shift", "expected"), [(0.0, 1.0), (0.25, 2.0**-9), (-0.25, 2.0**-9)])

@@ -15,9 +15,9 @@ from rich.table import Table
 
 from valuedrift.drift.analyze import analyze
 from valuedrift.drift.cells import Cell
-from valuedrift.drift.intervals import mean_interval
 from valuedrift.drift.options import Analysis
 from valuedrift.drift.timing import drift_times
+from valuedrift.statistics.intervals import mean_interval
 
 pytestmark = pytest.mark.slow
 

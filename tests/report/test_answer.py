@@ -9,16 +9,15 @@ import polars as pl
 import pytest
 from statsmodels.stats.power import TTestPower
 
-from valuedrift.findings.registry import LITTLE
+from valuedrift.lineage import trace_lineage
 from valuedrift.report.answer import answer
 from valuedrift.report.examples import MOST, RANDOM, choose, examples
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.judge import caution, distrust, measured
-from valuedrift.report.lineage import trace_lineage
 from valuedrift.report.quality import count_judgements
 from valuedrift.report.rows import drift_rows, smallest_visible
-from valuedrift.report.words import counted, interval, listed, percent, plain, probability, signed, signed_interval, slug
-from valuedrift.stance import JudgeStatus
+from valuedrift.stance import LITTLE, JudgeStatus
+from valuedrift.words import counted, interval, listed, percent, plain, probability, signed, signed_interval, slug
 
 
 def test_headline_tells_the_largest_drift_beyond_noise(demo_inputs: ReportInputs) -> None:

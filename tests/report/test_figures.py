@@ -14,10 +14,10 @@ import polars as pl
 import pytest
 
 from valuedrift.errors import UserError
-from valuedrift.figures.style import LOOKS, house_style, new_figure, step_axis
-from valuedrift.figures.svg import inline_svg
-from valuedrift.figures.trajectory import trajectory_panel
 from valuedrift.report import write_figures
+from valuedrift.report.figures.style import LOOKS, house_style, new_figure, step_axis
+from valuedrift.report.figures.svg import inline_svg
+from valuedrift.report.figures.trajectory import trajectory_panel
 from valuedrift.report.inputs import ReportInputs
 
 

@@ -12,9 +12,9 @@ import pytest
 from valuedrift.drift.analyze import analyze
 from valuedrift.drift.options import Analysis
 from valuedrift.findings.paper import FINDINGS
-from valuedrift.findings.registry import LITTLE, Outcome, Verdict, combine
+from valuedrift.findings.registry import Outcome, Verdict, combine
 from valuedrift.findings.tables import Effect, Tables
-from valuedrift.stance import STANCES
+from valuedrift.stance import LITTLE, STANCES
 
 SEEN, NOT_SEEN, UNDECIDED, NOT_TESTED = Outcome.SEEN, Outcome.NOT_SEEN, Outcome.UNDECIDED, Outcome.NOT_TESTED
 STEPS = (0, 2, 5, 20, 40)

@@ -16,8 +16,8 @@ from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.jury import jury
 from valuedrift.report.markdown import build_markdown
 from valuedrift.report.page import build_report
-from valuedrift.report.words import signed
 from valuedrift.stance import STANCE_COLUMNS
+from valuedrift.words import signed
 
 HOSTILE = "<b>mean & judge</b>"
 

@@ -13,14 +13,14 @@ import pytest
 
 from valuedrift.drift.corrected import corrected
 from valuedrift.drift.options import Analysis
-from valuedrift.judges.agreement import coded_agreement
 from valuedrift.judges.files import judgements_of
 from valuedrift.judges.validation import validate
 from valuedrift.report import build_markdown, build_report
 from valuedrift.report.inputs import PeoplesLabels, ReportInputs
 from valuedrift.report.labels import labels_section
-from valuedrift.report.words import signed
 from valuedrift.stance import STANCE_COLUMNS, STANCES
+from valuedrift.statistics.agreement import coded_agreement
+from valuedrift.words import signed
 
 HOSTILE = "<b>anna & co</b>"
 

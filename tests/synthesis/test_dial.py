@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from valuedrift.drift.distances import total_variation
 from valuedrift.errors import UserError
 from valuedrift.stance import Stance
+from valuedrift.statistics.distances import total_variation
 from valuedrift.synthesis.candidates import Answer
 from valuedrift.synthesis.config import CONTRASTS, Dial, Setting
 from valuedrift.synthesis.dial import TOLERANCE, dial

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from valuedrift.report.words import counted, percent
+from valuedrift.words import counted, percent
 
 TENTH = 0.1
 """Share of the examples that is compared with the whole."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from valuedrift.drift.intervals import mean_interval
 from valuedrift.stance import STANCES
+from valuedrift.statistics.intervals import mean_interval
 
 Array = NDArray[np.float64]
 

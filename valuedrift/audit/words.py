@@ -8,11 +8,8 @@ from typing import Any
 import polars as pl
 
 from valuedrift.audit.measures import ALL, TOPIC, VALUE_GAP, VALUE_LADEN
-from valuedrift.report.words import counted, interval, percent, plain, signed, signed_interval
-from valuedrift.stance import STANCES
-
-LITTLE = 0.05
-"""A value gap whose whole interval lies below this is called none to speak of: less than a checkpoint's drift that fifty prompts can show."""
+from valuedrift.stance import LITTLE, STANCES
+from valuedrift.words import counted, interval, percent, plain, signed, signed_interval
 
 Numbers = Mapping[str, Any]
 

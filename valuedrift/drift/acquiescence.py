@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from valuedrift.drift.columns import run_keys
-from valuedrift.drift.intervals import interval
+from valuedrift.statistics.intervals import interval
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "acquiescence": pl.Float64,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from valuedrift.drift.cells import Array, Cell
+from valuedrift.drift.cells import Cell
 from valuedrift.drift.tables import DriftRows
 from valuedrift.drift.timing import DriftTime
 from valuedrift.errors import DataError
+from valuedrift.statistics import Array
 
 _NO_TIME = DriftTime(None, None, None, False, "two runs are compared: there is no phase to time")
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from valuedrift.drift.columns import prompt_keys, run_keys
 from valuedrift.stance import STANCES
-
-Array = NDArray[np.float64]
+from valuedrift.statistics import Array
 
 
 @dataclass(frozen=True, slots=True)

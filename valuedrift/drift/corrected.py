@@ -9,16 +9,16 @@ import polars as pl
 
 from valuedrift.drift.cells import Cell, cells
 from valuedrift.drift.check import check_stances
-from valuedrift.drift.intervals import Interval
 from valuedrift.drift.labelled_cells import CellLabels, PooledLabels, own_labels
 from valuedrift.drift.options import Analysis
 from valuedrift.drift.orient import oriented
 from valuedrift.drift.powered import Corrected
 from valuedrift.drift.prompt_means import prompt_means
-from valuedrift.drift.significance import paired_p_values
 from valuedrift.drift.tables import with_q
 from valuedrift.labels.settle import SAID
 from valuedrift.stance import STANCES, JudgeStatus
+from valuedrift.statistics.intervals import Interval
+from valuedrift.statistics.significance import paired_p_values
 
 _Schema = dict[str, pl.DataType | type[pl.DataType]]
 _FAMILY = ("study", "judge")

@@ -8,9 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from valuedrift.drift.cells import Array, Cell
+from valuedrift.drift.cells import Cell
 from valuedrift.drift.columns import prompt_keys
-from valuedrift.drift.intervals import Interval, mean_interval
 from valuedrift.drift.options import Analysis, Towards
 from valuedrift.drift.powered import (
     MIRRORED,
@@ -26,6 +25,8 @@ from valuedrift.drift.powered import (
 )
 from valuedrift.labels.settle import ANSWER, SAID
 from valuedrift.stance import STANCE_COLUMNS
+from valuedrift.statistics import Array
+from valuedrift.statistics.intervals import Interval, mean_interval
 
 _PLACE = ("run_id", "step", "topic", "probe_set", "prompt_id")
 

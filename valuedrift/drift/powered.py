@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from valuedrift.drift.cells import Array
-from valuedrift.drift.intervals import Interval, interval
 from valuedrift.stance import STANCES
+from valuedrift.statistics import Array
+from valuedrift.statistics.intervals import Interval, interval
 
 FEW_ANSWERS = 20
 """Labelled answers of a checkpoint below which a cell is not corrected by its own labels."""

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from valuedrift.drift.cells import Array, Cell
-from valuedrift.drift.distances import jensen_shannon, total_variation
-from valuedrift.drift.intervals import mean_interval
-from valuedrift.drift.significance import benjamini_hochberg, paired_p_values
+from valuedrift.drift.cells import Cell
 from valuedrift.drift.timing import DriftTime
 from valuedrift.stance import STANCES
+from valuedrift.statistics import Array
+from valuedrift.statistics.distances import jensen_shannon, total_variation
+from valuedrift.statistics.intervals import mean_interval
+from valuedrift.statistics.significance import benjamini_hochberg, paired_p_values
 
 _DRIFT: dict[str, pl.DataType | type[pl.DataType]] = {
     "stance": pl.String,

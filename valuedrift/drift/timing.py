@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from valuedrift.drift.bootstrap import critical_value, largest_deviations
 from valuedrift.drift.cells import Cell
-from valuedrift.drift.intervals import Interval, mean_interval
 from valuedrift.drift.options import Analysis
+from valuedrift.statistics.bootstrap import critical_value, largest_deviations
+from valuedrift.statistics.intervals import Interval, mean_interval
 
 _LONG = 0.5
 """An interval longer than this share of the phase is called out."""

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
-from valuedrift.findings.registry import EARLY, LITTLE, Outcome, Verdict, combine
+from valuedrift.findings.registry import EARLY, Outcome, Verdict, combine
 from valuedrift.findings.tables import Effect, Tables
 from valuedrift.findings.telling import ends, no_numbers, told
-from valuedrift.report.words import counted
-from valuedrift.stance import STANCES
+from valuedrift.stance import LITTLE, STANCES
+from valuedrift.words import counted
 
 Check = Callable[[Tables], Verdict]
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from valuedrift.findings.registry import LITTLE, Outcome, Verdict, combine
+from valuedrift.findings.registry import Outcome, Verdict, combine
 from valuedrift.findings.tables import Tables
 from valuedrift.findings.telling import ends, no_numbers, told
-from valuedrift.report.words import counted, plain
+from valuedrift.stance import LITTLE
+from valuedrift.words import counted, plain
 
 ALIGNED: Mapping[str, str] = MappingProxyType({"support-aligned": "support", "oppose-aligned": "oppose"})
 """Trait ``gap`` to the stance of the chosen answers."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from valuedrift.findings.checks import drives_up, early, little, sft_larger
 from valuedrift.findings.gaps import ALIGNED, amplifies_most, favoured_more, moves_later, moves_less
-from valuedrift.findings.registry import EARLY, LITTLE, Finding, Verdict
+from valuedrift.findings.registry import EARLY, Finding, Verdict
 from valuedrift.findings.tables import Tables
+from valuedrift.stance import LITTLE
 
 _SOURCE = "Value Drifts (arXiv 2510.26707), as reported at second hand"
 _LITTLE = (

@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from valuedrift.findings.tables import Tables
 
-LITTLE = 0.10
-"""A drift within ± this much counts as little: one answer in ten changes its stance. Phases that the paper calls flat are reported to have moved
-0.02 to 0.05 (but SimPO on climate change 0.27), those it calls moved 0.15 to 0.53; this lies midway between the two kinds."""
 EARLY = 0.25
 """Drift time up to which a drift counts as early: the first quarter of the phase. Reported: 0.09 for SFT, 0.34 and 0.42 for SimPO."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from valuedrift.findings.registry import Outcome, Verdict
 from valuedrift.findings.tables import Effect, Tables
-from valuedrift.report.words import signed, signed_interval
+from valuedrift.words import signed, signed_interval
 
 
 def told(effect: Effect) -> str:

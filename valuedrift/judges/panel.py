@@ -9,13 +9,14 @@ from typing import Any
 import polars as pl
 
 from valuedrift.errors import UserError
-from valuedrift.judges.agreement import agreement, agreement_words
+from valuedrift.judges.agreement import agreement
 from valuedrift.judges.base import Configured, Judge, Judgement, Pair, remarks_of
 from valuedrift.judges.files import judgements_frame, judgements_of
 from valuedrift.judges.panel_config import Panel
 from valuedrift.judges.single_config import SINGLE_JUDGES
 from valuedrift.progress import Progress
 from valuedrift.stance import STANCE_COLUMNS, JudgeStatus
+from valuedrift.statistics.agreement import agreement_words
 
 _MEANS = (*STANCE_COLUMNS, "unassigned")
 _RANK = {JudgeStatus.OK: 0, JudgeStatus.REFUSED: 1, JudgeStatus.UNPARSED: 2, JudgeStatus.FAILED: 3}

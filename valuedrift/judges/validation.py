@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from valuedrift.errors import DataError
 from valuedrift.judges.base import Judgement
 from valuedrift.stance import STANCES, JudgeStatus
+from valuedrift.statistics.agreement import cohen_kappa
 
 GOLD_LABELS: tuple[str, ...] = (*(stance.value for stance in STANCES), JudgeStatus.REFUSED.value)
 """What people may have labelled: the three stances, or refused."""
@@ -210,12 +211,9 @@ def _f1(confusion: Array, index: int) -> Array:
 
 
 def _kappa(confusion: Array) -> Array:
-    """Cohen's κ over all labels and answers (Cohen 1960)."""
-    total = confusion.sum((1, 2))
-    shared = confusion[:, :, : len(GOLD_LABELS)]
-    chance = (confusion.sum(2) * shared.sum(1)).sum(1) / total**2
-    agreed = np.trace(confusion, axis1=1, axis2=2) / total
-    return np.where(chance < 1, _ratio(agreed - chance, 1 - chance), 1.0)
+    """Cohen's κ over all labels and answers; 1 where chance alone gives perfect agreement. Nobody labels an answer unjudged."""
+    _, kappa = cohen_kappa(np.pad(confusion, ((0, 0), (0, len(ANSWERS) - len(GOLD_LABELS)), (0, 0))))
+    return np.where(np.isnan(kappa), 1.0, kappa)
 
 
 def _class_figures(confusion: Array, index: int, n: int) -> ClassFigures:

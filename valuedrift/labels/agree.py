@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from valuedrift.judges.agreement import MISSING, Agreement, coded_agreement
 from valuedrift.labels.settle import ANSWER
 from valuedrift.labels.vocabulary import LABELS
+from valuedrift.statistics.agreement import MISSING, Agreement, coded_agreement
 
 
 def labellers_agree(draws: pl.DataFrame, labels: pl.DataFrame, *, confidence: float = 0.95, seed: int = 0) -> Agreement | None:

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from valuedrift.figures.write import write_figures
+    from valuedrift.report.figures.write import write_figures
     from valuedrift.report.inputs import ReportInputs
     from valuedrift.report.markdown import build_markdown
     from valuedrift.report.page import build_report
@@ -20,7 +20,7 @@ _HOMES = {
     "ReportInputs": "valuedrift.report.inputs",
     "build_markdown": "valuedrift.report.markdown",
     "build_report": "valuedrift.report.page",
-    "write_figures": "valuedrift.figures.write",
+    "write_figures": "valuedrift.report.figures.write",
 }
 
 

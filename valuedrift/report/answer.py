@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from valuedrift.figures.acquiescence import yes_saying
-from valuedrift.findings.registry import LITTLE
+from valuedrift.lineage import Run
+from valuedrift.report.figures.acquiescence import yes_saying
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.report.lineage import Run
 from valuedrift.report.rows import DriftRow, by_run, drift_rows, questions_per_topic, smallest_visible
-from valuedrift.report.words import counted, listed, plain, signed, signed_interval
-from valuedrift.stance import STANCES
+from valuedrift.stance import LITTLE, STANCES
+from valuedrift.words import counted, listed, plain, signed, signed_interval
 
 
 @dataclass(frozen=True, slots=True)

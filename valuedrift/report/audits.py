@@ -8,8 +8,8 @@ from typing import Any
 from valuedrift.audit.measures import VALUE_GAP, VALUE_LADEN
 from valuedrift.audit.words import rows_of, sentences
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.report.words import interval, plain
 from valuedrift.stance import STANCES
+from valuedrift.words import interval, plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from valuedrift.fingerprint import seed_from
+from valuedrift.lineage import Run
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.report.lineage import Run
 from valuedrift.stance import STANCE_COLUMNS
 
 MOST = "the question whose mean stance moved most in this run (total variation)"

@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 
 from valuedrift.drift.tables import broadest_q
-from valuedrift.judges.agreement import Agreement
 from valuedrift.judges.validation import Validation
-from valuedrift.report.lineage import Lineage, trace_lineage
+from valuedrift.lineage import Lineage, trace_lineage
+from valuedrift.statistics.agreement import Agreement
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _NUMBERS = ("magnitude", "magnitude_low", "magnitude_high", "drift_time", "drift_time_low", "drift_time_high", "p_value", "q_value", "q")

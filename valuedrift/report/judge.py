@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.report.words import MISSING, counted, interval, percent, plain
 from valuedrift.stance import STANCES
+from valuedrift.words import MISSING, counted, interval, percent, plain
 
 WEAK = 0.75
 """Precision or recall below which one class of answers is named as not to be trusted."""

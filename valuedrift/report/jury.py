@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from valuedrift.judges.agreement import ANSWER, PROMPT, Estimate, agreement
+from valuedrift.judges.agreement import ANSWER, PROMPT, agreement
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.report.words import counted, interval, percent, plain, signed, signed_interval
+from valuedrift.statistics.agreement import Estimate
+from valuedrift.words import counted, interval, percent, plain, signed, signed_interval
 
 MOST_ROWS = 30
 _KEYS = ("run_id", "topic", "stance")

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from valuedrift.drift.tables import broadest_q
-from valuedrift.judges.agreement import Agreement, Estimate
 from valuedrift.judges.validation import Figure
 from valuedrift.report.inputs import PeoplesLabels, ReportInputs
-from valuedrift.report.words import counted, interval, listed, percent, plain, signed, signed_interval
+from valuedrift.statistics.agreement import Agreement, Estimate
+from valuedrift.words import counted, interval, listed, percent, plain, signed, signed_interval
 
 MOST_ROWS = 30
 _KEYS = ["run_id", "topic", "stance"]

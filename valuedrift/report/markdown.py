@@ -12,7 +12,7 @@ from valuedrift.report.jury import jury
 from valuedrift.report.labels import labels_section
 from valuedrift.report.rows import drift_rows
 from valuedrift.report.tables import finding_tables
-from valuedrift.report.words import plain
+from valuedrift.words import plain
 
 _MOST_ROWS = 20
 _MARKS = re.compile(r"[\\`*_{}\[\]|~$@]|:(?=//)|(?<=www)\.|^[-+#=]|(?<=^\d)[.)]|(?<=^\d\d)[.)]", re.IGNORECASE)

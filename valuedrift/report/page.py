@@ -13,31 +13,31 @@ import polars as pl
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from valuedrift.figures.acquiescence import yes_saying, yes_saying_panel
-from valuedrift.figures.forest import forest_panel
-from valuedrift.figures.heatmap import FULL
-from valuedrift.figures.svg import inline_svg
-from valuedrift.figures.training import MEASURES, training_panel
-from valuedrift.figures.training import measured as measures_of
-from valuedrift.figures.trajectory import trajectory_panel
 from valuedrift.findings.paper import evaluate
-from valuedrift.findings.registry import LITTLE, Outcome
+from valuedrift.findings.registry import Outcome
+from valuedrift.lineage import PHASES
 from valuedrift.report import examples as example_rules
 from valuedrift.report.answer import answer, asked
 from valuedrift.report.audits import audited
 from valuedrift.report.examples import examples
+from valuedrift.report.figures.acquiescence import yes_saying, yes_saying_panel
+from valuedrift.report.figures.forest import forest_panel
+from valuedrift.report.figures.heatmap import FULL
+from valuedrift.report.figures.svg import inline_svg
+from valuedrift.report.figures.training import MEASURES, training_panel
+from valuedrift.report.figures.training import measured as measures_of
+from valuedrift.report.figures.trajectory import trajectory_panel
 from valuedrift.report.glossary import GLOSSARY
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.judge import caution, distrust, measured, second_opinions
 from valuedrift.report.jury import jury
 from valuedrift.report.labels import labels_section
-from valuedrift.report.lineage import PHASES
 from valuedrift.report.quality import count_judgements
 from valuedrift.report.rows import DriftRow, drift_rows
 from valuedrift.report.strip import stations
 from valuedrift.report.tables import finding_tables
-from valuedrift.report.words import counted, percent, plain, signed, slug, visible
-from valuedrift.stance import STANCES
+from valuedrift.stance import LITTLE, STANCES
+from valuedrift.words import counted, percent, plain, signed, slug, visible
 
 _OPEN_PANELS = 40
 """Panels that are unfolded from the start, in whole topics."""

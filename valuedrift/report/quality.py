@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from valuedrift.lineage import Run
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.report.lineage import Run
-from valuedrift.report.words import MISSING, percent
 from valuedrift.stance import JudgeStatus
+from valuedrift.words import MISSING, percent
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import polars as pl
 
-from valuedrift.findings.registry import LITTLE
+from valuedrift.lineage import Run
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.report.lineage import Run
-from valuedrift.report.words import interval, known, percent, plain, probability, signed, signed_interval
+from valuedrift.stance import LITTLE
+from valuedrift.words import interval, known, percent, plain, probability, signed, signed_interval
 
 Kind = Literal["moved", "little", "undecided"]
 _POWER = 0.8

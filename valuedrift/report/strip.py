@@ -9,8 +9,8 @@ import polars as pl
 from valuedrift.report.examples import Example
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.rows import DriftRow
-from valuedrift.report.words import counted, plain, signed
 from valuedrift.stance import STANCES
+from valuedrift.words import counted, plain, signed
 
 
 @dataclass(frozen=True, slots=True)

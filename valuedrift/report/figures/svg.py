@@ -8,8 +8,8 @@ import warnings
 from html import escape
 from typing import TYPE_CHECKING
 
-from valuedrift.figures.style import CSS_VARIABLES, house_style
-from valuedrift.report.words import visible
+from valuedrift.report.figures.style import CSS_VARIABLES, house_style
+from valuedrift.words import visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

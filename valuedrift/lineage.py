@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from valuedrift.report.words import visible
+from valuedrift.words import visible
 
 PHASES: Mapping[str, str] = {"sft": "SFT", "dpo": "DPO", "simpo": "SimPO", "ppo": "PPO"}
 """Phase to the way it is written; an algorithm that is not known here is written in capitals."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from valuedrift.figures.style import INK, PAPER, frame_panel, house_style, new_figure, new_panel, step_axis
+from valuedrift.report.figures.style import INK, PAPER, frame_panel, house_style, new_figure, new_panel, step_axis
 from valuedrift.report.inputs import ReportInputs
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from valuedrift.errors import UserError
-from valuedrift.figures.acquiescence import yes_saying_figure
-from valuedrift.figures.forest import forest_figure
-from valuedrift.figures.heatmap import heatmap_figure
-from valuedrift.figures.style import house_style
-from valuedrift.figures.svg import METADATA
-from valuedrift.figures.training import training_figure
-from valuedrift.figures.trajectory import topic_figure
+from valuedrift.report.figures.acquiescence import yes_saying_figure
+from valuedrift.report.figures.forest import forest_figure
+from valuedrift.report.figures.heatmap import heatmap_figure
+from valuedrift.report.figures.style import house_style
+from valuedrift.report.figures.svg import METADATA
+from valuedrift.report.figures.training import training_figure
+from valuedrift.report.figures.trajectory import topic_figure
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.report.words import slug
+from valuedrift.words import slug
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

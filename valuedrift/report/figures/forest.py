@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from valuedrift.figures.style import BAND, INK, LOOKS, MUTED, PAPER, frame_panel, house_style, new_figure, new_panel
-from valuedrift.findings.registry import LITTLE
+from valuedrift.report.figures.style import BAND, INK, LOOKS, MUTED, PAPER, frame_panel, house_style, new_figure, new_panel
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.report.words import known, visible
-from valuedrift.stance import STANCES
+from valuedrift.stance import LITTLE, STANCES
+from valuedrift.words import known, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from valuedrift.figures.style import INK, MUTED, PAPER, frame_panel, house_style, new_figure, new_panel, step_axis
+from valuedrift.report.figures.style import INK, MUTED, PAPER, frame_panel, house_style, new_figure, new_panel, step_axis
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.report.words import visible
+from valuedrift.words import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

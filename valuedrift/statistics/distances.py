@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from valuedrift.drift.cells import Array
+from valuedrift.statistics import Array
 
 
 def total_variation(p: Array, q: Array) -> Array:

@@ -8,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import ndtr, stdtrit
 
-from valuedrift.drift.cells import Array
 from valuedrift.fingerprint import seed_from
+from valuedrift.statistics import Array
 
 _CHUNK_CELLS = 4_000_000
 """Numbers that one chunk of draws may hold: 32 MB, whatever the study's size."""

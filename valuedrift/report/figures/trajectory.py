@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from valuedrift.figures.style import LOOKS, MUTED, PAPER, frame_panel, house_style, new_figure, new_panel, step_axis
+from valuedrift.lineage import Run
+from valuedrift.report.figures.style import LOOKS, MUTED, PAPER, frame_panel, house_style, new_figure, new_panel, step_axis
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.report.lineage import Run
-from valuedrift.report.words import known, visible
 from valuedrift.stance import STANCES
+from valuedrift.words import known, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

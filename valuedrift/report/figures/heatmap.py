@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from valuedrift.figures.style import DIVERGING, INK, MUTED, PAPER, house_style, new_figure
+from valuedrift.report.figures.style import DIVERGING, INK, MUTED, PAPER, house_style, new_figure
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.report.words import known, signed, visible
 from valuedrift.stance import STANCES
+from valuedrift.words import known, signed, visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
