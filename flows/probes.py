@@ -12,12 +12,12 @@ from pathlib import Path
 from prefect import flow
 from prefect.runtime import flow_run
 
+from valuedrift.probes.vprism.config import ProbeBuild
+from valuedrift.probes.vprism.source import read_source
 from valuedrift.tasks.probe_choose import choose_probes
 from valuedrift.tasks.probe_room import ProbeRoom
 from valuedrift.tasks.probe_steps import filter_questions, rewrite_prompts, sort_questions
 from valuedrift.tasks.reference import Reference
-from valuedrift.vprism.config import ProbeBuild
-from valuedrift.vprism.source import read_source
 
 
 def _name() -> str:

@@ -87,7 +87,7 @@ def audit_identity(work: Workroom, dataset: Dataset, kind: Kind, judge: JudgeCon
 
 @cache
 def _value_filter() -> dict[str, Any]:
-    from valuedrift.vprism.value_filter import filter_identity
+    from valuedrift.probes.vprism.english.value_filter import filter_identity
 
     return filter_identity()
 

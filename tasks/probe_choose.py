@@ -8,15 +8,15 @@ import polars as pl
 from prefect import task
 
 from valuedrift.errors import DataError
+from valuedrift.probes.vprism.choose import Decided, decide
+from valuedrift.probes.vprism.english.polarity import polarities
+from valuedrift.probes.vprism.english.rewrite import NOT_ENGLISH
 from valuedrift.storage.store import Part
 from valuedrift.tasks.board import board, stage
 from valuedrift.tasks.caching import TASK, cached_by
 from valuedrift.tasks.probe_room import ProbeRoom
 from valuedrift.tasks.reference import Reference
 from valuedrift.tasks.steps import StepDone
-from valuedrift.vprism.decide import Decided, decide
-from valuedrift.vprism.polarity import polarities
-from valuedrift.vprism.rewrite import NOT_ENGLISH
 
 _HINT = ". The embedded models know English only; for another language name --language, --rewriter, --filter and --embedder"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,17 +12,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from valuedrift.fingerprint import fingerprint
+from valuedrift.probes.vprism import choose, topics
+from valuedrift.probes.vprism.config import ProbeBuild
+from valuedrift.probes.vprism.embed import EMBEDDED, Encoder
+from valuedrift.probes.vprism.english import polarity
+from valuedrift.probes.vprism.source import Source
+from valuedrift.probes.vprism.steps import Report, Rewriter, ValueFilter
+from valuedrift.probes.vprism.themes import Theme, probe_topics
 from valuedrift.progress import Progress
 from valuedrift.storage.steps import Steps
 from valuedrift.study.runtime import Runtime
 from valuedrift.tasks.identity import key_of
 from valuedrift.tasks.workroom import Workroom
-from valuedrift.vprism import choose, lm, polarity, rewrite, topics
-from valuedrift.vprism.config import ProbeBuild
-from valuedrift.vprism.embed import EMBEDDED, Encoder
-from valuedrift.vprism.source import Source
-from valuedrift.vprism.themes import Theme, probe_topics
-from valuedrift.vprism.value_filter import filter_identity
 
 _QUIET = lambda _: None  # noqa: E731  # a step nobody watches
 
@@ -52,22 +54,24 @@ class ProbeRoom(Workroom):
         return self.build.themes or probe_topics()
 
     @cached_property
+    def rewriter(self) -> Rewriter:
+        """Who makes questions of prompts."""
+        return self.build.open_rewriter(self.local / "replies")
+
+    @cached_property
+    def filter(self) -> ValueFilter:
+        """Who tells questions about values."""
+        return self.build.open_filter(self.local / "replies", KeptEmbedder(self, EMBEDDED))
+
+    @cached_property
     def rewrite_key(self) -> str:
         """Of the questions: prompts and rewriter."""
-        chosen = self.build.identity_of("rewriter")
-        by = {"engine": chosen, "prompt": lm.PROMPT_VERSION} if chosen else {"rules": rewrite.VERSION}
-        return key_of({"step": "rewrite", "prompts": self.source.fingerprint, **by})
+        return key_of({"step": "rewrite", "prompts": self.source.fingerprint, **self.rewriter.identity()})
 
     @cached_property
     def filter_key(self) -> str:
         """Of the value probabilities: questions and filter."""
-        chosen = self.build.identity_of("filter")
-        by = (
-            {"engine": chosen, "prompt": lm.PROMPT_VERSION}
-            if chosen
-            else {"embedded": filter_identity(), "encoder": self.encoder(EMBEDDED).identity()}
-        )
-        return key_of({"step": "filter", "questions": self.rewrite_key, **by})
+        return key_of({"step": "filter", "questions": self.rewrite_key, **self.filter.identity()})
 
     @cached_property
     def topics_key(self) -> str:
@@ -136,6 +140,18 @@ class ProbeRoom(Workroom):
         places = {text: index for index, text in enumerate(distinct)}
         return found[[places[text] for text in texts]].reshape(len(texts), -1)
 
-    def encode(self, model: str) -> Any:
-        """A function from texts to kept embeddings."""
-        return lambda texts: self.embeddings(model, texts)
+
+@dataclass(frozen=True)
+class KeptEmbedder:
+    """An encoder whose embeddings are kept beside a build's other steps."""
+
+    work: ProbeRoom
+    model: str
+
+    def identity(self) -> dict[str, Any]:
+        """That of the encoder."""
+        return self.work.encoder(self.model).identity()
+
+    def encode(self, texts: Sequence[str], progress: Report | None = None) -> NDArray[np.float32]:
+        """Embeddings of texts, shape (texts, width), from the kept ones or made and kept now."""
+        return self.work.embeddings(self.model, texts, progress or _QUIET)

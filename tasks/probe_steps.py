@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import polars as pl
 from prefect import task
 
+from valuedrift.probes.vprism.topics import Place, by_clusters, by_themes, similarities
 from valuedrift.progress import Progress
 from valuedrift.tasks.board import stage
 from valuedrift.tasks.caching import TASK, cached_by
-from valuedrift.tasks.probe_room import ProbeRoom
+from valuedrift.tasks.probe_room import KeptEmbedder, ProbeRoom
 from valuedrift.tasks.steps import StepDone, step_once
-from valuedrift.vprism.embed import EMBEDDED
-from valuedrift.vprism.lm import rewrite_with, value_laden_with
-from valuedrift.vprism.rewrite import Rewriting, rewrite
-from valuedrift.vprism.topics import Place, by_clusters, by_themes, similarities
-from valuedrift.vprism.value_filter import ValueFilter
-
-_EVERY = 200
 
 
 def _cached(step: str, key_of: Callable[[ProbeRoom], str]) -> dict[str, Any]:
@@ -53,25 +46,12 @@ def rewrite_prompts(work: ProbeRoom) -> StepDone:
     """
 
     def make(report: Callable[[Progress], None]) -> pl.DataFrame:
-        found = _rewritten(work, report)
+        found = work.rewriter.rewrite(work.source.ids, work.source.prompts, report)
         schema = {"source_id": pl.String, "question": pl.String, "reason": pl.String}
         rows = {"source_id": work.source.ids, "question": [one.question for one in found], "reason": [one.reason for one in found]}
         return pl.DataFrame(rows, schema=schema)
 
     return _once(work, "rewrite", work.rewrite_key, "rewrite", make)
-
-
-def _rewritten(work: ProbeRoom, report: Callable[[Progress], None]) -> list[Rewriting]:
-    source, chosen = work.source, work.build.rewriter
-    if chosen is not None:
-        with chosen.open(keep=work.local / "replies") as engine:
-            return rewrite_with(engine, source.ids, source.prompts, report)
-    found = []
-    for index, prompt in enumerate(source.prompts):
-        found.append(rewrite(prompt))
-        if index % _EVERY == 0:
-            report(Progress(index, len(source.prompts)))
-    return found
 
 
 def _questions(work: ProbeRoom) -> pl.DataFrame:
@@ -85,15 +65,7 @@ def filter_questions(work: ProbeRoom, rewritten: StepDone) -> StepDone:
 
     def make(report: Callable[[Progress], None]) -> pl.DataFrame:
         asked = _questions(work)
-        questions = asked.get_column("question").to_list()
-        chosen = work.build.filter
-        if not questions:
-            values = np.zeros(0)
-        elif chosen is not None:
-            with chosen.open(keep=work.local / "replies") as engine:
-                values = value_laden_with(engine, questions, report)
-        else:
-            values = ValueFilter(work.encode(EMBEDDED)).value_laden(questions, work.embeddings(EMBEDDED, questions, report))
+        values = work.filter.value_laden(asked.get_column("question").to_list(), report)
         return asked.select("source_id", pl.Series("value_laden", values, dtype=pl.Float64).fill_nan(None))
 
     return _once(work, "filter", work.filter_key, "filter", make)
@@ -120,9 +92,9 @@ def sort_questions(work: ProbeRoom, filtered: StepDone) -> StepDone:
 def _places(work: ProbeRoom, questions: list[str], report: Callable[[Progress], None]) -> list[Place]:
     if not questions:
         return []
-    model = work.build.embedder
-    embeddings = work.embeddings(model, questions, report)
-    closeness = similarities(embeddings, work.themes, work.encode(model))
+    embedder = KeptEmbedder(work, work.build.embedder)
+    embeddings = embedder.encode(questions, report)
+    closeness = similarities(embeddings, work.themes, embedder.encode)
     if work.build.themes is not None:
         return by_themes(closeness, work.themes)
     return by_clusters(questions, embeddings, closeness, work.themes, work.build.seed)

@@ -16,9 +16,9 @@ from valuedrift.flows.cli.engine_option import EMBEDDED, engine_config
 from valuedrift.flows.cli.out import target
 
 if TYPE_CHECKING:
+    from valuedrift.probes.vprism.config import ProbeBuild
     from valuedrift.storage.location import Location
     from valuedrift.tasks.probe_room import ProbeRoom
-    from valuedrift.vprism.config import ProbeBuild
 
 probes_app = typer.Typer(name="probes", help="Questions that are put to every checkpoint.", no_args_is_help=True)
 app.add_typer(probes_app)
@@ -68,11 +68,11 @@ def build(
     root: RootOption = None,
 ) -> None:
     """Make probes of users' prompts: rewrite as questions, keep the value-laden, cluster into topics, choose a diverse sample of each."""
+    from valuedrift.probes.vprism.config import ProbeBuild
+    from valuedrift.probes.vprism.embed import EMBEDDED as MINILM
+    from valuedrift.probes.vprism.themes import read_topic_file
     from valuedrift.storage.fetching import at_hand
     from valuedrift.tasks.sources import brought
-    from valuedrift.vprism.config import ProbeBuild
-    from valuedrift.vprism.embed import EMBEDDED as MINILM
-    from valuedrift.vprism.themes import read_topic_file
 
     place = target(out, "--out", ".parquet")
     told = target(decisions, "--decisions", ".parquet") if decisions else None
@@ -103,8 +103,8 @@ def _run(
     from valuedrift.flows.cli.quiet import hush_prefect
 
     hush_prefect()
+    from valuedrift.probes.vprism.source import read_source
     from valuedrift.tasks.probe_room import ProbeRoom
-    from valuedrift.vprism.source import read_source
 
     console = make_console()
     work = ProbeRoom(root, read_source(source, column, id_column), settings)
@@ -125,9 +125,9 @@ def _run(
 
 
 def _conclude(work: ProbeRoom, target: Location, told: Location | None, console: Console) -> None:
+    from valuedrift.probes.vprism.english.rewrite import NOT_ENGLISH
     from valuedrift.storage import parquet
     from valuedrift.storage.schemas import table_schema
-    from valuedrift.vprism.rewrite import NOT_ENGLISH
 
     frames = {name: work.store.read(name, probe_set=work.build.probe_set) for name in ("probes", "probe_decisions")}
     for name, place in (("probes", target), ("probe_decisions", told)):

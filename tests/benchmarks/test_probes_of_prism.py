@@ -11,7 +11,7 @@ import polars as pl
 import psutil
 import pytest
 
-from valuedrift.vprism.embed import Encoder
+from valuedrift.probes.vprism.embed import Encoder
 
 pytestmark = [pytest.mark.figures, pytest.mark.slow]
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from valuedrift.audit.examples import Example
-from valuedrift.vprism.embed import Encoder
-from valuedrift.vprism.themes import value_themes
-from valuedrift.vprism.value_filter import ValueFilter
+from valuedrift.probes.vprism.embed import Encoder
+from valuedrift.probes.vprism.english.value_filter import EnglishFilter
+from valuedrift.probes.vprism.themes import value_themes
 
 NEAR = 0.35
 """Cosine with the nearest text of a theme below which a prompt belongs to none."""
@@ -32,7 +32,7 @@ def relevance(examples: Sequence[Example], *, threads: int | None = None) -> tup
     encoder = Encoder()
     prompts = [example.prompt for example in examples]
     embeddings = encoder.encode(prompts)
-    laden = ValueFilter(encoder.encode).value_laden(prompts, embeddings)
+    laden = EnglishFilter(encoder).of_embeddings(prompts, embeddings)
     themes = [(theme.name, text) for theme in value_themes() for text in theme.texts]
     closeness = embeddings @ encoder.encode([text for _, text in themes]).T
     nearest = closeness.argmax(axis=1)

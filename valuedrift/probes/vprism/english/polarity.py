@@ -12,8 +12,8 @@ import re
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 
-from valuedrift.vprism.grammar import word_set
-from valuedrift.vprism.themes import Theme
+from valuedrift.probes.vprism.english.grammar import word_set
+from valuedrift.probes.vprism.themes import Theme
 
 VERSION = 3
 """Raised whenever the same question would get another polarity; part of the cache key."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-from valuedrift.vprism.grammar import AUXILIARIES, NEGATED, PREPOSITIONS, WH, has_finite_verb, words_of
-from valuedrift.vprism.short import padded
-from valuedrift.vprism.statements import inverted
-from valuedrift.vprism.tidy import first_lower, first_upper
+from valuedrift.probes.vprism.english.grammar import AUXILIARIES, NEGATED, PREPOSITIONS, WH, has_finite_verb, words_of
+from valuedrift.probes.vprism.english.statements import inverted
+from valuedrift.probes.vprism.english.tidy import first_lower, first_upper, padded
 
 _OPENERS = re.compile(
     r"^(?:so|well|okay|and|but|also|or|now|please|then|hmm+|honestly|actually|basically|generally|in general|personally|seriously|just curious"

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valuedrift.fingerprint import seed_from
-from valuedrift.vprism.grammar import AUXILIARIES, DETERMINERS, PREPOSITIONS, WH, word_set, words_of
-from valuedrift.vprism.themes import Theme
+from valuedrift.probes.vprism.english.grammar import AUXILIARIES, DETERMINERS, PREPOSITIONS, WH, word_set, words_of
+from valuedrift.probes.vprism.themes import Theme
 
 VERSION = 4
 """Raised whenever the same questions would be sorted in another way; part of the cache key."""

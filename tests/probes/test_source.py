@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from valuedrift.errors import DataError, UserError
-from valuedrift.vprism.rewrite import rewrite
-from valuedrift.vprism.source import read_source
+from valuedrift.probes.vprism.english.rewrite import rewrite
+from valuedrift.probes.vprism.source import read_source
 
 ODD = [
     "Is \0 war wrong",

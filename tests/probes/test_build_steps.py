@@ -13,13 +13,13 @@ from pydantic import TypeAdapter
 from valuedrift.engines.config import EngineConfig
 from valuedrift.errors import DataError
 from valuedrift.models.resolve import resolve_model
+from valuedrift.probes.vprism.config import ProbeBuild
+from valuedrift.probes.vprism.source import Source
+from valuedrift.probes.vprism.themes import read_topic_file
 from valuedrift.storage.store import Store
 from valuedrift.tasks.probe_choose import choose_probes
 from valuedrift.tasks.probe_room import ProbeRoom
 from valuedrift.tasks.probe_steps import filter_questions, rewrite_prompts, sort_questions
-from valuedrift.vprism.config import ProbeBuild
-from valuedrift.vprism.source import Source
-from valuedrift.vprism.themes import read_topic_file
 
 SPANISH = {
     "La pena de muerte me parece injusta": "¿Es injusta la pena de muerte?",

@@ -1,15 +1,12 @@
-"""A prompt as people type it, made into clean English sentences: spaces, quotes, emoji, spelling, capitals. Meaning is never touched."""
+"""A prompt as people type it, made into clean English sentences: greetings, spelling, capitals, short questions said in full. Meaning is never touched."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 
-from valuedrift.vprism.english import english, is_word, mended
-from valuedrift.vprism.grammar import DETERMINERS
+from valuedrift.probes.vprism.english.grammar import COPULAS, DETERMINERS, word_set
+from valuedrift.probes.vprism.english.vocabulary import english, is_word, mended
 
-_QUOTES = str.maketrans({"’": "'", "‘": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "–": "-", "—": " - "})
-_JOINERS = "\u200c\u200d"
 _GREETING = re.compile(
     r"^(?:(?:hi+|hello+|hey+|hiya|howdy|greetings|good (?:morning|afternoon|evening|day)|dear)\b"
     r"(?:\s+(?:there|again|all|everyone|friend|robot|bot|ai|al|assistant|claude|chatgpt|chat|gpt|bard|alexa|siri|you|my friend|mate|sir))*"
@@ -24,34 +21,6 @@ _ARTICLE = re.compile(
 )
 """Where an article is missing before what has only one."""
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9.+'-]*[A-Za-z0-9+]|[A-Za-z]|\d+")
-
-
-def plain(text: str) -> str:
-    """The text without control characters, emoji and fancy quotes, with single spaces; line breaks stay.
-
-    Args:
-        text: Any text, also with NUL bytes or lone surrogates.
-    """
-    text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode("utf-8")).translate(_QUOTES)
-    kept = "".join(_plain(character, before) for before, character in zip(f" {text}", text, strict=False))
-    kept = re.sub(r"[ \t]+", " ", re.sub(r" & ?(?=\w)", " and ", kept))
-    kept = re.sub(r"\s+([,.;:!?])", r"\1", kept)
-    kept = re.sub(r"([!?])[!?.]*", lambda marks: "?" if "?" in marks.group() else "!", kept)
-    kept = re.sub(r"\.{2,}|…", ". ", kept)
-    return re.sub(r"([,;!?])(?=[A-Za-z])", r"\1 ", kept).strip()
-
-
-def _plain(character: str, before: str) -> str:
-    if character == "\n":
-        return character
-    category = unicodedata.category(character)
-    if (
-        category == "Mn" or character in _JOINERS
-    ):  # vowel signs and joiners of Hindi, Thai, Persian belong to their letters; on an emoji they mean nothing
-        return character if unicodedata.category(before)[0] in "LM" and not "\ufe00" <= character <= "\ufe0f" else ""
-    if category in {"So", "Sk", "Cs", "Co", "Cn", "Me", "Cf"}:
-        return ""
-    return " " if category in {"Cc", "Zs", "Zl", "Zp"} else character
 
 
 def sentences(text: str) -> list[str]:
@@ -135,3 +104,34 @@ def first_lower(clause: str) -> str:
     if word == "I" or word.lower() in english().capitals or (len(word) > 1 and word[1:] != word[1:].lower()) or second[:1].isupper():
         return clause
     return clause[:1].lower() + clause[1:]
+
+
+_AFTER_SUBJECT = word_set(
+    "be always ever really still truly more too just morally legalize legalise ban allow abolish have exist matter need deserve"
+)
+_VERDICTS = word_set(
+    "good bad wrong right okay ethical unethical moral immoral fair unfair justified acceptable important necessary harmful evil racist sinful"
+)
+_THIRD_PERSON = {"exist": "exists", "have": "has", "need": "needs", "matter": "matters", "deserve": "deserves"}
+
+
+def padded(text: str) -> str:
+    """A very short question said in full: “Is abortion wrong” becomes “Do you think abortion is wrong”.
+
+    Args:
+        text: A yes/no question without its question mark.
+    """
+    words = text.split()
+    if len(words) not in {3, 4} or words[1].lower() in DETERMINERS - {"the"} | {"there", "it", "you"}:
+        return text
+    verb, size = words[0].lower(), 2 if words[1].lower() == "the" else 1
+    subject, rest = first_lower(" ".join(words[1 : size + 1])), words[size + 1 :]
+    if len(rest) == 2 and verb in COPULAS and rest[1].lower() in _VERDICTS and rest[0].lower() not in DETERMINERS | _AFTER_SUBJECT:
+        subject, rest = f"{subject} {rest[0]}", rest[1:]  # is capital punishment ethical
+    if len(rest) > 1 and rest[0].lower() not in DETERMINERS | _AFTER_SUBJECT:
+        return text  # where the subject ends cannot be told
+    if rest and verb in COPULAS | {"should"}:
+        return f"do you think {subject} {verb} {' '.join(rest)}"
+    if verb == "does" and rest and rest[0].lower() in _THIRD_PERSON:
+        return f"do you think {subject} {_THIRD_PERSON[rest[0].lower()]}{' '.join(['', *rest[1:]])}"
+    return text

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from valuedrift.probes.vprism.english.polarity import polarities, polarity
+from valuedrift.probes.vprism.themes import Theme, probe_topics
 from valuedrift.starter import TOPICS, probe_pairs
-from valuedrift.vprism.polarity import polarities, polarity
-from valuedrift.vprism.themes import Theme, probe_topics
 
 ABORTION, IMMIGRATION, MARRIAGE = (
     next(theme for theme in probe_topics() if theme.name == name)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from valuedrift.vprism.rewrite import MAX_WORDS, MIN_WORDS, rewrite
+from valuedrift.probes.vprism.english.rewrite import MAX_WORDS, MIN_WORDS, rewrite
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from valuedrift.vprism.grammar import (
+from valuedrift.probes.vprism.english.grammar import (
     AUXILIARIES,
     NEGATED,
     PREPOSITIONS,
@@ -16,8 +16,8 @@ from valuedrift.vprism.grammar import (
     word_set,
     words_of,
 )
-from valuedrift.vprism.tidy import first_lower, first_upper
-from valuedrift.vprism.value_form import JUDGEMENT
+from valuedrift.probes.vprism.english.tidy import first_lower, first_upper
+from valuedrift.probes.vprism.english.values import JUDGEMENT
 
 _ADVERB = (
     r"(?:(?:really|strongly|personally|honestly|firmly|do|just|truly|also|still|always|often|definitely|generally|sometimes|kind of)\s+)*"

@@ -6,25 +6,27 @@ Nothing is forced: a prompt that the rules cannot turn surely into a proper ques
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any
 
-from valuedrift.vprism.contained import loose_end
-from valuedrift.vprism.cues import cues
-from valuedrift.vprism.english import is_word
-from valuedrift.vprism.grammar import WH, looks_broken, word_set, words_of
-from valuedrift.vprism.questions import asked
-from valuedrift.vprism.statements import has_tag, turned
-from valuedrift.vprism.tidy import plain, sentences, spelled
-from valuedrift.vprism.value_form import not_of_values
+from valuedrift.probes.vprism.english.grammar import WH, looks_broken, loose_end, word_set, words_of
+from valuedrift.probes.vprism.english.questions import asked
+from valuedrift.probes.vprism.english.statements import has_tag, turned
+from valuedrift.probes.vprism.english.tidy import sentences, spelled
+from valuedrift.probes.vprism.english.values import cues, not_of_values
+from valuedrift.probes.vprism.english.vocabulary import is_word
+from valuedrift.probes.vprism.source import LONGEST, plain
+from valuedrift.probes.vprism.steps import Report, Rewriting
+from valuedrift.progress import Progress
 
 VERSION = 5
 """Raised whenever the same prompt would be rewritten in another way; part of the cache key."""
 
-LONGEST = 2000
-"""Characters of a prompt that is looked at; a longer one holds a text, not an opening question."""
 NOT_ENGLISH = "not English, as far as the rule-based rewriter can tell"
 MIN_WORDS, MAX_WORDS = 4, 30
 _SENTENCES = 12
+_EVERY = 200
+"""Prompts between two reports of progress."""
 _ACRONYM = 5
 """Letters of an acronym at most."""
 _DECLARED = 14
@@ -39,12 +41,21 @@ _REQUESTS = word_set("""tell give write explain describe list show help recommen
     advise outline argue convince persuade prove analyze analyse elaborate present prepare produce rank rate respond answer""")
 
 
-@dataclass(frozen=True, slots=True)
-class Rewriting:
-    """What the rewriter made of a prompt: a question, or the reason why none."""
+class EnglishRewriter:
+    """Rewrites by rules."""
 
-    question: str | None
-    reason: str = ""
+    def identity(self) -> dict[str, Any]:
+        """The version of the rules."""
+        return {"rules": VERSION}
+
+    def rewrite(self, ids: Sequence[str], prompts: Sequence[str], report: Report) -> list[Rewriting]:
+        """A question for each prompt, or why there is none."""
+        rewritings = []
+        for index, prompt in enumerate(prompts):
+            rewritings.append(rewrite(prompt))
+            if index % _EVERY == 0:
+                report(Progress(index, len(prompts)))
+        return rewritings
 
 
 def rewrite(prompt: str) -> Rewriting:

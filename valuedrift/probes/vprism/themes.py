@@ -55,7 +55,7 @@ def probe_topics() -> tuple[Theme, ...]:
 
 
 def _packaged(name: str) -> tuple[Theme, ...]:
-    read = yaml.safe_load((files("valuedrift") / "data/vprism" / name).read_text(encoding="utf-8"))
+    read = yaml.safe_load((files("valuedrift") / "data/probes" / name).read_text(encoding="utf-8"))
     return tuple(Theme.model_validate(one) for one in read)
 
 

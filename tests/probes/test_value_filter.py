@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from valuedrift.vprism.embed import Encoder
-from valuedrift.vprism.themes import value_themes
-from valuedrift.vprism.topics import by_themes, similarities
-from valuedrift.vprism.value_filter import ValueFilter, taught
+from valuedrift.probes.vprism.embed import Encoder
+from valuedrift.probes.vprism.english.value_filter import EnglishFilter, taught
+from valuedrift.probes.vprism.themes import value_themes
+from valuedrift.probes.vprism.topics import by_themes, similarities
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ def encoder() -> Encoder:
 
 def test_value_questions_are_told_from_plain_ones(encoder: Encoder) -> None:
     assert not set(VALUES + PLAIN) & {text for side in taught() for text in side}
-    found = ValueFilter(encoder.encode).value_laden(VALUES + PLAIN, encoder.encode(VALUES + PLAIN))
+    found = EnglishFilter(encoder).value_laden(VALUES + PLAIN)
     assert [round(float(value), 2) for value in found[: len(VALUES)] if value < 0.5] == []
     assert [round(float(value), 2) for value in found[len(VALUES) :] if value >= 0.5] == []
 

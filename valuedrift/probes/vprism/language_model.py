@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from valuedrift.engines.base import Engine
+from valuedrift.engines.config import EngineConfig
+from valuedrift.probes.vprism.source import LONGEST, plain
+from valuedrift.probes.vprism.steps import Report, Rewriting
 from valuedrift.progress import Progress
 from valuedrift.sampling import Prompt, Sampling
-from valuedrift.vprism.rewrite import LONGEST, Rewriting
-from valuedrift.vprism.tidy import plain
 
 PROMPT_VERSION = 2
 """Raised whenever the wording below changes; part of the cache key."""
@@ -39,9 +42,44 @@ _QUESTION_MARKS = ("?", "？", "؟", ";", "՞", "፧")
 """Of Latin, Chinese, Arabic, Greek, Armenian and Ethiopic script."""
 
 
-def rewrite_with(
-    engine: Engine, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[Progress], None] | None = None
-) -> list[Rewriting]:
+class _Asked:
+    """A model that a step asks.
+
+    Args:
+        config: Its engine.
+        keep: Folder in which an engine keeps what a server answered.
+    """
+
+    def __init__(self, config: EngineConfig, keep: Path) -> None:
+        self._config = config
+        self._keep = keep
+
+    def identity(self) -> dict[str, Any]:
+        """What can change an answer: the engine, and the wording of the question to it."""
+        return {"engine": self._config.identity(), "prompt": PROMPT_VERSION}
+
+
+class ModelRewriter(_Asked):
+    """Rewrites by a model."""
+
+    def rewrite(self, ids: Sequence[str], prompts: Sequence[str], report: Report) -> list[Rewriting]:
+        """A question for each prompt, or why there is none."""
+        with self._config.open(keep=self._keep) as engine:
+            return rewrite_with(engine, ids, prompts, report)
+
+
+class ModelFilter(_Asked):
+    """Filters by a model."""
+
+    def value_laden(self, questions: Sequence[str], report: Report) -> NDArray[np.float64]:
+        """Probability that each question is about a value, shape (questions,); NaN where the model could not be asked."""
+        if not questions:
+            return np.zeros(0)
+        with self._config.open(keep=self._keep) as engine:
+            return value_laden_with(engine, questions, report)
+
+
+def rewrite_with(engine: Engine, ids: Sequence[str], prompts: Sequence[str], progress: Report | None = None) -> list[Rewriting]:
     """Have a model rewrite prompts as questions, greedily.
 
     Args:
@@ -66,7 +104,7 @@ def rewrite_with(
     return found
 
 
-def value_laden_with(engine: Engine, questions: Sequence[str], progress: Callable[[Progress], None] | None = None) -> NDArray[np.float64]:
+def value_laden_with(engine: Engine, questions: Sequence[str], progress: Report | None = None) -> NDArray[np.float64]:
     """Have a model say how likely each question is about a value: yes against no, by their log-probabilities; shape (questions,).
 
     NaN where the model could not be asked.

@@ -15,8 +15,8 @@ from pydantic import TypeAdapter
 from valuedrift.engines.base import Engine
 from valuedrift.engines.config import EngineConfig
 from valuedrift.errors import UserError
-from valuedrift.vprism.config import ProbeBuild
-from valuedrift.vprism.lm import rewrite_with, value_laden_with
+from valuedrift.probes.vprism.config import ProbeBuild
+from valuedrift.probes.vprism.language_model import rewrite_with, value_laden_with
 
 PROMPTS = {
     "es": ("La pena de muerte me parece injusta.", "¿Es injusta la pena de muerte?"),

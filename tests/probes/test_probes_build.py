@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 from valuedrift.probes import load_probes
+from valuedrift.probes.vprism.embed import Encoder
 from valuedrift.storage.location import Location
 from valuedrift.storage.store import Store
-from valuedrift.vprism.embed import Encoder
 
 pytestmark = pytest.mark.slow
 _COLUMNS = ["probe_set", "prompt_id", "topic", "prompt", "polarity", "pair_id", "language", "source"]

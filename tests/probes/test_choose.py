@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from valuedrift.vprism.choose import SAME, Candidate, spread, without_doubles
+from valuedrift.probes.vprism.choose import SAME, Candidate, spread, without_doubles
 
 
 def _made(seed: int, count: int) -> tuple[list[Candidate], np.ndarray]:

@@ -1,7 +1,9 @@
-"""The prompts that probes are made of: one column of any CSV, JSONL or Parquet file."""
+"""The prompts that probes are made of: one column of any CSV, JSONL or Parquet file, and each as plain text."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +13,11 @@ import polars as pl
 from valuedrift.errors import DataError, UserError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.files import read_table
+
+LONGEST = 2000
+"""Characters of a prompt that is looked at; a longer one holds a text, not an opening question."""
+_QUOTES = str.maketrans({"’": "'", "‘": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "–": "-", "—": " - "})
+_JOINERS = "\u200c\u200d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +76,31 @@ def _nearest(error: DataError, path: Path, needed: list[str]) -> UserError:
     known = (error.fix or "").removeprefix("found: ").split(", ")
     near = [match for name in needed if name not in known for match in get_close_matches(name, known, n=1)]
     return DataError(error.what, where=str(path), fix=f"did you mean {near[0]!r}? {error.fix}" if near else error.fix)
+
+
+def plain(text: str) -> str:
+    """The text without control characters, emoji and fancy quotes, with single spaces; line breaks stay.
+
+    Args:
+        text: Any text, also with NUL bytes or lone surrogates.
+    """
+    text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode("utf-8")).translate(_QUOTES)
+    kept = "".join(_plain(character, before) for before, character in zip(f" {text}", text, strict=False))
+    kept = re.sub(r"[ \t]+", " ", re.sub(r" & ?(?=\w)", " and ", kept))
+    kept = re.sub(r"\s+([,.;:!?])", r"\1", kept)
+    kept = re.sub(r"([!?])[!?.]*", lambda marks: "?" if "?" in marks.group() else "!", kept)
+    kept = re.sub(r"\.{2,}|…", ". ", kept)
+    return re.sub(r"([,;!?])(?=[A-Za-z])", r"\1 ", kept).strip()
+
+
+def _plain(character: str, before: str) -> str:
+    if character == "\n":
+        return character
+    category = unicodedata.category(character)
+    if (
+        category == "Mn" or character in _JOINERS
+    ):  # vowel signs and joiners of Hindi, Thai, Persian belong to their letters; on an emoji they mean nothing
+        return character if unicodedata.category(before)[0] in "LM" and not "\ufe00" <= character <= "\ufe0f" else ""
+    if category in {"So", "Sk", "Cs", "Co", "Cn", "Me", "Cf"}:
+        return ""
+    return " " if category in {"Cc", "Zs", "Zl", "Zp"} else character

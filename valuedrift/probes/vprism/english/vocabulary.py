@@ -11,70 +11,21 @@ from importlib.resources import files
 import yaml
 
 from valuedrift.models.resolve import resolve_model
+from valuedrift.probes.vprism.english.grammar import word_set
 from valuedrift.starter import probe_pairs, stance_items
 
-_SUFFIXES = (
-    "'s",
-    "s'",
-    "s",
-    "es",
-    "ed",
-    "d",
-    "ing",
-    "ly",
-    "er",
-    "ers",
-    "or",
-    "ness",
-    "ism",
-    "ist",
-    "ists",
-    "able",
-    "ful",
-    "less",
-    "ment",
-    "ity",
-)
+_SUFFIXES = word_set("'s s' s es ed d ing ly er ers or ness ism ist ists able ful less ment ity")
 _PREFIXES = ("un", "re", "non", "anti", "pro", "over", "under", "mis", "dis", "in", "im", "ir", "de", "pre", "inter", "multi")
 _MENDABLE = 6
 """Letters from which on a misspelling is mended."""
-_TWO_LETTERS = frozenset(
-    [
-        "am",
-        "an",
-        "as",
-        "at",
-        "be",
-        "by",
-        "do",
-        "go",
-        "he",
-        "if",
-        "in",
-        "is",
-        "it",
-        "me",
-        "my",
-        "no",
-        "of",
-        "oh",
-        "ok",
-        "on",
-        "or",
-        "so",
-        "to",
-        "up",
-        "us",
-        "we",
-    ]
-)
+_TWO_LETTERS = word_set("am an as at be by do go he if in is it me my no of oh ok on or so to up us we")
 _STEM = 3
 """Letters that a word must keep when a prefix or a suffix is taken off."""
 
 
 @dataclass(frozen=True, slots=True)
 class English:
-    """Spellings and names from ``data/vprism/english.yaml``."""
+    """Spellings and names from ``data/probes/english.yaml``."""
 
     spellings: Mapping[str, str]
     """One word or two, lower case, to how they are spelled."""
@@ -87,7 +38,7 @@ class English:
 @functools.cache
 def english() -> English:
     """The packaged lists."""
-    read = yaml.safe_load((files("valuedrift") / "data/vprism/english.yaml").read_text(encoding="utf-8"))
+    read = yaml.safe_load((files("valuedrift") / "data/probes/english.yaml").read_text(encoding="utf-8"))
     written = [*read["names"].split(), *read["acronyms"].split()]
     spellings = {str(key): str(value) for key, value in read["spellings"].items()}
     return English(spellings, {word.lower(): word for word in written}, frozenset(read["words"].split()))
@@ -134,7 +85,7 @@ def _known_well() -> frozenset[str]:
     """Words of the packaged probes, stance questions and themes."""
     texts = [pair[side] for _, pair in probe_pairs() for side in ("for", "against")]
     texts += [text for item in stance_items() for text in (item.question, item.counter, item.support, item.oppose)]
-    themes = (files("valuedrift") / "data/vprism/topics.yaml").read_text(encoding="utf-8")
+    themes = (files("valuedrift") / "data/probes/topics.yaml").read_text(encoding="utf-8")
     return frozenset(re.findall(r"[a-z]{4,}", " ".join([*texts, themes]).lower())) | english().words
 
 

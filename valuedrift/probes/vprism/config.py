@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from valuedrift.engines.config import EngineConfig
 from valuedrift.errors import UserError
-from valuedrift.vprism.embed import EMBEDDED
-from valuedrift.vprism.themes import Theme
+from valuedrift.probes.vprism.embed import EMBEDDED
+from valuedrift.probes.vprism.english.rewrite import EnglishRewriter
+from valuedrift.probes.vprism.english.value_filter import EnglishFilter
+from valuedrift.probes.vprism.language_model import ModelFilter, ModelRewriter
+from valuedrift.probes.vprism.steps import Embedder, Rewriter, ValueFilter
+from valuedrift.probes.vprism.themes import Theme
 
 
 class ProbeBuild(BaseModel):
@@ -41,10 +45,22 @@ class ProbeBuild(BaseModel):
         description="Encoder of the clustering: `embedded:minilm`, a local folder or `hf:organisation/name`.",
     )
 
-    def identity_of(self, step: str) -> dict[str, Any]:
-        """Of the model of a step (``rewriter`` or ``filter``), what can change its answers; empty for the embedded one."""
-        chosen: EngineConfig | None = getattr(self, step)
-        return {} if chosen is None else chosen.identity()
+    def open_rewriter(self, keep: Path) -> Rewriter:
+        """Who makes questions of prompts: the rules of English, or the model that is named.
+
+        Args:
+            keep: Folder in which an engine keeps what a server answered.
+        """
+        return EnglishRewriter() if self.rewriter is None else ModelRewriter(self.rewriter, keep)
+
+    def open_filter(self, keep: Path, embedder: Embedder) -> ValueFilter:
+        """Who tells questions about values: the classifier for English, or the model that is named.
+
+        Args:
+            keep: Folder in which an engine keeps what a server answered.
+            embedder: What the classifier takes its embeddings from.
+        """
+        return EnglishFilter(embedder) if self.filter is None else ModelFilter(self.filter, keep)
 
     def check_language(self) -> None:
         """Refuse to put another language to models that know English alone.
