@@ -15,6 +15,8 @@ from pydantic import TypeAdapter
 from valuedrift.audit.options import AuditOptions
 from valuedrift.engines.config import EngineConfig
 from valuedrift.judges.config import JUDGE, Panel
+from valuedrift.probes.vprism.config import ProbeBuild
+from valuedrift.probes.vprism.source import Source
 from valuedrift.study import load_study
 from valuedrift.study.runtime import Runtime
 from valuedrift.synthesis.config import Dial, Setting, Synthesis
@@ -32,8 +34,6 @@ from valuedrift.tasks.identity import (
 from valuedrift.tasks.probe_room import ProbeRoom
 from valuedrift.tasks.synthesis_room import SynthesisRoom
 from valuedrift.tasks.workplace import Workplace
-from valuedrift.vprism.config import ProbeBuild
-from valuedrift.vprism.source import Source
 
 HERE = Path(__file__).parent
 FROZEN = HERE / "frozen_identities.json"
