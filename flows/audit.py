@@ -11,7 +11,8 @@ from prefect.futures import wait
 from valuedrift.audit.options import AuditOptions
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.registry import Kind
-from valuedrift.judges.config import CrossEncoder, JudgeConfig
+from valuedrift.judges.cross_encoder import CrossEncoder
+from valuedrift.judges.registry import JudgeConfig
 from valuedrift.study.runtime import Runtime
 from valuedrift.tasks.audit import audit as audit_task
 from valuedrift.tasks.audit import show_audits

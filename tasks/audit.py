@@ -16,7 +16,7 @@ from valuedrift.audit.options import AuditOptions
 from valuedrift.audit.words import side_by_side
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.registry import Kind
-from valuedrift.judges.config import JudgeConfig
+from valuedrift.judges.registry import JudgeConfig
 from valuedrift.storage.schemas import table_schema
 from valuedrift.storage.store import Part
 from valuedrift.tasks.board import board, stage

@@ -11,7 +11,7 @@ from prefect import task
 from valuedrift.drift.corrected import Correction
 from valuedrift.drift.corrected import corrected as compute
 from valuedrift.judges.files import judgements_of
-from valuedrift.judges.validation import Validation, validate
+from valuedrift.judges.quality.validation import Validation, validate
 from valuedrift.labels.agree import labellers_agree
 from valuedrift.labels.settle import ANSWER
 from valuedrift.report.inputs import PeoplesLabels

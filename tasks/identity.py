@@ -11,7 +11,8 @@ from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.registry import Kind
 from valuedrift.engines.identity import engine_identity
 from valuedrift.fingerprint import fingerprint
-from valuedrift.judges.config import JudgeConfig, Panel, judge_identity
+from valuedrift.judges.panel import Panel
+from valuedrift.judges.registry import JudgeConfig, judge_identity
 from valuedrift.study import RunPlan
 from valuedrift.tasks.workplace import Workplace
 from valuedrift.tasks.workroom import Workroom

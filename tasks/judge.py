@@ -9,8 +9,8 @@ import polars as pl
 from prefect import task
 
 from valuedrift.errors import StageError
-from valuedrift.judges.config import JudgeConfig
 from valuedrift.judges.job import JudgeJob
+from valuedrift.judges.registry import JudgeConfig
 from valuedrift.stance import STANCE_COLUMNS, STANCES
 from valuedrift.storage.schemas import table_schema
 from valuedrift.tasks.board import board, stage, tell

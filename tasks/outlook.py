@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from valuedrift.judges.config import Panel
+from valuedrift.judges.panel import Panel
 from valuedrift.storage.manifest import Entry
 from valuedrift.study import RunPlan
 from valuedrift.tasks.audit import audited

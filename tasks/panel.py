@@ -9,8 +9,7 @@ import polars as pl
 from prefect import task
 
 from valuedrift.errors import StageError
-from valuedrift.judges.config import Panel
-from valuedrift.judges.panel import combine, lacking
+from valuedrift.judges.panel import Panel, combine, lacking
 from valuedrift.storage.schemas import table_schema
 from valuedrift.tasks.board import board, stage
 from valuedrift.tasks.caching import TASK, cached_by

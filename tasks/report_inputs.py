@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 import yaml
 
-from valuedrift.judges.config import Panel
-from valuedrift.judges.weights import shipped_metrics
+from valuedrift.judges.network.weights import shipped_metrics
+from valuedrift.judges.panel import Panel
 from valuedrift.report.inputs import PeoplesLabels, ReportInputs
 from valuedrift.starter import PROPOSITIONS
 from valuedrift.tasks.analyze import drift_of, stances_of

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from valuedrift.fingerprint import fingerprint
-from valuedrift.judges.config import judge_identity
+from valuedrift.judges.registry import judge_identity
 from valuedrift.stance import Stance
 from valuedrift.storage.steps import Steps
 from valuedrift.study.runtime import Runtime

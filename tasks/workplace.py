@@ -9,7 +9,8 @@ from pathlib import Path
 from valuedrift.audit.options import AuditOptions
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.registry import Kind
-from valuedrift.judges.config import JudgeConfig, Panel
+from valuedrift.judges.panel import Panel
+from valuedrift.judges.registry import JudgeConfig
 from valuedrift.models.resolve import resolve_model
 from valuedrift.probes import Probe, probes_fingerprint
 from valuedrift.study import Plan, Study, expand

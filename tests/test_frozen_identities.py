@@ -14,7 +14,8 @@ from pydantic import TypeAdapter
 
 from valuedrift.audit.options import AuditOptions
 from valuedrift.engines.config import EngineConfig
-from valuedrift.judges.config import JUDGE, Panel
+from valuedrift.judges.panel import Panel
+from valuedrift.judges.registry import JUDGE
 from valuedrift.probes.vprism.config import ProbeBuild
 from valuedrift.probes.vprism.source import Source
 from valuedrift.study import load_study

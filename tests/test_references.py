@@ -8,7 +8,7 @@ import pytest
 
 from valuedrift.engines.config import TransformersEngineConfig
 from valuedrift.errors import UserError
-from valuedrift.judges.config import JUDGE
+from valuedrift.judges.registry import JUDGE
 from valuedrift.references import beside, folder_of
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from valuedrift.registry import kinds_of
+
 _TYPE_FAULTS = ("union_tag_invalid", "union_tag_not_found")
 
 
@@ -76,9 +78,9 @@ def _is_model(annotation: Any) -> bool:
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """All models that an annotation may hold: through unions, tuples, dicts and Annotated."""
+    """All models that an annotation may hold: through unions, tuples, dicts and Annotated; for the base of a registry all its kinds."""
     if _is_model(annotation):
-        return [annotation]
+        return kinds_of(annotation)
     return [model for argument in getattr(annotation, "__args__", ()) for model in _models_in(argument)]
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from valuedrift.audit.options import AuditOptions
     from valuedrift.corpora.dataset import Dataset
     from valuedrift.corpora.registry import Kind
-    from valuedrift.judges.config import JudgeConfig
+    from valuedrift.judges.registry import JudgeConfig
     from valuedrift.tasks.workroom import Workroom
 
 _CARRIERS = 5

@@ -79,9 +79,9 @@ def validate(
 ) -> None:
     """Measure a judge on answers that people have labelled: accuracy, F1, κ, confusion, Brier score and calibration, each with a 95% interval."""
     from valuedrift.errors import UserError
-    from valuedrift.judges.config import CrossEncoder
-    from valuedrift.judges.validation import validate as compare
-    from valuedrift.judges.weights import record_metrics, weights_folder
+    from valuedrift.judges.cross_encoder import CrossEncoder
+    from valuedrift.judges.network.weights import record_metrics, weights_folder
+    from valuedrift.judges.quality.validation import validate as compare
     from valuedrift.storage.fetching import is_copy
 
     config = None if study is not None else judge_config(judge, settings, weights)
@@ -117,8 +117,8 @@ def train(
     threads: ThreadsOption = None,
 ) -> None:
     """Train the cross-encoder again from the packaged text alone (half an hour to an hour on one core), and measure it on questions it has not seen."""
+    from valuedrift.judges.network.weights import read_metrics
     from valuedrift.judges.training.train import train_judge
-    from valuedrift.judges.weights import read_metrics
     from valuedrift.storage.fetching import sent
 
     if threads is not None:

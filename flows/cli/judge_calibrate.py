@@ -17,7 +17,7 @@ from valuedrift.flows.cli.labelled import GoldArgument, StudyOption, labelled
 from valuedrift.flows.cli.out import target
 
 if TYPE_CHECKING:
-    from valuedrift.judges.calibrating import Calibrating
+    from valuedrift.judges.quality.calibrate import Calibrating
 
 
 @judge_app.command("calibrate")
@@ -38,15 +38,15 @@ def calibrate(
     from valuedrift.errors import UserError
     from valuedrift.fingerprint import fingerprint
     from valuedrift.flows.cli.app import resolve_root
-    from valuedrift.judges.calibrated_config import Calibratable
-    from valuedrift.judges.calibrating import calibrate as fit
+    from valuedrift.judges.calibrated import ReadingJudge
+    from valuedrift.judges.quality.calibrate import calibrate as fit
     from valuedrift.storage.store import Store
     from valuedrift.tasks.labels import judge_fingerprint, study_name
 
     place = target(out, "--out")
     if study is None:
         config = judge_config(judge, settings, weights)
-        if not isinstance(config, Calibratable):
+        if not isinstance(config, ReadingJudge):
             raise UserError(f"a {config.type} has no calibration of its own", where="--judge", fix="calibrate its members one by one")
         if config.calibration is not None:
             raise UserError(
@@ -56,7 +56,7 @@ def calibrate(
             )
     rows = labelled(gold, study, judge, settings, weights, threads, root)
     if study is None:
-        assert isinstance(rows.config, Calibratable)
+        assert isinstance(rows.config, ReadingJudge)
         key = fingerprint(rows.config.own_identity())
     else:
         store = Store(resolve_root(root))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from valuedrift.flows.cli.keys import put_key, read_mapping
+from valuedrift.judges.registry import JUDGES
 
 if TYPE_CHECKING:
-    from valuedrift.judges.config import JudgeConfig
+    from valuedrift.judges.registry import JudgeConfig
 
 DEFAULT_JUDGE = "cross-encoder"
 
@@ -19,7 +20,7 @@ JudgeOption = Annotated[
     typer.Option(
         "--judge",
         metavar="TYPE|FILE",
-        help="A type of judge (cross-encoder is embedded and English; see docs/judges.md), "
+        help=f"A type of judge ({', '.join(JUDGES.types())}; cross-encoder is embedded and English; see docs/judges.md), "
         "or a .yaml file, local or s3://, with one judge as it stands in a study.",
     ),
 ]
@@ -68,7 +69,7 @@ def named_judge(judge: str = DEFAULT_JUDGE, settings: Sequence[str] | None = Non
 
     from valuedrift.errors import UserError
     from valuedrift.faults import describe
-    from valuedrift.judges.config import JUDGE, JudgeConfig
+    from valuedrift.judges.registry import JUDGE, JudgeConfig
     from valuedrift.references import folder_of
 
     from_file = judge.endswith((".yaml", ".yml"))

@@ -34,10 +34,9 @@ def fit_panel(
 
     from valuedrift.errors import UserError
     from valuedrift.judges.base import Pair
-    from valuedrift.judges.config import Panel
     from valuedrift.judges.files import read_table
-    from valuedrift.judges.panel import judge_apart
-    from valuedrift.judges.panel_fit import fit_panel as fit
+    from valuedrift.judges.panel import Panel, judge_by_each
+    from valuedrift.judges.quality.panel_fit import fit_panel as fit
     from valuedrift.storage.fetching import at_hand
     from valuedrift.tasks.sources import brought
 
@@ -51,7 +50,7 @@ def fit_panel(
     pairs = [Pair(id=str(row), prompt=prompt, response=response) for row, (prompt, response) in enumerate(texts)]
     labels = [label.strip().lower() for label in frame.get_column("stance")]
     with progress_bar("judging", len(pairs) * len(config.members)) as progress:
-        frames = judge_apart(config.with_paths(brought), pairs, progress, threads=threads)
+        frames = judge_by_each(config.with_paths(brought), pairs, progress, threads=threads)
     found = fit(config.names, frames, labels)
     fitted = config.model_copy(update={"how": "calibrated", "weights": dict(found.weights), "temperatures": dict(found.temperatures)})
     text = yaml.safe_dump(fitted.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True)

@@ -14,7 +14,7 @@ from valuedrift.flows.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from valuedrift.judges.base import Judgement
-    from valuedrift.judges.config import JudgeConfig
+    from valuedrift.judges.registry import JudgeConfig
 
 GoldArgument = Annotated[
     str | None,
@@ -67,7 +67,7 @@ def from_file(gold: str, config: JudgeConfig, threads: int | None) -> Labelled:
     from valuedrift.errors import DataError
     from valuedrift.judges.base import Pair, remarks_of
     from valuedrift.judges.files import read_table
-    from valuedrift.judges.validation import GOLD_LABELS
+    from valuedrift.judges.quality.validation import GOLD_LABELS
     from valuedrift.storage.fetching import at_hand
     from valuedrift.storage.location import Location
 

@@ -62,20 +62,13 @@ def plan(
 
 def _asked(spec: Study, prompts: list[str], checkpoints: int) -> Iterator[str]:
     """What each judge behind a server will be asked, and whether its budget is enough."""
-    from valuedrift.judges.asking_cost import asking_cost
-    from valuedrift.judges.config import OpenAI
     from valuedrift.tasks.sources import brought
 
     for judge in spec.judges:
-        if isinstance(judge, OpenAI):
-            cost = asking_cost(judge.with_prices(brought), prompts, checkpoints, spec.sampling.n, spec.sampling.max_new_tokens)
-            money = "" if cost.usd is None else f", about ${cost.usd:.2f}"
-            yield f"judge {escape(judge.name)}: {cost.requests:,} requests at most, about {cost.tokens:.2g} tokens{money}"
-            budget = judge.budget
-            if budget and budget.tokens is not None and cost.tokens > budget.tokens:
-                yield f"[yellow]its budget of {budget.tokens:,} tokens may not be enough[/]"
-            if budget and budget.usd is not None and cost.usd is not None and cost.usd > budget.usd:
-                yield f"[yellow]its budget of ${budget.usd:.2f} may not be enough[/]"
+        cost = judge.asking_cost(prompts, checkpoints * spec.sampling.n, spec.sampling.max_new_tokens, bring=brought)
+        if cost is not None:
+            yield f"judge {escape(judge.name)}: {cost.words()}"
+            yield from (f"[yellow]{warning}[/]" for warning in cost.warnings())
 
 
 def _line(run_id: str, total: int | None, steps: tuple[int, ...], cost: object) -> str:

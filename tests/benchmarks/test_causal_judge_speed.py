@@ -7,9 +7,8 @@ import time
 import pytest
 
 from valuedrift.judges.base import Pair
-from valuedrift.judges.causal_lm import CausalLMJudge, load_causal_lm_judge
-from valuedrift.judges.config import CausalLM
-from valuedrift.judges.prompt import judge_prompts
+from valuedrift.judges.causal_lm import CausalLM, CausalLMJudge, load_causal_lm_judge
+from valuedrift.judges.prompted import judge_prompts
 from valuedrift.judges.training.sources import issues
 
 

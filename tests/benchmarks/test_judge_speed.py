@@ -7,7 +7,7 @@ import time
 import pytest
 
 from valuedrift.judges.base import Pair
-from valuedrift.judges.config import CrossEncoder
+from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.training.sources import issues
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from valuedrift.judges.base import Pair
-from valuedrift.judges.config import OpenAI
+from valuedrift.judges.openai import OpenAI
 
 _SECONDS = 0.05
 _REPLY = json.dumps(

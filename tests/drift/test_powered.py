@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from valuedrift.drift.powered import Labels, by_cell, by_study, enough, mean_by_cell, mean_by_study, pooled_error
-from valuedrift.judges.calibration import fit
+from valuedrift.judges.quality.scaling import fit_calibration
 from valuedrift.statistics.intervals import mean_interval
 
 CONFUSION = np.array([[0.80, 0.05, 0.15], [0.25, 0.70, 0.05], [0.30, 0.10, 0.60]])
@@ -100,7 +100,7 @@ def test_calibration_alone_is_not_enough_and_its_labels_may_be_used_again() -> N
         y, f = said.reshape(-1, 3), judged.reshape(-1, 3)
         drawn = random.random(len(f)) < 120 / len(f)
         names = [str(prompt) for prompt in PROMPT[drawn]]
-        calibrated = fit(f[drawn], y[drawn].argmax(1), prompts=names, judge="j", judge_fingerprint="f").apply(f)
+        calibrated = fit_calibration(f[drawn], y[drawn].argmax(1), prompts=names, judge="j", judge_fingerprint="f").apply(f)
         before, after = (calibrated.reshape(judged.shape)[:, end].mean(1) for end in (0, 1))
         labels = Labels(y[drawn], calibrated[drawn], np.ones(drawn.sum()), PROMPT[drawn], IS_LAST[drawn])
         found = {

@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from valuedrift.judges.calibration import Calibration
-from valuedrift.judges.weights import WEIGHTS_FILE, weights_folder
+from valuedrift.judges.calibrated import Calibration
+from valuedrift.judges.network.weights import WEIGHTS_FILE, weights_folder
 from valuedrift.storage.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

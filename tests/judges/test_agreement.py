@@ -11,7 +11,7 @@ from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.inter_rater import cohens_kappa
 
 from valuedrift.errors import DataError
-from valuedrift.judges.agreement import agreement
+from valuedrift.judges.quality.agreement import agreement
 from valuedrift.statistics.agreement import MISSING, cohen_kappa, coincidences, contingency, krippendorff_alpha
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from valuedrift.judges.training.calibrate import fit_temperature, negative_log_likelihood
+from valuedrift.judges.quality.scaling import fit_temperature, negative_log_likelihood
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])

@@ -14,10 +14,12 @@ from sklearn.model_selection import GroupKFold
 from valuedrift.errors import DataError, UserError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.base import Judgement, Pair
-from valuedrift.judges.calibrated import calibrated, probabilities
-from valuedrift.judges.calibrating import calibrate
-from valuedrift.judges.calibration import Calibration, fit
-from valuedrift.judges.config import CausalLM, CrossEncoder, judge_identity
+from valuedrift.judges.calibrated import Calibration, calibrated, probabilities
+from valuedrift.judges.causal_lm import CausalLM
+from valuedrift.judges.cross_encoder import CrossEncoder
+from valuedrift.judges.quality.calibrate import calibrate
+from valuedrift.judges.quality.scaling import fit_calibration
+from valuedrift.judges.registry import judge_identity
 from valuedrift.stance import STANCES, JudgeStatus
 
 LABELS = [stance.value for stance in STANCES]
@@ -39,7 +41,7 @@ def world(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[str]]:
 
 
 def fitted(p: np.ndarray, labels: np.ndarray, prompts: list[str], weights: np.ndarray | None = None) -> Calibration:
-    return fit(p, labels, prompts=prompts, judge="j", judge_fingerprint="f", row_weights=weights)
+    return fit_calibration(p, labels, prompts=prompts, judge="j", judge_fingerprint="f", row_weights=weights)
 
 
 def test_the_fit_is_the_posterior_mode() -> None:

@@ -14,9 +14,8 @@ import torch
 from valuedrift.engines.prompting import render_prompt
 from valuedrift.errors import UserError
 from valuedrift.judges.base import Judgement, Pair
-from valuedrift.judges.causal_lm import CausalLMJudge, load_causal_lm_judge
-from valuedrift.judges.config import CausalLM
-from valuedrift.judges.prompt import judge_prompts
+from valuedrift.judges.causal_lm import CausalLM, CausalLMJudge, load_causal_lm_judge
+from valuedrift.judges.prompted import judge_prompts
 from valuedrift.models.loading import load_causal_lm
 from valuedrift.models.resolve import resolve_model
 from valuedrift.progress import Progress

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from valuedrift.errors import UserError
 from valuedrift.judges.base import Judge, Judgement, Pair
-from valuedrift.judges.config import CrossEncoder, judge_identity
-from valuedrift.judges.cross_encoder import combine, load_cross_encoder, softmax
+from valuedrift.judges.cross_encoder import CrossEncoder, combine, load_cross_encoder
+from valuedrift.judges.network.weights import WEIGHTS_FILE, shipped_metrics, weights_folder
+from valuedrift.judges.quality.validation import validate
+from valuedrift.judges.registry import judge_identity
 from valuedrift.judges.training.sources import issues
 from valuedrift.judges.training.train import HELD_OUT, held_out_examples
-from valuedrift.judges.validation import validate
-from valuedrift.judges.weights import WEIGHTS_FILE, shipped_metrics, weights_folder
 from valuedrift.progress import Progress
 from valuedrift.stance import STANCES, JudgeStatus, Stance
 
@@ -150,7 +151,10 @@ def test_identity_is_cheap() -> None:
     import sys
 
     heavy = {"torch", "transformers", "polars", "numpy"}
-    code = f"import sys; from valuedrift.judges.config import *; judge_identity(CrossEncoder()); assert not {heavy} & set(sys.modules)"
+    code = (
+        "import sys; from valuedrift.judges.registry import *; judge_identity(JUDGE.validate_python({'type': 'cross-encoder'})); "
+        f"assert not {heavy} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

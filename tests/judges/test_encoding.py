@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from valuedrift.judges.encoding import MAX_WINDOWS, OVERLAP_TOKENS, PROMPT_TOKENS, RESPONSE_TOKENS, Encoder, spans
+from valuedrift.judges.network.windows import MAX_WINDOWS, OVERLAP_TOKENS, PROMPT_TOKENS, RESPONSE_TOKENS, Encoder, spans
 from valuedrift.models.resolve import resolve_model
 
 

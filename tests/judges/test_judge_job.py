@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from valuedrift.errors import DataError
-from valuedrift.judges.config import CrossEncoder
+from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.job import JudgeJob
 from valuedrift.progress import Progress
 

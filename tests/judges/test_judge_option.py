@@ -8,7 +8,9 @@ import pytest
 
 from valuedrift.errors import UserError
 from valuedrift.flows.cli.judge_option import judge_config
-from valuedrift.judges.config import JUDGE, CausalLM, CrossEncoder, judge_identity
+from valuedrift.judges.causal_lm import CausalLM
+from valuedrift.judges.cross_encoder import CrossEncoder
+from valuedrift.judges.registry import JUDGE, judge_identity
 
 
 def test_a_type_alone_has_its_defaults() -> None:

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from valuedrift.errors import DataError, UserError
 from valuedrift.flows.cli.judge_option import judge_config
 from valuedrift.judges.base import Judgement, Pair
-from valuedrift.judges.config import JUDGE, CrossEncoder, Panel
+from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.files import judgements_frame
-from valuedrift.judges.panel import combine, lacking, load_panel
-from valuedrift.judges.panel_fit import fit_panel
-from valuedrift.judges.weights import WEIGHTS_FILE, weights_folder
+from valuedrift.judges.network.weights import WEIGHTS_FILE, weights_folder
+from valuedrift.judges.panel import Panel, combine, lacking, load_panel
+from valuedrift.judges.quality.panel_fit import fit_panel
+from valuedrift.judges.registry import JUDGE
 from valuedrift.progress import Progress
 from valuedrift.stance import JudgeStatus
 

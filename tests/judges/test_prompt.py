@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from valuedrift.judges.prompt import JudgePrompt, judge_prompts, label_set, shown, stance_distribution, status_before_asking
+from valuedrift.judges.prompted import JudgePrompt, judge_prompts, label_set, shown, stance_distribution, status_before_asking
 from valuedrift.stance import STANCES, JudgeStatus
 
 finite = st.floats(-20, 20)

@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from valuedrift.judges.base import Pair
-from valuedrift.judges.config import CrossEncoder
-from valuedrift.judges.validation import validate
-from valuedrift.judges.weights import shipped_metrics
+from valuedrift.judges.cross_encoder import CrossEncoder
+from valuedrift.judges.network.weights import shipped_metrics
+from valuedrift.judges.quality.validation import validate
 
 STANCE = {"1_disagree": "oppose", "2_agree": "support", "3_other": "neutral", "disagree": "oppose", "agree": "support"}
 RECORDED = "200 answers labelled by people"

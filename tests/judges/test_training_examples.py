@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 import torch
 
-from valuedrift.judges.encoding import Encoder
-from valuedrift.judges.network import StanceNetwork, load_body
+from valuedrift.judges.network.model import StanceNetwork, load_body
+from valuedrift.judges.network.windows import Encoder
 from valuedrift.judges.training.apart import apart
 from valuedrift.judges.training.augment import Augmenter
 from valuedrift.judges.training.examples import Example, plain_examples

@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, brier_score_loss, cohen_kappa_score,
 
 from valuedrift.errors import DataError
 from valuedrift.judges.base import Judgement
-from valuedrift.judges.validation import Validation, validate
+from valuedrift.judges.quality.validation import Validation, validate
 from valuedrift.stance import STANCES, JudgeStatus
 
 LABELS = [stance.value for stance in STANCES]

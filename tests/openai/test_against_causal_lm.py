@@ -12,7 +12,8 @@ from misbehaving import Misbehaving, echo
 
 from valuedrift.engines.prompting import prompt_tokens
 from valuedrift.judges.base import Pair
-from valuedrift.judges.config import CausalLM, OpenAI
+from valuedrift.judges.causal_lm import CausalLM
+from valuedrift.judges.openai import OpenAI
 from valuedrift.models.loading import load_causal_lm
 from valuedrift.models.resolve import resolve_model
 from valuedrift.stance import STANCE_COLUMNS

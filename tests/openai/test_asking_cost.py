@@ -11,9 +11,8 @@ import yaml
 from judging import tops
 from misbehaving import Misbehaving, completion
 
-from valuedrift.judges.asking_cost import asking_cost
 from valuedrift.judges.base import Pair
-from valuedrift.judges.config import OpenAI
+from valuedrift.judges.openai import OpenAI
 
 PROMPTS = ["Should taxes on the rich be raised?", "Is it right to ban cars from town centres, as some cities have done?"]
 
@@ -28,7 +27,7 @@ def test_requests_are_counted_as_the_server_sees_them(server: Misbehaving, tmp_p
     server.otherwise = completion("A", top=tops())
     answers = [Pair(f"{at}-{draw}", prompt, f"{draw:04d}" + "yes " * 39) for at, prompt in enumerate(PROMPTS) for draw in range(4)]
     config.load(keep=tmp_path).judge(answers)
-    cost = asking_cost(config, PROMPTS, checkpoints=2, samples=2, answer_tokens=40)
+    cost = config.asking_cost(PROMPTS, answers=4, answer_tokens=40)
     assert cost.requests == len(server.seen)
     sent = sum(len(one.body["messages"][0]["content"]) for one in server.seen)
     replied = sum(one.body.get("n", 1) * one.body["max_tokens"] for one in server.seen)

@@ -12,8 +12,9 @@ from misbehaving import Misbehaving, completion, echo, raw, status
 
 from valuedrift.errors import UserError
 from valuedrift.judges.base import Judgement, Pair, remarks_of
-from valuedrift.judges.config import JUDGE, OpenAI, judge_identity
 from valuedrift.judges.job import JudgeJob
+from valuedrift.judges.openai import OpenAI
+from valuedrift.judges.registry import JUDGE, judge_identity
 from valuedrift.stance import JudgeStatus
 
 PAIRS = [

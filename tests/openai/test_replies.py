@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from valuedrift.judges.replies import option_logprobs, vote_of
-from valuedrift.openai.options import filled, option_masses
+from valuedrift.openai.options import filled, option_logprobs, option_masses, vote_of
 from valuedrift.openai.reply import Answer, Token
 
 LETTERS = ("A", "B", "C")

@@ -141,7 +141,7 @@ def test_where_not_to_trust_the_judge(demo_inputs: ReportInputs, make_study: Cal
 
 
 def test_the_judges_own_record_is_read_as_it_is_written(make_study: Callable[..., ReportInputs]) -> None:
-    validation = pytest.importorskip("valuedrift.judges.validation")
+    validation = pytest.importorskip("valuedrift.judges.quality.validation")
     base = pytest.importorskip("valuedrift.judges.base")
     labels = ["support", "neutral", "oppose", "oppose"] * 10
     sure = {

@@ -14,7 +14,7 @@ import pytest
 from valuedrift.drift.corrected import corrected
 from valuedrift.drift.options import Analysis
 from valuedrift.judges.files import judgements_of
-from valuedrift.judges.validation import validate
+from valuedrift.judges.quality.validation import validate
 from valuedrift.report import build_markdown, build_report
 from valuedrift.report.inputs import PeoplesLabels, ReportInputs
 from valuedrift.report.labels import labels_section

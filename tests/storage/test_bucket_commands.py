@@ -36,7 +36,7 @@ from valuedrift.corpora.dataset import Dataset
 from valuedrift.errors import DataError, UserError
 from valuedrift.flows.cli import main
 from valuedrift.flows.cli.app import app
-from valuedrift.judges.config import judge_identity
+from valuedrift.judges.registry import judge_identity
 from valuedrift.models.resolve import resolve_model
 from valuedrift.openai.record import Record
 from valuedrift.storage.location import Location

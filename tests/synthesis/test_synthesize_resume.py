@@ -19,7 +19,7 @@ from misbehaving import Handler, Misbehaving, completion, echo
 from pydantic import TypeAdapter
 
 from valuedrift.engines.config import EngineConfig
-from valuedrift.judges.config import CrossEncoder
+from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.job import JudgeJob
 from valuedrift.stance import Stance
 from valuedrift.synthesis.candidates import accepted_answers, candidates_frame

@@ -42,7 +42,7 @@ class OpenAIEngineConfig(Server):
             UserError: The price file or the file of replies cannot be used.
         """
         from valuedrift.engines.openai_engine import OpenAIEngine
-        from valuedrift.openai.place import replies_file
+        from valuedrift.openai.record import replies_file
 
         return OpenAIEngine(self, replies_file(keep, f"engine-{self.model}", self.identity()))
 

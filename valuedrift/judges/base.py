@@ -1,14 +1,22 @@
-"""What every judge takes and gives back."""
+"""What every judge takes and gives back, and what every kind of judge has in a study file."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
 
-from valuedrift.judges.config_base import JudgeBase
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+
 from valuedrift.progress import Progress
+from valuedrift.references import beside
 from valuedrift.stance import JudgeStatus
+
+if TYPE_CHECKING:
+    from valuedrift.openai.prices import AskingCost
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +54,6 @@ class Judge(Protocol):
         """Name of the judge in every table."""
         ...
 
-    def identity(self) -> dict[str, Any]:
-        """What changes its answers: content hash of weights, version of the preprocessing."""
-        ...
-
     def judge(self, pairs: Sequence[Pair], progress: Callable[[Progress], None] | None = None) -> list[Judgement]:
         """Judge pairs.
 
@@ -61,6 +65,85 @@ class Judge(Protocol):
             One judgement a pair, in the order of ``pairs``.
         """
         ...
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """A judge that has something to say about how it came to its judgements: what was spent, what was done in another way."""
+
+    def remarks(self) -> list[str]:
+        """One line each, for people."""
+        ...
+
+
+def remarks_of(judge: Judge) -> list[str]:
+    """What a judge says about its judgements so far; most say nothing."""
+    return judge.remarks() if isinstance(judge, Remarking) else []
+
+
+class JudgeBase(BaseModel, ABC):
+    """A judge as a study names it. Light: nothing heavy is imported before :meth:`load`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    when: ClassVar[str] = ""
+    """When to take this kind of judge, for the docs."""
+
+    type: str = Field(description="Kind of judge.")
+    name: str = Field(min_length=1, description="Name of the judge in every table.")
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What changes this judge's answers: see :func:`valuedrift.judges.registry.judge_identity`."""
+
+    def provenance(self) -> dict[str, Any]:
+        """Identity, and what else a reader of its numbers may want to know."""
+        return self.identity()
+
+    @abstractmethod
+    def load(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
+        """The judge, ready to be asked.
+
+        Args:
+            threads: CPU threads it may use; None leaves torch's setting.
+            device: ``cpu``, ``cuda``, or ``auto`` (a GPU if torch sees one).
+            keep: Folder for what must not be asked or paid twice: a server's replies, in a file named after the judge. None: the user's cache folder.
+
+        Raises:
+            UserError: What it needs (weights, a key, a server) is missing.
+        """
+
+    @property
+    def judged_from(self) -> tuple[str, ...]:
+        """Names of judges of the same study from whose stances this one's are made; none for a judge that reads answers itself."""
+        return ()
+
+    def asking_cost(self, prompts: Sequence[str], answers: int, answer_tokens: int, bring: Callable[[str], str] = str) -> AskingCost | None:
+        """What this judge will be asked of a server, and what that will cost, before anything is asked; None for a judge that asks none.
+
+        Args:
+            prompts: The probes' texts.
+            answers: Answers to each of them, of all checkpoints together.
+            answer_tokens: Longest answer, tokens.
+            bring: Makes a path of this machine of a file that the judge names.
+
+        Raises:
+            UserError: The price file is missing or lacks the model.
+        """
+        return None
+
+    def with_paths(self, change: Callable[[str], str]) -> Self:
+        """The same with every file and folder that it names changed; what it names otherwise (embedded weights, models of a hub) stays."""
+        return self
+
+    def anchored(self, folder: Path | str) -> Self:
+        """The same with relative paths taken from what its file lies in; see :func:`valuedrift.references.beside`."""
+        return self.with_paths(partial(beside, folder))
+
+    @model_serializer(mode="wrap")
+    def _with_type(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The type always stands in what is written, also where defaults are left out: without it no file could be read back."""
+        written: dict[str, Any] = handler(self)
+        return {"type": self.type, **written}
 
 
 Config = TypeVar("Config", bound=JudgeBase)
@@ -80,21 +163,3 @@ class Configured(Generic[Config]):
     def name(self) -> str:
         """Name of the judge in every table."""
         return self._config.name
-
-    def identity(self) -> dict[str, Any]:
-        """See :func:`valuedrift.judges.config.judge_identity`."""
-        return self._config.identity()
-
-
-@runtime_checkable
-class Remarking(Protocol):
-    """A judge that has something to say about how it came to its judgements: what was spent, what was done in another way."""
-
-    def remarks(self) -> list[str]:
-        """One line each, for people."""
-        ...
-
-
-def remarks_of(judge: Judge) -> list[str]:
-    """What a judge says about its judgements so far; most say nothing."""
-    return judge.remarks() if isinstance(judge, Remarking) else []

@@ -1,22 +1,132 @@
-"""A judge heard through its calibration."""
+"""Judges that read answers themselves, as they are or through a calibration.
+
+A calibration is four numbers, fitted on answers that people labelled, which make a judge's probabilities mean what they say: vector scaling (Guo et al.
+2017) on what every judge gives, q ∝ exp(log p / T + b) with one temperature T and a bias b for each stance. A judge that calls too many answers oppose is
+corrected by the bias, one that is too sure by the temperature. :mod:`valuedrift.judges.quality.calibrate` fits it.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from valuedrift.judges.base import Configured, Judge, Judgement, Pair, remarks_of
-from valuedrift.judges.calibration import Array, Calibration
+from valuedrift.errors import UserError
+from valuedrift.fingerprint import fingerprint
+from valuedrift.judges.base import Configured, Judge, JudgeBase, Judgement, Pair, remarks_of
 from valuedrift.progress import Progress
 from valuedrift.stance import JudgeStatus
 
 if TYPE_CHECKING:
-    from valuedrift.judges.calibrated_config import Calibratable
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+VERSION = 1
+"""Raised whenever the same numbers would be applied in another way."""
+LEAST_P = 1e-6
+"""Probabilities below this count as this in logarithms: a vote of six that is wrong must not cost infinitely much."""
 
 
-class CalibratedJudge(Configured["Calibratable"]):
+class Calibration(BaseModel):
+    """What ``valuedrift judge calibrate`` writes and the judge's key ``calibration`` reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = Field(default=1, description="How the numbers are applied.")
+    method: Literal["vector", "temperature"] = Field(description="Temperature and biases, or temperature alone.")
+    temperature: float = Field(gt=0, description="Divides log p; above 1 the judge was too sure.")
+    bias: tuple[float, float, float] = Field(description="Added to log p / temperature: support, neutral, oppose; in nats, sum 0.")
+    judge: str = Field(description="Name of the judge that it was fitted for.")
+    judge_fingerprint: str = Field(description="Fingerprint of that judge's identity; no other judge can be calibrated by it.")
+    labels: dict[str, int] = Field(description="Labelled answers that it was fitted on, by stance.")
+    prompts: int = Field(ge=0, description="Different prompts among them.")
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what changes answers: the numbers, not what they were fitted on."""
+        return fingerprint([self.version, self.temperature, list(self.bias)])
+
+    def apply(self, p: Array) -> Array:
+        """Calibrated probabilities.
+
+        Args:
+            p: Support, neutral, oppose. Shape (rows, 3).
+        """
+        import numpy as np
+        from scipy.special import softmax
+
+        return np.asarray(softmax(np.log(np.maximum(p, LEAST_P)) / self.temperature + np.array(self.bias), axis=1))
+
+
+def read_calibration(path: Path, judge_identity: dict[str, Any]) -> Calibration:
+    """A calibration from its file.
+
+    Args:
+        path: What ``valuedrift judge calibrate --out`` wrote.
+        judge_identity: Identity of the judge, without calibration, that it is to be applied to.
+
+    Raises:
+        UserError: There is no such file, it is not a calibration, or it belongs to another judge.
+    """
+    make = "valuedrift judge calibrate … --out FILE"
+    try:
+        calibration = Calibration.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise UserError("no such calibration", where=str(path), fix=f"make it with: {make}") from error
+    except ValidationError as error:
+        raise UserError(f"not a calibration: {error.errors()[0]['msg']}", where=str(path), fix=f"make it with: {make}") from error
+    if calibration.judge_fingerprint != fingerprint(judge_identity):
+        raise UserError(
+            f"this calibration was fitted for the judge {calibration.judge!r} as it was then: another model, prompt, weights or options",
+            where=str(path),
+            fix=f"fit it for this judge: {make}",
+        )
+    return calibration
+
+
+class ReadingJudge(JudgeBase):
+    """A judge that reads answers itself, as it is or through a calibration: what a judge of one's own is made from."""
+
+    calibration: str | None = Field(
+        default=None,
+        description="File that `valuedrift judge calibrate` wrote for this very judge; its probabilities are corrected by it. Default: none.",
+    )
+
+    @abstractmethod
+    def own_identity(self) -> dict[str, Any]:
+        """What changes this judge's answers before calibration."""
+
+    @abstractmethod
+    def load_uncalibrated(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
+        """The judge without calibration; see :meth:`JudgeBase.load`."""
+
+    def identity(self) -> dict[str, Any]:
+        """Identity of the judge, and what of the calibration changes its answers: content, not path.
+
+        Raises:
+            UserError: The calibration is missing, not valid, or made for another judge.
+        """
+        own = self.own_identity()
+        return own if self.calibration is None else {**own, "calibration": read_calibration(Path(self.calibration), own).fingerprint}
+
+    def load(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
+        """The judge, calibrated where the study says so; see :meth:`JudgeBase.load`."""
+        if self.calibration is None:
+            return self.load_uncalibrated(threads=threads, device=device, keep=keep)
+        calibration = read_calibration(Path(self.calibration), self.own_identity())
+        return CalibratedJudge(self, self.load_uncalibrated(threads=threads, device=device, keep=keep), calibration)
+
+    def with_paths(self, change: Callable[[str], str]) -> Self:
+        """The same with another calibration file; see :meth:`JudgeBase.with_paths`."""
+        return self if self.calibration is None else self.model_copy(update={"calibration": change(self.calibration)})
+
+
+class CalibratedJudge(Configured[ReadingJudge]):
     """Judges with another judge and corrects its probabilities; statuses and the unassigned mass stay.
 
     Args:
@@ -25,7 +135,7 @@ class CalibratedJudge(Configured["Calibratable"]):
         calibration: What corrects it.
     """
 
-    def __init__(self, config: Calibratable, judge: Judge, calibration: Calibration) -> None:
+    def __init__(self, config: ReadingJudge, judge: Judge, calibration: Calibration) -> None:
         super().__init__(config)
         self._judge = judge
         self._calibration = calibration
@@ -41,16 +151,17 @@ class CalibratedJudge(Configured["Calibratable"]):
 
 def calibrated(judgements: Sequence[Judgement], calibration: Calibration) -> list[Judgement]:
     """Judgements with corrected probabilities."""
-    found = list(judgements)
-    rows = [row for row, one in enumerate(found) if one.status is JudgeStatus.OK]
+    corrected = list(judgements)
+    rows = [row for row, one in enumerate(corrected) if one.status is JudgeStatus.OK]
     if rows:
-        for row, (support, neutral, oppose) in zip(
-            rows, calibration.apply(probabilities([found[row] for row in rows])).tolist(), strict=True
-        ):
-            found[row] = Judgement(support, neutral, oppose, found[row].unassigned, JudgeStatus.OK)
-    return found
+        p = calibration.apply(probabilities([corrected[row] for row in rows])).tolist()
+        for row, (support, neutral, oppose) in zip(rows, p, strict=True):
+            corrected[row] = Judgement(support, neutral, oppose, corrected[row].unassigned, JudgeStatus.OK)
+    return corrected
 
 
 def probabilities(judgements: Sequence[Judgement]) -> Array:
     """Probabilities of judgements that are all ok. Shape (judgements, 3)."""
+    import numpy as np
+
     return np.array([[one.p_support, one.p_neutral, one.p_oppose] for one in judgements], dtype=np.float64).reshape(-1, 3)

@@ -1,22 +1,59 @@
-"""A local language model at work as a judge: one prompt an order of the options, log-probabilities of the replies, one distribution a response."""
+"""A local language model as a judge: one prompt an order of the options, log-probabilities of the replies, one distribution a response."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
+from pydantic import Field, field_validator
 
-from valuedrift.engines.base import Engine
+from valuedrift.engines.config import LocalEngineConfig, TransformersEngineConfig
 from valuedrift.errors import UserError
-from valuedrift.judges.base import Configured, Judgement, Pair
-from valuedrift.judges.causal_lm_config import CausalLM
-from valuedrift.judges.prompt import JudgePrompt, judge_prompts, label_set, stance_distribution, status_before_asking
+from valuedrift.judges.base import Configured, Judge, Judgement, Pair
+from valuedrift.judges.prompted import JudgePrompt, PromptedJudge, judge_prompts, label_set, stance_distribution, status_before_asking
 from valuedrift.progress import Progress
 from valuedrift.stance import JudgeStatus
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from valuedrift.engines.base import Engine
+
 _CHUNK = 64
 """Pairs asked between two reports of progress."""
+
+
+class CausalLM(PromptedJudge):
+    """Log-probabilities of three options after one prompt, by a model on this machine: the paper's way. As good as its model."""
+
+    when = "you have a good open model (7B and up, say) and a GPU: other languages, argued answers, nothing leaves the machine"
+
+    type: Literal["causal-lm"] = Field(default="causal-lm", description="Kind of judge.")
+    name: str = Field(default="causal-lm", min_length=1, description="Name of the judge in every table.")
+    engine: LocalEngineConfig = Field(
+        default=TransformersEngineConfig(),
+        description="What reads the prompts: an engine with its model. The embedded model is far too small to judge; see docs/judges.md.",
+    )
+
+    @field_validator("engine", mode="before")
+    @classmethod
+    def _default_engine(cls, engine: Any) -> Any:
+        """``engine: {model: …}`` is enough."""
+        return {"type": "transformers", **engine} if isinstance(engine, dict) else engine
+
+    def own_identity(self) -> dict[str, Any]:
+        """Content of the model, engine with version and dtype, version of the prompt with its options."""
+        return {"type": self.type, "engine": self.engine.identity(), **self.prompt_identity()}
+
+    def load_uncalibrated(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
+        """The judge with its model in memory; see :meth:`JudgeBase.load`."""
+        return load_causal_lm_judge(self, threads=threads, device=device)
+
+    def with_paths(self, change: Callable[[str], str]) -> Self:
+        """The same with another model folder; see :meth:`JudgeBase.with_paths`."""
+        return super().with_paths(change).model_copy(update={"engine": self.engine.with_paths(change)})
 
 
 class CausalLMJudge(Configured[CausalLM]):
@@ -74,6 +111,8 @@ class CausalLMJudge(Configured[CausalLM]):
 
     def _reply_logprobs(self, prompts: Sequence[JudgePrompt]) -> NDArray[np.float64]:
         """Log-probabilities [prompts, 3] of the replies that stand for support, neutral, oppose."""
+        import numpy as np
+
         spellings = [spelling for variants in self._variants.values() for spelling in variants]
         scores = self._engine.score([prompt.text for prompt in prompts], spellings, alike=self._config.rotations)
         of_label: dict[str, NDArray[np.float64]] = {}
@@ -86,6 +125,8 @@ class CausalLMJudge(Configured[CausalLM]):
 
 
 def _judgement(logprobs: NDArray[np.float64]) -> Judgement:
+    import numpy as np
+
     if not np.isfinite(logprobs).all():
         return Judgement.without_stance(JudgeStatus.FAILED)
     (support, neutral, oppose), outside = stance_distribution(logprobs.tolist())

@@ -1,23 +1,26 @@
-"""The embedded judge at work: windows, batches of similar length, one distribution a response."""
+"""The embedded judge: windows, batches of similar length, one distribution a response."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from pydantic import Field
 
 from valuedrift.errors import UserError
-from valuedrift.judges.base import Configured, Judgement, Pair
-from valuedrift.judges.config import CrossEncoder
-from valuedrift.judges.encoding import Encoder, Window
-from valuedrift.judges.network import Reading, StanceNetwork, load_body, merge_adapters
+from valuedrift.judges.base import Configured, Judge, Judgement, Pair
+from valuedrift.judges.calibrated import ReadingJudge
 from valuedrift.judges.refusals import status_before_judging
-from valuedrift.judges.weights import WEIGHTS_FILE, body_fingerprint, read_description, weights_folder
 from valuedrift.progress import Progress
 from valuedrift.stance import JudgeStatus
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from valuedrift.judges.network.model import Reading, StanceNetwork
+    from valuedrift.judges.network.windows import Encoder, Window
 
 _SLICE = 512
 """Windows read between two reports of progress."""
@@ -25,6 +28,35 @@ _CHUNK = 4096
 """Pairs tokenized at a time, so that memory does not grow with the file."""
 _NEUTRAL_FLOOR = 0.05
 """What a window that says nothing still weighs beside one that takes a stance."""
+
+
+class CrossEncoder(ReadingJudge):
+    """MiniLM with small trained weights, in the package: it reads prompt and response, and the weights compare them."""
+
+    when = (
+        "default: English, no network, many answers a second. Its [data card](../valuedrift/data/judge/README.md) says where not to use it"
+    )
+
+    type: Literal["cross-encoder"] = Field(default="cross-encoder", description="Kind of judge.")
+    name: str = Field(default="cross-encoder", min_length=1, description="Name of the judge in every table.")
+    weights: str = Field(
+        default="embedded", description="`embedded` (shipped with the package) or a folder written by `valuedrift judge train`."
+    )
+
+    def own_identity(self) -> dict[str, Any]:
+        """Content hashes of weights and body, versions of token windows and refusal rule."""
+        from valuedrift.judges.network.weights import weights_identity
+
+        return {"type": self.type, **weights_identity(self.weights)}
+
+    def load_uncalibrated(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
+        """The judge with its weights in memory; see :meth:`JudgeBase.load`."""
+        return load_cross_encoder(self, threads=threads, device=device)
+
+    def with_paths(self, change: Callable[[str], str]) -> Self:
+        """The same with another weights folder; see :meth:`JudgeBase.with_paths`."""
+        judge = super().with_paths(change)
+        return judge if self.weights == "embedded" else judge.model_copy(update={"weights": change(self.weights)})
 
 
 class CrossEncoderJudge(Configured[CrossEncoder]):
@@ -62,6 +94,9 @@ class CrossEncoderJudge(Configured[CrossEncoder]):
         Returns:
             Shape (pairs, 3): support, neutral, oppose.
         """
+        import numpy as np
+        import torch
+
         if not pairs:
             return np.zeros((0, 3))
         prompts, responses = (list(dict.fromkeys(texts)) for texts in ((p.prompt for p in pairs), (p.response for p in pairs)))
@@ -78,6 +113,8 @@ class CrossEncoderJudge(Configured[CrossEncoder]):
         return np.stack([combine(part) for part in np.split(values, borders)])
 
     def _chunk(self, pairs: Sequence[Pair], begun: int, total: int, progress: Callable[[Progress], None] | None) -> list[Judgement]:
+        from scipy.special import softmax
+
         def report(share: float) -> None:
             if progress is not None:
                 progress(Progress(begun + int(share * len(pairs)), total, self.name))
@@ -85,7 +122,7 @@ class CrossEncoderJudge(Configured[CrossEncoder]):
         statuses = [status_before_judging(pair.response) for pair in pairs]
         judgements = [Judgement.without_stance(status) for status in statuses]
         readable = [index for index, status in enumerate(statuses) if status is JudgeStatus.OK]
-        probabilities = softmax(self.logits([pairs[index] for index in readable], report) / self._temperature)
+        probabilities = softmax(self.logits([pairs[index] for index in readable], report) / self._temperature, axis=1)
         for index, (support, neutral, oppose) in zip(readable, probabilities.tolist(), strict=True):
             judgements[index] = Judgement(support, neutral, oppose, 0.0, JudgeStatus.OK)
         report(1.0)
@@ -93,15 +130,20 @@ class CrossEncoderJudge(Configured[CrossEncoder]):
 
     def _read(self, windows: Sequence[Window], progress: Callable[[float], None]) -> Reading:
         """Readings of windows, a slice of similar lengths at a time so that progress is seen."""
+        import numpy as np
+        import torch
+
+        from valuedrift.judges.network.model import Reading
+
         order = sorted(range(len(windows)), key=lambda row: (-len(windows[row]), row))
-        found = []
+        read = []
         with torch.inference_mode():
             for start in range(0, len(order), _SLICE):
                 rows = order[start : start + _SLICE]
-                found.append(self._network.read([windows[row] for row in rows], self._encoder.pad, self._device))
+                read.append(self._network.read([windows[row] for row in rows], self._encoder.pad, self._device))
                 progress(min(1.0, (start + _SLICE) / len(order)))
             place = torch.tensor(np.argsort(order, kind="stable"))
-            return Reading(torch.cat([one.first for one in found]), torch.cat([one.mean for one in found])).rows(place)
+            return Reading(torch.cat([one.first for one in read]), torch.cat([one.mean for one in read])).rows(place)
 
 
 def combine(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -116,16 +158,11 @@ def combine(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     Returns:
         Shape (3,).
     """
-    weight = np.maximum(_NEUTRAL_FLOOR, 1.0 - softmax(logits)[:, 1])
+    import numpy as np
+    from scipy.special import softmax
+
+    weight = np.maximum(_NEUTRAL_FLOOR, 1.0 - softmax(logits, axis=1)[:, 1])
     return np.asarray(np.average(logits, axis=0, weights=weight))
-
-
-def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rows of logits to rows of probabilities, shape (rows, 3)."""
-    if not len(logits):
-        return logits
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
 def load_cross_encoder(config: CrossEncoder, *, threads: int | None = None, device: str = "auto") -> CrossEncoderJudge:
@@ -139,8 +176,12 @@ def load_cross_encoder(config: CrossEncoder, *, threads: int | None = None, devi
     Raises:
         UserError: The weights are missing, or the body is not the one they were trained on.
     """
+    import torch
     from safetensors.torch import load_file
 
+    from valuedrift.judges.network.model import StanceNetwork, load_body, merge_adapters
+    from valuedrift.judges.network.weights import WEIGHTS_FILE, body_fingerprint, read_description, weights_folder
+    from valuedrift.judges.network.windows import Encoder
     from valuedrift.models.resolve import resolve_model
 
     if threads is not None:

@@ -9,7 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from valuedrift.judges.config import CrossEncoder, JudgeConfig
+from valuedrift.judges.cross_encoder import CrossEncoder
+from valuedrift.judges.registry import JudgeConfig
 from valuedrift.progress import Progress
 
 

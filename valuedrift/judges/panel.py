@@ -2,25 +2,122 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-import polars as pl
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from valuedrift.errors import UserError
-from valuedrift.judges.agreement import agreement
-from valuedrift.judges.base import Configured, Judge, Judgement, Pair, remarks_of
-from valuedrift.judges.files import judgements_frame, judgements_of
-from valuedrift.judges.panel_config import Panel
-from valuedrift.judges.single_config import SINGLE_JUDGES
+from valuedrift.fingerprint import fingerprint
+from valuedrift.judges.base import Configured, Judge, JudgeBase, Judgement, Pair, remarks_of
+from valuedrift.judges.calibrated import ReadingJudge
+from valuedrift.judges.registry import SingleJudge
 from valuedrift.progress import Progress
 from valuedrift.stance import STANCE_COLUMNS, JudgeStatus
-from valuedrift.statistics.agreement import agreement_words
 
+if TYPE_CHECKING:
+    import polars as pl
+
+VERSION = 1
+"""Raised whenever the same members' judgements would be combined in another way; part of the identity."""
 _MEANS = (*STANCE_COLUMNS, "unassigned")
 _RANK = {JudgeStatus.OK: 0, JudgeStatus.REFUSED: 1, JudgeStatus.UNPARSED: 2, JudgeStatus.FAILED: 3}
 """Of two statuses that equally many members gave, the first."""
+
+Member = Annotated[
+    Annotated[str, Tag("name")] | Annotated[SingleJudge, Tag("judge")],
+    Discriminator(lambda given: "name" if isinstance(given, str) else "judge"),
+]
+
+
+class Panel(JudgeBase):
+    """The mean of several judges that read the same answers: shows how much hangs on the judge, and cancels errors that are not shared."""
+
+    when = "a conclusion hangs on the judge: see how much"
+
+    type: Literal["panel"] = Field(default="panel", description="Kind of judge.")
+    name: str = Field(default="panel", min_length=1, description="Name of the judge in every table.")
+    members: tuple[Member, ...] = Field(
+        description="Two or more. In a study: names of its other judges, whose stances are used again. In a file of its own: whole judges."
+    )
+    how: Literal["mean", "calibrated"] = Field(
+        default="mean",
+        description="`mean`: weighted mean of the members' stance distributions, over those that have one; "
+        "`calibrated`: the same after each was brought to its temperature (`valuedrift judge fit-panel` finds both numbers).",
+    )
+    weights: dict[str, float] = Field(default_factory=dict, description="Weight of a member by name, above 0; 1 where none is given.")
+
+    temperatures: dict[str, float] = Field(
+        default_factory=dict,
+        description="Temperature of every member by name, above 0, where `how` is calibrated: its log-probabilities are divided by it.",
+    )
+
+    @model_validator(mode="after")
+    def _members_once(self) -> Self:
+        names = self.names
+        if 0 < len(self.judged_from) < len(names):
+            raise ValueError("members are either names of judges of the study or whole judges, not both")
+        if len(names) < 2:
+            raise ValueError("a panel has two members or more")
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two members named {twice!r}; give each a `name` of its own")
+        for kind, numbers in (("weights", self.weights), ("temperatures", self.temperatures)):
+            for name, number in numbers.items():
+                if name not in names:
+                    raise ValueError(f"{kind}: {name!r} is no member; members: {', '.join(names)}")
+                if not 0 < number < math.inf:
+                    raise ValueError(f"{kind}: {name} must be above 0")
+        if self.how == "mean" and self.temperatures:
+            raise ValueError("temperatures are for `how: calibrated`")
+        without = [name for name in names if name not in self.temperatures]
+        if self.how == "calibrated" and without:
+            raise ValueError(f"how: calibrated needs a temperature of every member; {without[0]!r} has none")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the members, in their order."""
+        return tuple(member if isinstance(member, str) else member.name for member in self.members)
+
+    def weights_of_members(self) -> tuple[float, ...]:
+        """Weights in the order of the members."""
+        return tuple(self.weights.get(name, 1.0) for name in self.names)
+
+    def temperatures_of_members(self) -> tuple[float, ...]:
+        """Temperatures in the order of the members; 1 leaves a distribution as it is."""
+        return tuple(self.temperatures.get(name, 1.0) for name in self.names)
+
+    @property
+    def judged_from(self) -> tuple[str, ...]:
+        """See :attr:`JudgeBase.judged_from`."""
+        return tuple(member for member in self.members if isinstance(member, str))
+
+    def identity(self) -> dict[str, Any]:
+        """What the members are, in any order, with their weights, and how they are combined; members that are only named by their names."""
+        return self.combined([member if isinstance(member, str) else member.identity() for member in self.members])
+
+    def combined(self, members: Sequence[Any]) -> dict[str, Any]:
+        """Identity over what stands for each member.
+
+        Args:
+            members: JSON-able values, one a member and in their order: identities, or keys of the stances that are combined.
+        """
+        numbers = zip(members, self.weights_of_members(), self.temperatures_of_members(), strict=True)
+        weighed = sorted(([member, weight, temperature] for member, weight, temperature in numbers), key=fingerprint)
+        return {"type": self.type, "version": VERSION, "how": self.how, "members": weighed}
+
+    def load(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
+        """The panel; its members are loaded when they judge, one after the other."""
+        return load_panel(self, threads=threads, device=device, keep=keep)
+
+    def with_paths(self, change: Callable[[str], str]) -> Self:
+        """The same with other paths of its members; see :meth:`JudgeBase.with_paths`."""
+        return self.model_copy(
+            update={"members": tuple(member if isinstance(member, str) else member.with_paths(change) for member in self.members)}
+        )
 
 
 def combine(members: Sequence[pl.DataFrame], weights: Sequence[float], temperatures: Sequence[float] | None = None) -> pl.DataFrame:
@@ -36,7 +133,9 @@ def combine(members: Sequence[pl.DataFrame], weights: Sequence[float], temperatu
     Returns:
         A frame of the same columns, and ``n_members``: members with a stance.
     """
-    brought = [_brought(frame, one) for frame, one in zip(members, temperatures or [1.0] * len(members), strict=True)]
+    import polars as pl
+
+    brought = [_at_temperature(frame, one) for frame, one in zip(members, temperatures or [1.0] * len(members), strict=True)]
     named = [frame.select(pl.col(*_MEANS, "status").name.suffix(f"@{at}")) for at, frame in enumerate(brought)]
     wide = pl.concat(named, how="horizontal") if named else pl.DataFrame()
     places = range(len(members))
@@ -53,8 +152,10 @@ def combine(members: Sequence[pl.DataFrame], weights: Sequence[float], temperatu
     return wide.select(*(mean(name) for name in _MEANS), "n_members").insert_column(len(_MEANS), status)
 
 
-def _brought(frame: pl.DataFrame, temperature: float) -> pl.DataFrame:
+def _at_temperature(frame: pl.DataFrame, temperature: float) -> pl.DataFrame:
     """A member's judgements at a temperature."""
+    import polars as pl
+
     if temperature == 1.0:
         return frame
     powered = frame.with_columns(pl.col(STANCE_COLUMNS) ** (1.0 / temperature))
@@ -69,6 +170,8 @@ def _status(given: Sequence[str]) -> str:
 
 def lacking(combined: pl.DataFrame, members: int) -> int:
     """Answers whose mean rests on some members only."""
+    import polars as pl
+
     return combined.filter((pl.col("n_members") > 0) & (pl.col("n_members") < members)).height
 
 
@@ -91,13 +194,20 @@ class PanelJudge(Configured[Panel]):
 
     def judge(self, pairs: Sequence[Pair], progress: Callable[[Progress], None] | None = None) -> list[Judgement]:
         """Judge pairs; see :class:`valuedrift.judges.base.Judge`."""
+        from valuedrift.judges.files import judgements_of
+
         said: list[str] = []
-        frames = _apart(self._config, self._load, pairs, progress, said)
+        frames = _judged_by_each(self._config, self._load, pairs, progress, said)
         combined = combine(frames, self._config.weights_of_members(), self._config.temperatures_of_members())
-        self._remarks = [*said, *self._told(pairs, frames, combined)]
+        self._remarks = [*said, *self._agreement_remarks(pairs, frames, combined)]
         return judgements_of(combined)
 
-    def _told(self, pairs: Sequence[Pair], frames: Sequence[pl.DataFrame], combined: pl.DataFrame) -> list[str]:
+    def _agreement_remarks(self, pairs: Sequence[Pair], frames: Sequence[pl.DataFrame], combined: pl.DataFrame) -> list[str]:
+        import polars as pl
+
+        from valuedrift.judges.quality.agreement import agreement
+        from valuedrift.statistics.agreement import agreement_words
+
         keys = pl.DataFrame(
             {"row": range(len(pairs)), "prompt": [pair.prompt for pair in pairs]}, schema={"row": pl.Int64, "prompt": pl.String}
         )
@@ -105,15 +215,15 @@ class PanelJudge(Configured[Panel]):
             pl.concat([keys, frame], how="horizontal").with_columns(judge=pl.lit(name))
             for name, frame in zip(self._config.names, frames, strict=True)
         )
-        found = agreement(stances, self._config.names, answer=("row",), prompt=("prompt",))
+        agreed = agreement(stances, self._config.names, answer=("row",), prompt=("prompt",))
         some = lacking(combined, len(frames))
         return [
-            *agreement_words(found),
+            *agreement_words(agreed),
             *([f"{some} answers rest on some members only: the others have no stance for them"] if some else []),
         ]
 
 
-def judge_apart(
+def judge_by_each(
     config: Panel, pairs: Sequence[Pair], progress: Callable[[Progress], None] | None = None, *, threads: int | None = None
 ) -> list[pl.DataFrame]:
     """What each member of a panel says, not combined.
@@ -131,13 +241,15 @@ def judge_apart(
         UserError: Its members are names, or one cannot be loaded.
     """
     _check_whole(config)
-    return _apart(config, lambda member: member.load(threads=threads), pairs, progress, [])
+    return _judged_by_each(config, lambda member: member.load(threads=threads), pairs, progress, [])
 
 
-def _apart(
+def _judged_by_each(
     config: Panel, load: Callable[[Any], Judge], pairs: Sequence[Pair], progress: Callable[[Progress], None] | None, said: list[str]
 ) -> list[pl.DataFrame]:
     """Let the members judge, one after the other; their remarks go to ``said``."""
+    from valuedrift.judges.files import judgements_frame
+
     frames = []
     for at, member in enumerate(config.members):
         judge = load(member)
@@ -168,7 +280,7 @@ def load_panel(config: Panel, *, threads: int | None = None, device: str = "auto
 
 
 def _check_whole(config: Panel) -> None:
-    if not all(isinstance(member, SINGLE_JUDGES) for member in config.members):
+    if not all(isinstance(member, ReadingJudge) for member in config.members):
         raise UserError(
             "members are names, which only a study knows",
             where=f"judge {config.name}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,7 +12,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from valuedrift.errors import UserError
-from valuedrift.openai.server import Budget
+from valuedrift.openai.request import Request
+from valuedrift.openai.server import Budget, Server
 
 _MILLION = 1_000_000
 _Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -72,3 +73,49 @@ def _read(path: Path) -> Mapping[str, _Line]:
         fault = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in fault["loc"])
         raise UserError(f"the price file is not in its form: {key or 'whole file'}: {fault['msg']}", where=str(path), fix=form) from error
+
+
+@dataclass(frozen=True, slots=True)
+class AskingCost:
+    """Requests, tokens and money of what a server will be asked, before anything is asked."""
+
+    requests: int
+    """At most: what is equal is asked once."""
+    tokens: int
+    """Of prompts and answers together, about; every answer as long as it may be."""
+    usd: float | None
+    """None where no price file is named."""
+    budget: Budget | None
+    """What may be spent."""
+
+    def words(self) -> str:
+        """For people."""
+        money = "" if self.usd is None else f", about ${self.usd:.2f}"
+        return f"{self.requests:,} requests at most, about {self.tokens:.2g} tokens{money}"
+
+    def warnings(self) -> list[str]:
+        """Where the budget may not be enough."""
+        budget, short = self.budget, []
+        if budget and budget.tokens is not None and self.tokens > budget.tokens:
+            short.append(f"its budget of {budget.tokens:,} tokens may not be enough")
+        if budget and budget.usd is not None and self.usd is not None and self.usd > budget.usd:
+            short.append(f"its budget of ${budget.usd:.2f} may not be enough")
+        return short
+
+
+def asking_cost(server: Server, requests: Sequence[Request], times: int = 1) -> AskingCost:
+    """Estimate what some requests take.
+
+    Args:
+        server: Who is asked; its price file lies on this machine.
+        requests: What is asked.
+        times: How often requests like these are made.
+
+    Raises:
+        UserError: The price file is missing or lacks the model.
+    """
+    tokens = times * sum(request.likely_tokens for request in requests)
+    replied = times * sum(request.most_answer_tokens for request in requests)
+    priced = server.budget is not None and server.budget.prices is not None
+    usd = price_of(server.model, server.budget).of(tokens - replied, replied) if priced else None
+    return AskingCost(times * len(requests), tokens, usd, server.budget)

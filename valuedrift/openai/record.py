@@ -16,9 +16,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from valuedrift.cache import cache_folder
 from valuedrift.errors import UserError
+from valuedrift.fingerprint import fingerprint
 from valuedrift.openai.request import Request
 
 if TYPE_CHECKING:
@@ -213,6 +215,18 @@ class Record:
                 raise
         except sqlite3.Error as error:
             raise _unusable(self.path, error) from error
+
+
+def replies_file(keep: Path | None, name: str, identity: dict[str, Any]) -> Path:
+    """The file that keeps a server's replies.
+
+    Args:
+        keep: The folder of one piece of work (a study, an output); None: the user's cache folder, where equal judges and engines of all work meet.
+        name: Of the judge or engine.
+        identity: What changes its answers.
+    """
+    plain = "".join(character if character.isalnum() or character in "-_." else "-" for character in name)
+    return keep / f"{plain}.sqlite" if keep is not None else cache_folder() / "replies" / f"{plain}-{fingerprint(identity)}.sqlite"
 
 
 def attempts_frame(path: Path) -> pl.DataFrame:

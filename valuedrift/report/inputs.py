@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from valuedrift.drift.tables import broadest_q
-from valuedrift.judges.validation import Validation
+from valuedrift.judges.quality.validation import Validation
 from valuedrift.lineage import Lineage, trace_lineage
 from valuedrift.statistics.agreement import Agreement
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from valuedrift.judges.agreement import ANSWER, PROMPT, agreement
+from valuedrift.judges.quality.agreement import ANSWER, PROMPT, agreement
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.statistics.agreement import Estimate
 from valuedrift.words import counted, interval, percent, plain, signed, signed_interval

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from valuedrift.drift.tables import broadest_q
-from valuedrift.judges.validation import Figure
+from valuedrift.judges.quality.validation import Figure
 from valuedrift.report.inputs import PeoplesLabels, ReportInputs
 from valuedrift.statistics.agreement import Agreement, Estimate
 from valuedrift.words import counted, interval, listed, percent, plain, signed, signed_interval

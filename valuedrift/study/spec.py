@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from valuedrift.audit.options import AuditOptions
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.drift.options import Analysis
-from valuedrift.judges.config import CrossEncoder, JudgeConfig, Panel
+from valuedrift.judges.cross_encoder import CrossEncoder
+from valuedrift.judges.panel import Panel
+from valuedrift.judges.registry import JudgeConfig
 from valuedrift.sampling import Sampling
 from valuedrift.study.runtime import Runtime
 from valuedrift.training.algorithms import Algorithm

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from valuedrift.engines.config import EngineConfig
-from valuedrift.judges.config import CrossEncoder, JudgeConfig
+from valuedrift.judges.cross_encoder import CrossEncoder
+from valuedrift.judges.registry import JudgeConfig
 from valuedrift.stance import Stance
 
 STARTER_WRITER = "starter"

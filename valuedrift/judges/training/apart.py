@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from valuedrift.judges.encoding import Encoder
-from valuedrift.judges.network import StanceNetwork, unit
+from valuedrift.judges.network.model import StanceNetwork, unit
+from valuedrift.judges.network.windows import Encoder
 from valuedrift.judges.training.sources import Issue
 
 CLOSEST = 0.8

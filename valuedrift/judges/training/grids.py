@@ -14,8 +14,8 @@ from random import Random
 import torch
 from torch import Tensor, nn
 
-from valuedrift.judges.encoding import Encoder
-from valuedrift.judges.network import Reading, StanceNetwork, unit
+from valuedrift.judges.network.model import Reading, StanceNetwork, unit
+from valuedrift.judges.network.windows import Encoder
 from valuedrift.judges.training.examples import Example
 from valuedrift.judges.training.sources import Issue, flipped
 from valuedrift.stance import STANCES, Stance

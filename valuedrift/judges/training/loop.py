@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from valuedrift.judges.encoding import Encoder
-from valuedrift.judges.network import LowRank, StanceNetwork
+from valuedrift.judges.network.model import LowRank, StanceNetwork
+from valuedrift.judges.network.windows import Encoder
 from valuedrift.judges.training.grids import Step, StepLoss
 from valuedrift.progress import Progress
 

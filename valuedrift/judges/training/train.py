@@ -14,23 +14,21 @@ import torch
 
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import fingerprint
-from valuedrift.judges import encoding
 from valuedrift.judges.base import Judgement, Pair
-from valuedrift.judges.config import CrossEncoder
-from valuedrift.judges.cross_encoder import load_cross_encoder
-from valuedrift.judges.encoding import Encoder
-from valuedrift.judges.network import LowRank, StanceNetwork, add_adapters, load_body
+from valuedrift.judges.cross_encoder import CrossEncoder, load_cross_encoder
+from valuedrift.judges.network.model import LowRank, StanceNetwork, add_adapters, load_body, windows
+from valuedrift.judges.network.weights import DESCRIPTION_FILE, WEIGHTS_FILE, Description, body_fingerprint, record_metrics
+from valuedrift.judges.network.windows import Encoder
+from valuedrift.judges.quality.scaling import fit_temperature
+from valuedrift.judges.quality.validation import Validation, validate
 from valuedrift.judges.training.apart import apart
 from valuedrift.judges.training.augment import Augmenter
 from valuedrift.judges.training.beside import Beside
-from valuedrift.judges.training.calibrate import fit_temperature
 from valuedrift.judges.training.examples import Example, plain_examples
 from valuedrift.judges.training.grids import Step, make_step
 from valuedrift.judges.training.loop import Recipe, fit
 from valuedrift.judges.training.polarity import PolarityDrill
 from valuedrift.judges.training.sources import Issue, actions, issues, phrases
-from valuedrift.judges.validation import Validation, validate
-from valuedrift.judges.weights import DESCRIPTION_FILE, WEIGHTS_FILE, Description, body_fingerprint, record_metrics
 from valuedrift.models.resolve import resolve_model
 from valuedrift.progress import Progress
 from valuedrift.stance import STANCES, Stance
@@ -111,7 +109,7 @@ def _train_into(folder: Path, seed: int, recipe: Recipe, progress: Callable[[Pro
         body=BODY,
         body_fingerprint=body_fingerprint(body_folder),
         temperature=1.0,
-        encoding=encoding.VERSION,
+        encoding=windows.VERSION,
         seed=seed,
         recipe={name: float(value) for name, value in asdict(recipe).items()},
         data_fingerprint=fingerprint(

@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from valuedrift.judges.encoding import Window
+from valuedrift.judges.network.windows import Window
 from valuedrift.stance import STANCES
 
 _PRODUCTS = 64

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from valuedrift.errors import DataError
 from valuedrift.judges.base import Judgement
+from valuedrift.judges.calibrated import LEAST_P
 from valuedrift.stance import STANCES, JudgeStatus
 from valuedrift.statistics.agreement import cohen_kappa
 
@@ -24,8 +25,6 @@ ANSWERS: tuple[str, ...] = (*GOLD_LABELS, "unjudged")
 _BINS = 10
 _RESAMPLES = 2000
 _LEVEL = 0.95
-LEAST_P = 1e-6
-"""Probabilities below this count as this in the log loss: a vote of six that is wrong must not cost infinitely much."""
 
 Array = NDArray[np.float64]
 

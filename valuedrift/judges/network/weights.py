@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import file_fingerprint, files_fingerprint, fingerprint
-from valuedrift.judges import encoding, refusals
+from valuedrift.judges import refusals
+from valuedrift.judges.network import windows
 
 EMBEDDED = "embedded"
 WEIGHTS_FILE = "weights.safetensors"
@@ -69,9 +70,9 @@ def read_description(folder: Path) -> Description:
         description = Description.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise UserError(f"not a judge's description: {error.errors()[0]['msg']}", where=str(path), fix="train the judge again") from error
-    if description.encoding != encoding.VERSION:
+    if description.encoding != windows.VERSION:
         raise UserError(
-            f"trained for version {description.encoding} of the token windows, this program has {encoding.VERSION}",
+            f"trained for version {description.encoding} of the token windows, this program has {windows.VERSION}",
             where=str(path),
             fix="train the judge again: valuedrift judge train",
         )
@@ -98,14 +99,14 @@ def weights_identity(weights: str) -> dict[str, Any]:
     folder = weights_folder(weights)
     description = read_description(folder)
     content = [file_fingerprint(folder / WEIGHTS_FILE), description.body_fingerprint, description.temperature]
-    return {"weights": fingerprint(content), "encoding": encoding.VERSION, "refusals": refusals.VERSION}
+    return {"weights": fingerprint(content), "encoding": windows.VERSION, "refusals": refusals.VERSION}
 
 
 def shipped_metrics() -> list[dict[str, Any]]:
     """Measured quality of the shipped judge, one object for each set of labelled answers that it was measured on; see valuedrift/data/judge/README.md.
 
     Returns:
-        Objects as :meth:`valuedrift.judges.validation.Validation.flat` makes them.
+        Objects as :meth:`valuedrift.judges.quality.validation.Validation.flat` makes them.
     """
     return read_metrics(Path(str(files("valuedrift").joinpath("data", "judge"))))
 

@@ -12,13 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from valuedrift.errors import DataError
 from valuedrift.fingerprint import seed_from
 from valuedrift.judges.base import Judgement
-from valuedrift.judges.calibrated import calibrated, probabilities
-from valuedrift.judges.calibration import FEW_LABELS, FEW_OF_A_STANCE, Array, Calibration, fit
-from valuedrift.judges.validation import LEAST_P, Figure, Validation, mean_figure, validate
+from valuedrift.judges.calibrated import LEAST_P, Calibration, calibrated, probabilities
+from valuedrift.judges.quality.scaling import FEW_LABELS, FEW_OF_A_STANCE, Array, fit_calibration
+from valuedrift.judges.quality.validation import Figure, Validation, mean_figure, validate
 from valuedrift.stance import STANCES, JudgeStatus
 
 FOLDS = 10
-_SHOWN = ("accuracy", "brier", "log_loss", "calibration_error")
+_FIGURES = ("accuracy", "brier", "log_loss", "calibration_error")
 
 
 class Calibrating(BaseModel):
@@ -49,8 +49,11 @@ class Calibrating(BaseModel):
 
     def flat(self, data: str) -> dict[str, Any]:
         """One JSON-able object."""
-        pairs = {name: {"before": _shown(getattr(self.before, name)), "after": _shown(getattr(self.after, name))} for name in _SHOWN}
-        changes = {"brier_change": _shown(self.brier_change), "log_loss_change": _shown(self.log_loss_change)}
+        pairs = {
+            name: {"before": _with_interval(getattr(self.before, name)), "after": _with_interval(getattr(self.after, name))}
+            for name in _FIGURES
+        }
+        changes = {"brier_change": _with_interval(self.brier_change), "log_loss_change": _with_interval(self.log_loss_change)}
         return {
             "judge": self.calibration.judge,
             "data": data,
@@ -103,7 +106,9 @@ def calibrate(
 
     def fitted(rows: NDArray[Any]) -> Calibration:
         chosen = [asked[row] for row in np.flatnonzero(rows)]
-        return fit(p[rows], gold[rows], prompts=chosen, judge=judge, judge_fingerprint=judge_fingerprint, row_weights=weights[rows])
+        return fit_calibration(
+            p[rows], gold[rows], prompts=chosen, judge=judge, judge_fingerprint=judge_fingerprint, row_weights=weights[rows]
+        )
 
     after: list[Judgement] = list(kept)
     for fold in range(count):
@@ -137,6 +142,6 @@ def _loss(p: Array, gold: NDArray[np.int64]) -> Array:
     return np.asarray(-np.log(np.maximum(p[np.arange(len(p)), gold], LEAST_P)))
 
 
-def _shown(figure: Figure) -> list[float]:
+def _with_interval(figure: Figure) -> list[float]:
     """Value, low, high."""
     return [round(value, 4) for value in (figure.value, figure.low, figure.high)]

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from valuedrift.errors import DataError
-from valuedrift.judges.training.calibrate import fit_temperature, negative_log_likelihood
+from valuedrift.judges.quality.scaling import fit_temperature, negative_log_likelihood
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
 
 Array = NDArray[np.float64]

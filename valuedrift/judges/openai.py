@@ -1,21 +1,29 @@
-"""A model behind a server at work as a judge: one short request an order of the options, one distribution a response."""
+"""A model behind an OpenAI-compatible server as a judge: one short request an order of the options, one distribution a response."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field
 
 from valuedrift.errors import UserError
-from valuedrift.judges.base import Configured, Judgement, Pair
-from valuedrift.judges.openai_config import OpenAI
-from valuedrift.judges.prompt import JudgePrompt, judge_prompts, stance_distribution, status_before_asking
-from valuedrift.judges.replies import option_logprobs, vote_of
-from valuedrift.openai.client import Client
+from valuedrift.judges.base import Configured, Judge, Judgement, Pair
+from valuedrift.judges.prompted import JudgePrompt, PromptedJudge, judge_prompts, stance_distribution, status_before_asking
+from valuedrift.openai.options import option_logprobs, vote_of
 from valuedrift.openai.reply import Fault, Reply
 from valuedrift.openai.request import Request, make_request
+from valuedrift.openai.server import Server
 from valuedrift.progress import Progress
 from valuedrift.stance import JudgeStatus
 
+if TYPE_CHECKING:
+    from valuedrift.openai.client import Client
+    from valuedrift.openai.prices import AskingCost
+
+READING_VERSION = 1
+"""Raised whenever the same reply would be read as another stance; part of the identity."""
 _CHUNK = 1024
 """Pairs whose requests are put together at a time, so that memory does not grow with the file."""
 
@@ -23,8 +31,68 @@ Report = Callable[[float, str], None]
 """Called with the share of a chunk that is done, and a note."""
 
 
+class OpenAI(PromptedJudge, Server):
+    """The same by any OpenAI-compatible server: log-probabilities of three options as the first token, or votes where there are none.
+
+    Questions and answers leave this machine for the one that ``base_url`` names.
+    """
+
+    when = "you want a large or closed model: see [servers](servers.md); text leaves the machine"
+
+    type: Literal["openai"] = Field(default="openai", description="Kind of judge.")
+    name: str = Field(default="openai", min_length=1, description="Name of the judge in every table.")
+    method: Literal["auto", "logprobs", "votes"] = Field(
+        default="auto",
+        description="`logprobs`: of the first token; `votes`: the share of several answers; `auto`: log-probabilities, and votes where the server gives none.",
+    )
+    top_logprobs: int = Field(default=20, ge=3, le=20, description="Likeliest first tokens asked for; some servers allow fewer than 20.")
+    votes: int = Field(
+        default=6, ge=1, description="Answers drawn for a response where it is voted; shared out evenly over the orders, rounded up."
+    )
+    vote_temperature: float = Field(default=1.0, gt=0, le=2, description="Softmax temperature of a vote.")
+    vote_tokens: int = Field(
+        default=8, ge=1, description="Tokens that a vote may have; models that think aloud before they answer need more."
+    )
+
+    def own_identity(self) -> dict[str, Any]:
+        """Model as it is named, prompt with its options, and how replies are read; not where the server stands."""
+        reading = {
+            "version": READING_VERSION,
+            "method": self.method,
+            "top_logprobs": self.top_logprobs,
+            "votes": self.votes,
+            "vote_temperature": self.vote_temperature,
+            "vote_tokens": self.vote_tokens,
+        }
+        return {"type": self.type, **self.model_identity(), "reading": reading, **self.prompt_identity()}
+
+    def load_uncalibrated(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
+        """The judge; nothing is asked yet. See :meth:`JudgeBase.load`."""
+        from valuedrift.openai.record import replies_file
+
+        return OpenAIJudge(self, replies_file(keep, self.name, self.own_identity()))
+
+    def provenance(self) -> dict[str, Any]:
+        """Identity, and where the server stood."""
+        return {**self.identity(), "base_url": self.base_url}
+
+    def with_paths(self, change: Callable[[str], str]) -> Self:
+        """The same with another price file; see :meth:`JudgeBase.with_paths`."""
+        return super().with_paths(change).with_prices(change)
+
+    def asking_cost(self, prompts: Sequence[str], answers: int, answer_tokens: int, bring: Callable[[str], str] = str) -> AskingCost:
+        """At most: answers that are refusals, empty or equal are not asked about. See :meth:`JudgeBase.asking_cost`."""
+        from valuedrift.openai.prices import asking_cost
+        from valuedrift.openai.request import BYTES_A_TOKEN
+
+        longest = "a" * (answer_tokens * BYTES_A_TOKEN)
+        asker = OpenAIJudge(self, Path())  # its requests are made, none is sent
+        requests = [request for prompt in prompts for request in asker.requests(Pair("", prompt, longest))]
+        return asking_cost(self.with_prices(bring), requests, answers)
+
+
 class OpenAIJudge(Configured[OpenAI]):
-    """Judges by asking a server; see :class:`valuedrift.judges.openai_config.OpenAI`.
+    """Judges by asking a server; see :class:`OpenAI`.
 
     Args:
         config: The judge as the study names it.
@@ -58,6 +126,8 @@ class OpenAIJudge(Configured[OpenAI]):
         judgements = [Judgement.without_stance(status) for status in statuses]
         rows = [row for row, status in enumerate(statuses) if status is JudgeStatus.OK]
         if rows:
+            from valuedrift.openai.client import Client
+
             with Client(self._config, self._replies) as client:
                 for start in range(0, len(rows), _CHUNK):
                     chunk = rows[start : start + _CHUNK]
@@ -89,24 +159,24 @@ class OpenAIJudge(Configured[OpenAI]):
 
     def _chunk(self, client: Client, pairs: Sequence[Pair], report: Report) -> list[Judgement]:
         asked = [self._prompts(pair) for pair in pairs]
-        found: list[Judgement | None] = [None] * len(pairs)
+        judgements: list[Judgement | None] = [None] * len(pairs)
         if not self._votes:
             # one first: a server without log-probabilities must not be paid for a reply a pair that says nothing
             for part in ([0], range(1, len(pairs))):
                 if not self._votes:
                     judged = self._by_logprobs(client, [asked[row] for row in part], report)
                     for row, judgement in zip(part, judged, strict=True):
-                        found[row] = judgement
-                    self._votes = self._votes or (len(part) == 1 and found[part[0]] is None)
-        left = [row for row, judgement in enumerate(found) if judgement is None]
+                        judgements[row] = judgement
+                    self._votes = self._votes or (len(part) == 1 and judgements[part[0]] is None)
+        left = [row for row, judgement in enumerate(judgements) if judgement is None]
         for row, judgement in zip(left, self._by_votes(client, [asked[row] for row in left], report), strict=True):
-            found[row] = judgement
-        return [judgement for judgement in found if judgement is not None]
+            judgements[row] = judgement
+        return [judgement for judgement in judgements if judgement is not None]
 
     def _by_logprobs(self, client: Client, asked: Sequence[Sequence[JudgePrompt]], report: Report) -> list[Judgement | None]:
         """Judgements by log-probabilities; None where the server gave none."""
         requests = [self._logprob_request(prompt) for orders in asked for prompt in orders]
-        replies = client.ask(requests, _told(report))
+        replies = client.ask(requests, _by_share(report))
         size = self._config.rotations
         return [self._of_logprobs(orders, replies[at * size : (at + 1) * size]) for at, orders in enumerate(asked)]
 
@@ -137,11 +207,11 @@ class OpenAIJudge(Configured[OpenAI]):
         """Judgements by the share of votes."""
         flat = [prompt for orders in asked for prompt in orders]
         each = self._votes_each
-        replies = client.ask([self._vote_request(prompt, each) for prompt in flat], _told(report))
+        replies = client.ask([self._vote_request(prompt, each) for prompt in flat], _by_share(report))
         cast = [list(reply.answers[:each]) if isinstance(reply, Reply) else [] for reply in replies]
         # servers that know no `n` answer once: the other votes are asked for one by one
         short = [(at, draw) for at, answers in enumerate(cast) if answers for draw in range(len(answers), each)]
-        more = client.ask([self._vote_request(flat[at], 1, draw=f"vote {draw}") for at, draw in short], _told(report))
+        more = client.ask([self._vote_request(flat[at], 1, draw=f"vote {draw}") for at, draw in short], _by_share(report))
         for (at, _), reply in zip(short, more, strict=True):
             cast[at] += reply.answers[:1] if isinstance(reply, Reply) else []
         judgements = []
@@ -176,5 +246,5 @@ def _message(prompt: JudgePrompt) -> list[dict[str, str]]:
     return [{"role": "user", "content": prompt.text}]
 
 
-def _told(report: Report) -> Callable[[Progress], None]:
+def _by_share(report: Report) -> Callable[[Progress], None]:
     return lambda step: report(step.done / max(step.total, 1), step.note)

@@ -21,8 +21,12 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from pydantic import Field
+
+from valuedrift.judges import refusals
+from valuedrift.judges.calibrated import ReadingJudge
 from valuedrift.judges.refusals import is_refusal
 from valuedrift.stance import STANCES, JudgeStatus, Stance
 
@@ -51,6 +55,37 @@ _INSTRUCTION = (
 )
 _TAGLIKE = re.compile(r"<(?=[|/!]?[A-Za-z_|｜▁])")
 _BRACKETED = re.compile(r"\[(?=/?[A-Z_]{2,}\])")
+
+
+class PromptedJudge(ReadingJudge):
+    """A language model that is shown prompt and response and answers with one of three options (paper, Protocol: judging)."""
+
+    rotations: Literal[1, 3, 6] = Field(
+        default=3,
+        description="Orders in which the three options are put: 1 as in the paper, 3 (every option once in every place), or all 6. "
+        "Log-probabilities are averaged over them, so that a liking for a place or a letter cancels.",
+    )
+    labels: Labels = Field(
+        default="letters",
+        description="What the model answers with: `letters` (A, B, C, by place) or `words` (support, neutral, oppose).",
+    )
+    max_answer: int = Field(
+        default=5000,
+        ge=200,
+        description="Bytes of UTF-8 of a response that are shown; of a longer one both ends. No tokenizer makes more tokens than bytes.",
+    )
+    max_prompt: int = Field(default=2000, ge=200, description="The same of the prompt that was answered.")
+
+    def prompt_identity(self) -> dict[str, Any]:
+        """What of the prompt changes answers, for :meth:`identity`."""
+        return {
+            "prompt": PROMPT_VERSION,
+            "rotations": self.rotations,
+            "labels": self.labels,
+            "max_answer": self.max_answer,
+            "max_prompt": self.max_prompt,
+            "refusals": refusals.VERSION,
+        }
 
 
 @dataclass(frozen=True, slots=True)
