@@ -16,7 +16,8 @@ from valuedrift.errors import UserError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.base import Judgement, Pair
 from valuedrift.judges.cross_encoder import CrossEncoder, load_cross_encoder
-from valuedrift.judges.network.model import LowRank, StanceNetwork, add_adapters, load_body, windows
+from valuedrift.judges.network import windows
+from valuedrift.judges.network.model import LowRank, StanceNetwork, add_adapters, load_body
 from valuedrift.judges.network.weights import DESCRIPTION_FILE, WEIGHTS_FILE, Description, body_fingerprint, record_metrics
 from valuedrift.judges.network.windows import Encoder
 from valuedrift.judges.quality.scaling import fit_temperature
