@@ -16,7 +16,7 @@ from valuedrift.judges.registry import JudgeConfig, judge_identity
 from valuedrift.study import RunPlan
 from valuedrift.tasks.workplace import Workplace
 from valuedrift.tasks.workroom import Workroom
-from valuedrift.training.precision import resolve_precision
+from valuedrift.training.options import resolve_precision
 
 ANALYSIS_VERSION = 2
 """Raised when the statistics change their numbers."""

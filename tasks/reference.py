@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from valuedrift.storage.manifest import Entry
-from valuedrift.training.result import Checkpoint
+from valuedrift.training.job import Checkpoint
 
 
 class Reference(BaseModel):

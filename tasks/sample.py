@@ -18,7 +18,7 @@ from valuedrift.tasks.identity import key_of, sample_identity
 from valuedrift.tasks.reference import Reference, Trained
 from valuedrift.tasks.reuse import reuse
 from valuedrift.tasks.workplace import Workplace
-from valuedrift.training.result import Checkpoint
+from valuedrift.training.job import Checkpoint
 
 
 def _key(parameters: dict[str, Any]) -> tuple[str, bool]:

@@ -18,8 +18,7 @@ from valuedrift.tasks.identity import key_of, train_identity
 from valuedrift.tasks.provenance import git_commit
 from valuedrift.tasks.reference import Trained
 from valuedrift.tasks.workplace import Workplace
-from valuedrift.training.job import TrainJob
-from valuedrift.training.result import Checkpoint, TrainResult
+from valuedrift.training.job import Checkpoint, TrainJob, TrainResult
 from valuedrift.weights import Weights
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from valuedrift.training.registry import ALGORITHMS
 from valuedrift.words import visible
 
-PHASES: Mapping[str, str] = {"sft": "SFT", "dpo": "DPO", "simpo": "SimPO", "ppo": "PPO"}
+PHASES: Mapping[str, str] = {name: algorithm.title for name, algorithm in ALGORITHMS.items()}
 """Phase to the way it is written; an algorithm that is not known here is written in capitals."""
 
 

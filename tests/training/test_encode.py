@@ -82,7 +82,7 @@ def test_mostly_long_prompts_are_a_fault(tokenizer: Any) -> None:
 
 
 def test_ppo_pads_with_a_token_that_no_prompt_holds(tokenizer: Any) -> None:
-    from valuedrift.training.ppo import choose_padding
+    from valuedrift.training.online import choose_padding
 
     prompts = [prompt_tokens(tokenizer, "vote"), prompt_tokens(tokenizer, "why")]
     assert tokenizer.pad_token_id in prompts[0]

@@ -79,11 +79,11 @@ def test_sft_loss_and_gradient_are_those_of_transformers(model: Any, encoder: En
     weight = model.model.layers[0].mlp.up_proj.weight
     expected = model(**batch).loss
     (gradient,) = torch.autograd.grad(expected, weight)
-    loss = sft._Trainer.compute_loss(Stub(), model, batch)
+    loss = sft.trainer_class().compute_loss(Stub(), model, batch)
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(torch.autograd.grad(loss, weight)[0], gradient, rtol=1e-4, atol=1e-6)
     count = torch.tensor(100)
-    scaled = sft._Trainer.compute_loss(Stub(), model, batch, num_items_in_batch=count)
+    scaled = sft.trainer_class().compute_loss(Stub(), model, batch, num_items_in_batch=count)
     torch.testing.assert_close(scaled, model(**batch, num_items_in_batch=count).loss, rtol=1e-5, atol=1e-6)
 
 
@@ -94,7 +94,7 @@ def test_dpo_loss_is_the_papers_and_trls(model: Any, tiny_chat: Weights, pairs: 
             weight.mul_(0.9)
     stub = Stub()
     stub.ref_model = reference
-    loss = dpo._Trainer.compute_loss(stub, model, pairs)
+    loss = dpo.trainer_class().compute_loss(stub, model, pairs)
     targets = pairs["completion_mask"]
     policy = plain_logps(model, pairs["input_ids"], pairs["attention_mask"], targets)
     anchor = plain_logps(reference, pairs["input_ids"], pairs["attention_mask"], targets)
@@ -128,7 +128,7 @@ def trl_dpo_loss(model: Any, reference: Any, pairs: dict[str, torch.Tensor]) -> 
 
 def test_simpo_loss_is_the_papers(model: Any, pairs: dict[str, torch.Tensor]) -> None:
     stub = Stub()
-    loss = simpo._Trainer.compute_loss(stub, model, pairs)
+    loss = simpo.trainer_class().compute_loss(stub, model, pairs)
     targets = pairs["completion_mask"]
     win, lose = (plain_logps(model, pairs["input_ids"], pairs["attention_mask"], targets) / targets.sum(dim=1)).chunk(2)
     assert loss.item() == pytest.approx(-logsigmoid(0.3 * win - 0.3 * lose - 0.7).mean().item(), rel=1e-4)

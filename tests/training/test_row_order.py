@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from valuedrift.training.order import row_order
+from valuedrift.training.setup import row_order
 
 ROWS = st.integers(1, 60)
 DRAWS = st.integers(0, 300)

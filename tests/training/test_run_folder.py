@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from valuedrift.errors import UserError
-from valuedrift.training.folder import RunFolder
-from valuedrift.training.result import Metrics
+from valuedrift.training.folder import Metrics, RunFolder
 
 
 def save(folder: Path, content: str) -> None:

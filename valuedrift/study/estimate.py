@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from valuedrift.study.plan import RunPlan
 from valuedrift.study.spec import Study
-from valuedrift.training.algorithms import DPO, PPO, SFT, Optimisation, SimPO
 
 _CPU_TRAINING = 6.4e10
 """FLOP/s of one CPU core in float32 training (measured: SmolLM2-135M, 8 × 128 tokens, 6.5 s a step on two cores)."""
@@ -74,43 +73,16 @@ def estimate(run: RunPlan, study: Study, n_probes: int) -> Estimate:
     answers = len(run.steps) * n_probes * study.sampling.n
     sampled = float(answers * study.sampling.max_new_tokens)
     steps = run.total_steps or 0
-    tokens, flops = _training(run, steps)
+    training = run.algorithm.cost(steps, run.rows)
     saved = max(len(run.steps) - 1, 0)
     return Estimate(
-        training_tokens=tokens,
+        training_tokens=training.tokens,
         sampling_tokens=sampled,
-        training_flops=flops * parameters,
+        training_flops=training.flops * parameters,
         sampling_flops=2.0 * parameters * sampled,
         checkpoint_bytes=saved * _checkpoint_bytes(run, parameters),
         table_bytes=sampled * _BYTES_A_RESPONSE_TOKEN + answers * len(study.judges) * _BYTES_A_STANCE,
     )
-
-
-def _training(run: RunPlan, steps: int) -> tuple[float, float]:
-    """Tokens seen in training, and FLOPs per parameter: 2 a token forward, 4 backward (2 with a frozen base)."""
-    algorithm = run.algorithm
-    backward = 4.0 if algorithm.lora is None else 2.0
-    sequences = float(steps * algorithm.batch_size)
-    match algorithm:
-        case SFT():
-            tokens = sequences * algorithm.max_length
-            return tokens, tokens * (2.0 + backward)
-        case DPO():
-            tokens = 2 * sequences * algorithm.max_length
-            return tokens, tokens * (4.0 + backward)
-        case SimPO():
-            tokens = 2 * sequences * algorithm.max_length
-            return tokens, tokens * (2.0 + backward)
-        case PPO():
-            tokens = sequences * min(algorithm.max_length, 64 + algorithm.response_length)
-            reward = _reward_tokens(algorithm.reward, run.rows)
-            # rollout, reference, reward and value forwards; then ppo_epochs of policy and value, forward and backward
-            return tokens + reward, tokens * (8.0 + algorithm.ppo_epochs * 2 * (2.0 + backward)) + reward * (2.0 + backward)
-
-
-def _reward_tokens(reward: Optimisation, rows: int | None) -> float:
-    steps = reward.steps if reward.steps is not None else reward.total_steps(rows or 0)
-    return 2.0 * steps * reward.batch_size * reward.max_length
 
 
 def _checkpoint_bytes(run: RunPlan, parameters: float) -> float:

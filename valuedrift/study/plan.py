@@ -13,7 +13,7 @@ from valuedrift.corpora.registry import Kind
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.study.spec import Model, PreferencePhase, SFTPhase, Study
-from valuedrift.training.algorithms import Algorithm, total_steps
+from valuedrift.training.registry import Algorithm
 
 TRAIN_VERSION = 1
 """Raised when a change of the training code changes the weights that come out of the same run."""
@@ -40,8 +40,8 @@ class RunPlan:
 
     @property
     def kind(self) -> Kind:
-        """What its dataset holds: answers to learn (sft) or pairs (preference)."""
-        return "sft" if self.phase == "sft" else "preference"
+        """What its dataset holds."""
+        return self.algorithm.kind
 
     def identity(self, *, parent: str, dataset: str, dtype: str) -> dict[str, Any]:
         """All that changes the weights of this run's checkpoints.
@@ -94,7 +94,7 @@ def expand(study: Study, count_rows: Callable[[Dataset], int | None]) -> Plan:
         dataset = study.corpora[name] if parent is None else study.preferences[name]
         rows = counts[id(dataset)]
         for algorithm, suffix in _variants(phase):
-            total = algorithm.steps if rows is None else total_steps(algorithm, rows)
+            total = algorithm.steps if rows is None else algorithm.total_steps(rows)
             yield RunPlan(
                 run_id=f"{parent.run_id if parent else model}.{algorithm.type}-{name}{suffix}",
                 parent_run_id=parent.run_id if parent else None,

@@ -17,7 +17,7 @@ from valuedrift.judges.panel import Panel
 from valuedrift.judges.registry import JudgeConfig
 from valuedrift.sampling import Sampling
 from valuedrift.study.runtime import Runtime
-from valuedrift.training.algorithms import Algorithm
+from valuedrift.training.registry import Algorithm, types_of
 from valuedrift.training.schedule import LogSpaced, Schedule
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -56,7 +56,7 @@ class SFTPhase(_Part):
     """Supervised fine-tuning of every model on each corpus."""
 
     data: tuple[str, ...] = Field(min_length=1, description="Names under `corpora`; one run each.")
-    algorithm: Algorithm = Field(description="An algorithm of type sft.")
+    algorithm: Algorithm = Field(description=f"An algorithm of type {types_of('sft')}.")
     sweep: dict[str, tuple[float, ...]] = Field(
         default_factory=dict, description="Algorithm fields to vary, one run a value; one field at a time."
     )
@@ -66,7 +66,7 @@ class PreferencePhase(_Part):
     """Preference optimization, started from the SFT runs."""
 
     data: tuple[str, ...] = Field(min_length=1, description="Names under `preferences`; one run each.")
-    algorithm: Algorithm = Field(description="An algorithm of type dpo, simpo or ppo.")
+    algorithm: Algorithm = Field(description=f"An algorithm of type {types_of('preference')}.")
     after: tuple[str, ...] | None = Field(default=None, description="Corpora whose SFT runs are continued; default: all of them.")
     sweep: dict[str, tuple[float, ...]] = Field(
         default_factory=dict, description="Algorithm fields to vary, one run a value; one field at a time."
@@ -138,21 +138,20 @@ class Study(_Part):
                 _check_name(name, kind)
         for sft in self.sft:
             _known(sft.data, self.corpora, "corpora")
-            if sft.algorithm.type != "sft":
-                raise ValueError(f"sft: algorithm type {sft.algorithm.type!r} belongs under `preference`")
-            _check_sweep(sft.algorithm, sft.sweep)
+            _check_algorithm("sft", sft)
         trained = [name for sft in self.sft for name in sft.data]
         for phase in self.preference:
             _known(phase.data, self.preferences, "preferences")
             _known(phase.after or (), trained, "sft data")
-            if phase.algorithm.type == "sft":
-                raise ValueError("preference: algorithm type 'sft' belongs under `sft`")
-            _check_sweep(phase.algorithm, phase.sweep)
+            _check_algorithm("preference", phase)
         return self
 
 
-def _check_sweep(algorithm: BaseModel, sweep: dict[str, tuple[float, ...]]) -> None:
-    _known(sweep, type(algorithm).model_fields, f"fields of {algorithm.__class__.__name__}")
+def _check_algorithm(section: str, phase: SFTPhase | PreferencePhase) -> None:
+    algorithm = type(phase.algorithm)
+    if algorithm.section() != section:
+        raise ValueError(f"{section}: algorithm type {phase.algorithm.type!r} belongs under `{algorithm.section()}`")
+    _known(phase.sweep, algorithm.model_fields, f"fields of {algorithm.__name__}")
 
 
 def _known(names: Iterable[str], valid: Iterable[str], where: str) -> None:

@@ -2,62 +2,101 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from torch.nn import functional
-from trl import DPOConfig, DPOTrainer
+from pydantic import Field
 
-from valuedrift.progress import Progress
-from valuedrift.training.algorithms import DPO
-from valuedrift.training.encode import Tokens
-from valuedrift.training.keeper import Keeper, Publisher
-from valuedrift.training.loop import POLICY, run_trainer, step_report
-from valuedrift.training.pairs import keep_rewards, pair_logps
-from valuedrift.training.setup import Resumable, Setup
+from valuedrift.training.algorithm import AlgorithmBase
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from torch import Tensor
 
-class _Trainer(Resumable, DPOTrainer):  # type: ignore[misc] # trl is followed as Any
-    """TRL's, on pairs that are tokens already, with logits for answers only."""
-
-    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        return dataset
-
-    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        logps, _ = pair_logps(model, inputs)
-        with torch.no_grad():
-            if self.ref_model is None:
-                with self.accelerator.unwrap_model(model).disable_adapter():
-                    reference, _ = pair_logps(model, inputs)
-            else:
-                reference, _ = pair_logps(self.ref_model, inputs)
-        chosen, rejected = (self.beta * (logps - reference)).chunk(2)
-        keep_rewards(self._metrics["train"], chosen, rejected)
-        return -functional.logsigmoid(chosen - rejected).mean()
+    from valuedrift.training.loop import Keeper
+    from valuedrift.training.setup import Setup
 
 
-def train(setup: Setup, tokens: Tokens, publisher: Publisher, progress: Callable[[Progress], None]) -> None:
-    """Train on preferences, with the parent as the reference."""
-    algorithm = setup.job.algorithm
-    assert isinstance(algorithm, DPO)
-    data = setup.ordered(tokens.rows, algorithm, setup.total)
+class DPO(AlgorithmBase):
+    """Direct preference optimization (Rafailov et al. 2023)."""
 
-    def build(keeper: Keeper) -> _Trainer:
-        config = DPOConfig(**setup.arguments(POLICY, algorithm, setup.total), beta=algorithm.beta, max_length=None)
-        policy = setup.load_policy()
-        # under adapters the reference is the policy with them off; else TRL would load one from a path, which a merged stack does not have
-        reference = copy.deepcopy(policy) if algorithm.lora is None else None
-        return _Trainer(
-            model=policy,
-            ref_model=reference,
-            args=config,
-            train_dataset=data,
-            processing_class=setup.tokenizer,
-            peft_config=setup.lora(algorithm.lora),
-            callbacks=[keeper],
-        )
+    type: Literal["dpo"] = Field(default="dpo", description="Algorithm.")
+    learning_rate: float = Field(default=1e-6, gt=0, description="Peak learning rate (TRL's default: 1e-6).")
+    beta: float = Field(default=0.1, gt=0, description="β: price of leaving the reference, the parent (DPO paper and TRL: 0.1).")
 
-    report = step_report(progress, "dpo", setup.total)
-    run_trainer(build, setup.folder, phase=POLICY, seed=setup.job.seed, total=setup.total, publisher=publisher, report=report)
+    title = "DPO"
+    loss = "−E log σ(β log π(y_w)/π_ref(y_w) − β log π(y_l)/π_ref(y_l))"
+    kind = "preference"
+    answers = 2
+    reference = True
+
+    def trainer(self, setup: Setup, data: Dataset, keeper: Keeper) -> Any:
+        """TRL's, on pairs that are tokens already."""
+        return build(trainer_class(), self.beta, setup, data, keeper)
+
+
+def build(trainer: Any, beta: float, setup: Setup, data: Dataset, keeper: Keeper, **loss: Any) -> Any:
+    """A trainer that compares the policy's log-probabilities with those of the parent.
+
+    Args:
+        trainer: A subclass of TRL's DPO trainer.
+        beta: β.
+        setup: The job.
+        data: Pairs in order.
+        keeper: Saves.
+        **loss: What TRL's configuration should say of the loss.
+    """
+    from trl import DPOConfig
+
+    policy = setup.load_policy()
+    return trainer(
+        model=policy,
+        ref_model=setup.reference(policy),
+        args=DPOConfig(**setup.policy_arguments(), beta=beta, max_length=None, **loss),
+        train_dataset=data,
+        processing_class=setup.tokenizer,
+        peft_config=setup.lora(setup.options.lora),
+        callbacks=[keeper],
+    )
+
+
+def pair_losses(ratios: Tensor, lengths: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+    """The loss of each pair, and the implicit rewards of its answers.
+
+    Args:
+        ratios: log π/π_ref of each answer, the chosen ones first; shape (2 · pairs,).
+        lengths: Tokens of each answer, same shape.
+        beta: β.
+    """
+    from torch.nn.functional import logsigmoid
+
+    rewards = beta * ratios
+    chosen, rejected = rewards.chunk(2)
+    return -logsigmoid(chosen - rejected), rewards
+
+
+@cache
+def trainer_class(losses: Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]] = pair_losses) -> Any:
+    """TRL's trainer, on pairs that are tokens already, with logits for answers only.
+
+    Args:
+        losses: Losses and rewards of a batch, as ``pair_losses``.
+    """
+    from trl import DPOTrainer
+
+    from valuedrift.training.logps import keep_rewards, pair_logps, reference_logps
+    from valuedrift.training.loop import Resumable
+
+    class Trainer(Resumable, DPOTrainer):  # type: ignore[misc] # trl is followed as Any
+        def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+            return dataset
+
+        def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+            logps, lengths = pair_logps(model, inputs)
+            reference, _ = reference_logps(self, model, lambda anchor: pair_logps(anchor, inputs))
+            each, rewards = losses(logps - reference, lengths, self.beta)
+            keep_rewards(self._metrics["train"], *rewards.chunk(2))
+            return each.mean()
+
+    return Trainer

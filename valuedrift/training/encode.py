@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from valuedrift.corpora.registry import Kind
 from valuedrift.engines.prompting import PLAIN_FORM, prompt_tokens
 from valuedrift.errors import DataError
 from valuedrift.training.rows import Demonstration, Message, Preference
@@ -25,7 +26,7 @@ class Tokens:
     cut: int
     """Rows of which an answer was cut at max_length."""
     prompts: list[Encoded] = field(default_factory=list)
-    """PPO: what answers are drawn to."""
+    """Online algorithms: what answers are drawn to."""
 
 
 MOST_DROPPED = 0.5
@@ -67,6 +68,19 @@ class Encoder:
         """Tokens of an answer, with the end that makes a model stop there."""
         text = text if self.tokenizer.chat_template else " " + text
         return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], *self._end]
+
+    def tokens(self, rows: Sequence[Any], kind: Kind, path: Path) -> Tokens:
+        """A whole dataset.
+
+        Args:
+            rows: Rows of one kind.
+            kind: Which.
+            path: The file they are from, for messages.
+
+        Raises:
+            DataError: More than half of the rows have no room for an answer.
+        """
+        return Tokens(_ENCODERS[kind](self, rows, path), self.dropped, self.cut)
 
     def demonstrations(self, rows: Sequence[Demonstration], path: Path) -> list[Encoded]:
         """``input_ids`` and ``labels`` (−100 on the prompt) of each row that fits.
@@ -141,3 +155,9 @@ class Encoder:
         text = self.tokenizer.apply_chat_template(messages, tokenize=False)
         end = self.tokenizer(text.rpartition(_MARK)[2].rstrip(), add_special_tokens=False)["input_ids"]
         return list(end) if eos in end else [*end, eos]
+
+
+_ENCODERS: Mapping[Kind, Callable[[Encoder, Sequence[Any], Path], list[Encoded]]] = {
+    "sft": Encoder.demonstrations,
+    "preference": Encoder.preferences,
+}

@@ -1,4 +1,6 @@
-"""A run's folder on disk: what is in it is whole, and nothing in it is later than the state that training would resume from.
+"""What a training leaves behind, and the folder in which it does.
+
+What is in the folder is whole, and nothing in it is later than the state that training would resume from:
 
 - ``out/step-000016/``: a checkpoint (adapter or whole model) with checkpoint.json; appears by one rename
 - ``out/metrics.jsonl``: one row a step
@@ -16,12 +18,58 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from valuedrift.errors import UserError
-from valuedrift.training.result import Metrics, TrainResult
+from valuedrift.weights import Weights
 
 _STEP = "step-"
 _READY = "ready-"
 _PARTIAL = ".partial-"
+
+
+class Checkpoint(BaseModel):
+    """A model saved at one step of a run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: int = Field(ge=0, description="Optimizer steps taken; 0 is the parent itself.")
+    weights: Weights = Field(description="Where the weights lie.")
+    adapter: bool = Field(description="Whether the weights are a stack of low-rank adapters on a base.")
+    fingerprint: str = Field(description="Content fingerprint of the weights.")
+    train_loss: float | None = Field(description="Training loss of that step; null at step 0.")
+
+
+class Metrics(BaseModel):
+    """One row of the training table; null where an algorithm has no such number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: int = Field(ge=1, description="Optimizer step, from 1.")
+    loss: float | None = Field(default=None, description="Training loss (PPO: policy loss + 0.1 · value loss).")
+    reward: float | None = Field(
+        default=None, description="DPO, SimPO: implicit reward of the chosen answers; PPO: score of the episodes, before the price of KL."
+    )
+    kl: float | None = Field(default=None, description="PPO: KL to the reference, nats an episode.")
+    reward_margin: float | None = Field(default=None, description="DPO, SimPO: implicit reward of chosen minus rejected answers.")
+    learning_rate: float | None = Field(default=None, description="Learning rate of the step.")
+    grad_norm: float | None = Field(default=None, description="Gradient norm before clipping; null for PPO, which does not clip.")
+
+
+class TrainResult(BaseModel):
+    """Checkpoints and metrics of a finished run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    checkpoints: tuple[Checkpoint, ...] = Field(description="In order of steps; the first is step 0, the parent.")
+    metrics: tuple[Metrics, ...] = Field(description="One row a step, from 1 to total_steps.")
+    total_steps: int = Field(ge=1, description="Optimizer steps of the run.")
+    rows: int = Field(ge=1, description="Rows of the dataset.")
+    dropped_rows: int = Field(ge=0, description="Rows left out because the prompt alone fills max_length.")
+    cut_rows: int = Field(ge=0, description="Rows of which an answer was cut at max_length.")
+    reward_accuracy: float | None = Field(
+        default=None, description="PPO: share of the pairs that the reward model ranked rightly over the last quarter of its training."
+    )
 
 
 class RunFolder:
@@ -62,16 +110,16 @@ class RunFolder:
         """Drop what is kept for resuming (also what a kill between result and removal left behind)."""
         shutil.rmtree(self.state, ignore_errors=True)
 
-    def resume_point(self, phase: str) -> tuple[int, Path | None]:
-        """The latest whole state of a phase, after removing all that is partial.
+    def resume_point(self, model: str) -> tuple[int, Path | None]:
+        """The latest whole state of a model, after removing all that is partial.
 
         Args:
-            phase: Folder under ``_state``: ``policy``, or ``reward`` for PPO's reward model.
+            model: Folder under ``_state``: ``policy``, or ``reward`` for the reward model of an online algorithm.
 
         Returns:
             Its step and folder, or (0, None).
         """
-        folder = self.state / phase
+        folder = self.state / model
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():
             if not path.name.startswith(_READY):
@@ -111,9 +159,9 @@ class RunFolder:
         commit(partial, target)
         return target
 
-    def keep_state(self, phase: str, step: int, written: Path) -> None:
+    def keep_state(self, model: str, step: int, written: Path) -> None:
         """Make a state the one to resume from and drop earlier ones."""
-        folder = self.state / phase
+        folder = self.state / model
         target = folder / f"{_READY}{step:06d}"
         commit(written, target)
         for path in folder.iterdir():

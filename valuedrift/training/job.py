@@ -1,4 +1,4 @@
-"""The job that a child process runs: one training phase from a parent's weights to its checkpoints."""
+"""The job that a child process runs: one run, from its parent's weights to its checkpoints."""
 
 from __future__ import annotations
 
@@ -8,24 +8,29 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from valuedrift.errors import UserError
 from valuedrift.fingerprint import file_fingerprint, fingerprint
 from valuedrift.progress import Progress
-from valuedrift.training.algorithms import Algorithm
-from valuedrift.training.precision import Precision, resolve_precision
-from valuedrift.training.result import Checkpoint, Metrics, TrainResult
+from valuedrift.training.folder import Checkpoint, Metrics, RunFolder, TrainResult
+from valuedrift.training.options import Precision, resolve_precision
+from valuedrift.training.registry import Algorithm
+from valuedrift.training.rows import READERS
 from valuedrift.training.schedule import Schedule
-from valuedrift.weights import Weights
+from valuedrift.weights import Weights, check_model_folder
 
 __all__ = ["Checkpoint", "Metrics", "TrainJob", "TrainResult"]
 
+_NO_ROOM = ("No space left", "Disk quota exceeded", "File too large")
+"""How the operating system and, through it, safetensors and torch say that nothing more can be written."""
+
 
 class TrainJob(BaseModel):
-    """One training phase. Above ``out`` all is identity; from ``out`` on it is where and how fast."""
+    """One run. Above ``out`` all is identity; from ``out`` on it is where and how fast."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["train"] = Field(default="train", description="Kind of job.")
-    weights: Weights = Field(description="The parent: where training starts, and the reference of DPO and PPO.")
+    weights: Weights = Field(description="The parent: where training starts, and the reference of algorithms that have one.")
     algorithm: Algorithm = Field(description="What is trained, and how.")
     dataset: Path = Field(description="Normalised JSON Lines: {prompt, response} or {messages} for sft, else {prompt, chosen, rejected}.")
     schedule: Schedule = Field(description="At which steps checkpoints are saved; 0 and the last always are.")
@@ -67,6 +72,77 @@ class TrainJob(BaseModel):
             UserError: The model folder is not one, ``out`` holds another training, the disk is full, or the loss is not a number any more.
             DataError: The dataset is missing, empty, malformed, or its rows are too long.
         """
-        from valuedrift.training.phase import train
+        try:
+            return _train(self, progress)
+        except Exception as error:
+            if any(words in str(error) for words in _NO_ROOM):
+                raise UserError(
+                    "the disk is full", where=str(self.out), fix="make room and run again: training goes on where it was"
+                ) from error
+            raise
 
-        return train(self, progress)
+
+def _train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
+    import torch
+    from datasets import disable_progress_bars
+    from transformers.utils import logging as transformers_logging
+
+    from valuedrift.models.loading import load_tokenizer
+    from valuedrift.training.loop import Publisher
+    from valuedrift.training.setup import Setup, choose_device
+
+    check_model_folder(job.weights.base)
+    device = choose_device(job.device)
+    algorithm = job.algorithm
+    rows = READERS[algorithm.kind](job.dataset)
+    tokenizer = load_tokenizer(job.weights.base)
+    tokens = algorithm.encode(rows, tokenizer, job.dataset)
+    folder = RunFolder(job.out, job.identity())  # made only now: a job with bad input leaves no folder behind
+    if (done := folder.result()) is not None:
+        folder.clear_state()
+        return done
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    disable_progress_bars()
+    if job.threads is not None:
+        torch.set_num_threads(job.threads)
+    total = algorithm.total_steps(len(rows))
+    setup = Setup(
+        weights=job.weights,
+        options=algorithm,
+        seed=job.seed,
+        most_at_once=job.micro_batch,
+        folder=folder,
+        rows=len(rows),
+        total=total,
+        device=device,
+        bf16=job.precision == "bfloat16",
+        tokenizer=tokenizer,
+    )
+    steps = job.schedule.steps(total)
+    accuracy = algorithm.train(setup, tokens, Publisher(folder, job.weights, frozenset(steps), total), progress)
+    result = TrainResult(
+        checkpoints=_checkpoints(job, folder, steps),
+        metrics=tuple(folder.metrics()),
+        total_steps=total,
+        rows=len(rows),
+        dropped_rows=tokens.dropped,
+        cut_rows=tokens.cut,
+        reward_accuracy=accuracy,
+    )
+    folder.finish(result)
+    return result
+
+
+def _checkpoints(job: TrainJob, folder: RunFolder, steps: tuple[int, ...]) -> tuple[Checkpoint, ...]:
+    """The parent as step 0, then what was published."""
+    adapter = job.algorithm.lora is not None
+    losses = {row.step: row.loss for row in folder.metrics()}
+    stacks = {0: job.weights}
+    for step in steps[1:]:
+        path = folder.checkpoint_path(step)
+        stacks[step] = job.weights.plus(path) if adapter else Weights(base=path)
+    return tuple(
+        Checkpoint(step=step, weights=stack, adapter=bool(stack.adapters), fingerprint=stack.fingerprint(), train_loss=losses.get(step))
+        for step, stack in stacks.items()
+    )

@@ -1,4 +1,4 @@
-"""The reward model of PPO through ``trl.RewardTrainer``: the parent with a scalar head, on the same pairs."""
+"""The reward model of online algorithms through ``trl.RewardTrainer``: the parent with a scalar head, on the same pairs."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import torch
 from transformers import AutoModelForSequenceClassification
 from trl import RewardConfig, RewardTrainer
 
-from valuedrift.training.algorithms import PPO
 from valuedrift.training.encode import Encoded
-from valuedrift.training.keeper import Keeper, Report
-from valuedrift.training.loop import run_trainer
-from valuedrift.training.setup import Resumable, Setup
+from valuedrift.training.loop import Keeper, Report, Resumable, run_trainer
+from valuedrift.training.options import Optimisation
+from valuedrift.training.setup import Setup
 
-PHASE = "reward"
+REWARD = "reward"
+"""Folder of its state."""
 
 
 class _Trainer(Resumable, RewardTrainer):  # type: ignore[misc] # trl is followed as Any
     """TRL's, saving our way."""
 
 
-def train_reward_model(setup: Setup, pairs: list[Encoded], total: int, report: Report) -> tuple[Any, float | None]:
+def train_reward_model(setup: Setup, pairs: list[Encoded], options: Optimisation, total: int, report: Report) -> tuple[Any, float | None]:
     """Train, or take up a training that was killed; one that is finished is not redone.
 
     TRL would silently drop pairs longer than its ``max_length``; ours are cut and counted beforehand, and it is given none.
@@ -29,31 +29,31 @@ def train_reward_model(setup: Setup, pairs: list[Encoded], total: int, report: R
     Args:
         setup: The job; its tokenizer pads with a token that occurs nowhere else.
         pairs: ``prompt_ids``, ``chosen_ids`` and ``rejected_ids``.
-        total: Optimizer steps.
+        options: Length, rate and size of its training.
+        total: Its optimizer steps.
         report: Told of every step.
 
     Returns:
         The reward model, its adapters merged, and the share of pairs it ranked rightly over the last quarter of its training.
     """
-    algorithm = setup.job.algorithm
-    assert isinstance(algorithm, PPO)
+    adapters = setup.options.lora
     rows = [{"chosen_ids": row["prompt_ids"] + row["chosen_ids"], "rejected_ids": row["prompt_ids"] + row["rejected_ids"]} for row in pairs]
-    data = setup.ordered(rows, algorithm.reward, total)
+    data = setup.ordered(rows, options, total)
 
     def build(keeper: Keeper) -> _Trainer:
-        config = RewardConfig(**setup.arguments(PHASE, algorithm.reward, total), max_length=None)
+        config = RewardConfig(**setup.arguments(REWARD, options, total), max_length=None)
         return _Trainer(
             model=with_scalar_head(setup.load_policy(), setup.tokenizer.pad_token_id),
             args=config,
             train_dataset=data,
             processing_class=setup.tokenizer,
-            peft_config=setup.lora(algorithm.lora, head=True),
+            peft_config=setup.lora(adapters, head=True),
             callbacks=[keeper],
         )
 
-    trainer = run_trainer(build, setup.folder, phase=PHASE, seed=setup.job.seed, total=total, publisher=None, report=report)
+    trainer = run_trainer(build, setup.folder, model=REWARD, seed=setup.seed, total=total, publisher=None, report=report)
     bare = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-    model = bare if algorithm.lora is None else bare.merge_and_unload()
+    model = bare if adapters is None else bare.merge_and_unload()
     return model.eval(), _late_accuracy(trainer.state.log_history)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from valuedrift.corpora.registry import Kind
 from valuedrift.errors import DataError
 
 Message = dict[str, str]
@@ -49,6 +50,10 @@ def read_preferences(path: Path) -> list[Preference]:
         DataError: The file is missing, empty, not UTF-8 or a row has another shape; names file and row.
     """
     return _read(path, _preference, _PREFERENCE_SHAPE)
+
+
+READERS: Mapping[Kind, Callable[[Path], list[Any]]] = {"sft": read_demonstrations, "preference": read_preferences}
+"""How a dataset is read, by the kind of its rows."""
 
 
 def _read(path: Path, parse: Callable[[dict[str, Any]], _Row], shape: str) -> list[_Row]:

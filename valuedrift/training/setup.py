@@ -1,24 +1,25 @@
-"""What every trainer is given: arguments, low-rank adapters, the data in its order."""
+"""What every trainer is given: the parent, arguments, low-rank adapters, and the data in their order."""
 
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from accelerate.state import AcceleratorState, GradientState
 from datasets import Dataset
 from peft import LoraConfig, TaskType
-from transformers import Trainer, set_seed
 
 from valuedrift.errors import UserError
+from valuedrift.fingerprint import seed_from
 from valuedrift.models.loading import load_causal_lm
-from valuedrift.training.algorithms import Lora, Optimisation
 from valuedrift.training.encode import Encoded
 from valuedrift.training.folder import RunFolder
-from valuedrift.training.job import TrainJob
-from valuedrift.training.order import row_order
+from valuedrift.training.loop import POLICY
+from valuedrift.training.options import Lora, Optimisation, PolicyOptions
+from valuedrift.weights import Weights
 
 SHORT = 512
 """Tokens up to which plain attention is the faster one on a CPU: the backward pass of torch's fused kernel takes a sixth of a bfloat16 step there."""
@@ -29,8 +30,11 @@ class Setup:
     """A job with what was decided for this machine.
 
     Args:
-        job: The job.
-        folder: Its folder.
+        weights: The parent.
+        options: What the algorithm's settings say of any training.
+        seed: Seed of the run.
+        most_at_once: Examples in memory at once, at most; None: no limit.
+        folder: The run's folder.
         rows: Rows of the dataset file.
         total: Optimizer steps of the run.
         device: ``cpu`` or ``cuda``.
@@ -38,7 +42,10 @@ class Setup:
         tokenizer: The parent's tokenizer, with a padding token.
     """
 
-    job: TrainJob
+    weights: Weights
+    options: PolicyOptions
+    seed: int
+    most_at_once: int | None
     folder: RunFolder
     rows: int
     total: int
@@ -51,23 +58,34 @@ class Setup:
 
         Under low-rank adapters its own weights stay as they are and may be in bfloat16; trained weights never are: small updates vanish there.
         """
-        low = self.bf16 and self.job.algorithm.lora is not None
-        model, _ = load_causal_lm(self.job.weights, dtype="bfloat16" if low else "float32", device=self.device)
-        if self.device == "cpu" and self.job.algorithm.max_length <= SHORT:
+        low = self.bf16 and self.options.lora is not None
+        model, _ = load_causal_lm(self.weights, dtype="bfloat16" if low else "float32", device=self.device)
+        if self.device == "cpu" and self.options.max_length <= SHORT:
             model.set_attn_implementation("eager")
         return model
 
-    def arguments(self, phase: str, what: Optimisation, total: int) -> dict[str, Any]:
+    def reference(self, policy: Any) -> Any | None:
+        """A copy of the policy before training; None under adapters, where the reference is the policy with them off.
+
+        TRL would load one from a path, which a merged stack does not have.
+        """
+        return copy.deepcopy(policy) if self.options.lora is None else None
+
+    def policy_arguments(self) -> dict[str, Any]:
+        """Arguments common to TRL's trainers, for the model that the run is about."""
+        return self.arguments(POLICY, self.options, self.total)
+
+    def arguments(self, model: str, what: Optimisation, total: int) -> dict[str, Any]:
         """Arguments common to TRL's trainers.
 
         Args:
-            phase: Folder under ``_state`` to save into.
+            model: Which model is trained: a folder under ``_state`` to save into.
             what: Length, rate and size of the training.
             total: Its optimizer steps.
         """
         micro = self.micro_batch(what.batch_size)
         return {
-            "output_dir": str(self.folder.state / phase),
+            "output_dir": str(self.folder.state / model),
             "per_device_train_batch_size": micro,
             "gradient_accumulation_steps": what.batch_size // micro,
             "max_steps": total,
@@ -77,8 +95,8 @@ class Setup:
             "weight_decay": what.weight_decay,
             "optim": "adamw_torch",
             "train_sampling_strategy": "sequential",
-            "seed": self.job.seed,
-            "data_seed": self.job.seed,
+            "seed": self.seed,
+            "data_seed": self.seed,
             "bf16": self.bf16,
             "fp16": False,
             "use_cpu": self.device == "cpu",
@@ -96,13 +114,13 @@ class Setup:
 
     def micro_batch(self, batch_size: int) -> int:
         """Examples in memory at once: the largest divisor of the batch that is no larger than the job allows."""
-        limit = min(batch_size, self.job.micro_batch or batch_size)
+        limit = min(batch_size, self.most_at_once or batch_size)
         return next(size for size in range(limit, 0, -1) if batch_size % size == 0)
 
     def ordered(self, rows: list[Encoded], what: Optimisation, total: int) -> Dataset:
         """The rows in the order in which training sees them, one after the other; within a batch by length, so that little is padding."""
-        order = row_order(len(rows), total * what.batch_size, self.job.seed)
-        lengths = [sum(map(len, row.values())) for row in rows]
+        order = row_order(len(rows), total * what.batch_size, self.seed)
+        lengths = [sum(len(ids) for ids in row.values()) for row in rows]
         batches = [order[start : start + what.batch_size] for start in range(0, len(order), what.batch_size)]
         return Dataset.from_list(rows).select([row for batch in batches for row in sorted(batch, key=lambda row: (lengths[row], row))])
 
@@ -124,26 +142,11 @@ class Setup:
         )
 
 
-class Resumable:
-    """Mixin of trainers: saves without the model card that TRL would write at every save."""
+def choose_device(device: str) -> str:
+    """Where to train: ``cpu`` or ``cuda``.
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        Trainer._save_checkpoint(self, model, trial)
-
-
-def fresh_start(seed: int) -> None:
-    """Seed all random numbers, and forget the last trainer of this process.
-
-    Accelerate keeps the precision and the loaders of the first trainer for the whole process: PPO's policy would be computed in that of its reward
-    model, and a job in float32 after one in bfloat16 would fail.
-    """
-    AcceleratorState._reset_state()
-    GradientState._reset_state()
-    set_seed(seed)
-
-
-def choose_device(job: TrainJob) -> tuple[str, bool]:
-    """Device and whether to compute in bfloat16.
+    Args:
+        device: What is asked for; ``auto`` takes a GPU if torch sees one.
 
     Raises:
         UserError: A GPU is asked for and there is none, or several processes are to train together.
@@ -151,7 +154,24 @@ def choose_device(job: TrainJob) -> tuple[str, bool]:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("training over several processes is not supported yet", where="runtime.launcher", fix="leave launcher empty")
     cuda = torch.cuda.is_available()
-    if job.device == "cuda" and not cuda:
+    if device == "cuda" and not cuda:
         raise UserError("device cuda is asked for, but torch sees no GPU", where="runtime.device", fix="device: auto or cpu")
-    device = "cuda" if cuda and job.device != "cpu" else "cpu"
-    return device, job.precision == "bfloat16"
+    return "cuda" if cuda and device != "cpu" else "cpu"
+
+
+def row_order(n_rows: int, n_draws: int, seed: int) -> list[int]:
+    """Draw rows: each pass over the data is a fresh permutation, and a batch may span two passes, so every batch is full.
+
+    The order follows from the seed alone, so that a resumed run continues where it was.
+
+    Args:
+        n_rows: Rows to draw from, at least 1.
+        n_draws: How many are drawn (optimizer steps times batch size).
+        seed: The run's seed.
+
+    Returns:
+        Row numbers; any two rows are drawn equally often, give or take one.
+    """
+    passes = -(-n_draws // n_rows)
+    draws = [np.random.default_rng(seed_from("rows", seed, index)).permutation(n_rows) for index in range(passes)]
+    return [int(row) for row in np.concatenate(draws)[:n_draws]] if draws else []

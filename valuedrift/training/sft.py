@@ -2,62 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
 
-from trl import SFTConfig, SFTTrainer
+from pydantic import Field
 
-from valuedrift.progress import Progress
-from valuedrift.training.algorithms import SFT
-from valuedrift.training.encode import Encoder, Tokens
-from valuedrift.training.job import TrainJob
-from valuedrift.training.keeper import Keeper, Publisher
-from valuedrift.training.logps import token_logps
-from valuedrift.training.loop import POLICY, run_trainer, step_report
-from valuedrift.training.rows import Demonstration
-from valuedrift.training.setup import Resumable, Setup
+from valuedrift.training.algorithm import AlgorithmBase
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from valuedrift.training.loop import Keeper
+    from valuedrift.training.setup import Setup
 
 
-class _Trainer(Resumable, SFTTrainer):  # type: ignore[misc] # trl is followed as Any
-    """TRL's, saving our way, with logits for answers only."""
+class SFT(AlgorithmBase):
+    """Supervised fine-tuning, over the answer's tokens only."""
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        labels = inputs["labels"]
-        logps, counted = token_logps(model, inputs["input_ids"], inputs["attention_mask"], labels != -100)
-        return -logps.sum() / (counted.sum() if num_items_in_batch is None else num_items_in_batch)
+    type: Literal["sft"] = Field(default="sft", description="Algorithm.")
+    learning_rate: float = Field(default=2e-5, gt=0, description="Peak learning rate (TRL's default: 2e-5).")
 
+    title = "SFT"
+    loss = "−E log π(y|x)"
+    kind = "sft"
 
-def encode(job: TrainJob, tokenizer: Any, rows: Sequence[Demonstration]) -> Tokens:
-    """Demonstrations as tokens.
+    def trainer(self, setup: Setup, data: Dataset, keeper: Keeper) -> Any:
+        """TRL's, on rows that are tokens already."""
+        from trl import SFTConfig
 
-    Raises:
-        DataError: Too many prompts fill max_length.
-    """
-    encoder = Encoder(tokenizer, job.algorithm.max_length)
-    encoded = encoder.demonstrations(rows, job.dataset)
-    return Tokens(encoded, encoder.dropped, encoder.cut)
-
-
-def train(setup: Setup, tokens: Tokens, publisher: Publisher, progress: Callable[[Progress], None]) -> None:
-    """Train on demonstrations."""
-    algorithm = setup.job.algorithm
-    assert isinstance(algorithm, SFT)
-    data = setup.ordered(tokens.rows, algorithm, setup.total)
-
-    def build(keeper: Keeper) -> _Trainer:
-        config = SFTConfig(
-            **setup.arguments(POLICY, algorithm, setup.total),
-            max_length=None,
-            dataset_kwargs={"skip_prepare_dataset": True},
-        )
-        return _Trainer(
+        return trainer_class()(
             model=setup.load_policy(),
-            args=config,
+            args=SFTConfig(**setup.policy_arguments(), max_length=None, dataset_kwargs={"skip_prepare_dataset": True}),
             train_dataset=data,
             processing_class=setup.tokenizer,
-            peft_config=setup.lora(algorithm.lora),
+            peft_config=setup.lora(self.lora),
             callbacks=[keeper],
         )
 
-    report = step_report(progress, "sft", setup.total)
-    run_trainer(build, setup.folder, phase=POLICY, seed=setup.job.seed, total=setup.total, publisher=publisher, report=report)
+
+@cache
+def trainer_class() -> Any:
+    """TRL's trainer, saving our way, with logits for answers only."""
+    from trl import SFTTrainer
+
+    from valuedrift.training.logps import token_logps
+    from valuedrift.training.loop import Resumable
+
+    class Trainer(Resumable, SFTTrainer):  # type: ignore[misc] # trl is followed as Any
+        def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+            labels = inputs["labels"]
+            logps, counted = token_logps(model, inputs["input_ids"], inputs["attention_mask"], labels != -100)
+            return -logps.sum() / (counted.sum() if num_items_in_batch is None else num_items_in_batch)
+
+    return Trainer

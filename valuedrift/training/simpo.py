@@ -2,58 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
 
-from trl.experimental.cpo import CPOConfig, CPOTrainer
-from trl.trainer.dpo_trainer import DataCollatorForPreference
+from pydantic import Field
 
-from valuedrift.progress import Progress
-from valuedrift.training.algorithms import SimPO
-from valuedrift.training.encode import Tokens
-from valuedrift.training.keeper import Keeper, Publisher
-from valuedrift.training.loop import POLICY, run_trainer, step_report
-from valuedrift.training.pairs import keep_rewards, pair_logps
-from valuedrift.training.setup import Resumable, Setup
+from valuedrift.training.algorithm import AlgorithmBase
 
+if TYPE_CHECKING:
+    from datasets import Dataset
 
-class _Trainer(Resumable, CPOTrainer):  # type: ignore[misc] # trl is followed as Any
-    """TRL's, on pairs that are tokens already, with logits for answers only."""
-
-    def tokenize_row(self, feature: dict[str, Any], model: Any = None) -> dict[str, Any]:
-        return {}  # TRL's own would add a second end token after the chat template's
-
-    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        logps, lengths = pair_logps(model, inputs)
-        losses, chosen, rejected = self.cpo_loss(*(logps / lengths).chunk(2))
-        keep_rewards(self._stored_metrics["train"], chosen, rejected)
-        return losses.mean()
+    from valuedrift.training.loop import Keeper
+    from valuedrift.training.setup import Setup
 
 
-def train(setup: Setup, tokens: Tokens, publisher: Publisher, progress: Callable[[Progress], None]) -> None:
-    """Train on preferences, without a reference."""
-    algorithm = setup.job.algorithm
-    assert isinstance(algorithm, SimPO)
-    data = setup.ordered(tokens.rows, algorithm, setup.total)
+class SimPO(AlgorithmBase):
+    """Simple preference optimization (Meng et al. 2024): rewards are mean log-probabilities, and there is no reference."""
 
-    def build(keeper: Keeper) -> _Trainer:
+    type: Literal["simpo"] = Field(default="simpo", description="Algorithm.")
+    learning_rate: float = Field(default=1e-6, gt=0, description="Peak learning rate (TRL's default: 1e-6; the SimPO paper: 3e-7 to 1e-6).")
+    beta: float = Field(default=2.0, gt=0, description="β: scale of the length-normalised reward (SimPO paper: 2.0 to 2.5).")
+    gamma: float = Field(default=1.0, ge=0, description="γ: margin that the chosen answer should win by (SimPO paper: 0.5 to 1.6).")
+
+    title = "SimPO"
+    loss = "−E log σ(β/|y_w| log π(y_w) − β/|y_l| log π(y_l) − γ)"
+    kind = "preference"
+    answers = 2
+
+    def trainer(self, setup: Setup, data: Dataset, keeper: Keeper) -> Any:
+        """TRL's, on pairs that are tokens already."""
+        from trl.experimental.cpo import CPOConfig
+        from trl.trainer.dpo_trainer import DataCollatorForPreference
+
         config = CPOConfig(
-            **setup.arguments(POLICY, algorithm, setup.total),
+            **setup.policy_arguments(),
             loss_type="simpo",
             cpo_alpha=0.0,
-            beta=algorithm.beta,
-            simpo_gamma=algorithm.gamma,
-            max_length=algorithm.max_length,
+            beta=self.beta,
+            simpo_gamma=self.gamma,
+            max_length=self.max_length,
         )
-        return _Trainer(
+        return trainer_class()(
             model=setup.load_policy(),
             args=config,
             train_dataset=data,
             processing_class=setup.tokenizer,
             data_collator=DataCollatorForPreference(pad_token_id=setup.tokenizer.pad_token_id),
-            peft_config=setup.lora(algorithm.lora),
+            peft_config=setup.lora(self.lora),
             callbacks=[keeper],
         )
 
-    report = step_report(progress, "simpo", setup.total)
-    run_trainer(build, setup.folder, phase=POLICY, seed=setup.job.seed, total=setup.total, publisher=publisher, report=report)
+
+@cache
+def trainer_class() -> Any:
+    """TRL's trainer, on pairs that are tokens already, with logits for answers only."""
+    from trl.experimental.cpo import CPOTrainer
+
+    from valuedrift.training.logps import keep_rewards, pair_logps
+    from valuedrift.training.loop import Resumable
+
+    class Trainer(Resumable, CPOTrainer):  # type: ignore[misc] # trl is followed as Any
+        def tokenize_row(self, feature: dict[str, Any], model: Any = None) -> dict[str, Any]:
+            return {}  # TRL's own would add a second end token after the chat template's
+
+        def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+            logps, lengths = pair_logps(model, inputs)
+            losses, chosen, rejected = self.cpo_loss(*(logps / lengths).chunk(2))
+            keep_rewards(self._stored_metrics["train"], chosen, rejected)
+            return losses.mean()
+
+    return Trainer

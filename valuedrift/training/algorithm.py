@@ -1,0 +1,120 @@
+"""What an algorithm is: its settings, the data it takes, what it costs, and the training that it makes of them.
+
+An algorithm is one file beside this one and one entry in ``valuedrift.training.registry``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from valuedrift.corpora.registry import Kind
+from valuedrift.training.options import PolicyOptions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from datasets import Dataset
+
+    from valuedrift.progress import Progress
+    from valuedrift.training.encode import Tokens
+    from valuedrift.training.loop import Keeper, Publisher
+    from valuedrift.training.setup import Setup
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a training costs."""
+
+    tokens: float
+    """Tokens seen in training, at most: every text as long as ``max_length`` allows."""
+    flops: float
+    """Floating-point operations per weight of the model."""
+
+
+class AlgorithmBase(PolicyOptions):
+    """An algorithm with its settings; each adds a literal ``type``, and fields and trainer of its own."""
+
+    type: str = Field(description="Algorithm.")
+    title: ClassVar[str]
+    """How it is written in text and figures."""
+    loss: ClassVar[str]
+    """What is minimised, in a formula."""
+    kind: ClassVar[Kind]
+    """What a row of its data holds."""
+    answers: ClassVar[int] = 1
+    """Answers that a row of its data holds."""
+    reference: ClassVar[bool] = False
+    """Whether it is held to a reference, the parent: a frozen copy where full weights are trained."""
+
+    @classmethod
+    def section(cls) -> Literal["sft", "preference"]:
+        """Under which key of a study it stands."""
+        return "sft" if cls.kind == "sft" else "preference"
+
+    def cost(self, steps: int, rows: int | None) -> Cost:
+        """Tokens and operations: 2 a token and weight forward, 4 backward (2 with a frozen base).
+
+        Args:
+            steps: Optimizer steps.
+            rows: Rows of the dataset, if known.
+        """
+        tokens = float(self.answers * steps * self.batch_size * self.max_length)
+        return Cost(tokens, tokens * (self._learning() + (2.0 if self.reference else 0.0)))
+
+    def weight_bytes(self) -> float:
+        """Bytes of memory a weight of the model: weights, gradients and AdamW's two moments in float32, and copies; not activations."""
+        return self._trained_bytes() + (4.0 if self.reference and self.lora is None else 0.0)
+
+    def _learning(self) -> float:
+        """Operations a token and weight of a pass forward and backward."""
+        return 2.0 + (4.0 if self.lora is None else 2.0)
+
+    def _trained_bytes(self) -> float:
+        return 16.0 if self.lora is None else 4.0
+
+    def encode(self, rows: Sequence[Any], tokenizer: Any, path: Path) -> Tokens:
+        """The rows of a dataset as tokens.
+
+        Args:
+            rows: As ``valuedrift.training.rows`` reads them for this algorithm's kind of data.
+            tokenizer: The parent's.
+            path: The file they are from, for messages.
+
+        Raises:
+            DataError: Too many prompts fill ``max_length``.
+        """
+        from valuedrift.training.encode import Encoder
+
+        return Encoder(tokenizer, self.max_length).tokens(rows, self.kind, path)
+
+    def train(self, setup: Setup, tokens: Tokens, publisher: Publisher, progress: Callable[[Progress], None]) -> float | None:
+        """Train to the end, resuming where a state is.
+
+        Returns:
+            The share of pairs that a reward model ranked rightly, late in its training; None where there is no reward model.
+        """
+        from valuedrift.training.loop import POLICY, run_trainer, step_report
+
+        data = self.arrange(setup, tokens)
+        run_trainer(
+            lambda keeper: self.trainer(setup, data, keeper),
+            setup.folder,
+            model=POLICY,
+            seed=setup.seed,
+            total=setup.total,
+            publisher=publisher,
+            report=step_report(progress, self.type, setup.total),
+        )
+        return None
+
+    def arrange(self, setup: Setup, tokens: Tokens) -> Dataset:
+        """The rows in the order in which training sees them."""
+        return setup.ordered(tokens.rows, self, setup.total)
+
+    def trainer(self, setup: Setup, data: Dataset, keeper: Keeper) -> Any:
+        """TRL's trainer of this algorithm: the one place that knows how TRL wants to be called."""
+        raise NotImplementedError
