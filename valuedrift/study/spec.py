@@ -23,7 +23,12 @@ from valuedrift.training.schedule import LogSpaced, Schedule
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
-def _check_name(name: str, kind: str) -> None:
+def check_name(name: str, kind: str) -> None:
+    """Refuse a name that could not stand in a path, a run's name or SQL.
+
+    Raises:
+        ValueError: It holds other characters than those.
+    """
     if not _NAME.fullmatch(name):
         raise ValueError(f"{kind} {name!r} must be lower-case letters, digits, '.', '_' and '-', and begin with a letter or digit")
 
@@ -108,7 +113,7 @@ class Study(_Part):
     @field_validator("study")
     @classmethod
     def _study_name(cls, name: str) -> str:
-        _check_name(name, "study")
+        check_name(name, "study")
         return name
 
     @field_validator("judges")
@@ -135,7 +140,7 @@ class Study(_Part):
     def _names(self) -> Study:
         for kind, names in (("model", self.models), ("corpus", self.corpora), ("preference set", self.preferences)):
             for name in names:
-                _check_name(name, kind)
+                check_name(name, kind)
         for sft in self.sft:
             _known(sft.data, self.corpora, "corpora")
             _check_algorithm("sft", sft)
