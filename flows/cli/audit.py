@@ -93,9 +93,9 @@ def _named(data: list[str]) -> dict[str, Dataset]:
 
 
 def _kinds(datasets: dict[str, Dataset], kind: Kind | None) -> dict[str, Kind]:
-    from valuedrift.tasks.sources import kind_of
+    from valuedrift.tasks.sources import audit_kind_of
 
-    return {name: kind or kind_of(dataset) for name, dataset in datasets.items()}
+    return {name: kind or audit_kind_of(dataset) for name, dataset in datasets.items()}
 
 
 def _run(datasets: dict[str, Dataset], kinds: dict[str, Kind], judge: JudgeConfig, options: AuditOptions, root: str) -> None:

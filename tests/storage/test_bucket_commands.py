@@ -41,7 +41,7 @@ from valuedrift.openai.record import Record
 from valuedrift.storage.location import Location
 from valuedrift.storage.store import Store
 from valuedrift.study.runtime import Runtime
-from valuedrift.tasks.sources import count_of, kind_of, probes_of, rows_of, study_of
+from valuedrift.tasks.sources import audit_kind_of, count_of, probes_of, rows_of, study_of
 from valuedrift.tasks.workplace import Workplace
 from valuedrift.tasks.workroom import Workroom
 
@@ -110,7 +110,7 @@ def test_a_study_with_all_that_it_names_in_a_bucket_is_the_study_on_disk(bases: 
     assert (far.probes.set, far.models["mini"].path) == (f"{bases[1]}/probes.csv", f"{bases[1]}/models/mini")
     for name in far.corpora:
         assert rows_of(far.corpora[name], "sft") == rows_of(near.corpora[name], "sft")
-        assert count_of(far.corpora[name]) == 6 and kind_of(far.corpora[name]) == "sft"
+        assert count_of(far.corpora[name], "sft") == 6 and audit_kind_of(far.corpora[name]) == "sft"
     assert probes_of(far.probes.set) == probes_of(near.probes.set)
     here, there = (Workplace(study, f"{base}/root") for base, study in zip(bases, studies, strict=True))
     assert judge_identity(here.judge("cross-encoder")) == judge_identity(there.judge("cross-encoder"))
