@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from valuedrift.audit.options import AuditOptions
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.drift.options import Analysis
+from valuedrift.engines.base import LocalEngine
+from valuedrift.engines.registry import ENGINES
 from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.panel import Panel
 from valuedrift.judges.registry import JudgeConfig
@@ -93,8 +95,9 @@ class Study(_Part):
         default=LogSpaced(type="log", points=6), description="At which steps a run is saved and sampled; 0 and the last always are."
     )
     sampling: Sampling = Field(default=Sampling(), description="How answers are drawn.")
-    engine: Literal["transformers", "vllm"] = Field(
-        default="transformers", description="What draws the answers; engines round differently, so it is identity."
+    engine: str = Field(
+        default="transformers",
+        description="Type of the engine that draws the answers: transformers, vllm, or one of your own. Engines round differently, so it is identity.",
     )
     dtype: Literal["bfloat16", "float16", "float32"] = Field(
         default="bfloat16", description="Dtype in which answers are sampled; rounding differs, so it is identity."
@@ -115,6 +118,12 @@ class Study(_Part):
     def _study_name(cls, name: str) -> str:
         check_name(name, "study")
         return name
+
+    @field_validator("engine")
+    @classmethod
+    def _engine_with_weights(cls, engine: str) -> str:
+        _known([engine], ENGINES.types(LocalEngine), "engines that hold a study's checkpoints")
+        return engine
 
     @field_validator("judges")
     @classmethod
