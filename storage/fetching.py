@@ -1,15 +1,15 @@
-"""Files of users that lie in a bucket, at hand as local ones for readers that know paths only, and files that they write sent there."""
+"""Files of users that lie in a bucket or another store, at hand as local ones for readers that know paths only, and files that they write sent there."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from valuedrift.atomic import put_in_place, written_aside
 from valuedrift.cache import cache_folder
 from valuedrift.errors import UserError
 from valuedrift.storage.location import Found, Location
@@ -20,7 +20,7 @@ def at_hand(address: str | os.PathLike[str], *, folder: bool = False) -> Iterato
     """A local file or folder with the bytes of an address, for a block; errors raised in it name the address and not the copy.
 
     Args:
-        address: A local path, which is given back as it is, or ``s3://bucket/key``.
+        address: A local path, which is given back as it is, or an address in a store (``s3://bucket/key``, ``gs://…``).
         folder: Whether all files below the address may be meant, where there is no file of this very name.
 
     Raises:
@@ -37,14 +37,14 @@ def at_hand(address: str | os.PathLike[str], *, folder: bool = False) -> Iterato
 
 
 def fetched(address: str, *, folder: bool = False) -> Path:
-    """The local path of an address; what lies in a bucket is copied into the user's cache folder, and copied again only when it has changed.
+    """The local path of an address; what lies in a store is copied into the user's cache folder, and copied again only when it has changed.
 
     Args:
-        address: A local path or ``s3://bucket/key``.
+        address: A local path or an address in a store (``s3://bucket/key``, ``gs://…``).
         folder: Whether all files below the address may be meant, where there is no file of this very name.
 
     Raises:
-        UserError: There is nothing at the S3 address, it is a folder where a file is needed, or it cannot be reached.
+        UserError: There is nothing at the address, it is a folder where a file is needed, or it cannot be reached.
     """
     if "://" not in address:
         return Path(address)
@@ -56,7 +56,7 @@ def fetched(address: str, *, folder: bool = False) -> Path:
     base = _cache() / stamp[:24]
     for one in found:
         _copy(one, base / place_of_copy(one.location))
-    return base / place.bucket / place.path
+    return base / Path(place.bucket, place.plain_path)
 
 
 def place_of_copy(location: Location) -> Path:
@@ -65,9 +65,10 @@ def place_of_copy(location: Location) -> Path:
     Raises:
         UserError: The key would lead out of the folder, or is no path of a file.
     """
-    if any(part in ("", ".", "..") for part in location.path.split("/")):
+    parts = [location.bucket, *location.plain_path.split("/")]
+    if any(part in ("", ".", "..") for part in parts):
         raise UserError("a key that is no path of a file", where=location.uri, fix="rename it")
-    return Path(location.bucket, location.path)
+    return Path(*parts)
 
 
 def is_copy(path: str | os.PathLike[str]) -> bool:
@@ -102,7 +103,7 @@ def _cache() -> Path:
 
 def _found(place: Location, folder: bool) -> Sequence[Found]:
     """The object at an address, or all objects below it."""
-    single = place.look() if place.path else None
+    single = place.look()
     found = [single] if single is not None else place.listing()
     found = [one for one in found if not one.location.path.endswith("/")]  # consoles mark folders by empty objects
     if not found:
@@ -114,16 +115,14 @@ def _found(place: Location, folder: bool) -> Sequence[Found]:
 
 def _copy(found: Found, target: Path) -> None:
     """Write an object where its copy belongs, whole or not at all, unless it is there."""
-    if target.is_file() and target.stat().st_size == found.size:  # after a power cut a file may be there and empty
+    if found.tag and target.is_file() and target.stat().st_size == found.size:  # without a tag nothing says whether it is still the same
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        tag = found.location.save_as(part)
-        if tag != found.tag:
-            raise UserError("it was written anew while it was read", where=found.location.uri, fix="try again")
-        part.replace(target)
+        with written_aside(target) as aside:
+            found.location.save_as(aside)
+            now = found.location.look()
+            if now is None or (now.size, now.tag) != (found.size, found.tag):
+                raise UserError("it was written anew while it was read", where=found.location.uri, fix="try again")
+            put_in_place(aside, target)
     except FileNotFoundError as error:
         raise UserError("it went while it was read", where=found.location.uri, fix="try again") from error
-    finally:
-        part.unlink(missing_ok=True)

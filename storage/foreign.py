@@ -1,4 +1,4 @@
-"""Parquet files of others, at any address: a file, a folder, a glob, local or on S3; a broken one is named before anything is computed."""
+"""Parquet files of others, at any address: a file, a folder, a glob, local or in a store; a broken one is named before anything is computed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from urllib.parse import unquote
 import polars as pl
 
 from valuedrift.errors import DataError
+from valuedrift.storage.fetching import fetched
 from valuedrift.storage.location import Location
+from valuedrift.storage.reading import DIRECT, options_of
 
 FILE = "__file__"
 """Column of a scan that says which file a row is from; it costs nothing unless it is asked for."""
@@ -26,11 +28,13 @@ class ForeignFile:
 
     Attributes:
         location: Where it lies.
+        source: What polars opens: its address, or a copy where polars does not reach the store.
         schema: Columns in the file.
         folders: Columns that its path gives (``run_id=a/step=100/``) and the file itself does not have.
     """
 
     location: Location
+    source: str
     schema: pl.Schema
     folders: dict[str, str | int]
 
@@ -73,7 +77,7 @@ def find_parquet(address: str, *, leave_out: Iterable[Location] = ()) -> list[Fo
     """The Parquet files at an address, in order of their paths.
 
     Args:
-        address: A file, a folder (read at any depth), a glob (``*`` within a folder, ``**`` across), each local or ``s3://``.
+        address: A file, a folder (read at any depth), a glob (``*`` within a folder, ``**`` across), each local or in a store (``s3://bucket/prefix``, ``gs://…``).
         leave_out: Files of a folder or glob that are not meant (results that are written there).
 
     Raises:
@@ -94,8 +98,7 @@ def find_parquet(address: str, *, leave_out: Iterable[Location] = ()) -> list[Fo
     if not found:
         raise DataError("no Parquet file here", where=address, fix="give a Parquet file, a folder with some, a glob or an s3:// address")
     with ThreadPoolExecutor(_READERS) as pool:
-        schemas = list(pool.map(_footer, found))
-    return [ForeignFile(one, schema, _folders(one, schema)) for one, schema in zip(found, schemas, strict=True)]
+        return list(pool.map(_opened, found))
 
 
 def scan_parquet(files: Sequence[ForeignFile], columns: Iterable[str]) -> pl.LazyFrame:
@@ -120,7 +123,7 @@ def broken_file(files: Sequence[ForeignFile], error: Exception) -> DataError:
     """The error for a scan that failed while its rows were read: says which file cannot be read."""
     for file in files:
         try:
-            pl.scan_parquet(file.location.uri, storage_options=_options(file.location), hive_partitioning=False).select(
+            pl.scan_parquet(file.source, storage_options=options_of(file.location), hive_partitioning=False).select(
                 pl.all().null_count()
             ).collect(engine="streaming")
         except (pl.exceptions.PolarsError, OSError) as reason:
@@ -135,14 +138,14 @@ def _scanned(group: list[ForeignFile], wanted: list[str]) -> pl.LazyFrame:
     from_path = {name: kind for name, kind in first.columns.items() if name in first.folders and name in wanted}
     types: dict[str, pl.DataType] = {name: from_path.get(name, physical.get(name, pl.String())) for name in _in_path(first.location)}
     frame = pl.scan_parquet(
-        [file.location.uri for file in group],
+        [file.source for file in group],
         schema=physical,
         extra_columns="ignore",
         include_file_paths=FILE,
         hive_partitioning=bool(from_path),
         hive_schema=types if from_path else None,
         glob=False,
-        storage_options=_options(first.location),
+        storage_options=options_of(first.location),
     )
     return frame.select(*(_plain(name, kind) for name, kind in physical.items()), *from_path, FILE)
 
@@ -156,12 +159,15 @@ def _plain(name: str, kind: pl.DataType) -> pl.Expr:
     return pl.col(name) if kind == target else pl.col(name).cast(target)
 
 
-def _footer(place: Location) -> pl.Schema:
+def _opened(place: Location) -> ForeignFile:
+    """A file with its footer read."""
+    source = place.uri if place.scheme in DIRECT else str(fetched(place.uri))
     try:
-        return pl.scan_parquet(place.uri, storage_options=_options(place), hive_partitioning=False, glob=False).collect_schema()
+        schema = pl.scan_parquet(source, storage_options=options_of(place), hive_partitioning=False, glob=False).collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:
         fix = "a truncated copy, a file still being written, or another format; copy or make it again"
         raise DataError(f"not a whole Parquet file: {_line(error)}", where=place.uri, fix=fix) from error
+    return ForeignFile(place, source, schema, _folders(place, schema))
 
 
 def _split(place: Location) -> tuple[Location, str]:
@@ -199,14 +205,6 @@ def _in_path(place: Location) -> list[str]:
 def _value(text: str) -> str | int:
     """A whole number if the text is one and writes back the same."""
     return int(text) if re.fullmatch(r"0|-?[1-9]\d{0,17}", text) else text
-
-
-def _options(place: Location) -> dict[str, str] | None:
-    if not place.is_remote:
-        return None
-    from valuedrift.storage.s3 import storage_options
-
-    return storage_options()
 
 
 def _line(error: Exception) -> str:

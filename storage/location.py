@@ -1,4 +1,4 @@
-"""Where bytes lie: one small interface over a local path and an S3 address.
+"""Where bytes lie: one small value for a local path and an address in a store (``s3://bucket/key``, ``gs://…``).
 
 Everything that the program reads or writes under a root goes through `Location`, so that a root may be a folder or ``s3://bucket/prefix``
 and nothing else changes. Writes are all or nothing: a reader sees the old bytes or the new ones, never a part.
@@ -10,13 +10,15 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from valuedrift.storage.filesystems import Files, Seen
 
 _LONGEST_PART = 150
 """File systems allow 255 bytes a name; a temporary name and a suffix are added to ours."""
@@ -28,9 +30,9 @@ class Found:
 
     Attributes:
         location: The object.
-        size: Bytes.
+        size: Bytes; -1 where the store does not tell.
         modified: Time of the last write, UTC.
-        tag: Differs whenever the bytes do (S3's ETag); empty on disk, where files are read in place.
+        tag: Differs whenever the bytes do (S3's ETag, else the time of the last write); empty where the store tells neither.
     """
 
     location: Location
@@ -39,45 +41,13 @@ class Found:
     tag: str = ""
 
 
-Seen = tuple[str, int, datetime, str]
-"""An object as a backend sees it: path, bytes, time of writing, tag."""
-
-
-class Backend(Protocol):
-    """What a kind of storage must be able to do; paths are absolute (local) or keys (S3)."""
-
-    def look(self, path: str) -> Seen | None:
-        """The object at a path, None where there is none."""
-
-    def read(self, path: str) -> bytes:
-        """All bytes of an object; FileNotFoundError where there is none."""
-
-    def save(self, path: str, file: Path) -> str:
-        """Write all bytes of an object into a local file, a piece at a time, and give its tag; FileNotFoundError where there is none."""
-
-    def put(self, path: str, data: bytes) -> None:
-        """Write or replace an object in one indivisible step."""
-
-    def put_if_absent(self, path: str, data: bytes) -> bool:
-        """Write an object in one indivisible step unless there is one; tells whether this call wrote it."""
-
-    def listing(self, path: str) -> Iterator[Seen]:
-        """All objects below a folder, at any depth; nothing where there is no folder."""
-
-    def leftovers(self, path: str) -> Iterator[Seen]:
-        """Temporary files below a folder that a killed writer left."""
-
-    def delete(self, path: str) -> None:
-        """Remove an object; no error where there is none."""
-
-
 @dataclass(frozen=True, slots=True)
 class Location:
-    """An address: a local path, or a key in an S3 bucket.
+    """An address: a local path, or a path in a store.
 
     Attributes:
-        scheme: ``file`` or ``s3``.
-        bucket: The S3 bucket; empty for local paths.
+        scheme: ``file``, ``s3``, or what else fsspec knows.
+        bucket: The first part of the address, a bucket or a host; empty for local paths.
         path: Absolute local path, or the key without a leading slash.
     """
 
@@ -87,25 +57,32 @@ class Location:
 
     @classmethod
     def parse(cls, text: str | os.PathLike[str]) -> Location:
-        """A location from what a person types: ``folder/file``, ``file:///folder`` or ``s3://bucket/prefix``.
+        """A location from what a person types: ``folder/file``, ``file:///folder``, ``s3://bucket/prefix`` and the like.
 
         Raises:
-            UserError: An empty address, another scheme, or ``s3://`` without a bucket.
+            UserError: An empty address, one without a bucket, one with a password in it, or of a store that cannot be reached from here.
         """
         address = os.fspath(text)
         scheme, separator, rest = address.partition("://")
         if not separator:
             scheme, rest = "file", address
-        if scheme not in _BACKENDS:
-            raise UserError(f"no storage for {scheme}://", where=address, fix="give a folder or s3://bucket/prefix")
         if scheme == "file":
             if not rest:
                 raise UserError("an empty path", fix="give a folder or s3://bucket/prefix")
             return cls("file", "", str(Path(rest).expanduser().absolute()))
         bucket, _, key = rest.partition("/")
+        if ":" in bucket.rpartition("@")[0]:
+            raise UserError(
+                "an address with a password in it", where=f"{scheme}://", fix="leave it out; credentials come from the environment"
+            )
+        place = cls(scheme, bucket, key.strip("/"))
+        if scheme != "s3":
+            place._files()  # says whether there is such a store
         if not bucket:
-            raise UserError("an S3 address without a bucket", where=address, fix="s3://bucket/prefix")
-        return cls("s3", bucket, key.strip("/"))
+            raise UserError(
+                f"{'an S3' if scheme == 's3' else 'an'} address without a bucket", where=address, fix=f"{scheme}://bucket/prefix"
+            )
+        return place
 
     def __truediv__(self, part: str) -> Location:
         """The location below this one; ``part`` may hold slashes."""
@@ -116,8 +93,13 @@ class Location:
 
     @property
     def uri(self) -> str:
-        """The address as a person writes it: a plain path, or ``s3://bucket/key``."""
-        return self.path if self.scheme == "file" else f"s3://{self.bucket}/{self.path}"
+        """The address as a person writes it: a plain path, or ``s3://bucket/key``; fit to be shown."""
+        return self.path if self.scheme == "file" else f"{self.scheme}://{self.bucket}/{self.plain_path}"
+
+    @property
+    def plain_path(self) -> str:
+        """The path without what follows a question mark in a web address: it may be a signature, which is nobody's business."""
+        return self.path.partition("?")[0] if self.scheme in ("http", "https") else self.path
 
     @property
     def name(self) -> str:
@@ -145,18 +127,26 @@ class Location:
 
     def look(self) -> Found | None:
         """The object that is here (a file, not a folder), None where there is none."""
-        seen = self._backend().look(self.path)
+        seen = self._files().look(self.path)
         return None if seen is None else self._found(seen)
 
     def reached(self) -> Location:
-        """The same, once its bucket has answered: what is wrong with it is told before long work begins, not when the result is to be written.
+        """The same, once it can be written to: what stands against it is told before long work begins, not when the result is to be written.
 
         Raises:
-            UserError: The bucket is missing or refuses us, or nothing answers.
+            UserError: The store is for reading only, the bucket is missing or refuses us, or nothing answers.
         """
-        if self.is_remote:
-            next(iter(self._backend().listing(self.path)), None)
+        self.check_writable()
+        self._files().reach(self.path)
         return self
+
+    def check_writable(self) -> None:
+        """Say, without a request, whether the store is one to write to.
+
+        Raises:
+            UserError: It can only be read here.
+        """
+        self._files().check_writable(self.path)
 
     def exists(self) -> bool:
         """Whether there is an object (a file, not a folder) here."""
@@ -168,18 +158,15 @@ class Location:
         Raises:
             FileNotFoundError: There is no object here.
         """
-        return self._backend().read(self.path)
+        return self._files().read(self.path)
 
-    def save_as(self, file: Path) -> str:
+    def save_as(self, file: Path) -> None:
         """Write all bytes into a local file, a piece at a time.
-
-        Returns:
-            The tag of the bytes that were written.
 
         Raises:
             FileNotFoundError: There is no object here.
         """
-        return self._backend().save(self.path, file)
+        self._files().save(self.path, file)
 
     def put_bytes(self, data: bytes) -> None:
         """Write or replace the object; whoever reads meanwhile sees the old bytes or the new ones.
@@ -187,23 +174,23 @@ class Location:
         Raises:
             UserError: The disk is full, the folder may not be written to, the bucket is missing, and the like.
         """
-        self._backend().put(self.path, data)
+        self._files().put(self.path, data)
 
     def put_if_absent(self, data: bytes) -> bool:
         """Write the object unless there is one; of several writers at once exactly one is told True."""
-        return self._backend().put_if_absent(self.path, data)
+        return self._files().put_if_absent(self.path, data)
 
     def listing(self) -> list[Found]:
         """All objects below this folder, at any depth, by path."""
-        return self._all(self._backend().listing)
+        return self._all(self._files().listing)
 
     def leftovers(self) -> list[Found]:
         """Temporary files below this folder that a killed writer left; never part of `listing`."""
-        return self._all(self._backend().leftovers)
+        return self._all(self._files().leftovers)
 
     def delete(self) -> None:
         """Remove the object; nothing happens where there is none."""
-        self._backend().delete(self.path)
+        self._files().delete(self.path)
 
     def _all(self, lister: Callable[[str], Iterator[Seen]]) -> list[Found]:
         return sorted(map(self._found, lister(self.path)), key=lambda one: one.location.path)
@@ -212,8 +199,10 @@ class Location:
         path, size, modified, tag = seen
         return Found(Location(self.scheme, self.bucket, path), size, modified, tag)
 
-    def _backend(self) -> Backend:
-        return _backend(self.scheme, self.bucket)
+    def _files(self) -> Files:
+        from valuedrift.storage.filesystems import files_of
+
+        return files_of(self.scheme, self.bucket)
 
 
 def path_part(value: str | int) -> str:
@@ -222,23 +211,3 @@ def path_part(value: str | int) -> str:
     if len(encoded) > _LONGEST_PART:
         encoded = f"{encoded[: _LONGEST_PART - 24].rstrip('%')}~{fingerprint(str(value))}"
     return encoded if encoded.strip(".") else encoded.replace(".", "%2E")
-
-
-def _disk(bucket: str) -> Backend:
-    from valuedrift.storage.disk import Disk
-
-    return Disk()
-
-
-def _s3(bucket: str) -> Backend:
-    from valuedrift.storage.s3 import Bucket
-
-    return Bucket(bucket)
-
-
-_BACKENDS: dict[str, Callable[[str], Backend]] = {"file": _disk, "s3": _s3}
-
-
-@lru_cache(maxsize=64)
-def _backend(scheme: str, bucket: str) -> Backend:
-    return _BACKENDS[scheme](bucket)

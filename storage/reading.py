@@ -14,6 +14,8 @@ from valuedrift.storage.schemas.table import TableSchema
 
 _READERS = 16
 """Objects fetched at once; what counts on S3 is the wait for each."""
+DIRECT = ("file", "s3")
+"""Where polars' own reader is used, which fetches only the columns and row groups that a query needs; from other stores it is given the bytes."""
 
 
 def frame_of(root: Location, schema: TableSchema, entries: Sequence[Entry]) -> pl.DataFrame:
@@ -30,15 +32,15 @@ def frame_of(root: Location, schema: TableSchema, entries: Sequence[Entry]) -> p
 
 def lazy_frame_of(root: Location, schema: TableSchema, entries: Sequence[Entry]) -> pl.LazyFrame:
     """All rows of some entries of one table; nothing is read before it is collected."""
-    paths: dict[int, list[str]] = {}
+    places: dict[int, list[Location]] = {}
     frames = [schema.polars.to_frame().lazy()]
     for group in _by_object(entries):
         if _whole(group):
-            paths.setdefault(group[0].schema_version, []).append((root / group[0].path).uri)
+            places.setdefault(group[0].schema_version, []).append(root / group[0].path)
         else:
-            scanned = _scanned(root, schema, group[0].schema_version, [(root / group[0].path).uri])
+            scanned = _scanned(schema, group[0].schema_version, [root / group[0].path])
             frames += [scanned.slice(entry.share.first_row, entry.rows) for entry in group if entry.share]
-    frames += [_scanned(root, schema, version, uris) for version, uris in sorted(paths.items())]
+    frames += [_scanned(schema, version, same) for version, same in sorted(places.items())]
     return pl.concat(frames)
 
 
@@ -47,11 +49,23 @@ def whole_objects(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for group in _by_object(entries) if _whole(group) for entry in group]
 
 
-def _scanned(root: Location, schema: TableSchema, version: int, uris: list[str]) -> pl.LazyFrame:
+def options_of(place: Location) -> dict[str, str] | None:
+    """What polars must know to read from a place by itself."""
+    if place.scheme != "s3":
+        return None
+    from valuedrift.storage.s3 import storage_options
+
+    return storage_options()
+
+
+def _scanned(schema: TableSchema, version: int, places: Sequence[Location]) -> pl.LazyFrame:
     # the present schema is known, so that no file must be opened to learn it
     known = schema.polars if version == schema.version else None
-    frame = pl.scan_parquet(uris, schema=known, storage_options=_options(root), hive_partitioning=False, glob=False)
-    return schema.upgraded(frame, version, uris[0])
+    sources: list[str] | list[bytes] = [place.uri for place in places]
+    if places[0].scheme not in DIRECT:
+        sources = [place.read_bytes() for place in places]
+    frame = pl.scan_parquet(sources, schema=known, storage_options=options_of(places[0]), hive_partitioning=False, glob=False)
+    return schema.upgraded(frame, version, places[0].uri)
 
 
 def _part(root: Location, schema: TableSchema, group: Sequence[Entry]) -> pl.DataFrame:
@@ -65,15 +79,6 @@ def _whole(group: Sequence[Entry]) -> bool:
     """Whether the entries are all rows of their object."""
     share = group[0].share
     return share is None or share.object_rows == sum(entry.rows for entry in group)
-
-
-def _options(root: Location) -> dict[str, str] | None:
-    """What polars must know to read from the root's bucket."""
-    if not root.is_remote:
-        return None
-    from valuedrift.storage.s3 import storage_options
-
-    return storage_options()
 
 
 def _by_object(entries: Iterable[Entry]) -> list[list[Entry]]:

@@ -1,25 +1,26 @@
-"""Objects in an S3 bucket (AWS, MinIO, Ceph, SeaweedFS, …): one request an operation, retried while a server restarts.
+"""An S3 bucket (AWS, MinIO, Ceph, SeaweedFS, …) through s3fs: one request an operation, asked again while a server restarts, faults in words.
 
 Credentials, region and endpoint come from where every AWS tool takes them: ``AWS_ACCESS_KEY_ID``, ``AWS_PROFILE``, ``AWS_ENDPOINT_URL``,
-``~/.aws/config``, an instance's role. Requests go through botocore (the base of boto3 and s3fs) and not through s3fs, because a commit guard
-must know for certain whether its request was refused or lost, a client must outlive a fork, and no listing may be cached.
+``~/.aws/config``, an instance's role. s3fs tries a request once; how long to go on asking is decided here, where it is known whether the
+server has ever answered.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import botocore.session
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError, ReadTimeoutError, SSLError
+from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError, SSLError
 from botocore.exceptions import ConnectionError as NoConnection
+from s3fs import S3FileSystem
+from s3fs.core import S3_RETRYABLE_ERRORS
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from valuedrift.errors import UserError
-from valuedrift.storage.location import Seen
+from valuedrift.storage.filesystems import Files
 
 _CONNECT_S = 5
 _READ_S = 60
@@ -29,93 +30,86 @@ _PATIENCE_S = 60.0
 """A server that has answered before is given time to restart."""
 _CONNECTIONS = 32
 _PAGE = 1000
-_PIECE = 1 << 20
-"""Bytes held of an object that is written into a file."""
 _TRANSIENT = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling", "429", "OperationAborted"})
 _DENIED = frozenset(
     {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AuthorizationHeaderMalformed", "403"}
 )
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
+_UNANSWERED = (NoConnection, *S3_RETRYABLE_ERRORS)
 _CREDENTIALS_FIX = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; for other servers than AWS also AWS_ENDPOINT_URL"
 _Answer = TypeVar("_Answer")
 
 
-class Bucket:
-    """An S3 bucket as a `storage.location.Backend`.
+class BucketFiles(Files):
+    """The objects of an S3 bucket; it must exist.
 
     Args:
-        name: The bucket; it must exist.
+        root: ``s3://bucket``.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._clients: dict[int, Any] = {}
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self._bucket = root.removeprefix("s3://")
         self._answered = False
-
-    def look(self, path: str) -> Seen | None:
-        """The object at a key, None where there is none."""
-        try:
-            head = self._ask(lambda s3: s3.head_object(Bucket=self._name, Key=path), path)
-        except FileNotFoundError:
-            return None
-        return path, int(head["ContentLength"]), head["LastModified"], head["ETag"]
-
-    def read(self, path: str) -> bytes:
-        """All bytes of an object."""
-        return bytes(self._ask(lambda s3: s3.get_object(Bucket=self._name, Key=path)["Body"].read(), path))
-
-    def save(self, path: str, file: Path) -> str:
-        """One GET, written as it comes."""
-
-        def request(s3: Any) -> str:
-            answer = s3.get_object(Bucket=self._name, Key=path)
-            with file.open("wb") as stream:
-                stream.writelines(answer["Body"].iter_chunks(_PIECE))
-            return str(answer["ETag"])
-
-        return self._ask(request, path)
 
     def put(self, path: str, data: bytes) -> None:
         """One PUT: the object is there whole, or not at all."""
-        self._ask(lambda s3: s3.put_object(Bucket=self._name, Key=path, Body=data), path)
+        self._ask(lambda fs: fs.pipe_file(self._full(path), data), path)
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """One PUT that the server refuses if the key is taken."""
         try:
-            self._ask(lambda s3: s3.put_object(Bucket=self._name, Key=path, Body=data, IfNoneMatch="*"), path)
+            self._ask(lambda fs: fs.pipe_file(self._full(path), data, mode="create"), path)
         except FileExistsError:
             return False
         return True
 
-    def listing(self, path: str) -> Iterator[Seen]:
-        """All objects under a prefix; a thousand a request."""
-        prefix = f"{path}/" if path else ""
-        asked: dict[str, str | int] = {"Bucket": self._name, "Prefix": prefix, "MaxKeys": _PAGE}
-        while True:
-            page = self._page(asked)
-            yield from ((found["Key"], found["Size"], found["LastModified"], found["ETag"]) for found in page.get("Contents", ()))
-            if not page.get("IsTruncated"):
-                return
-            asked["ContinuationToken"] = page["NextContinuationToken"]
-
-    def leftovers(self, path: str) -> Iterator[Seen]:
-        """Nothing: a PUT that breaks off leaves no object."""
-        return iter(())
-
     def delete(self, path: str) -> None:
         """Remove an object."""
-        self._ask(lambda s3: s3.delete_object(Bucket=self._name, Key=path), path)
+        self._ask(lambda fs: fs.rm_file(self._full(path)), path)
 
-    def _page(self, asked: dict[str, str | int]) -> Any:
-        return self._ask(lambda s3: s3.list_objects_v2(**asked), str(asked["Prefix"]))
+    def check_writable(self, path: str) -> None:
+        """Buckets are written to."""
 
-    def _client(self) -> Any:
-        """This process's client: connections must not be shared with a parent process."""
-        process = os.getpid()
-        if process not in self._clients:
-            self._clients[process] = new_client()
-        return self._clients[process]
+    def reach(self, path: str) -> None:
+        """List what lies below a path."""
+        self._found(path)
+
+    def _found(self, path: str) -> list[Mapping[str, Any]]:
+        folder, _, name = path.rpartition("/")  # asked by prefix, s3fs looks for nothing else where nothing is found
+        found = self._ask(lambda fs: fs.find(self._full(folder), prefix=f"{name}/" if name else "", detail=True), path)
+        return list(found.values())
+
+    def _full(self, path: str) -> str:
+        return f"{self._bucket}/{path}"
+
+    def _path(self, name: str) -> str:
+        return name.partition("/")[2]
+
+    def _open(self) -> Any:
+        session = botocore.session.get_session()
+        filesystem = S3FileSystem(
+            skip_instance_cache=True,
+            use_listings_cache=False,
+            max_concurrency=1,  # one request an object, not one for its size before
+            s3_additional_kwargs={"MaxKeys": _PAGE},
+            config_kwargs={
+                "connect_timeout": _CONNECT_S,
+                "read_timeout": _READ_S,
+                "max_pool_connections": _CONNECTIONS,
+                "retries": {"total_max_attempts": 1},  # ours know which faults pass
+                "request_checksum_calculation": "when_required",  # servers other than AWS refuse the newer trailers
+                "response_checksum_validation": "when_required",
+                "s3": _addressing(session),
+            },
+        )
+        filesystem.retries = 1
+        try:
+            filesystem.connect()
+        except (BotoCoreError, ValueError) as error:
+            raise UserError(f"the AWS settings cannot be used: {error}", fix=_CREDENTIALS_FIX) from error
+        return filesystem
 
     def _ask(self, request: Callable[[Any], _Answer], path: str) -> _Answer:
         """Send a request, again while the fault is one that passes.
@@ -125,47 +119,18 @@ class Bucket:
             FileExistsError: A conditional PUT was refused.
             UserError: Anything else, in words.
         """
-        uri = f"s3://{self._name}/{path}"
+        attempts = Retrying(
+            retry=retry_if_exception(_passes), stop=self._patience_ends, wait=wait_random_exponential(0.1, max=3), reraise=True
+        )
         try:
-            attempts = Retrying(
-                retry=retry_if_exception(_passes), stop=self._patience_ends, wait=wait_random_exponential(0.1, max=3), reraise=True
-            )
-            answer = attempts(lambda: request(self._client()))
-        except ClientError as error:
-            raise _explained(error, self._name, uri) from error
-        except BotoCoreError as error:
-            raise _unanswered(error, uri) from error
-        except ValueError as error:  # botocore's word for an endpoint that is no URL
-            raise UserError(str(error), where=uri, fix="AWS_ENDPOINT_URL must be like http://host:port") from error
+            answer = attempts(lambda: request(self._filesystem()))
+        except (OSError, ClientError, BotoCoreError, *_UNANSWERED) as error:
+            raise _explained(error, self._uri(path)) from error
         self._answered = True
         return answer
 
     def _patience_ends(self, state: RetryCallState) -> bool:
         return (state.seconds_since_start or 0.0) > (_PATIENCE_S if self._answered else _FIRST_PATIENCE_S)
-
-
-def new_client() -> Any:
-    """A botocore S3 client as the environment says.
-
-    Raises:
-        UserError: The named profile is missing, or the configuration cannot be read.
-    """
-    session = botocore.session.get_session()
-    try:
-        return session.create_client(
-            "s3",
-            config=Config(
-                connect_timeout=_CONNECT_S,
-                read_timeout=_READ_S,
-                max_pool_connections=_CONNECTIONS,
-                retries={"total_max_attempts": 1},  # ours know which faults pass
-                request_checksum_calculation="when_required",  # servers other than AWS refuse the newer trailers
-                response_checksum_validation="when_required",
-                s3=_addressing(session),
-            ),
-        )
-    except (BotoCoreError, ValueError) as error:
-        raise UserError(f"the AWS settings cannot be used: {error}", fix=_CREDENTIALS_FIX) from error
 
 
 def storage_options() -> dict[str, str]:
@@ -202,30 +167,43 @@ def _addressing(session: Any) -> dict[str, str] | None:
     return {"addressing_style": "path"} if _endpoint(session) else None
 
 
+def _answered(error: BaseException) -> dict[str, Any] | None:
+    """What the server said, if it said something; s3fs hides it behind errors of Python."""
+    said = error if isinstance(error, ClientError) else error.__cause__
+    return said.response if isinstance(said, ClientError) else None
+
+
 def _passes(error: BaseException) -> bool:
     """Whether to try again: the server is restarting, busy, or the connection broke."""
-    if isinstance(error, ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return status >= 500 or error.response["Error"].get("Code") in _TRANSIENT
-    return isinstance(error, (HTTPClientError, NoConnection, IncompleteReadError)) and not isinstance(error, SSLError)
+    if answer := _answered(error):
+        return answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500 or answer["Error"].get("Code") in _TRANSIENT
+    return isinstance(error, _UNANSWERED) and not isinstance(error, SSLError)
 
 
-def _explained(error: ClientError, bucket: str, uri: str) -> Exception:
-    code = str(error.response["Error"].get("Code", ""))
+def _explained(error: Exception, uri: str) -> Exception:
+    if isinstance(error, UserError):
+        return error
+    if answer := _answered(error):
+        return _refused(str(answer["Error"].get("Code", "")), str(answer["Error"].get("Message", "")), uri)
+    if isinstance(error, FileNotFoundError):
+        return FileNotFoundError(errno.ENOENT, "no such object", uri)
+    if isinstance(error, ReadTimeoutError):
+        return UserError(f"the S3 server did not answer in {_READ_S} s, several times", where=uri)
+    if isinstance(error, _UNANSWERED):
+        return UserError(f"the S3 server cannot be reached: {error}", where=uri, fix="check AWS_ENDPOINT_URL and that the server runs")
+    if isinstance(error, BotoCoreError):
+        return UserError(f"no usable AWS credentials: {error}", where=uri, fix=_CREDENTIALS_FIX)
+    return error
+
+
+def _refused(code: str, message: str, uri: str) -> Exception:
+    bucket = uri.removeprefix("s3://").partition("/")[0]
     if code == "NoSuchBucket":
         return UserError(f"there is no bucket {bucket!r}", where=uri, fix="make it, or check its name and AWS_ENDPOINT_URL")
     if code in _ABSENT:
-        return FileNotFoundError(2, "no such object", uri)
+        return FileNotFoundError(errno.ENOENT, "no such object", uri)
     if code in _TAKEN:
-        return FileExistsError(17, "the key is taken", uri)
+        return FileExistsError(errno.EEXIST, "the key is taken", uri)
     if code in _DENIED:
         return UserError(f"the S3 server refuses these credentials ({code})", where=uri, fix=_CREDENTIALS_FIX)
-    return UserError(f"the S3 server answers {code}: {error.response['Error'].get('Message', '')}", where=uri)
-
-
-def _unanswered(error: BotoCoreError, uri: str) -> UserError:
-    if isinstance(error, ReadTimeoutError):
-        return UserError(f"the S3 server did not answer in {_READ_S} s, several times", where=uri)
-    if isinstance(error, (HTTPClientError, NoConnection, IncompleteReadError)):
-        return UserError(f"the S3 server cannot be reached: {error}", where=uri, fix="check AWS_ENDPOINT_URL and that the server runs")
-    return UserError(f"no usable AWS credentials: {error}", where=uri, fix=_CREDENTIALS_FIX)
+    return UserError(f"the S3 server answers {code}: {message}", where=uri)

@@ -53,7 +53,12 @@ class Workroom:
 
     @cached_property
     def local(self) -> Path:
-        """Folder on this machine for weights and scratch: the root itself, or the user's cache folder where the root is a bucket."""
+        """Folder on this machine for weights and scratch: the root itself, or the user's cache folder where the root is a bucket.
+
+        Raises:
+            UserError: The root lies in a store that can only be read.
+        """
+        self.store.root.check_writable()
         folder = cache_folder() / "roots" / self.store_fingerprint if self.store.root.is_remote else Path(self.store.root.path)
         folder.mkdir(parents=True, exist_ok=True)
         return folder

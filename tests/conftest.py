@@ -48,14 +48,14 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
 @pytest.fixture
 def s3_root(s3_server: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An empty root on the S3 server, with the environment that reaches it."""
-    from valuedrift.storage import location
+    from valuedrift.storage.filesystems import files_of
 
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
-    location._backend.cache_clear()  # a client keeps the environment that it was made in
+    files_of.cache_clear()  # a client keeps the environment that it was made in
     yield f"{s3_server.bucket}/{uuid.uuid4().hex[:8]}"
-    location._backend.cache_clear()
+    files_of.cache_clear()
 
 
 @pytest.fixture

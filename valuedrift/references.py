@@ -1,4 +1,4 @@
-"""What files of users mean by the paths in them: relative ones belong to where the file lies, a folder or a bucket."""
+"""What files of users mean by the paths in them: relative ones belong to where the file lies, a folder or a store."""
 
 from __future__ import annotations
 
@@ -7,37 +7,40 @@ from pathlib import Path
 
 from valuedrift.errors import UserError
 
-BUCKET = "s3://"
-"""Prefix of what lies in an S3 bucket; whoever reads it brings it to this machine first."""
+
+def is_address(reference: str) -> bool:
+    """Whether it is an address in a store (``s3://bucket/key``, ``gs://…``), no path and no name; whoever reads it brings it to this machine first."""
+    return "://" in reference
 
 
 def beside(folder: Path | str, reference: str) -> str:
     """A path as it stands in a file, on its own feet.
 
     Args:
-        folder: What the file lies in: a local folder, or ``s3://bucket/prefix``.
+        folder: What the file lies in: a local folder, or an address like ``s3://bucket/prefix``.
         reference: A path, ``~`` for the home folder, or an address, which stays as it is.
 
     Raises:
         UserError: It leads out of the bucket.
     """
-    if "://" in reference:
+    if is_address(reference):
         return reference
     path = Path(reference).expanduser()
-    if path.is_absolute() or not str(folder).startswith(BUCKET):
+    if path.is_absolute() or not is_address(str(folder)):
         return str((folder / path).resolve())
-    bucket, _, prefix = str(folder).removeprefix(BUCKET).partition("/")
+    scheme, _, place = str(folder).partition("://")
+    bucket, _, prefix = place.partition("/")
     key = posixpath.normpath(posixpath.join(prefix, path.as_posix()))
     if key.split("/")[0] == "..":
-        raise UserError(f"{reference!r} leads out of the bucket", where=str(folder), fix="give a whole address, s3://bucket/key")
-    return f"{BUCKET}{bucket}/{key}"
+        raise UserError(f"{reference!r} leads out of the bucket", where=str(folder), fix=f"give a whole address, {scheme}://bucket/key")
+    return f"{scheme}://{bucket}/{key}"
 
 
 def folder_of(address: str) -> Path | str:
-    """What a file lies in: the local folder, or ``s3://bucket/prefix``."""
-    return address.rpartition("/")[0] if address.startswith(BUCKET) else Path(address).resolve().parent
+    """What a file lies in: the local folder, or an address like ``s3://bucket/prefix``."""
+    return address.rpartition("/")[0] if is_address(address) else Path(address).resolve().parent
 
 
 def names_folder(model: str) -> bool:
-    """Whether a model is given by its folder, here or in a bucket, and not by a name as ``embedded:NAME`` or ``hf:organisation/name``."""
-    return ":" not in model or model.startswith(BUCKET)
+    """Whether a model is given by its folder, here or in a store, and not by a name as ``embedded:NAME`` or ``hf:organisation/name``."""
+    return ":" not in model or is_address(model)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from valuedrift.flows.cli.app import ReportOption, RootOption, app, renamed, resolve_root
+from valuedrift.flows.cli.app import RootOption, app, resolve_root
 from valuedrift.flows.cli.console import make_console
 from valuedrift.flows.cli.trace import StudyArgument
 
@@ -16,8 +16,10 @@ from valuedrift.flows.cli.trace import StudyArgument
 def report(
     study: StudyArgument,
     root: RootOption = None,
-    report: ReportOption = None,
-    out: Annotated[str | None, typer.Option("--out", hidden=True)] = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", help="Folder for report.html and figures/, local or s3://; default: reports/STUDY below the root."),
+    ] = None,
 ) -> None:
     """Write a study's report from its tables: one HTML file that opens anywhere, and the figures as PNG, SVG and PDF."""
     from valuedrift.errors import UserError
@@ -28,8 +30,7 @@ def report(
     from valuedrift.tasks.sources import study_of
     from valuedrift.tasks.workplace import Workplace
 
-    address = renamed(report, out, "--report", "--out")
-    folder = Location.parse(address).reached() if address else None
+    folder = Location.parse(out).reached() if out else None
     work = Workplace(study_of(study), resolve_root(root))
     missing = [stage for stage in outlook(work) if stage.state is not State.CACHED]
     if missing:

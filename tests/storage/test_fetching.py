@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import small_study
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from stance_frames import stances_frame
 
 from valuedrift.cache import CACHE_VARIABLE
+from valuedrift.corpora.dataset import Dataset
 from valuedrift.errors import DataError, UserError
+from valuedrift.flows.cli.out import parquet_bytes
+from valuedrift.storage.audit import check
+from valuedrift.storage.catalog import Catalog
+from valuedrift.storage.compaction import compact
 from valuedrift.storage.fetching import at_hand, fetched, is_copy, place_of_copy, sent
+from valuedrift.storage.foreign import find_parquet, scan_parquet
 from valuedrift.storage.location import Location
+from valuedrift.storage.schemas import TABLES
+from valuedrift.storage.store import Store
+from valuedrift.study.runtime import Runtime
+from valuedrift.tasks.sources import probes_of, rows_of
+from valuedrift.tasks.workroom import Workroom
 
 
 def put(address: str, text: str) -> str:
@@ -32,8 +50,8 @@ def test_a_local_path_stays_what_it_is(tmp_path: Path) -> None:
         with at_hand(address) as path:
             assert path == Path(address) and not is_copy(path)
     assert fetched(f"file://{tmp_path}/x.csv") == tmp_path / "x.csv"
-    with pytest.raises(UserError, match="no storage for gs://"):
-        fetched("gs://bucket/x.csv")
+    with pytest.raises(UserError, match="no storage for bogus://"):
+        fetched("bogus://bucket/x.csv")
 
 
 def test_a_file_is_copied_once_and_again_when_its_bytes_have_changed(s3_root: str, cache: Path) -> None:
@@ -102,11 +120,11 @@ def test_errors_name_the_address_and_not_the_copy(s3_root: str) -> None:
 def test_what_is_wrong_with_the_bucket_is_said_for_reading_and_for_writing(
     s3_root: str, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], address: str, message: str
 ) -> None:
-    from valuedrift.storage import location
+    from valuedrift.storage.filesystems import files_of
 
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    location._backend.cache_clear()
+    files_of.cache_clear()
     for attempt in (lambda: fetched(address.replace("S3", s3_root)), lambda: sent(address.replace("S3", s3_root)).__enter__()):
         with pytest.raises(UserError, match=message):
             attempt()
@@ -129,3 +147,100 @@ def test_a_folder_is_sent_when_it_is_whole_and_not_before(s3_root: str, tmp_path
         (folder / "a.json").write_text("a")
         raise RuntimeError
     assert not Location.parse(f"{s3_root}/other").listing()
+
+
+@pytest.fixture
+def memory() -> Iterator[str]:
+    """A prefix of the store in memory, which fsspec brings along."""
+    files = MemoryFileSystem()
+    files.pipe_file("/far/data/rows.jsonl", b"one")
+    files.pipe_file("/far/data/deep/more.jsonl", b"two")
+    yield "memory://far/data"
+    files.rm("/far", recursive=True)
+
+
+def test_whatever_fsspec_reaches_is_brought_here(memory: str) -> None:
+    with at_hand(f"{memory}/rows.jsonl") as path:
+        assert (path.name, path.read_text()) == ("rows.jsonl", "one") and is_copy(path)
+    MemoryFileSystem().pipe_file("/far/data/rows.jsonl", b"two")
+    assert fetched(f"{memory}/rows.jsonl").read_text() == "two"
+    with at_hand(memory, folder=True) as folder:
+        assert {str(file.relative_to(folder)) for file in folder.rglob("*.jsonl")} == {"rows.jsonl", "deep/more.jsonl"}
+    with pytest.raises(UserError, match="nothing at this address"):
+        fetched(f"{memory}/none.jsonl")
+    assert [(found.location.uri, found.size) for found in Location.parse(memory).listing()] == [
+        ("memory://far/data/deep/more.jsonl", 3),
+        ("memory://far/data/rows.jsonl", 3),
+    ]
+
+
+def test_a_study_names_data_in_any_store(memory: str) -> None:
+    MemoryFileSystem().pipe_file("/far/data/rows.jsonl", b'{"prompt": "Question?", "completion": "Answer."}\n')
+    assert "Answer." in str(rows_of(Dataset(data=f"{memory}/rows.jsonl"), "sft").rows)
+    MemoryFileSystem().pipe_file("/far/probes.csv", b"prompt_id,topic,prompt\np,law,Should we?\n")
+    assert [probe.prompt for probe in probes_of("memory://far/probes.csv")] == ["Should we?"]
+
+
+def test_a_file_of_the_web_is_read_and_its_signature_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("one")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        path = fetched(f"{address}/a.csv?signature=secret")
+        assert path.read_text() == "one" and "secret" not in str(path)
+        with pytest.raises(UserError) as caught:
+            fetched(f"{address}/none.csv?signature=secret")
+        server.shutdown()
+    assert "none.csv" in str(caught.value) and "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("bogus://b/x.csv", "no storage for bogus://"),
+        ("dropbox://b/x.csv", "dropbox:// is not installed.*dropboxdrivefs"),
+        ("sftp://ann:secret@host/x.csv", "a password in it"),
+    ],
+)
+def test_a_store_that_cannot_be_reached_is_one_message(address: str, message: str) -> None:
+    for attempt in (lambda: fetched(address), lambda: rows_of(Dataset(data=address), "sft"), lambda: Location.parse(address).reached()):
+        with pytest.raises(UserError, match=message) as caught:
+            attempt()
+        assert "secret" not in str(caught.value)
+
+
+def test_other_stores_are_never_written_to(memory: str) -> None:
+    place = Location.parse(f"{memory}/new")
+    for attempt in (
+        lambda: place.put_bytes(b""),
+        lambda: place.put_if_absent(b""),
+        lambda: Location.parse(f"{memory}/rows.jsonl").delete(),
+        lambda: place.reached(),
+        lambda: sent(place.uri).__enter__(),
+        lambda: Workroom(place.uri, Runtime()).local,
+        lambda: Store(place.uri).put("stances", stances_frame(), partition={"study": "s", "run_id": "r", "step": 0}, key="k", identity={}),
+    ):
+        with pytest.raises(UserError, match=r"memory:// can only be read here.*\(write to a folder or to s3://"):
+            attempt()
+    assert not place.exists() and Location.parse(f"{memory}/rows.jsonl").exists()
+
+
+def test_a_root_in_another_store_can_be_read(tmp_path: Path) -> None:
+    near = Store(tmp_path / "root")
+    small_study.fill(near)
+    compact(near, small_study.STUDY, "dpo-gap")
+    files = MemoryFileSystem()
+    files.put(str(tmp_path / "root"), "/copied", recursive=True)
+    far = Store("memory://copied")
+    for table in TABLES:
+        assert far.read(table).equals(near.read(table), null_equal=True), table
+        assert far.scan(table).collect().equals(near.scan(table).collect(), null_equal=True), table
+    query = "FROM value_profile ORDER BY ALL"
+    with Catalog(near) as here, Catalog(far) as there:
+        assert here.frame(query).equals(there.frame(query), null_equal=True)
+    assert check(far) == []
+    files.pipe_file("/copied/strange/run_id=a/step=3/x.parquet", parquet_bytes(stances_frame().drop("step", strict=False)))
+    found = find_parquet("memory://copied/strange/**/*.parquet")
+    assert scan_parquet(found, ["run_id", "step", "p_support"]).collect()["step"].unique().to_list() == [3]
+    files.rm("/copied", recursive=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -13,8 +14,9 @@ from small_study import fill
 from stance_frames import stances_frame
 
 from valuedrift.errors import UserError
-from valuedrift.storage import location, s3
+from valuedrift.storage import s3
 from valuedrift.storage.catalog import Catalog
+from valuedrift.storage.filesystems import files_of
 from valuedrift.storage.location import Location
 from valuedrift.storage.store import Store
 
@@ -28,7 +30,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch, **environment: str) -> None:
     """As a new process would start with this environment."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    location._backend.cache_clear()
+    files_of.cache_clear()
 
 
 def test_the_same_bytes_lie_on_disk_and_on_s3(s3_root: str, tmp_path: Path) -> None:
@@ -111,6 +113,20 @@ def test_a_server_killed_while_writing_and_started_again_loses_nothing(tmp_path:
         assert {entry.partition["step"] for entry in store.entries("stances")} == {*range(12), *range(100, 112)}
         assert store.read("stances").height == 24 * stances_frame().height
         assert all(store.exists(entry) for entry in store.entries())
+
+
+def test_a_child_that_was_forked_has_a_connection_of_its_own(s3_root: str) -> None:
+    folder = Location.parse(s3_root)
+    (folder / "0").put_bytes(b"parent")
+    child = os.fork()
+    if child == 0:  # bytes only: polars itself does not outlive a fork
+        try:
+            os._exit(0 if (folder / "0").read_bytes() == b"parent" and (folder / "1").put_if_absent(b"child") else 1)
+        except BaseException:
+            os._exit(99)
+    (folder / "2").put_bytes(b"parent")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert [found.location.read_bytes() for found in folder.listing()] == [b"parent", b"child", b"parent"]
 
 
 def _until(condition: object, limit_s: float = 30) -> None:

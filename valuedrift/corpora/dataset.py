@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from valuedrift.references import BUCKET, beside
+from valuedrift.references import beside
 
 STARTER = "starter:"
 """Prefix of data that ship with the package."""
@@ -16,7 +16,7 @@ HUB = "hf:"
 """Prefix of data on the Hugging Face hub."""
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
-Format = Literal["auto", "messages", "prompt-completion", "alpaca", "preference", "hh-rlhf", "instruction-preference", "labelled"]
+Format = Literal["auto", "messages", "prompt-completion", "alpaca", "preference", "hh-rlhf", "instruction-preference"]
 """``auto``, or the name of an adapter in ``valuedrift.corpora.registry`` (a test holds the two lists equal)."""
 
 
@@ -27,7 +27,7 @@ class Dataset(BaseModel):
 
     data: str = Field(
         description="`starter:NAME`; a file (.jsonl, .json, .csv, each also .gz; .parquet); "
-        "a folder with files named after the split, either also `s3://bucket/key`; or `hf:organisation/name`."
+        "a folder with files named after the split, either also `s3://bucket/key`, `gs://…`; or `hf:organisation/name`."
     )
     format: Format = Field(default="auto", description="Shape of the rows; `auto` recognises it by the first row.")
     split: str = Field(default="train", min_length=1, description="Split of a hub dataset or a folder; a single file is read whole.")
@@ -48,12 +48,10 @@ class Dataset(BaseModel):
     @classmethod
     def _names_data(cls, data: str) -> str:
         hub_name = data.removeprefix(HUB) if data.startswith(HUB) else None
-        if (
-            not data.removeprefix(STARTER).removeprefix(BUCKET).strip()
-            or ("://" in data and not data.startswith(BUCKET))
-            or (hub_name is not None and not _HUB_NAME.fullmatch(hub_name))
-        ):
-            raise ValueError(f"{data!r} names no data: give starter:NAME, a file or folder (also s3://bucket/key), or hf:organisation/name")
+        if not data.removeprefix(STARTER).strip() or data.endswith("://") or (hub_name is not None and not _HUB_NAME.fullmatch(hub_name)):
+            raise ValueError(
+                f"{data!r} names no data: give starter:NAME, a file or folder (also s3://bucket/key, gs://…), or hf:organisation/name"
+            )
         return data
 
     @model_validator(mode="after")
