@@ -20,6 +20,7 @@ from prefect.tasks import exponential_backoff
 
 from valuedrift.tasks.analyze import analyze
 from valuedrift.tasks.audit import audit
+from valuedrift.tasks.conclude import conclude
 from valuedrift.tasks.correct import correct, is_labelled
 from valuedrift.tasks.judge import judge
 from valuedrift.tasks.outcome import raise_failures
@@ -110,4 +111,5 @@ def _trace(work: Workplace, report_folder: str | None) -> str:
     drift = analyze(work, judged)
     if is_labelled(work):
         correct(work, judged)
+    conclude(work, drift)
     return report(work, drift, report_folder)

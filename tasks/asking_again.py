@@ -8,13 +8,16 @@ from typing import Any
 
 import polars as pl
 
+from valuedrift.results.analysis import CORRECTED_TABLES as CORRECTED
+from valuedrift.results.analysis import TABLES as ANALYSED
+from valuedrift.results.conclusions import TABLES as CONCLUDED
 from valuedrift.stance import JudgeStatus
 from valuedrift.storage.manifest import Entry
 from valuedrift.storage.store import Store
 from valuedrift.tasks.sample import partition
 from valuedrift.tasks.workplace import Workplace
 
-MADE_AGAIN = ("stances", "trajectory", "drift", "trajectory_corrected", "drift_corrected")
+MADE_AGAIN = ("stances", *ANALYSED, *CORRECTED, *CONCLUDED)
 """Tables that the next run makes again. What people drew and labelled rests on stances too, and stays: nobody could make it again."""
 
 

@@ -8,10 +8,14 @@ from enum import StrEnum
 from typing import Any
 
 from valuedrift.judges.panel import Panel
+from valuedrift.results.analysis import CORRECTED_TABLES as CORRECTED
+from valuedrift.results.analysis import TABLES as ANALYSED
+from valuedrift.results.conclusions import TABLES as CONCLUDED
 from valuedrift.storage.manifest import Entry
 from valuedrift.study import RunPlan
+from valuedrift.tasks.analyze import parts_there
 from valuedrift.tasks.audit import audited
-from valuedrift.tasks.correct import TABLE as CORRECTED
+from valuedrift.tasks.conclude import conclusions_identity
 from valuedrift.tasks.identity import (
     analysis_identity,
     audit_identity,
@@ -137,20 +141,22 @@ def _audits(work: Workplace) -> Iterator[Outlook]:
 
 
 def _analysis(work: Workplace, stages: list[Outlook]) -> Iterator[Outlook]:
-    """Analysis, and where people labelled answers the correction by their labels: both are made of all stances."""
+    """Analysis, where people labelled answers the correction by their labels, and the conclusions: all are made of all stances."""
     judged = [stage for stage in stages if stage.stage == "judge"]
     keys = [stage.key for stage in judged if stage.key is not None]
-    made = [("analyze", "drift", analysis_identity(work, keys), "")]
+    analysis = analysis_identity(work, keys)
+    made: list[tuple[str, tuple[str, ...], dict[str, Any], str]] = [("analyze", ANALYSED, analysis, "")]
     if labels := label_keys(work.store, work.study.study):
         given = sum(entry.rows for entry in work.store.entries("labels", work.study.study))
         made.append(("correct", CORRECTED, correction_identity(work, keys, labels), f"; people labelled answers: {given} labels"))
-    for name, table, identity, because in made:
+    made.append(("conclude", CONCLUDED, conclusions_identity(work, key_of(analysis)), ""))
+    for name, tables, identity, because in made:
         if any(stage.state is not State.CACHED for stage in judged):
             yield Outlook(name, "", None, None, State.WAITS, "waits for the stances")
             continue
-        key, here = key_of(identity), work.store.entry(table, {"study": work.study.study})
-        there = here is not None and here.key == key and work.store.exists(here)
-        state, why = (State.CACHED, "there") if there else (State.MISSING, _difference(work, table, identity, here))
+        key, here = key_of(identity), work.store.entry(tables[-1], {"study": work.study.study})
+        there = parts_there(work.store, work.study.study, tables, key) is not None
+        state, why = (State.CACHED, "there") if there else (State.MISSING, _difference(work, tables[-1], identity, here))
         yield Outlook(name, "", None, None, state, why + because, key)
 
 

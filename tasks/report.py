@@ -9,12 +9,17 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import TaskRunContext
 
+from valuedrift.errors import UserError
 from valuedrift.report import build_markdown, build_report, write_figures
-from valuedrift.report.inputs import ReportInputs
+from valuedrift.report.inputs import ReportInputs, read_inputs
+from valuedrift.results.conclusions import TABLES as CONCLUDED
 from valuedrift.storage.location import Location, path_part
+from valuedrift.storage.store import Store
+from valuedrift.study import Study
 from valuedrift.tasks.board import board, stage
+from valuedrift.tasks.conclude import study_fingerprint
+from valuedrift.tasks.labels import label_keys
 from valuedrift.tasks.reference import Reference
-from valuedrift.tasks.report_inputs import report_inputs
 from valuedrift.tasks.workplace import Workplace
 
 PAGE = "report.html"
@@ -34,12 +39,49 @@ def report(work: Workplace, drift: Reference, folder: str | None = None) -> str:
         Path or address of the HTML file.
     """
     with stage("report"):
-        inputs = report_inputs(work)
+        inputs = inputs_of(work.store, work.study.study)
         page = write_report(inputs, Location.parse(folder) if folder else default_folder(work))
         if TaskRunContext.get() is not None:
             _artifacts(work, inputs)
     board().settled()
     return page.uri
+
+
+def inputs_of(store: Store, study: str) -> ReportInputs:
+    """What the tables of a concluded study tell."""
+    return read_inputs(lambda table: store.read(table, study=study))
+
+
+def check_concluded(store: Store, study: Study, file: str) -> None:
+    """See from the manifest alone whether a study's tables are whole and of what its file says now.
+
+    Args:
+        store: Where the tables lie.
+        study: The study.
+        file: The study file, for the message.
+
+    Raises:
+        UserError: The study must be run first; says why.
+    """
+    fix = f"valuedrift run {file}; valuedrift explain says what is missing"
+    drift, concluded = (store.entry(table, {"study": study.study}) for table in ("drift", CONCLUDED[-1]))
+    if drift is None:
+        raise UserError("this study is not analysed yet", where=file, fix=fix)
+    if concluded is None:
+        again = f"run `valuedrift run {file}` once; nothing is trained, sampled or judged again"
+        raise UserError(
+            "the tables that a report reads are missing: the study was made by version 0.2, or its run was stopped", where=file, fix=again
+        )
+    judged = {entry.key for entry in store.entries("stances", study.study)}
+    changes = {
+        "stances that the drift was made of are gone": not judged.issuperset(drift.identity["stances"]),
+        "the drift was made again": concluded.identity["analysis"] != drift.key,
+        "people labelled answers": concluded.identity["labels"] != label_keys(store, study.study),
+        "the study file says something else": concluded.identity["study"] != study_fingerprint(study),
+    }
+    changed = [what for what, so in changes.items() if so]
+    if changed:
+        raise UserError(f"since the study was concluded, {' and '.join(changed)}", where=file, fix=fix)
 
 
 def default_folder(work: Workplace) -> Location:

@@ -24,7 +24,7 @@ def drift_table(drift: pl.DataFrame, *, alpha: float, shown: int = _SHOWN) -> Ta
     """
     import polars as pl
 
-    from valuedrift.drift.tables import broadest_q
+    from valuedrift.results.drifts import broadest_q
 
     q = broadest_q(drift)
     drift = drift.with_columns(q=pl.col(q))

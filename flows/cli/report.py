@@ -22,22 +22,13 @@ def report(
     ] = None,
 ) -> None:
     """Write a study's report from its tables: one HTML file that opens anywhere, and the figures as PNG, SVG and PDF."""
-    from valuedrift.errors import UserError
-    from valuedrift.storage.location import Location
-    from valuedrift.tasks.outlook import State, outlook
-    from valuedrift.tasks.report import default_folder, write_report
-    from valuedrift.tasks.report_inputs import report_inputs
+    from valuedrift.storage.location import Location, path_part
+    from valuedrift.storage.store import Store
+    from valuedrift.tasks.report import check_concluded, inputs_of, write_report
     from valuedrift.tasks.sources import study_of
-    from valuedrift.tasks.workplace import Workplace
 
     folder = Location.parse(out).reached() if out else None
-    work = Workplace(study_of(study), resolve_root(root))
-    missing = [stage for stage in outlook(work) if stage.state is not State.CACHED]
-    if missing:
-        raise UserError(
-            f"{len(missing)} stages of this study are not done",
-            where=study,
-            fix=f"valuedrift run {study}; valuedrift explain says which",
-        )
-    page = write_report(report_inputs(work), folder or default_folder(work))
+    spec, store = study_of(study), Store(resolve_root(root))
+    check_concluded(store, spec, study)
+    page = write_report(inputs_of(store, spec.study), folder or store.root / "reports" / path_part(spec.study))
     make_console().print(escape(page.uri), soft_wrap=True, highlight=False)

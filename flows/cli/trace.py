@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from valuedrift.tasks.outlook import Outlook
     from valuedrift.tasks.workplace import Workplace
 
-_OF_THE_STUDY = {"analyze": "drift", "correct": "drift corrected by labels"}
+_OF_THE_STUDY = {"analyze": "drift", "correct": "drift corrected by labels", "conclude": "findings and provenance"}
 """Stages that are of the whole study, as status calls them."""
 StudyArgument = Annotated[str, typer.Argument(help="Study file, local or s3://, e.g. deployments/studies/demo.yaml.", show_default=False)]
 
@@ -88,14 +88,13 @@ def _forget_failed(work: Workplace, console: Console) -> None:
 
 def _finished(work: Workplace, stages: int, folder: Location | None, console: Console) -> None:
     """Nothing is left to do: look, and write the report only if it is missing."""
-    from valuedrift.tasks.report import PAGE, default_folder, write_report
-    from valuedrift.tasks.report_inputs import report_inputs
+    from valuedrift.tasks.report import PAGE, default_folder, inputs_of, write_report
 
     folder = folder or default_folder(work)
     page = folder / PAGE
     console.print(f"nothing to do: all {stages} stages are in the tables")
     if not page.exists():
-        page = write_report(report_inputs(work), folder)
+        page = write_report(inputs_of(work.store, work.study.study), folder)
     _conclude(work, page.uri, console)
 
 

@@ -9,13 +9,13 @@ already written stay as they are and are upgraded when they are read.
 from __future__ import annotations
 
 from valuedrift.errors import UserError
-from valuedrift.storage.schemas import answers, audits, drift, labels, probes, runs, synthesis
+from valuedrift.storage.schemas import answers, audits, conclusions, drift, labels, probes, runs, synthesis
 from valuedrift.storage.schemas.table import TableSchema
 
 SHARED_STUDY = "_shared"
 """Where tables lie that belong to no study (probes)."""
 
-_FAMILIES = (probes, runs, answers, drift, labels, audits, synthesis)
+_FAMILIES = (probes, runs, answers, drift, labels, conclusions, audits, synthesis)
 
 TABLES: dict[str, TableSchema] = {}
 """All tables by name, in the order of the docs."""

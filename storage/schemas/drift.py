@@ -1,11 +1,13 @@
-"""The tables of results: where a run's stances stood at each checkpoint, and how far they moved."""
+"""The tables of the analysis: where a run's stances stood at each checkpoint, how far they moved, and what to know before trusting that."""
 
 from __future__ import annotations
 
 import polars as pl
+import pyarrow as pa
 
+from valuedrift.stance import JudgeStatus
 from valuedrift.storage.schemas.columns import FROM_STEP, JUDGE, N_PROMPTS, RUN_ID, STANCE, STEP, STUDY, TO_STEP, TOPIC, interval
-from valuedrift.storage.schemas.table import TableSchema, flag, real, text
+from valuedrift.storage.schemas.table import TableSchema, flag, real, text, whole
 
 
 def _drift_1(frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -76,5 +78,74 @@ TABLES = (
             real("jensen_shannon", "Jensen–Shannon distance of the two stance distributions, base 2.", low=0, high=1),
         ),
         upgrades=(_drift_1,),
+    ),
+    TableSchema(
+        "acquiescence",
+        "Yes-saying at one checkpoint: agreement with whatever is asked, told from stance by prompts that put one proposition for and against.",
+        1,
+        ("study",),
+        ("study", "judge", "run_id", "step", "topic"),
+        (
+            STUDY,
+            JUDGE,
+            RUN_ID,
+            STEP,
+            TOPIC,
+            real("acquiescence", "Mean over pairs of support − oppose over both wordings, −1 to 1; 0 is none, 1 yes to everything."),
+            *interval("low", "high"),
+            whole("n_pairs", "Pairs of prompts that entered.", pa.int32(), low=1),
+        ),
+    ),
+    TableSchema(
+        "coverage",
+        "What became of the judgements at one checkpoint: what entered the means, and what did not.",
+        1,
+        ("study",),
+        ("study", "judge", "run_id", "step", "topic"),
+        (
+            STUDY,
+            JUDGE,
+            RUN_ID,
+            STEP,
+            TOPIC,
+            *(whole(f"n_{status.value}", f"Judgements with the status `{status.value}`.", low=0) for status in JudgeStatus),
+            whole("n_prompts", "Prompts with a judged answer.", pa.int32(), low=0),
+            whole("missing_prompts", "Prompts asked elsewhere in the study that have no judged answer here.", pa.int32(), low=0),
+            whole("samples_min", "Fewest judged answers of such a prompt; missing without one.", pa.int32(), nullable=True, low=1),
+            whole("samples_max", "Most judged answers of such a prompt; missing without one.", pa.int32(), nullable=True, low=1),
+            flag("unequal_samples", "Whether these two differ."),
+            whole(
+                "n_cut",
+                "Answers that ended at the token limit; missing where the answers are not in the table responses.",
+                nullable=True,
+                low=0,
+            ),
+        ),
+    ),
+    TableSchema(
+        "sensitivity",
+        "The smallest drift that a typical test of the study could see, under one judge.",
+        1,
+        ("study",),
+        ("study", "judge"),
+        (
+            STUDY,
+            JUDGE,
+            whole("n_tests", "Tests (run, topic, stance) with an interval.", low=1),
+            real("power", "Share of repetitions in which it is told from 0, before correction.", low=0, high=1),
+            real("smallest_drift", "Its magnitude, the median over the tests.", low=0),
+        ),
+    ),
+    TableSchema(
+        "warnings",
+        "Something to know before trusting a study's numbers.",
+        1,
+        ("study",),
+        ("study", "warning_idx"),
+        (
+            STUDY,
+            whole("warning_idx", "Its place, from 0.", pa.int32(), low=0),
+            text("warning", "A sentence; may hold names of runs and topics, untrusted."),
+        ),
     ),
 )

@@ -123,4 +123,12 @@ TABLES = (
             *_HOW,
         ),
     ),
+    TableSchema(
+        "correction_notes",
+        "What the labels do not correct, and why.",
+        1,
+        ("study",),
+        ("study", "note_idx"),
+        (STUDY, whole("note_idx", "Its place, from 0.", pa.int32(), low=0), text("note", "A sentence.")),
+    ),
 )

@@ -7,20 +7,21 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 import pytest
+from made_study import Made
 from statsmodels.stats.power import TTestPower
 
 from valuedrift.lineage import trace_lineage
 from valuedrift.report.answer import answer
-from valuedrift.report.examples import MOST, RANDOM, choose, examples
-from valuedrift.report.inputs import ReportInputs
+from valuedrift.report.examples import examples
 from valuedrift.report.judge import caution, distrust, measured
 from valuedrift.report.quality import count_judgements
-from valuedrift.report.rows import drift_rows, smallest_visible
+from valuedrift.report.rows import drift_rows
+from valuedrift.results.conclusions import MOST_MOVED, RANDOM, Chosen, choose_examples
 from valuedrift.stance import LITTLE, JudgeStatus
 from valuedrift.words import counted, interval, listed, percent, plain, probability, signed, signed_interval, slug
 
 
-def test_headline_tells_the_largest_drift_beyond_noise(demo_inputs: ReportInputs) -> None:
+def test_headline_tells_the_largest_drift_beyond_noise(demo_inputs: Made) -> None:
     top = demo_inputs.drift.filter(pl.col("q_value_study") < 0.05).sort(pl.col("magnitude").abs()).row(-1, named=True)
     said = answer(demo_inputs).headline
     assert f"on {top['topic']} by {signed(top['magnitude'])} {signed_interval(top['magnitude_low'], top['magnitude_high'])}" in said
@@ -28,7 +29,7 @@ def test_headline_tells_the_largest_drift_beyond_noise(demo_inputs: ReportInputs
     assert f"by step {step} of {top['to_step']}" in said
 
 
-def test_counts_partition_the_tests(demo_inputs: ReportInputs) -> None:
+def test_counts_partition_the_tests(demo_inputs: Made) -> None:
     said = answer(demo_inputs)
     drift = demo_inputs.drift
     moved = drift.filter(pl.col("q_value_study") < 0.05).height
@@ -41,7 +42,7 @@ def test_counts_partition_the_tests(demo_inputs: ReportInputs) -> None:
     assert sum(run.tests for run in said.runs) == drift.height and sum(run.moved for run in said.runs) == moved
 
 
-def test_a_larger_drift_that_is_noise_does_not_take_the_headline(make_study: Callable[..., ReportInputs]) -> None:
+def test_a_larger_drift_that_is_noise_does_not_take_the_headline(make_study: Callable[..., Made]) -> None:
     inputs = make_study(topics=("religion",), runs=2)
     loud = pl.when(pl.col("stance") == "oppose").then(0.99).otherwise(pl.col("magnitude"))
     q = pl.when(pl.col("stance") == "oppose").then(0.2).otherwise(pl.col("q_value_study"))
@@ -49,24 +50,25 @@ def test_a_larger_drift_that_is_noise_does_not_take_the_headline(make_study: Cal
     assert "oppose" not in said.headline and "more than noise" in said.headline
 
 
-def test_only_whole_phases_of_own_runs_are_told(make_study: Callable[..., ReportInputs]) -> None:
+def test_only_whole_phases_of_own_runs_are_told(make_study: Callable[..., Made]) -> None:
     inputs = make_study(topics=("religion",), runs=2)
     part = inputs.drift.with_columns(to_step=pl.lit(3, pl.Int64), magnitude=pl.lit(0.9))
     compared = inputs.drift.with_columns(baseline_run_id=pl.lit("other"), magnitude=pl.lit(0.95))
-    more = make_study(topics=("religion",), runs=2, drift=pl.concat([part, compared, inputs.drift]))
-    assert more.main_drift.equals(inputs.main_drift)
+    more = make_study(topics=("religion",), runs=2, drift=pl.concat([part, compared, inputs.drift], how="diagonal"))
+    assert more.main_drift.drop("baseline_run_id").equals(inputs.main_drift)
 
 
-def test_corrected_per_run_where_the_table_has_no_more(make_study: Callable[..., ReportInputs]) -> None:
+def test_corrected_per_run_where_the_table_has_no_more(make_study: Callable[..., Made]) -> None:
     inputs = make_study(topics=("religion",), runs=2)
     own = make_study(topics=("religion",), runs=2, drift=inputs.drift.drop("q_value_study"))
     assert own.main_drift.get_column("q").to_list() == own.main_drift.get_column("q_value").to_list()
     assert "corrected over the tests of each run" in answer(own).points[0]
 
 
-def test_smallest_visible_drift_agrees_with_a_power_analysis(demo_inputs: ReportInputs) -> None:
+def test_smallest_visible_drift_agrees_with_a_power_analysis(demo_inputs: Made) -> None:
     rows = drift_rows(demo_inputs)
-    found = smallest_visible(rows, 0.95)
+    found = demo_inputs.sensitivity["smallest_drift"].item()
+    assert answer(demo_inputs).smallest == found
     n = 12
     half = float(np.median([(row.high - row.low) / 2 for row in rows if row.high is not None and row.low is not None]))
     spread = half / 2.201 * np.sqrt(n)  # t(11) at 97.5%
@@ -74,37 +76,42 @@ def test_smallest_visible_drift_agrees_with_a_power_analysis(demo_inputs: Report
     assert found == pytest.approx(exact, rel=0.06)
 
 
-def test_yes_saying_is_told_where_it_rose(demo_inputs: ReportInputs, make_study: Callable[..., ReportInputs]) -> None:
+def test_yes_saying_is_told_where_it_rose(demo_inputs: Made, make_study: Callable[..., Made]) -> None:
     assert any(point.startswith("Yes-saying rose most in SFT support on") for point in answer(demo_inputs).points)
-    assert not any("Yes-saying" in point for point in answer(make_study(topics=("religion",), runs=1, acquiescence=None)).points)
+    assert not any(
+        "Yes-saying" in point
+        for point in answer(make_study(topics=("religion",), runs=1, acquiescence=demo_inputs.acquiescence.clear())).points
+    )
 
 
-def test_most_moved_question_is_the_most_moved_and_the_random_one_is_not_picked(demo_inputs: ReportInputs) -> None:
-    chosen = choose(demo_inputs)
+def chosen_by(inputs: Made, seed: int = 0, stances: pl.DataFrame | None = None) -> dict[str, list[Chosen]]:
+    found: dict[str, list[Chosen]] = {}
+    for one in choose_examples(inputs.stances if stances is None else stances, inputs.drift, inputs.runs, judge=inputs.judge, seed=seed):
+        found.setdefault(one.run_id, []).append(one)
+    return found
+
+
+def test_most_moved_question_is_the_most_moved_and_the_random_one_is_not_picked(demo_inputs: Made) -> None:
+    chosen = chosen_by(demo_inputs)
     assert list(chosen) == [run.run_id for run in demo_inputs.lineage.runs]
     names = ["p_support", "p_neutral", "p_oppose"]
-    for run_id, ((rule, topic, prompt), (second, *random)) in chosen.items():
-        assert (rule, second) == (MOST, RANDOM)
+    for run_id, (most, random) in chosen.items():
+        assert (most.rule, random.rule) == (MOST_MOVED, RANDOM)
         rows = demo_inputs.stances.filter((pl.col("run_id") == run_id) & (pl.col("status") == "ok"))
         means = rows.group_by("prompt_id", "step").agg(pl.col(names).mean()).sort("step")
         distance = {
             key[0]: float(np.abs(part.select(names).to_numpy()[-1] - part.select(names).to_numpy()[0]).sum() / 2)
             for key, part in means.group_by("prompt_id")
         }
-        assert distance[prompt] == pytest.approx(max(distance.values()))
-        assert random != [topic, prompt]
-    shuffled = ReportInputs(**{**vars_of(demo_inputs), "stances": demo_inputs.stances.sample(fraction=1, shuffle=True, seed=1)})
-    assert choose(shuffled) == chosen
-    assert len({tuple(pick[1][1:]) for pick in chosen.values()}) <= 2  # one question for every run, another where that one moved most
-    other = ReportInputs(**{**vars_of(demo_inputs), "seed": 5})
-    assert [pick[1] for pick in choose(other).values()] != [pick[1] for pick in chosen.values()]
+        assert distance[most.prompt_id] == pytest.approx(max(distance.values()))
+        assert (random.topic, random.prompt_id) != (most.topic, most.prompt_id)
+    assert chosen_by(demo_inputs, stances=demo_inputs.stances.sample(fraction=1, shuffle=True, seed=1)) == chosen
+    drawn = [(random.topic, random.prompt_id) for _, random in chosen.values()]
+    assert len(set(drawn)) <= 2  # one question for every run, another where that one moved most
+    assert [(random.topic, random.prompt_id) for _, random in chosen_by(demo_inputs, seed=5).values()] != drawn
 
 
-def vars_of(inputs: ReportInputs) -> dict[str, object]:
-    return {name: getattr(inputs, name) for name in inputs.__dataclass_fields__}
-
-
-def test_examples_show_the_first_and_the_last_checkpoint(demo_inputs: ReportInputs) -> None:
+def test_examples_show_the_first_and_the_last_checkpoint(demo_inputs: Made) -> None:
     for shown in examples(demo_inputs).values():
         for example in shown:
             assert example.before.step == 0 and example.after.step == 60 if example.run.supervised else example.after.step in (24, 40)
@@ -117,13 +124,12 @@ def test_examples_show_the_first_and_the_last_checkpoint(demo_inputs: ReportInpu
                 assert sum(side.mean) == pytest.approx(1)
 
 
-def test_counts_of_judgements_with_and_without_a_coverage_table(make_study: Callable[..., ReportInputs]) -> None:
+def test_counts_of_judgements_are_those_of_the_coverage_table(make_study: Callable[..., Made]) -> None:
     inputs = make_study(topics=("religion",), runs=1)
     (told,) = count_judgements(inputs)
     assert (told.ok, told.refused, told.unparsed, told.failed, told.missing_prompts) == (12 * 3 * 6 - 6, 6, 0, 0, 0)
     assert told.lost == "3%"
-    (counted_here,) = count_judgements(make_study(topics=("religion",), runs=1, coverage=None))
-    assert counted_here.refused == 6 and counted_here.missing_prompts is None
+    assert count_judgements(make_study(topics=("religion",), runs=1, coverage=inputs.coverage.clear())) == []
     assert told.cut is None
     half = inputs.responses.with_columns(finish_reason=pl.when(pl.col("sample_idx") == 0).then(pl.lit("length")).otherwise(pl.lit("stop")))
     cut = make_study(topics=("religion",), runs=1, responses=half)
@@ -131,7 +137,7 @@ def test_counts_of_judgements_with_and_without_a_coverage_table(make_study: Call
     assert all(example.before.cut and example.after.cut for shown in examples(cut).values() for example in shown)
 
 
-def test_where_not_to_trust_the_judge(demo_inputs: ReportInputs, make_study: Callable[..., ReportInputs]) -> None:
+def test_where_not_to_trust_the_judge(demo_inputs: Made, make_study: Callable[..., Made]) -> None:
     said = " ".join(distrust(demo_inputs))
     assert "39% of the answers it called neutral were not (there are only 19, so this is rough)" in said
     assert "missed 37% of the neutral answers" in said and "called oppose" not in said
@@ -140,7 +146,7 @@ def test_where_not_to_trust_the_judge(demo_inputs: ReportInputs, make_study: Cal
     assert "nobody has checked" in caution(other)  # another judge's figures say nothing about this one
 
 
-def test_the_judges_own_record_is_read_as_it_is_written(make_study: Callable[..., ReportInputs]) -> None:
+def test_the_judges_own_record_is_read_as_it_is_written(make_study: Callable[..., Made]) -> None:
     validation = pytest.importorskip("valuedrift.judges.quality.validation")
     base = pytest.importorskip("valuedrift.judges.base")
     labels = ["support", "neutral", "oppose", "oppose"] * 10

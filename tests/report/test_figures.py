@@ -12,21 +12,21 @@ import matplotlib as mpl
 import numpy as np
 import polars as pl
 import pytest
+from made_study import Made
 
 from valuedrift.errors import UserError
 from valuedrift.report import write_figures
 from valuedrift.report.figures.style import LOOKS, house_style, new_figure, step_axis
 from valuedrift.report.figures.svg import inline_svg
 from valuedrift.report.figures.trajectory import trajectory_panel
-from valuedrift.report.inputs import ReportInputs
 
 
 @pytest.fixture(scope="module")
-def small(make_study: Callable[..., ReportInputs]) -> ReportInputs:
+def small(make_study: Callable[..., Made]) -> Made:
     return make_study(topics=("immigration",), runs=2)
 
 
-def test_files_are_whole_and_equal_when_drawn_again(make_study: Callable[..., ReportInputs], tmp_path: Path) -> None:
+def test_files_are_whole_and_equal_when_drawn_again(make_study: Callable[..., Made], tmp_path: Path) -> None:
     small = make_study(topics=("immigration",), runs=1)
     first = write_figures(small, tmp_path / "a")
     with mpl.rc_context({"font.size": 30, "svg.fonttype": "path", "svg.hashsalt": None}):  # whatever the user has set
@@ -42,7 +42,7 @@ def test_files_are_whole_and_equal_when_drawn_again(make_study: Callable[..., Re
     assert b"CreationDate" not in (tmp_path / "a" / "training.pdf").read_bytes()
 
 
-def test_svg_files_are_xml_with_text_as_text_and_the_stance_colours(small: ReportInputs, tmp_path: Path) -> None:
+def test_svg_files_are_xml_with_text_as_text_and_the_stance_colours(small: Made, tmp_path: Path) -> None:
     for path in write_figures(small, tmp_path, formats=["svg"]):
         ET.fromstring(path.read_text())
     text = (tmp_path / "trajectory-immigration.svg").read_text()
@@ -51,20 +51,20 @@ def test_svg_files_are_xml_with_text_as_text_and_the_stance_colours(small: Repor
     assert "<dc:date>" not in text
 
 
-def test_unknown_format(small: ReportInputs, tmp_path: Path) -> None:
+def test_unknown_format(small: Made, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no figure format 'bmp'"):
         write_figures(small, tmp_path / "new", formats=["bmp"])
     assert not (tmp_path / "new").exists()
 
 
-def test_a_study_without_drift_has_the_figures_it_can_have(make_study: Callable[..., ReportInputs], tmp_path: Path) -> None:
+def test_a_study_without_drift_has_the_figures_it_can_have(make_study: Callable[..., Made], tmp_path: Path) -> None:
     inputs = make_study(one_step=True, topics=("religion",), runs=1, training=pl.DataFrame())
     assert [path.name for path in write_figures(inputs, tmp_path, formats=["svg"])] == ["trajectory-religion.svg"]
     empty = make_study(one_step=True, topics=("religion",), runs=1, training=pl.DataFrame(), trajectory=pl.DataFrame(), judge=None)
     assert write_figures(empty, tmp_path / "none", formats=["svg"]) == []
 
 
-def test_topics_that_differ_in_signs_only_keep_a_file_each(make_study: Callable[..., ReportInputs], tmp_path: Path) -> None:
+def test_topics_that_differ_in_signs_only_keep_a_file_each(make_study: Callable[..., Made], tmp_path: Path) -> None:
     inputs = make_study(topics=("religion",), runs=1)
     two = {
         name: pl.concat([frame, frame.with_columns(topic=pl.lit("Religion?"))])
@@ -76,7 +76,7 @@ def test_topics_that_differ_in_signs_only_keep_a_file_each(make_study: Callable[
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")  # the sign for a NUL is in no font that files are drawn with
-def test_markup_and_mathtext_in_names_are_drawn_as_they_are(make_study: Callable[..., ReportInputs], tmp_path: Path) -> None:
+def test_markup_and_mathtext_in_names_are_drawn_as_they_are(make_study: Callable[..., Made], tmp_path: Path) -> None:
     inputs = make_study(topics=("religion",), runs=1)
     name = "a $\\frac{1$ <b>&\x00"
     runs = inputs.runs.with_columns(dataset=pl.lit(name))
@@ -85,7 +85,7 @@ def test_markup_and_mathtext_in_names_are_drawn_as_they_are(make_study: Callable
     assert "SFT a $\\frac{1$ <b>&␀" in "".join(ET.fromstring(text).itertext())
 
 
-def test_inline_svg_has_ids_of_its_own_and_the_pages_colours(small: ReportInputs) -> None:
+def test_inline_svg_has_ids_of_its_own_and_the_pages_colours(small: Made) -> None:
     figure = trajectory_panel(small, "smollm.sft-neutral", "immigration")
     one, two = inline_svg(figure, "one", 'a "<b>'), inline_svg(figure, "two", "")
     root = ET.fromstring(one)
@@ -96,7 +96,7 @@ def test_inline_svg_has_ids_of_its_own_and_the_pages_colours(small: ReportInputs
     assert {"var(--support)", "var(--neutral)", "var(--oppose)"} <= set(re.findall(r"var\(--\w+\)", one))
 
 
-def test_the_drawn_line_is_the_trajectory(small: ReportInputs) -> None:
+def test_the_drawn_line_is_the_trajectory(small: Made) -> None:
     figure = trajectory_panel(small, "smollm.sft-neutral", "immigration")
     rows = small.main_trajectory.filter((pl.col("run_id") == "smollm.sft-neutral") & (pl.col("stance") == "neutral"))
     line = next(line for line in figure.axes[0].lines if line.get_color() == LOOKS["neutral"].colour)

@@ -8,11 +8,11 @@ from html import unescape
 
 import polars as pl
 import pytest
+from made_study import Made
 from sklearn.metrics import cohen_kappa_score
 
 from valuedrift.drift.analyze import analyze
 from valuedrift.drift.options import Analysis
-from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.jury import jury
 from valuedrift.report.markdown import build_markdown
 from valuedrift.report.page import build_report
@@ -23,7 +23,7 @@ HOSTILE = "<b>mean & judge</b>"
 
 
 @pytest.fixture(scope="module")
-def inputs(make_study: Callable[..., ReportInputs]) -> ReportInputs:
+def inputs(make_study: Callable[..., Made]) -> Made:
     """A study whose second judge sees no support but neutrality in every third prompt, and a panel of both."""
     one = make_study(topics=("abortion", "religion"), runs=2)
     first = one.stances
@@ -47,7 +47,7 @@ def inputs(make_study: Callable[..., ReportInputs]) -> ReportInputs:
     )
 
 
-def test_agreement_is_of_the_judges_and_not_of_the_panel(inputs: ReportInputs) -> None:
+def test_agreement_is_of_the_judges_and_not_of_the_panel(inputs: Made) -> None:
     section = jury(inputs)
     assert section is not None
     assert section.judges == ("cross-encoder", HOSTILE, "panel")
@@ -59,7 +59,7 @@ def test_agreement_is_of_the_judges_and_not_of_the_panel(inputs: ReportInputs) -
     assert any("Krippendorff's α of all 2 judges" in sentence for sentence in section.sentences)
 
 
-def test_every_judges_drift_stands_beside_the_others(inputs: ReportInputs) -> None:
+def test_every_judges_drift_stands_beside_the_others(inputs: Made) -> None:
     section = jury(inputs)
     assert section is not None and section.total == 2 * 2 * 3
     titles = {run.run_id: run.title for run in inputs.lineage.runs}
@@ -70,21 +70,21 @@ def test_every_judges_drift_stands_beside_the_others(inputs: ReportInputs) -> No
             assert opinion is not None and opinion.amount == signed(row["magnitude"]) and opinion.moved == (row["q"] < 0.05)
 
 
-def test_the_page_shows_it_and_escapes_names(inputs: ReportInputs) -> None:
+def test_the_page_shows_it_and_escapes_names(inputs: Made) -> None:
     page = build_report(inputs)
     section = page[page.index('<section id="judges">') :].split("</section>")[0]
     assert HOSTILE not in page and HOSTILE in unescape(re.sub(r"<[^>]+>", " ", section))
     assert "panel is the mean of cross-encoder" in section and "Krippendorff" in unescape(section)
 
 
-def test_the_markdown_has_it_too(inputs: ReportInputs) -> None:
+def test_the_markdown_has_it_too(inputs: Made) -> None:
     section, short = jury(inputs), build_markdown(inputs)
     assert section is not None and HOSTILE not in short
     part = short[short.index("## Judge beside judge") :].split("\n## ")[0]
     assert section.pairs[0].n in part and section.pairs[0].same in part and "Krippendorff's α of all 2 judges" in part
 
 
-def test_one_judge_has_no_such_section(make_study: Callable[..., ReportInputs]) -> None:
+def test_one_judge_has_no_such_section(make_study: Callable[..., Made]) -> None:
     alone = make_study(topics=("religion",), runs=1)
     assert jury(alone) is None
     assert 'id="judges"' not in build_report(alone)

@@ -10,14 +10,16 @@ from html import unescape
 import numpy as np
 import polars as pl
 import pytest
+from made_study import Made
 
 from valuedrift.drift.corrected import corrected
 from valuedrift.drift.options import Analysis
 from valuedrift.judges.files import judgements_of
 from valuedrift.judges.quality.validation import validate
 from valuedrift.report import build_markdown, build_report
-from valuedrift.report.inputs import PeoplesLabels, ReportInputs
+from valuedrift.report.inputs import PeoplesLabels
 from valuedrift.report.labels import labels_section
+from valuedrift.results.conclusions import agreement_table
 from valuedrift.stance import STANCE_COLUMNS, STANCES
 from valuedrift.statistics.agreement import coded_agreement
 from valuedrift.words import signed
@@ -26,7 +28,7 @@ HOSTILE = "<b>anna & co</b>"
 
 
 @pytest.fixture(scope="module")
-def inputs(make_study: Callable[..., ReportInputs]) -> ReportInputs:
+def inputs(make_study: Callable[..., Made]) -> Made:
     """A study of two topics; of one of them every answer at the ends is labelled, by people who see half of the support as neutral."""
     study = make_study(topics=("abortion", "religion"), runs=2)
     ends = study.stances.join(study.drift.select("run_id", step="from_step").unique(), on="run_id").filter(
@@ -42,17 +44,19 @@ def inputs(make_study: Callable[..., ReportInputs]) -> ReportInputs:
     labelled = pl.concat([rows, said], how="horizontal").with_columns(weight=1.0)
     found = corrected(study.stances, labelled, Analysis())
     labels = [STANCES[stance].value for stance in seen]
+    validation = validate(judgements_of(rows), labels, rows["prompt_id"].to_list())
+    both = coded_agreement(np.stack([seen[:30], np.where(np.arange(30) % 5, seen[:30], 2)], 1), np.arange(30), [HOSTILE, "ben"], 5)
     people = PeoplesLabels(
         corrected=found.drift,
         notes=["one cell is not corrected: too few"],
         labellers={HOSTILE: len(labels), "ben": 30},
-        validations={"cross-encoder": validate(judgements_of(rows), labels, rows["prompt_id"].to_list())},
-        agreement=coded_agreement(np.stack([seen[:30], np.where(np.arange(30) % 5, seen[:30], 2)], 1), np.arange(30), [HOSTILE, "ben"], 5),
+        figures={"cross-encoder": validation.flat("cross-encoder", "labels")},
+        agreement=agreement_table(both, "labellers"),
     )
     return replace(study, labels=people)
 
 
-def test_judged_and_corrected_stand_side_by_side_largest_change_first(inputs: ReportInputs) -> None:
+def test_judged_and_corrected_stand_side_by_side_largest_change_first(inputs: Made) -> None:
     section = labels_section(inputs)
     assert section is not None and inputs.labels is not None
     corrected_rows = inputs.labels.corrected
@@ -73,14 +77,15 @@ def test_judged_and_corrected_stand_side_by_side_largest_change_first(inputs: Re
         assert row["uncorrected_magnitude"] == pytest.approx(judged[row["run_id"], row["topic"], row["stance"]])
 
 
-def test_it_says_who_labelled_who_agrees_and_what_falls(inputs: ReportInputs) -> None:
+def test_it_says_who_labelled_who_agrees_and_what_falls(inputs: Made) -> None:
     section = labels_section(inputs)
     assert section is not None and inputs.labels is not None
     told = " ".join(section.sentences)
-    found = inputs.labels.validations["cross-encoder"]
-    assert f"{found.n} answers labelled by people: {HOSTILE} ({found.n}) and ben (30)." in told
-    assert f"{100 * found.accuracy.value:.0f}% [" in told and f"κ {found.kappa.value:.2f} [" in told
-    assert f"Krippendorff's α {inputs.labels.agreement.alpha.value:.2f}" in told  # type: ignore[union-attr]
+    found = inputs.labels.figures["cross-encoder"]
+    assert f"{found['n']} answers labelled by people: {HOSTILE} ({found['n']}) and ben (30)." in told
+    assert f"{100 * found['accuracy']:.0f}% [" in told and f"κ {found['kappa']:.2f} [" in told
+    alpha = inputs.labels.agreement.filter(pl.col("measure") == "alpha")["value"].item()
+    assert f"Krippendorff's α {alpha:.2f}" in told
     keys = ["run_id", "topic", "stance"]
     both = inputs.labels.corrected.select(*keys, after="q_value_study").join(inputs.main_drift.select(*keys, before="q"), on=keys)
     moved, stand = both.filter(pl.col("before") < 0.05).height, both.filter((pl.col("before") < 0.05) & (pl.col("after") < 0.05)).height
@@ -88,7 +93,7 @@ def test_it_says_who_labelled_who_agrees_and_what_falls(inputs: ReportInputs) ->
     assert "one cell is not corrected" in told
 
 
-def test_the_page_and_the_markdown_show_it_and_escape_names(inputs: ReportInputs) -> None:
+def test_the_page_and_the_markdown_show_it_and_escape_names(inputs: Made) -> None:
     page, short = build_report(inputs), build_markdown(inputs)
     section = page[page.index('<section id="labels">') :].split("</section>")[0]
     assert HOSTILE not in page and HOSTILE in unescape(re.sub(r"<[^>]+>", " ", section))
@@ -97,7 +102,7 @@ def test_the_page_and_the_markdown_show_it_and_escape_names(inputs: ReportInputs
     assert "only the intervals there contain them" in unescape(page) and "judge sample" not in page
 
 
-def test_without_labels_there_is_one_line_that_says_how(make_study: Callable[..., ReportInputs]) -> None:
+def test_without_labels_there_is_one_line_that_says_how(make_study: Callable[..., Made]) -> None:
     alone = make_study(topics=("religion",), runs=1)
     assert labels_section(alone) is None
     page, short = build_report(alone), build_markdown(alone)
@@ -105,10 +110,14 @@ def test_without_labels_there_is_one_line_that_says_how(make_study: Callable[...
     assert "What people" not in short and "Judge beside judge" not in short
 
 
-def test_labels_of_answers_that_the_judge_did_not_judge(inputs: ReportInputs) -> None:
+def test_labels_of_answers_that_the_judge_did_not_judge(inputs: Made) -> None:
     assert inputs.labels is not None
     nothing = replace(
-        inputs.labels, corrected=inputs.labels.corrected.clear(), validations={}, agreement=None, notes=["nothing is labelled"]
+        inputs.labels,
+        corrected=inputs.labels.corrected.clear(),
+        figures={},
+        agreement=inputs.labels.agreement.clear(),
+        notes=["nothing is labelled"],
     )
     section = labels_section(replace(inputs, labels=nothing))
     assert section is not None and section.rows == () and "none of these answers was judged" in section.sentences[0]

@@ -10,17 +10,17 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_study import Made
 from markdown_it import MarkdownIt
 
 from valuedrift.report import build_markdown
-from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.markdown import escape
 
 RENDER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 HOSTILE = "<img src=x onerror=alert(1)> [a](http://e.vil) | **b** ![c](d) `e` https://e.vil www.e.vil m@e.vil ~~f~~\n# g"
 
 
-def test_says_what_the_page_says(demo_inputs: ReportInputs) -> None:
+def test_says_what_the_page_says(demo_inputs: Made) -> None:
     text = build_markdown(demo_inputs)
     rendered = RENDER.render(text)
     assert "SFT neutral moved values most: it raised neutral on climate change" in html.unescape(rendered)
@@ -28,7 +28,7 @@ def test_says_what_the_page_says(demo_inputs: ReportInputs) -> None:
     assert "With a value gap, SimPO moves values less than DPO." in rendered
 
 
-def test_hostile_text_stays_text(make_study: Callable[..., ReportInputs]) -> None:
+def test_hostile_text_stays_text(make_study: Callable[..., Made]) -> None:
     inputs = make_study(topics=("religion",), runs=2)
     frames = {
         name: getattr(inputs, name).with_columns(pl.col("topic") + HOSTILE)

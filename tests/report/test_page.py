@@ -11,9 +11,9 @@ from html.parser import HTMLParser
 
 import polars as pl
 import pytest
+from made_study import TRAITS, Made
 
 from valuedrift.report import build_report
-from valuedrift.report.inputs import ReportInputs
 
 VOID = {"meta", "br", "hr", "img", "input", "link", "col", "source", "wbr"}
 LOADING = {"src", "srcset", "poster", "data", "action", "formaction", "background", "ping", "manifest"}
@@ -65,7 +65,7 @@ def read(page: str) -> Reader:
 
 
 @pytest.fixture(scope="module")
-def page(demo_inputs: ReportInputs) -> str:
+def page(demo_inputs: Made) -> str:
     return build_report(demo_inputs)
 
 
@@ -113,7 +113,7 @@ def test_the_answer_comes_first_then_the_figures_then_what_they_rest_on(page: st
     ]
 
 
-def test_every_drift_stands_in_the_table_with_its_numbers(page: str, demo_inputs: ReportInputs) -> None:
+def test_every_drift_stands_in_the_table_with_its_numbers(page: str, demo_inputs: Made) -> None:
     body = page[page.index('<table class="drift') : page.index("</table>", page.index('<table class="drift'))]
     rows = re.findall(r"<tr class=\"(moved|little|undecided)\">(.*?)</tr>", body, re.DOTALL)
     drift = demo_inputs.main_drift
@@ -124,7 +124,7 @@ def test_every_drift_stands_in_the_table_with_its_numbers(page: str, demo_inputs
     assert shown == sorted(shown, reverse=True)
 
 
-def test_hostile_text_anywhere_is_shown_as_text(make_study: Callable[..., ReportInputs]) -> None:
+def test_hostile_text_anywhere_is_shown_as_text(make_study: Callable[..., Made]) -> None:
     inputs = make_study(topics=("abortion",), runs=2)
 
     def spoil(frame: pl.DataFrame, *columns: str) -> pl.DataFrame:
@@ -135,8 +135,8 @@ def test_hostile_text_anywhere_is_shown_as_text(make_study: Callable[..., Report
         name: spoil(getattr(inputs, name), "run_id", "topic") for name in ("trajectory", "drift", "stances", "acquiescence", "coverage")
     }
     responses = spoil(inputs.responses, "run_id", "topic", "prompt", "response")
-    metrics = [{**inputs.judge_metrics[0], "data": HOSTILE, "note": HOSTILE}]
-    traits = {f"{name}{HOSTILE}": value for name, value in inputs.traits.items()}
+    metrics = [{**inputs.judge_metrics[0], "data": HOSTILE}]
+    traits = {f"{name}{HOSTILE}": value for name, value in TRAITS.items()}
     spoiled = make_study(
         topics=("abortion",), runs=2, study_name=HOSTILE, description=HOSTILE, responses=responses, judge_metrics=metrics, traits=traits,
         warnings=[HOSTILE], provenance={HOSTILE: {HOSTILE: HOSTILE, "two lines": f"{HOSTILE}\n{HOSTILE}"}}, propositions={f"abortion{HOSTILE}": HOSTILE},
@@ -151,14 +151,14 @@ def test_hostile_text_anywhere_is_shown_as_text(make_study: Callable[..., Report
     assert "␀␛" in page
 
 
-def test_answers_keep_their_line_breaks_and_markdown(make_study: Callable[..., ReportInputs]) -> None:
+def test_answers_keep_their_line_breaks_and_markdown(make_study: Callable[..., Made]) -> None:
     answer = "# heading\n\n**bold** [click](javascript:alert(1)) | a | b |\n<b>tag</b> &amp; 1 < 2"
     inputs = make_study(topics=("religion",), runs=1)
     page = build_report(make_study(topics=("religion",), runs=1, responses=inputs.responses.with_columns(response=pl.lit(answer))))
     assert "".join(check_contained(page).text).count(answer) == 4  # two questions, before and after
 
 
-def test_one_checkpoint_is_no_drift_and_the_page_says_so(make_study: Callable[..., ReportInputs]) -> None:
+def test_one_checkpoint_is_no_drift_and_the_page_says_so(make_study: Callable[..., Made]) -> None:
     page = build_report(make_study(one_step=True, topics=("religion",)))
     text = "".join(check_contained(page).text)
     assert "This study cannot say whether anything moved" in text
@@ -166,14 +166,13 @@ def test_one_checkpoint_is_no_drift_and_the_page_says_so(make_study: Callable[..
     assert "not tested" in text and ">seen<" not in page
 
 
-def test_one_topic_one_run_no_judge_metrics_no_training(make_study: Callable[..., ReportInputs]) -> None:
+def test_one_topic_one_run_no_judge_metrics_no_training(make_study: Callable[..., Made]) -> None:
     inputs = make_study(
         topics=("religion",),
         runs=1,
         judge_metrics=[],
         training=pl.DataFrame(),
-        acquiescence=None,
-        coverage=None,
+        acquiescence=pl.DataFrame(),
         provenance={},
         traits={},
         propositions={},
@@ -186,30 +185,28 @@ def test_one_topic_one_run_no_judge_metrics_no_training(make_study: Callable[...
     assert "No training measurements were recorded." in text
     assert "it needs questions in for-and-against pairs" in text
     assert "No SFT run is on a corpus whose answers are known" in text
-    assert "not counted" in text  # missing questions, without a coverage table
+    assert "not counted" in text  # answers cut short, where the responses don't tell
 
 
-def test_nothing_at_all_still_makes_a_page(make_study: Callable[..., ReportInputs]) -> None:
-    empty = dict.fromkeys(("checkpoints", "training", "trajectory", "drift", "responses", "stances"), pl.DataFrame())
-    text = "".join(
-        check_contained(build_report(make_study(runs=1, topics=("religion",), acquiescence=None, coverage=None, judge=None, **empty))).text
-    )
+def test_nothing_at_all_still_makes_a_page(make_study: Callable[..., Made]) -> None:
+    empty = dict.fromkeys(("training", "trajectory", "drift", "responses", "stances"), pl.DataFrame())
+    text = "".join(check_contained(build_report(make_study(runs=1, topics=("religion",), judge=None, **empty))).text)
     assert "nothing was judged" in text
 
 
-def test_noise_alone_is_not_told_as_drift(make_study: Callable[..., ReportInputs]) -> None:
+def test_noise_alone_is_not_told_as_drift(make_study: Callable[..., Made]) -> None:
     inputs = make_study(topics=("religion",), runs=1)
     quiet = inputs.drift.with_columns(q_value_study=pl.lit(0.4), q_value=pl.lit(0.001))
     text = "".join(read(build_report(make_study(topics=("religion",), runs=1, drift=quiet))).text)
     assert "No drift in this study is more than noise: none of 3 tests has q below 0.05" in text
 
 
-def test_a_second_judge_does_not_leak_into_the_page(make_study: Callable[..., ReportInputs]) -> None:
+def test_a_second_judge_does_not_leak_into_the_page(make_study: Callable[..., Made]) -> None:
     inputs = make_study(topics=("religion",), runs=1)
     frames = {name: getattr(inputs, name) for name in ("trajectory", "drift", "stances", "acquiescence", "coverage")}
     other = {**frames, "drift": frames["drift"].with_columns(magnitude=-pl.col("magnitude"))}
     doubled = {name: pl.concat([other[name].with_columns(judge=pl.lit("other")), frame]) for name, frame in frames.items()}
-    page = build_report(make_study(topics=("religion",), runs=1, **doubled))
+    page = build_report(make_study(topics=("religion",), runs=1, warnings=inputs.warnings, **doubled))
     sentence = re.search(
         r"<p>Judge other finds the same direction in 0 of the \d drifts? that moved on this page, and more than noise in 0\..*?</p>", page
     )

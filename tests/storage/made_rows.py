@@ -18,7 +18,8 @@ _P = dict(zip(PROBABILITIES, (0.5, 0.3, 0.2), strict=True))
 def made_part(table: str, study: str) -> Part:
     """One part of a table with a few rows."""
     schema = TABLES[table]
-    rows = [{column.name: _value(schema, column, row) for column in schema.columns} for row in range(_ROWS)]
+    count = 1 if set(schema.keys) <= set(schema.partition) else _ROWS
+    rows = [{column.name: _value(schema, column, row) for column in schema.columns} for row in range(count)]
     frame = pl.DataFrame(rows, schema=schema.polars)
     place = {name: study if name == "study" else str(frame.get_column(name)[0]) for name in schema.partition}
     return Part(

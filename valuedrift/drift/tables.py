@@ -137,16 +137,6 @@ class DriftRows:
         return frame.select(*names, *DRIFT_ORDER)
 
 
-def broadest_q(drift: pl.DataFrame) -> str:
-    """Name of the q-value to call drifts by: over all tests of the study where every row has it, else over those of a run.
-
-    Args:
-        drift: Rows of a drift table; those of version 1 lack the former.
-    """
-    known = "q_value_study" in drift.columns and drift.get_column("q_value_study").null_count() == 0
-    return "q_value_study" if known else "q_value"
-
-
 def with_q(frame: pl.DataFrame, family: list[str], name: str) -> pl.DataFrame:
     """A table with the q-values (Benjamini–Hochberg) of its column p_value, one family of tests for each value of some columns.
 

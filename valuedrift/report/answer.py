@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 
@@ -10,7 +11,8 @@ import polars as pl
 from valuedrift.lineage import Run
 from valuedrift.report.figures.acquiescence import yes_saying
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.report.rows import DriftRow, by_run, drift_rows, questions_per_topic, smallest_visible
+from valuedrift.report.rows import DriftRow, by_run, drift_rows, questions_per_topic
+from valuedrift.results.drifts import of_judge
 from valuedrift.stance import LITTLE, STANCES
 from valuedrift.words import counted, listed, plain, signed, signed_interval
 
@@ -39,6 +41,27 @@ class Answer:
     smallest: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class ToldFinding:
+    """A row of the table findings."""
+
+    statement: str
+    rule: str
+    source: str
+    outcome: str
+    evidence: str
+    more: tuple[str, ...]
+    """The evidence of further cases."""
+
+
+def told_findings(inputs: ReportInputs) -> list[ToldFinding]:
+    """The paper's findings, as the study's tables have them."""
+    return [
+        ToldFinding(row["statement"], row["rule"], row["source"], row["outcome"], row["evidence"], tuple(json.loads(row["more_evidence"])))
+        for row in inputs.findings.iter_rows(named=True)
+    ]
+
+
 def answer(inputs: ReportInputs) -> Answer:
     """Say what the study found.
 
@@ -50,7 +73,8 @@ def answer(inputs: ReportInputs) -> Answer:
     """
     rows = drift_rows(inputs)
     count = Counter(row.kind for row in rows)
-    smallest = smallest_visible(rows, inputs.confidence)
+    seen = of_judge(inputs.sensitivity, inputs.main_judge)
+    smallest = float(seen.item(0, "smallest_drift")) if seen.height else None
     return Answer(
         headline=_headline(inputs, rows),
         points=tuple(_points(inputs, rows, smallest)) if rows else (),

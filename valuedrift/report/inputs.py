@@ -1,8 +1,9 @@
-"""What a report is made of: the tables of one study and what is known about how they came to be."""
+"""What a report is made of: the tables of one study, and nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -10,21 +11,12 @@ from typing import Any
 
 import polars as pl
 
-from valuedrift.drift.tables import broadest_q
-from valuedrift.judges.quality.validation import Validation
 from valuedrift.lineage import Lineage, trace_lineage
-from valuedrift.statistics.agreement import Agreement
+from valuedrift.results.drifts import broadest_q, of_judge, told_drifts
+from valuedrift.results.quality import TABLES as QUALITY_TABLES
+from valuedrift.results.quality import Figures, figures_of
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
-_NUMBERS = ("magnitude", "magnitude_low", "magnitude_high", "drift_time", "drift_time_low", "drift_time_high", "p_value", "q_value", "q")
-_DRIFT = {
-    "run_id": pl.String,
-    "topic": pl.String,
-    "stance": pl.String,
-    "from_step": pl.Int64,
-    "to_step": pl.Int64,
-    "n_prompts": pl.Int32,
-} | dict.fromkeys(_NUMBERS, pl.Float64)
 _TRAJECTORY = {
     "run_id": pl.String,
     "step": pl.Int64,
@@ -36,6 +28,8 @@ _TRAJECTORY = {
     "n_prompts": pl.Int32,
 }
 """Columns of an empty table: a study without drift still has a page."""
+Reader = Callable[[str], pl.DataFrame]
+"""From the name of a table to its rows of one study."""
 
 
 @dataclass(frozen=True)
@@ -46,60 +40,52 @@ class PeoplesLabels:
         corrected: Table drift_corrected.
         notes: What is not corrected, and why.
         labellers: Labels by who gave them.
-        validations: Each judge against the labels, by its name; a label counts for as many answers as it stands for.
-        agreement: How far labellers agree; None where no two labelled one answer.
+        figures: Each judge against the labels, by its name; a label counts for as many answers as it stands for.
+        agreement: Table agreement among labellers; empty where no two labelled one answer.
     """
 
     corrected: pl.DataFrame
     notes: Sequence[str]
     labellers: Mapping[str, int]
-    validations: Mapping[str, Validation]
-    agreement: Agreement | None
+    figures: Mapping[str, Figures]
+    agreement: pl.DataFrame
 
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """Everything that the page, its Markdown version, the figures and the findings read. All text in it is untrusted.
+    """Everything that the page, its Markdown version and the figures read. All text in it is untrusted.
 
-    The columns of the frames are those of the tables (storage/schemas.py).
+    The columns of the frames are those of the tables (docs/tables.md); those without a description are the table of their name.
     """
 
     study_name: str
     description: str
     runs: pl.DataFrame
-    """Table runs: run_id, parent_run_id, model, phase, dataset, seed, total_steps, config."""
-    checkpoints: pl.DataFrame
     training: pl.DataFrame
     trajectory: pl.DataFrame
     drift: pl.DataFrame
-    responses: pl.DataFrame
-    """run_id, step, topic, prompt_id, prompt, sample_idx, response; may be a selection (see ``examples.wanted``)."""
-    stances: pl.DataFrame
-    acquiescence: pl.DataFrame | None = None
-    """valuedrift.drift's table of yes-saying, one row a (judge, run_id, step, topic)."""
-    coverage: pl.DataFrame | None = None
-    """valuedrift.drift's counts of judged and missing samples, one row a (judge, run_id, step, topic)."""
-    judge_metrics: Sequence[Mapping[str, Any]] = ()
-    """One mapping a (judge, test set): ``name``, ``data``, ``n``, ``accuracy``, ``macro_f1``, ``kappa`` (each in [0, 1], with optional ``_low`` and ``_high``),
-    ``per_class`` {stance: {precision, recall, f1, n}}, ``note``; whatever is absent is shown as not measured."""
+    coverage: pl.DataFrame
+    acquiescence: pl.DataFrame
+    sensitivity: pl.DataFrame
+    findings: pl.DataFrame
+    examples: pl.DataFrame
+    agreement: pl.DataFrame
+    """Table agreement, among judges."""
+    judge_metrics: Sequence[Figures] = ()
+    """A judge's figures on a set of labelled answers, see `valuedrift.results.quality`; whatever is absent is shown as not measured."""
     warnings: Sequence[str] = ()
     provenance: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: _NONE)
-    """Sections of key and value: versions, git commit, study file, fingerprints, seeds, machine, wall time, sampling."""
+    """Sections of name and value."""
     confidence: float = 0.95
     """Level of every interval; 1 − confidence is the level of every test."""
     propositions: Mapping[str, str] = field(default_factory=lambda: _NONE)
     """Topic to the proposition that its probes put."""
-    traits: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: _NONE)
-    """Dataset name to {"answers": "neutral" | "support", "gap": "support-aligned" | "oppose-aligned" | "none"}; what is not known is left out."""
     judge: str | None = None
     """Name of the judge whose numbers are told; by default the first one in the drift table."""
     audits: pl.DataFrame | None = None
     """Table audits of the study's datasets; None or empty where they were not audited."""
-    seed: int = 0
-    """Of the random choice of an example."""
     panels: Mapping[str, Sequence[str]] = field(default_factory=lambda: _NONE)
     """Judges that are made of others, with their members."""
-
     labels: PeoplesLabels | None = None
     """What people say of the study's answers; None where nobody was asked."""
 
@@ -113,7 +99,7 @@ class ReportInputs:
         """The judge whose numbers are told, None where nothing was judged."""
         if self.judge is not None:
             return self.judge
-        for frame in (self.drift, self.trajectory, self.stances):
+        for frame in (self.drift, self.trajectory):
             if "judge" in frame.columns and frame.height:
                 return str(frame.get_column("judge")[0])
         return None
@@ -126,25 +112,18 @@ class ReportInputs:
     @cached_property
     def topics(self) -> list[str]:
         """Topics, by name."""
-        return (
-            sorted(self.trajectory.get_column("topic").unique().to_list(), key=lambda topic: (topic.casefold(), topic))
-            if self.trajectory.height
-            else []
-        )
+        names = self.trajectory.get_column("topic").unique().to_list() if self.trajectory.height else []
+        return sorted(names, key=lambda topic: (topic.casefold(), topic))
 
     @cached_property
     def main_trajectory(self) -> pl.DataFrame:
         """Table trajectory of the main judge, sorted by run, topic, stance, step."""
-        return self._main(self.trajectory if self.trajectory.height else pl.DataFrame(schema=_TRAJECTORY)).sort(
-            "run_id", "topic", "stance", "step"
-        )
+        frame = self.trajectory if self.trajectory.height else pl.DataFrame(schema=_TRAJECTORY)
+        return of_judge(frame, self.main_judge).sort("run_id", "topic", "stance", "step")
 
     @cached_property
     def main_drift(self) -> pl.DataFrame:
-        """Table drift of the main judge over each run's whole length, largest magnitude first.
-
-        With a column ``q``: corrected over all tests of the study where the table has that (``q_value_study``), else over those of the run.
-        """
+        """The drifts of the main judge, see `valuedrift.results.drifts.told_drifts`."""
         return self.drift_of(self.main_judge)
 
     @property
@@ -155,29 +134,75 @@ class ReportInputs:
 
     def drift_of(self, judge: str | None) -> pl.DataFrame:
         """What ``main_drift`` is, of any judge."""
-        frame = self._of(self.drift, judge)
-        if not frame.height:
-            return pl.DataFrame(schema=_DRIFT)
-        first, last = pl.col("from_step"), pl.col("to_step")
-        whole = frame.filter((first == first.min().over("run_id")) & (last == last.max().over("run_id")))
-        if "baseline_run_id" in whole.columns:
-            whole = whole.filter(pl.col("baseline_run_id").is_null())  # a run compared with another one is not this run's own drift
-        whole = whole.with_columns(q=pl.col(broadest_q(self.drift)))
-        return whole.sort(pl.col("magnitude").abs(), "run_id", "topic", "stance", descending=[True, False, False, False], nulls_last=True)
+        return told_drifts(self.drift, judge)
 
     @property
     def corrected_over_study(self) -> bool:
         """Whether ``q`` is corrected over all tests of the study at once."""
         return broadest_q(self.drift) == "q_value_study"
 
-    @cached_property
-    def main_stances(self) -> pl.DataFrame:
-        """Table stances of the main judge."""
-        return self._main(self.stances)
 
-    def _main(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return self._of(frame, self.main_judge)
+def read_inputs(read: Reader) -> ReportInputs:
+    """What a report of a finished study is made of.
 
-    @staticmethod
-    def _of(frame: pl.DataFrame, judge: str | None) -> pl.DataFrame:
-        return frame.filter(pl.col("judge") == judge) if "judge" in frame.columns else frame
+    Args:
+        read: Gives the rows of a table of this study, empty where there are none: ``lambda table: store.read(table, study=name)``.
+
+    Raises:
+        IndexError: The table studies has no row: the study is not concluded.
+    """
+    study = read("studies").row(0, named=True)
+    coverage = read("coverage")
+    run_ids = coverage.get_column("run_id").unique().to_list()  # of the study as it is planned; older runs may lie beside them
+    runs = read("runs").filter(pl.col("run_id").is_in(run_ids))
+    quality = {name: read(name) for name in QUALITY_TABLES}
+    agreement = read("agreement")
+    provenance: dict[str, dict[str, str]] = {}
+    for section, name, value in read("provenance").sort("entry_idx").select("section", "name", "value").iter_rows():
+        provenance.setdefault(section, {})[name] = value
+    figures = figures_of(quality)
+    return ReportInputs(
+        study_name=study["study"],
+        description=study["description"],
+        runs=runs,
+        training=read("training").filter(pl.col("run_id").is_in(run_ids)),
+        trajectory=read("trajectory"),
+        drift=read("drift"),
+        coverage=coverage,
+        acquiescence=read("acquiescence"),
+        sensitivity=read("sensitivity"),
+        findings=read("findings").sort("finding_idx"),
+        examples=read("examples"),
+        agreement=agreement.filter(pl.col("among") == "judges").sort("entry_idx"),
+        judge_metrics=figures,
+        warnings=read("warnings").sort("warning_idx").get_column("warning").to_list(),
+        provenance={**provenance, "Study file": {"yaml": study["file"]}},
+        confidence=study["confidence"],
+        propositions=json.loads(study["propositions"]),
+        judge=study["judge"],
+        audits=_audits(read, runs, study["auditor"]),
+        panels=json.loads(study["panels"]),
+        labels=_labels(read, quality, agreement),
+    )
+
+
+def _audits(read: Reader, runs: pl.DataFrame, auditor: str | None) -> pl.DataFrame:
+    """The audits of what the runs train on: corpora first, then preference sets, in the order of the runs."""
+    place = {name: at for at, name in enumerate(runs.get_column("dataset").unique(maintain_order=True))}
+    mine = read("audits").filter((pl.col("judge") == auditor) & pl.col("dataset").is_in(list(place)))
+    at = pl.col("dataset").replace_strict(place, return_dtype=pl.Int64)
+    return mine.sort(pl.col("kind") != "sft", at, maintain_order=True) if mine.height else mine
+
+
+def _labels(read: Reader, quality: Mapping[str, pl.DataFrame], agreement: pl.DataFrame) -> PeoplesLabels | None:
+    given = read("labels")
+    if not given.height:
+        return None
+    measured = figures_of({name: frame.filter(pl.col("origin") == "labels") for name, frame in quality.items()})
+    return PeoplesLabels(
+        corrected=read("drift_corrected"),
+        notes=read("correction_notes").sort("note_idx").get_column("note").to_list(),
+        labellers=dict(given["labeller"].value_counts().sort("labeller").iter_rows()),
+        figures={str(figures["name"]): figures for figures in measured},
+        agreement=agreement.filter(pl.col("among") == "labellers").sort("entry_idx"),
+    )

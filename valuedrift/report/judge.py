@@ -41,7 +41,6 @@ class Measured:
     """A head (empty, then the judge's answers) and a row a label; empty where it was not recorded."""
     calibration: tuple[tuple[str, str, str, str], ...]
     """Mean confidence, share right, its interval, n, a row a bin."""
-    note: str
     main: bool
     """Whether this judge's numbers are the ones on the page."""
 
@@ -57,7 +56,6 @@ def measured(inputs: ReportInputs) -> list[Measured]:
             classes=tuple(_class(stance, values) for stance, values in (metric.get("per_class") or {}).items()),
             confusion=_confusion(metric.get("confusion") or {}),
             calibration=tuple(_bin(one) for one in metric.get("calibration") or ()),
-            note=str(metric.get("note") or ""),
             main=metric.get("name") == inputs.main_judge,
         )
         for metric in inputs.judge_metrics

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
-from valuedrift.judges.quality.agreement import ANSWER, PROMPT, agreement
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.statistics.agreement import Estimate
 from valuedrift.words import counted, interval, percent, plain, signed, signed_interval
 
 MOST_ROWS = 30
@@ -70,9 +70,8 @@ def jury(inputs: ReportInputs) -> Jury | None:
     judges = [*([inputs.main_judge] if inputs.main_judge else []), *inputs.other_judges]
     if len(judges) < 2:
         return None
-    reading = [judge for judge in judges if judge not in inputs.panels]
     drifts = _drifts(inputs, judges)
-    pairs, sentences = _agreement(inputs, reading) if len(reading) > 1 and inputs.stances.height else ((), ())
+    pairs, sentences = _agreement(inputs) if inputs.agreement.height else ((), ())
     return Jury(tuple(judges), pairs, (*_panels(inputs), *sentences), tuple(drifts[:MOST_ROWS]), len(drifts))
 
 
@@ -80,26 +79,38 @@ def _panels(inputs: ReportInputs) -> tuple[str, ...]:
     return tuple(f"{name} is the mean of {', '.join(members)}." for name, members in inputs.panels.items())
 
 
-def _agreement(inputs: ReportInputs, judges: list[str]) -> tuple[tuple[PairRow, ...], tuple[str, ...]]:
-    there = inputs.stances.columns
-    found = agreement(
-        inputs.stances,
-        judges,
-        answer=[name for name in ANSWER if name in there],
-        prompt=[name for name in PROMPT if name in there],
-        confidence=inputs.confidence,
-        seed=inputs.seed,
-    )
+def _agreement(inputs: ReportInputs) -> tuple[tuple[PairRow, ...], tuple[str, ...]]:
     pairs = tuple(
-        PairRow(pair.judge_a, pair.judge_b, f"{pair.n:,}", _share(pair.agreement), _number(pair.kappa)) for pair in found.pairs if pair.n
+        PairRow(pair["rater_a"], pair["rater_b"], f"{pair['n']:,}", percent(pair["same"]), spread(pair))
+        for pair in rater_pairs(inputs.agreement)
     )
-    if not found.n:
+    alpha = inputs.agreement.filter(pl.col("measure") == "alpha").row(0, named=True)
+    if not alpha["n"]:
         return pairs, ("No answer was judged by two of them.",)
-    sentences = [f"Krippendorff's α of all {counted(len(judges), 'judge')}: {_number(found.alpha)}, over {counted(found.n, 'answer')}."]
-    if found.lacking:
-        some = counted(found.lacking, "answer")
+    raters = pl.concat([inputs.agreement.filter(pl.col("measure") == "kappa")[name] for name in ("rater_a", "rater_b")]).n_unique()
+    sentences = [f"Krippendorff's α of all {counted(raters, 'judge')}: {spread(alpha)}, over {counted(alpha['n'], 'answer')}."]
+    if alpha["n_lacking"]:
+        some = counted(alpha["n_lacking"], "answer")
         sentences.append(f"On {some} only some of the judges have a stance; a panel's mean rests on those that do.")
     return pairs, tuple(sentences)
+
+
+def rater_pairs(agreement: pl.DataFrame) -> list[dict[str, Any]]:
+    """Pairs that have an answer in common: their κ as ``value``, ``low`` and ``high``, and ``same``, the share of equal verdicts.
+
+    Args:
+        agreement: Table agreement, of judges or of labellers.
+    """
+    measure = pl.col("measure")
+    both = agreement.filter(measure == "kappa").join(
+        agreement.filter(measure == "same").select("rater_a", "rater_b", same="value"), on=["rater_a", "rater_b"], maintain_order="left"
+    )
+    return both.filter(pl.col("n") > 0).to_dicts()
+
+
+def spread(estimate: Mapping[str, Any]) -> str:
+    """A figure of the table agreement with its interval."""
+    return f"{plain(estimate['value'])} {interval(estimate['low'], estimate['high'])}".strip()
 
 
 def _drifts(inputs: ReportInputs, judges: list[str]) -> list[DriftOpinions]:
@@ -119,11 +130,3 @@ def _drifts(inputs: ReportInputs, judges: list[str]) -> list[DriftOpinions]:
         DriftOpinions(titles.get(run_id, run_id), topic, stance, tuple(seen[judge].get((run_id, topic, stance)) for judge in judges))
         for run_id, topic, stance in order
     ]
-
-
-def _number(estimate: Estimate) -> str:
-    return f"{plain(estimate.value)} {interval(estimate.low, estimate.high)}".strip()
-
-
-def _share(estimate: Estimate) -> str:
-    return percent(estimate.value)

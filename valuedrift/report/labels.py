@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from valuedrift.drift.tables import broadest_q
-from valuedrift.judges.quality.validation import Figure
 from valuedrift.report.inputs import PeoplesLabels, ReportInputs
-from valuedrift.statistics.agreement import Agreement, Estimate
+from valuedrift.report.jury import rater_pairs, spread
+from valuedrift.results.drifts import broadest_q
 from valuedrift.words import counted, interval, listed, percent, plain, signed, signed_interval
 
 MOST_ROWS = 30
@@ -83,22 +82,24 @@ def _both(inputs: ReportInputs, labels: PeoplesLabels) -> pl.DataFrame:
 def _sentences(inputs: ReportInputs, labels: PeoplesLabels) -> Iterator[str]:
     """Who labelled how much, and who agrees with whom."""
     people = listed([f"{name} ({count})" for name, count in labels.labellers.items()])
-    found = labels.validations.get(str(inputs.main_judge))
+    found = labels.figures.get(str(inputs.main_judge))
     if found is None:
         yield f"Labels by {people}; none of these answers was judged by {inputs.main_judge}."
     else:
-        same, kappa = f"{percent(found.accuracy.value)} {_share(found.accuracy)}", f"{plain(found.kappa.value)} {_spread(found.kappa)}"
-        yield f"{counted(found.n, 'answer')} labelled by people: {people}."
+        same = f"{percent(found['accuracy'])} [{percent(found['accuracy_low'])}, {percent(found['accuracy_high'])}]"
+        kappa = f"{plain(found['kappa'])} {interval(found['kappa_low'], found['kappa_high'])}"
+        yield f"{counted(found['n'], 'answer')} labelled by people: {people}."
         yield f"Judge {inputs.main_judge} says what they say of {same} of the study's answers, estimated from these; κ {kappa}."
     yield from _among_people(labels.agreement)
 
 
-def _among_people(agreed: Agreement | None) -> Iterator[str]:
-    if agreed is None:
+def _among_people(agreement: pl.DataFrame) -> Iterator[str]:
+    if not agreement.height:
         yield "No answer was labelled by two people: how far people agree is not known, and their errors are in no interval."
         return
-    pairs = [f"{pair.judge_a} and {pair.judge_b} {_number(pair.kappa)} on {pair.n}" for pair in agreed.pairs if pair.n]
-    yield f"People among themselves: κ of {listed(pairs)}; Krippendorff's α {_number(agreed.alpha)} over {counted(agreed.n, 'answer')}."
+    pairs = [f"{pair['rater_a']} and {pair['rater_b']} {spread(pair)} on {pair['n']}" for pair in rater_pairs(agreement)]
+    alpha = agreement.filter(pl.col("measure") == "alpha").row(0, named=True)
+    yield f"People among themselves: κ of {listed(pairs)}; Krippendorff's α {spread(alpha)} over {counted(alpha['n'], 'answer')}."
 
 
 def _changes(both: pl.DataFrame) -> Iterator[str]:
@@ -123,15 +124,3 @@ def _changes(both: pl.DataFrame) -> Iterator[str]:
             f"{pooled} of {both.height} rest on the labels of the whole study: that assumes that the judge errs alike on answers of one stance "
             "before and after, in all runs and topics."
         )
-
-
-def _number(estimate: Estimate) -> str:
-    return f"{plain(estimate.value)} {interval(estimate.low, estimate.high)}".strip()
-
-
-def _spread(figure: Figure) -> str:
-    return interval(figure.low, figure.high)
-
-
-def _share(figure: Figure) -> str:
-    return f"[{percent(figure.low)}, {percent(figure.high)}]"

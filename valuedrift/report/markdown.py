@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 
-from valuedrift.findings.paper import evaluate
-from valuedrift.report.answer import answer, asked
+from valuedrift.report.answer import answer, asked, told_findings
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.judge import distrust
 from valuedrift.report.jury import jury
 from valuedrift.report.labels import labels_section
 from valuedrift.report.rows import drift_rows
-from valuedrift.report.tables import finding_tables
 from valuedrift.words import plain
 
 _MOST_ROWS = 20
@@ -41,10 +39,7 @@ def build_markdown(inputs: ReportInputs) -> str:
     ]
     lines += [f"- {escape(point)}" for point in said.points]
     lines += ["", "## The paper's findings, in this study", "", "| | finding | evidence |", "|---|---|---|"]
-    lines += [
-        f"| **{verdict.outcome.value}** | {escape(finding.statement)} | {escape(verdict.evidence)} |"
-        for finding, verdict in evaluate(finding_tables(inputs))
-    ]
+    lines += [f"| **{finding.outcome}** | {escape(finding.statement)} | {escape(finding.evidence)} |" for finding in told_findings(inputs)]
     if rows:
         lines += ["", f"## Largest drifts ({min(len(rows), _MOST_ROWS)} of {len(rows)})", ""]
         lines += ["| run | topic | stance | magnitude | drift time | q | questions | |", "|---|---|---|---|---|---|---|---|"]

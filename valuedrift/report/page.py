@@ -13,13 +13,11 @@ import polars as pl
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from valuedrift.findings.paper import evaluate
 from valuedrift.findings.registry import Outcome
 from valuedrift.lineage import PHASES
-from valuedrift.report import examples as example_rules
-from valuedrift.report.answer import answer, asked
+from valuedrift.report.answer import answer, asked, told_findings
 from valuedrift.report.audits import audited
-from valuedrift.report.examples import examples
+from valuedrift.report.examples import RULES, examples
 from valuedrift.report.figures.acquiescence import yes_saying, yes_saying_panel
 from valuedrift.report.figures.forest import forest_panel
 from valuedrift.report.figures.heatmap import FULL
@@ -35,7 +33,6 @@ from valuedrift.report.labels import labels_section
 from valuedrift.report.quality import count_judgements
 from valuedrift.report.rows import DriftRow, drift_rows
 from valuedrift.report.strip import stations
-from valuedrift.report.tables import finding_tables
 from valuedrift.stance import LITTLE, STANCES
 from valuedrift.words import counted, percent, plain, signed, slug, visible
 
@@ -55,7 +52,7 @@ def build_report(inputs: ReportInputs) -> str:
     style, script = _asset("style.css"), _asset("enhance.js")
     rows = drift_rows(inputs)
     shown = examples(inputs)
-    verdicts = evaluate(finding_tables(inputs))
+    findings = told_findings(inputs)
     return (
         _environment()
         .get_template("report.html.jinja")
@@ -67,8 +64,8 @@ def build_report(inputs: ReportInputs) -> str:
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             asked=asked(inputs),
             answer=answer(inputs),
-            findings=verdicts,
-            tally=[(outcome.value, count) for outcome in Outcome if (count := sum(verdict.outcome is outcome for _, verdict in verdicts))],
+            findings=findings,
+            tally=[(outcome.value, count) for outcome in Outcome if (count := sum(finding.outcome == outcome for finding in findings))],
             glossary=GLOSSARY,
             stations=stations(inputs, shown, rows),
             stances=[stance.value for stance in STANCES],
@@ -80,7 +77,7 @@ def build_report(inputs: ReportInputs) -> str:
             measures=MEASURES,
             phases=PHASES,
             examples=shown,
-            example_rules=example_rules,
+            example_rules=RULES,
             yes=_yes_saying(inputs),
             judges=measured(inputs),
             distrust=distrust(inputs),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import NormalDist, median
 from typing import Any, Literal
 
 import polars as pl
@@ -15,7 +14,6 @@ from valuedrift.stance import LITTLE
 from valuedrift.words import interval, known, percent, plain, probability, signed, signed_interval
 
 Kind = Literal["moved", "little", "undecided"]
-_POWER = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,25 +120,6 @@ def _row(row: Mapping[str, Any], run: Run, means: Mapping[tuple[str, str, str, i
         n_prompts=row["n_prompts"],
         kind="moved" if moved else "little" if small else "undecided",
     )
-
-
-def smallest_visible(rows: list[DriftRow], confidence: float) -> float | None:
-    """The drift that a typical test of the study would have told from zero in four of five repetitions, uncorrected.
-
-    Args:
-        rows: The drifts.
-        confidence: Level of their intervals.
-
-    Returns:
-        (z of the interval + z of 80% power) standard errors, the median over the tests; None without intervals.
-    """
-    z, halves = (
-        NormalDist().inv_cdf(0.5 + confidence / 2),
-        [(row.high - row.low) / 2 for row in rows if row.low is not None and row.high is not None and known(row.low)],
-    )
-    if not halves:
-        return None
-    return median(halves) * (z + NormalDist().inv_cdf(_POWER)) / z
 
 
 def by_run(rows: list[DriftRow]) -> dict[str, list[DriftRow]]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import polars as pl
-
 from valuedrift.report.examples import Example
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.rows import DriftRow
@@ -51,10 +49,3 @@ def stations(inputs: ReportInputs, shown: dict[str, list[Example]], rows: list[D
         Station("Topic mean", f"Then the questions of the topic; the band is the {share} interval over questions.", topic),
         Station("Drift", "Last checkpoint minus first, question by question.", drift),
     ]
-
-
-def sampled(inputs: ReportInputs) -> int:
-    """Most answers drawn to one question at one checkpoint."""
-    if not inputs.main_stances.height:
-        return 0
-    return int(inputs.main_stances.group_by("run_id", "step", "topic", "prompt_id").agg(pl.len().alias("n")).get_column("n").max() or 0)  # type: ignore[arg-type]

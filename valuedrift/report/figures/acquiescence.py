@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def yes_saying(inputs: ReportInputs, run_id: str) -> pl.DataFrame:
     """Rows of table acquiescence of a run under the main judge: step, topic, acquiescence, low, high, n_pairs."""
     frame = inputs.acquiescence
-    if frame is None or not frame.height:
+    if not frame.height:
         return pl.DataFrame()
     frame = frame.filter(pl.col("run_id") == run_id)
     return (frame.filter(pl.col("judge") == inputs.main_judge) if "judge" in frame.columns else frame).sort("topic", "step")

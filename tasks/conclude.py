@@ -1,0 +1,176 @@
+"""Conclude a study: its findings, examples, the quality and agreement of its judges, and where all of it came from, as tables that the report reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import polars as pl
+import yaml
+from prefect import task
+
+from valuedrift.fingerprint import fingerprint
+from valuedrift.judges.network.weights import shipped_metrics
+from valuedrift.judges.openai import OpenAI
+from valuedrift.judges.panel import Panel
+from valuedrift.judges.registry import JudgeConfig
+from valuedrift.results.conclusions import TABLES, LabelledAnswers, StudyFacts, conclusion_identity, conclusion_tables
+from valuedrift.starter import PROPOSITIONS
+from valuedrift.storage.store import Store
+from valuedrift.study import Study
+from valuedrift.tasks.analyze import parts_there, put_tables, stances_of
+from valuedrift.tasks.board import board, stage
+from valuedrift.tasks.caching import TASK, cached_by
+from valuedrift.tasks.identity import key_of
+from valuedrift.tasks.labels import label_keys, labelled_stances
+from valuedrift.tasks.provenance import git_commit, machine, versions
+from valuedrift.tasks.reference import Reference
+from valuedrift.tasks.workplace import Workplace
+
+
+def conclusions_identity(work: Workplace, analysis_key: str) -> dict[str, Any]:
+    """Identity of a study's conclusions, by the key of its analysis."""
+    return conclusion_identity(
+        facts_of(work.study),
+        analysis=analysis_key,
+        run_ids=[run.run_id for run in work.plan.runs],
+        judged=shipped_metrics(),
+        labels=label_keys(work.store, work.study.study),
+    )
+
+
+def _key(parameters: dict[str, Any]) -> tuple[str, bool]:
+    work: Workplace = parameters["work"]
+    key = key_of(conclusions_identity(work, parameters["drift"].key))
+    return key, parts_there(work.store, work.study.study, TABLES, key) is not None
+
+
+@task(name="conclude", task_run_name="conclude", cache_key_fn=cached_by("conclude", _key), **TASK)
+def conclude(work: Workplace, drift: Reference) -> Reference:
+    """Put the paper's findings to a study's tables, choose examples, and note where everything came from.
+
+    Args:
+        work: What the flow's tasks share.
+        drift: The analysis.
+    """
+    identity, study, store = conclusions_identity(work, drift.key), work.study.study, work.store
+    if there := parts_there(store, study, TABLES, key_of(identity)):
+        return Reference.to(there[-1], reused=True)
+    with stage("conclude"):
+        stances = stances_of(work)
+        planned = [run.run_id for run in work.plan.runs]
+        runs = store.read("runs", study=study, run_id=planned)
+        people = None
+        if label_keys(store, study):
+            labelled = labelled_stances(store, study, stances.lazy())
+            people = LabelledAnswers(labelled, store.read("label_draws", study=study), store.read("labels", study=study))
+        frames = conclusion_tables(
+            facts_of(work.study),
+            runs=runs,
+            drift=store.read("drift", study=study),
+            stances=stances,
+            answers_to=answers_in(store, study, planned),
+            judged=shipped_metrics(),
+            provenance=provenance_of(store, work.study, runs, stances),
+            people=people,
+        )
+        entry = put_tables(store, study, TABLES, frames, identity)
+    board().settled()
+    return Reference.to(entry, reused=False)
+
+
+def facts_of(study: Study) -> StudyFacts:
+    """What a study file says beside the numbers."""
+    reading = [judge.name for judge in study.judges if not isinstance(judge, Panel)]
+    return StudyFacts(
+        study=study.study,
+        description=study.description,
+        judge=study.judges[0].name,
+        auditor=reading[0] if study.audit is not None else None,
+        panels={judge.name: judge.names for judge in study.judges if isinstance(judge, Panel)},
+        traits={
+            name: {str(trait): str(value) for trait, value in dataset.traits.items()}
+            for name, dataset in {**study.corpora, **study.preferences}.items()
+        },
+        propositions=PROPOSITIONS,
+        confidence=study.analysis.confidence,
+        seed=study.seed,
+        file=yaml.safe_dump(study.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True),
+        fingerprint=study_fingerprint(study),
+    )
+
+
+def study_fingerprint(study: Study) -> str:
+    """Fingerprint of what a study file says, the same on every machine: without runtime, and without the folders of what it names."""
+
+    def last(reference: str) -> str:
+        return reference.rstrip("/").rsplit("/", 1)[-1]
+
+    said = study.model_dump(mode="json", exclude={"runtime", "judges"}, exclude_defaults=True)
+    for dataset in (*said.get("corpora", {}).values(), *said.get("preferences", {}).values()):
+        dataset["data"] = last(dataset["data"])
+    for model in said["models"].values():
+        model["path"] = last(model["path"])
+    if "set" in said.get("probes", {}):
+        said["probes"]["set"] = last(said["probes"]["set"])
+    judges = [judge.with_paths(last).model_dump(mode="json", exclude_defaults=True) for judge in study.judges]
+    return fingerprint({**said, "judges": judges})
+
+
+def answers_in(store: Store, study: str, run_ids: list[str]) -> Callable[[list[str]], pl.DataFrame]:
+    """Reads a study's answers to some questions, with the questions where the table probes has them."""
+
+    def answers_to(prompt_ids: list[str]) -> pl.DataFrame:
+        chosen = pl.col("prompt_id").is_in(prompt_ids)
+        answers = store.scan("responses", study=study, run_id=run_ids).filter(chosen)
+        prompts = store.scan("probes").filter(chosen).select("probe_set", "prompt_id", "prompt")
+        return answers.join(prompts, on=["probe_set", "prompt_id"], how="left").collect()
+
+    return answers_to
+
+
+def provenance_of(store: Store, study: Study, runs: pl.DataFrame, stances: pl.DataFrame) -> dict[str, dict[str, str]]:
+    """Where a study's numbers come from, as its tables and their manifest say: no model and no data are needed."""
+    made_of = {
+        str(entry.partition["run_id"]): entry.identity
+        for entry in store.entries("runs", study.study)
+        if entry.partition["run_id"] in set(runs["run_id"])
+    }
+    base, rows = {}, {}
+    for row in runs.iter_rows(named=True):
+        identity = made_of.get(row["run_id"], {})
+        rows[row["dataset"]] = identity.get("dataset", "unknown")
+        if row["parent_run_id"] is None:
+            base[row["model"]] = identity.get("parent", "unknown")
+    sampled: Mapping[str, Any] = next((entry.identity for entry in store.entries("responses", study.study)), {})
+    judged = {entry.slot: entry.identity for entry in store.entries("stances", study.study)}
+    datasets = {**study.corpora, **study.preferences}
+    return {
+        "Program": {"git commit": git_commit() or "not a checkout", **versions()},
+        "Machine": {
+            **machine(),
+            "training began": f"{runs.get_column('started').min()!s} UTC",
+            "training ended": f"{runs.get_column('ended').max()!s} UTC",
+        },
+        "Models": {name: f"{model.path} · weights {base.get(name, 'unknown')}" for name, model in study.models.items()},
+        "Datasets": {name: f"{datasets[name].data} · rows {found}" for name, found in rows.items() if name in datasets},
+        "Probes": {
+            "set": study.probes.set,
+            "prompts": str(stances.select("probe_set", "prompt_id").n_unique()),
+            "fingerprint": str(sampled.get("probes", "unknown")),
+        },
+        "Sampling": {key: str(value) for key, value in study.sampling.model_dump().items()} | {"engine": study.engine},
+        "Judges": {
+            judge.name: yaml.safe_dump(_judge(judge, judged.get(judge.name, {})), sort_keys=True, allow_unicode=True).strip()
+            for judge in study.judges
+        },
+        "Runs": {
+            row["run_id"]: f"fingerprint {row['fingerprint']} · commit {row['git_commit'] or 'none'}" for row in runs.iter_rows(named=True)
+        },
+    }
+
+
+def _judge(judge: JudgeConfig, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What a judge is, as the identity of its stances says, and where its server stood."""
+    said = identity.get("judge") or identity.get("panel") or identity
+    return {**said, **({"base_url": judge.base_url} if isinstance(judge, OpenAI) else {})}

@@ -1,0 +1,372 @@
+"""What a study concludes from its analysis: findings, examples, the agreement and quality of its judges, and where all of it came from, as tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from valuedrift.findings.paper import evaluate
+from valuedrift.findings.tables import Tables
+from valuedrift.fingerprint import fingerprint, seed_from
+from valuedrift.judges.files import judgements_of
+from valuedrift.judges.quality.agreement import ANSWER, PROMPT
+from valuedrift.judges.quality.agreement import agreement as measured_agreement
+from valuedrift.judges.quality.validation import validate
+from valuedrift.labels.agree import labellers_agree
+from valuedrift.labels.settle import ANSWER as LABELLED
+from valuedrift.lineage import trace_lineage
+from valuedrift.results.drifts import of_judge, told_drifts
+from valuedrift.results.quality import Figures, quality_tables
+from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
+from valuedrift.statistics.agreement import Agreement, Estimate
+
+VERSION = 1
+"""Raised when the conclusions change what they say."""
+TABLES = ("provenance", "findings", "examples", "agreement", "judge_quality", "label_confusion", "calibration_curve", "studies")
+"""The tables of conclusions; where the last one lies, all do."""
+DATA = "labelled answers of this study"
+"""What the judges are measured on where people labelled."""
+MOST_MOVED, RANDOM = "most moved", "random"
+MOST_RUNS = 24
+"""Runs with examples; a larger study shows those that drifted furthest."""
+_PLACE = ["run_id", "topic", "prompt_id"]
+_MEANS = tuple(f"mean_{stance.value}" for stance in STANCES)
+_EXAMPLES: dict[str, Any] = {
+    **dict.fromkeys(("judge", "run_id", "rule"), pl.String),
+    "step": pl.Int64,
+    **dict.fromkeys(("topic", "prompt_id", "prompt"), pl.String),
+    "sample_idx": pl.Int32,
+    **dict.fromkeys(("response", "finish_reason", "status"), pl.String),
+    **dict.fromkeys((*STANCE_COLUMNS, *_MEANS), pl.Float64),
+    "n_ok": pl.Int64,
+}
+_AGREEMENT: dict[str, Any] = {
+    **dict.fromkeys(("among", "measure", "rater_a", "rater_b"), pl.String),
+    **dict.fromkeys(("value", "low", "high"), pl.Float64),
+    **dict.fromkeys(("n", "n_lacking"), pl.Int64),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFacts:
+    """What a study file says beside the numbers, as far as conclusions and report tell it.
+
+    Attributes:
+        study: Name of the study.
+        description: What it asks.
+        judge: Its main judge.
+        auditor: The judge of its datasets; None where they are not audited.
+        panels: Judges that are the mean of others, with their members.
+        traits: Dataset to what is known of it: ``answers`` and ``gap``.
+        propositions: Topic to the proposition that its prompts put.
+        confidence: Level of the intervals.
+        seed: The study's seed.
+        file: The study file, as YAML.
+        fingerprint: Fingerprint of what the file says, without runtime and folders.
+    """
+
+    study: str
+    description: str
+    judge: str
+    auditor: str | None
+    panels: Mapping[str, Sequence[str]]
+    traits: Mapping[str, Mapping[str, str]]
+    propositions: Mapping[str, str]
+    confidence: float
+    seed: int
+    file: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledAnswers:
+    """What people labelled of a study's answers.
+
+    Attributes:
+        answers: The labelled answers wherever they stand, with what judges say of them and ``label``, what most labellers say, as
+            `valuedrift.drift.corrected.corrected` takes them.
+        draws: Table label_draws of the study.
+        labels: Table labels of the study.
+    """
+
+    answers: pl.DataFrame
+    draws: pl.DataFrame
+    labels: pl.DataFrame
+
+
+def conclusion_tables(
+    facts: StudyFacts,
+    *,
+    runs: pl.DataFrame,
+    drift: pl.DataFrame,
+    stances: pl.DataFrame,
+    answers_to: Callable[[list[str]], pl.DataFrame],
+    judged: Sequence[Figures],
+    provenance: Mapping[str, Mapping[str, str]],
+    people: LabelledAnswers | None = None,
+) -> dict[str, pl.DataFrame]:
+    """All tables that are made of an analysis and of what the study file says.
+
+    Args:
+        facts: What the study file says.
+        runs: Table runs, the planned ones.
+        drift: Table drift.
+        stances: Table stances, of the planned runs, steps and judges.
+        answers_to: The table responses for some prompt_ids, with their ``prompt``; asked once.
+        judged: Figures that were recorded with the judges.
+        provenance: Where the numbers come from: section to name to value.
+        people: What people labelled; None where nobody did.
+
+    Returns:
+        The tables studies, provenance, findings, examples, agreement, judge_quality, label_confusion and calibration_curve, by name, without the column study.
+    """
+    chosen = choose_examples(stances, drift, runs, judge=facts.judge, seed=facts.seed)
+    reading = sorted(set(stances.get_column("judge").unique()) - set(facts.panels), key=lambda judge: (judge != facts.judge, judge))
+    agreement = judges_agree(stances, reading, confidence=facts.confidence, seed=facts.seed)
+    shipped, on_labels = quality_tables(judged, "shipped"), quality_tables([], "labels")
+    if people is not None:
+        agreement = pl.concat([agreement, labellers_table(people, confidence=facts.confidence)])
+        on_labels = quality_tables(judges_on_labels(people.answers), "labels")
+    entries = [(section, name, value) for section, named in provenance.items() for name, value in named.items()]
+    return {
+        "studies": _study(facts, stances.get_column("topic").unique().to_list()),
+        "provenance": pl.DataFrame(entries, schema=dict.fromkeys(("section", "name", "value"), pl.String), orient="row").with_row_index(
+            "entry_idx"
+        ),
+        "findings": findings_table(facts, runs, drift, stances),
+        "examples": examples_table(chosen, stances, answers_to, judge=facts.judge),
+        "agreement": agreement,
+        **{name: pl.concat([shipped[name], on_labels[name]]) for name in shipped},
+    }
+
+
+def conclusion_identity(
+    facts: StudyFacts, *, analysis: str, run_ids: Sequence[str], judged: Sequence[Figures], labels: Sequence[str]
+) -> dict[str, Any]:
+    """All that changes the conclusions: the analysis, what the study file says, its runs' names, the figures recorded with the judges, the labels.
+
+    Args:
+        facts: What the study file says.
+        analysis: Key of the analysis.
+        run_ids: The planned runs.
+        judged: Figures that were recorded with the judges.
+        labels: Keys of what people labelled.
+    """
+    return {
+        "stage": "conclude",
+        "version": VERSION,
+        "analysis": analysis,
+        "study": facts.fingerprint,
+        "runs": list(run_ids),
+        "judged": fingerprint(list(judged)),
+        "labels": sorted(labels),
+    }
+
+
+def findings_table(facts: StudyFacts, runs: pl.DataFrame, drift: pl.DataFrame, stances: pl.DataFrame) -> pl.DataFrame:
+    """The paper's findings, put to the tables of the main judge.
+
+    Args:
+        facts: What the study file says.
+        runs: Table runs.
+        drift: Table drift.
+        stances: Table stances.
+
+    Returns:
+        judge, finding, statement, rule, source, outcome, evidence, more_evidence, finding_idx.
+    """
+    titles = {run.run_id: run.title for run in trace_lineage(runs).runs}
+    tables = Tables(runs, told_drifts(drift, facts.judge), of_judge(stances, facts.judge), facts.traits, titles, facts.confidence)
+    rows = [
+        {
+            "judge": facts.judge,
+            "finding": finding.id,
+            "statement": finding.statement,
+            "rule": finding.rule,
+            "source": finding.source,
+            "outcome": verdict.outcome.value,
+            "evidence": verdict.evidence,
+            "more_evidence": json.dumps(verdict.more, ensure_ascii=False),
+        }
+        for finding, verdict in evaluate(tables)
+    ]
+    return pl.DataFrame(rows).with_row_index("finding_idx")
+
+
+def judges_agree(stances: pl.DataFrame, judges: Sequence[str], *, confidence: float, seed: int) -> pl.DataFrame:
+    """The table agreement of the judges that read answers themselves: a panel agrees with its members by construction.
+
+    Args:
+        stances: Table stances.
+        judges: Their names; fewer than two agree with nobody.
+        confidence: Level of the intervals.
+        seed: Of the bootstrap over prompts.
+    """
+    if len(judges) < 2 or not stances.height:
+        return agreement_table(None, "judges")
+    answer, prompt = ([name for name in names if name in stances.columns] for names in (ANSWER, PROMPT))
+    found = measured_agreement(stances, judges, answer=answer, prompt=prompt, confidence=confidence, seed=seed)
+    return agreement_table(found, "judges")
+
+
+def agreement_table(found: Agreement | None, among: str) -> pl.DataFrame:
+    """Agreement as rows of the table agreement; none where there is none."""
+
+    def row(measure: str, a: str, b: str, estimate: Estimate, n: int, lacking: int | None) -> tuple[Any, ...]:
+        numbers = (value if value == value else None for value in (estimate.value, estimate.low, estimate.high))  # NaN is no number
+        return (among, measure, a, b, *numbers, n, lacking)
+
+    rows: list[tuple[Any, ...]] = []
+    for pair in found.pairs if found is not None else ():
+        rows += [
+            row("same", pair.judge_a, pair.judge_b, pair.agreement, pair.n, None),
+            row("kappa", pair.judge_a, pair.judge_b, pair.kappa, pair.n, None),
+        ]
+    if found is not None:
+        rows.append(row("alpha", "all", "all", found.alpha, found.n, found.lacking))
+    return pl.DataFrame(rows, schema=_AGREEMENT, orient="row").with_row_index("entry_idx")
+
+
+def labellers_table(people: LabelledAnswers, *, confidence: float) -> pl.DataFrame:
+    """The table agreement of the people who labelled; no row unless two of them labelled one answer."""
+    return agreement_table(labellers_agree(people.draws, people.labels, confidence=confidence), "labellers")
+
+
+def judges_on_labels(answers: pl.DataFrame) -> list[Figures]:
+    """Figures of every judge on the labelled answers, each of them once; a label counts for as many answers as it stands for.
+
+    Args:
+        answers: See `LabelledAnswers`.
+    """
+    settled = answers.filter(pl.col("label").is_not_null()).unique(["judge", *LABELLED], keep="first", maintain_order=True)
+    return [
+        validate(judgements_of(rows), rows["label"].to_list(), rows["prompt_id"].to_list(), row_weights=rows["weight"].to_list()).flat(
+            str(judge), DATA
+        )
+        for (judge,), rows in settled.group_by("judge", maintain_order=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A question that a run is shown by."""
+
+    run_id: str
+    rule: str
+    topic: str
+    prompt_id: str
+
+
+def choose_examples(stances: pl.DataFrame, drift: pl.DataFrame, runs: pl.DataFrame, *, judge: str | None, seed: int) -> list[Chosen]:
+    """The questions to show of each run: the one whose mean stance moved most (total variation), and one drawn by the seed, the same for every run.
+
+    Args:
+        stances: Table stances.
+        drift: Table drift.
+        runs: Table runs.
+        judge: The main judge.
+        seed: The study's seed.
+
+    Returns:
+        At most two a run, runs in the order of their lineage.
+    """
+    mine = of_judge(stances, judge)
+    if not mine.height:
+        return []
+    step = pl.col("step")
+    ends = mine.filter(pl.col("status") == JudgeStatus.OK.value).filter(
+        (step == step.min().over("run_id")) | (step == step.max().over("run_id"))
+    )
+    means = ends.group_by(*_PLACE, "step").agg(pl.col(name).mean() for name in STANCE_COLUMNS).sort(*_PLACE, "step")
+    moved = (
+        means.group_by(_PLACE, maintain_order=True)
+        .agg(
+            *((pl.col(name).last() - pl.col(name).first()).abs().alias(name) for name in STANCE_COLUMNS),
+            pl.len().alias("ends"),
+        )
+        .filter(pl.col("ends") == 2)
+        .with_columns(distance=pl.sum_horizontal(STANCE_COLUMNS) / 2)
+    )
+    chosen = []
+    for run_id in _furthest(runs, told_drifts(drift, judge)):
+        here = moved.filter(pl.col("run_id") == run_id)
+        if not here.height:
+            continue
+        far = here.sort("distance", "topic", "prompt_id", descending=[True, False, False]).row(0, named=True)
+        chosen.append(Chosen(run_id, MOST_MOVED, far["topic"], far["prompt_id"]))
+        questions = here.sort("topic", "prompt_id").select("topic", "prompt_id").rows()
+        rest = [question for question in questions if question != (far["topic"], far["prompt_id"])]
+        if rest:
+            chosen.append(Chosen(run_id, RANDOM, *min(rest, key=lambda question: seed_from("example", seed, *question))))
+    return chosen
+
+
+def _furthest(runs: pl.DataFrame, drifts: pl.DataFrame) -> list[str]:
+    names = [run.run_id for run in trace_lineage(runs).runs]
+    if len(names) <= MOST_RUNS:
+        return names
+    ranked = list(dict.fromkeys([*drifts.get_column("run_id").to_list(), *names]))[:MOST_RUNS]
+    return [name for name in names if name in ranked]
+
+
+def examples_table(
+    chosen: Sequence[Chosen], stances: pl.DataFrame, answers_to: Callable[[list[str]], pl.DataFrame], *, judge: str
+) -> pl.DataFrame:
+    """The chosen questions with their first sampled answer at the run's first and last checkpoint.
+
+    Args:
+        chosen: The questions.
+        stances: Table stances.
+        answers_to: The table responses for some prompt_ids, with their ``prompt``.
+        judge: The main judge.
+
+    Returns:
+        The table examples; a question whose answers are not there at both ends is left out.
+    """
+    if not chosen:
+        return pl.DataFrame(schema=_EXAMPLES)
+    answers, judged = answers_to(sorted({one.prompt_id for one in chosen})), of_judge(stances, judge)
+    rows: list[dict[str, Any]] = []
+    for one in chosen:
+        here = (pl.col("run_id") == one.run_id) & (pl.col("topic") == one.topic) & (pl.col("prompt_id") == one.prompt_id)
+        steps = judged.filter(here).get_column("step").unique().sort()
+        sides = list(_ends(answers.filter(here), judged.filter(here), (steps[0], steps[-1])))
+        if len(sides) == 2:
+            rows += [{"judge": judge, "run_id": one.run_id, "rule": one.rule, "topic": one.topic, **side} for side in sides]
+    return pl.DataFrame(rows, schema=_EXAMPLES)
+
+
+def _ends(answers: pl.DataFrame, judged: pl.DataFrame, steps: tuple[int, int]) -> Iterator[dict[str, Any]]:
+    for step in steps:
+        mine = judged.filter(pl.col("step") == step)
+        both = answers.filter(pl.col("step") == step).join(mine.select("sample_idx", *STANCE_COLUMNS, "status"), on="sample_idx")
+        if not both.height:
+            return
+        good = mine.filter(pl.col("status") == JudgeStatus.OK.value)
+        shown = both.sort("sample_idx").row(0, named=True)
+        means = {mean: good.get_column(name).mean() for mean, name in zip(_MEANS, STANCE_COLUMNS, strict=True)}
+        yield {**{name: shown.get(name) for name in _EXAMPLES if name in shown}, **means, "n_ok": good.height}
+
+
+def _study(facts: StudyFacts, topics: list[str]) -> pl.DataFrame:
+    propositions = {topic: text for topic, text in facts.propositions.items() if topic in topics}
+    return pl.DataFrame(
+        [
+            {
+                "description": facts.description,
+                "judge": facts.judge,
+                "auditor": facts.auditor,
+                "confidence": facts.confidence,
+                "seed": facts.seed,
+                "panels": json.dumps({name: list(members) for name, members in facts.panels.items()}, ensure_ascii=False),
+                "propositions": json.dumps(propositions, ensure_ascii=False),
+                "file": facts.file,
+                "fingerprint": facts.fingerprint,
+            }
+        ],
+        schema_overrides={"auditor": pl.String},
+    )
