@@ -1,7 +1,7 @@
 # make demo    install into .venv and trace the demo study, from the embedded model to the report
 # make test    install what tests need too, and run them all
 # make figures the figures that the docs tell, made again
-# make docs    docs/tables.md, made again from the schemas
+# make docs    the tables of the docs, made again from schemas and registries
 # make lint    ruff, mypy, import-linter
 .PHONY: demo test test-fast figures docs lint format install install-dev clean
 
@@ -34,6 +34,8 @@ figures: install-dev
 
 docs: install
 	$(BIN)/python -m valuedrift.storage.page docs/tables.md
+	$(BIN)/python -m valuedrift.registry_page docs/judges.md valuedrift.judges.registry:JUDGES
+	$(BIN)/python -m valuedrift.registry_page docs/engines.md valuedrift.engines.registry:ENGINES
 
 lint: install-dev
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ from typing import Any
 from valuedrift.audit.options import AuditOptions
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.registry import Kind
-from valuedrift.engines.identity import engine_identity
+from valuedrift.engines.registry import engine_identity
 from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.panel import Panel
 from valuedrift.judges.registry import JudgeConfig, judge_identity

@@ -128,7 +128,7 @@ def keep_labels(store: Store, study: str, sheet: Path, labeller: str) -> Kept:
     """
     draws = store.read("label_draws", study=study)
     if not draws.height:
-        raise UserError("no answers were drawn for labelling", where=f"study {study}", fix="valuedrift judge sample STUDY --out labels.csv")
+        raise UserError("no answers were drawn for labelling", where=f"study {study}", fix="valuedrift labels draw STUDY --out labels.csv")
     filled = read_sheet(sheet, draws["label_id"])
     given = filled.labels.join(draws.select("draw", "label_id"), on="label_id").with_columns(labeller=pl.lit(labeller), study=pl.lit(study))
     before = store.read("labels", study=study, labeller=labeller)
@@ -199,7 +199,7 @@ def judged_labels(store: Store, study: str, judge: str) -> pl.DataFrame:
     """
     if not labelled(store, study).height:
         raise UserError(
-            "no answers are labelled", where=f"study {study}", fix="valuedrift judge sample STUDY, then valuedrift judge labels STUDY SHEET"
+            "no answers are labelled", where=f"study {study}", fix="valuedrift labels draw STUDY, then valuedrift labels add STUDY SHEET"
         )
     found = labelled_stances(store, study, store.scan("stances", study=study, judge=judge)).filter(pl.col("label").is_not_null())
     if not found.height:
@@ -220,7 +220,7 @@ def judge_fingerprint(store: Store, study: str, judge: str) -> str:
         raise UserError(
             "its stances are not those of one judge that reads answers itself (a panel, imported, or several versions)",
             where=where,
-            fix="calibrate the members of a panel one by one; or use labels as a file: valuedrift judge labels STUDY --export gold.jsonl",
+            fix="calibrate the members of a panel one by one; or use labels as a file: valuedrift labels show STUDY --export gold.jsonl",
         )
     ((key, identity),) = found.items()
     if identity is not None and "calibration" in identity:

@@ -45,16 +45,16 @@ def rows_of(dataset: Dataset, kind: Kind) -> Rows:
         return load.load_rows(local, kind)
 
 
-def count_of(dataset: Dataset) -> int | None:
-    """How many rows a dataset has, see :func:`valuedrift.corpora.load.count_rows`; data in a bucket are read, as local ones are."""
+def count_of(dataset: Dataset, kind: Kind) -> int | None:
+    """How many rows of a kind a dataset has, see :func:`valuedrift.corpora.load.count_rows`; data in a bucket are read, as local ones are."""
     with _dataset_at_hand(dataset) as local:
-        return load.count_rows(local)
+        return load.count_rows(local, kind)
 
 
-def kind_of(dataset: Dataset) -> Kind:
-    """What a dataset holds, see :func:`valuedrift.corpora.load.kind_of`."""
+def audit_kind_of(dataset: Dataset) -> Kind:
+    """As what a dataset is audited, see :func:`valuedrift.corpora.load.audit_kind_of`."""
     with _dataset_at_hand(dataset) as local:
-        return load.kind_of(local)
+        return load.audit_kind_of(local)
 
 
 def probes_of(reference: str, *, topics: Sequence[str] | None = None, per_topic: int | None = None) -> list[Probe]:

@@ -15,7 +15,7 @@ from valuedrift.models.resolve import resolve_model
 from valuedrift.probes import Probe, probes_fingerprint
 from valuedrift.study import Plan, Study, expand
 from valuedrift.study.spec import Model
-from valuedrift.tasks.sources import brought, count_of, probes_of
+from valuedrift.tasks.sources import audit_kind_of, brought, count_of, probes_of
 from valuedrift.tasks.workroom import Workroom
 from valuedrift.weights import Weights
 
@@ -77,8 +77,11 @@ class Workplace(Workroom):
         options = self.study.audit
         if options is None:
             return []
-        used = {run.dataset_name: AuditPlan(run.dataset_name, run.dataset, run.kind, options) for run in self.plan.runs}
-        return list(used.values())
+        used = {run.dataset_name: run for run in self.plan.runs}
+        return [
+            AuditPlan(name, run.dataset, audit_kind_of(run.dataset) if run.kind == "labelled" else run.kind, options)
+            for name, run in used.items()
+        ]
 
     def checkpoints_folder(self, run_key: str) -> Path:
         """Where the checkpoints of a training phase lie, by its identity."""

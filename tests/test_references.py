@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from valuedrift.engines.config import TransformersEngineConfig
+from valuedrift.engines.transformers import TransformersEngineConfig
 from valuedrift.errors import UserError
 from valuedrift.judges.registry import JUDGE
 from valuedrift.references import beside, folder_of

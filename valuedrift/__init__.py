@@ -3,4 +3,4 @@
 The domain, without Prefect and without paths of its own: what is computed. See docs/concepts.md for how a question becomes a number.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.3.0"

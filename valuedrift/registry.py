@@ -91,6 +91,10 @@ class Registry(Generic[Kind]):
         """All kinds that are made from a class; none where the class is not this registry's base or made from it."""
         return [self._load(name) for name in self.types(base)] if issubclass(base, self._base) else []
 
+    def packaged(self) -> list[tuple[str, type[Kind]]]:
+        """The kinds of the package by type, without those of others: what the docs tell."""
+        return [(name, self._load(name)) for name in self._paths]
+
     @cached_property
     def _all_paths(self) -> dict[str, str]:
         return {**{entry.name: entry.value for entry in entry_points(group=self._group)}, **self._paths}
@@ -160,35 +164,3 @@ def kinds_of(base: type[Any]) -> list[type[BaseModel]]:
 def _type_of(kind: Any) -> str | None:
     field = getattr(kind, "model_fields", {}).get("type")
     return field.default if field is not None and isinstance(field.default, str) else None
-
-
-def kinds_table(registry: Registry[Any]) -> str:
-    """A table in Markdown of all kinds of the package: type, what it is (first line of its text), when to take it (its ``when``)."""
-    rows = [f"| `{name}` | {_first_line(kind)} | {kind.when} |" for name, kind in _own(registry)]
-    return "\n".join(["| type | what it is | when |", "|---|---|---|", *rows])
-
-
-def keys_table(registry: Registry[Any], name: str) -> str:
-    """A table in Markdown of the keys of one kind: name, default, description."""
-    rows = []
-    for key, field in registry.kind(name).model_fields.items():
-        default = "must be given" if field.is_required() else f"`{_written(field.get_default(call_default_factory=True))}`"
-        described = (field.description or "").replace("|", "\\|")
-        rows.append(f"| `{key}` | {default} | {described} |")
-    return "\n".join(["| key | default | what it is |", "|---|---|---|", *rows])
-
-
-def _own(registry: Registry[Any]) -> list[tuple[str, Any]]:
-    return [(name, registry.kind(name)) for name in registry._paths]
-
-
-def _first_line(kind: type[Any]) -> str:
-    return (inspect.getdoc(kind) or "").splitlines()[0].removesuffix(".")
-
-
-def _written(value: Any) -> str:
-    """A default as a study file has it."""
-    import json
-
-    plain = value.model_dump(mode="json", exclude_defaults=True) if isinstance(value, BaseModel) else value
-    return json.dumps(plain, ensure_ascii=False) if not isinstance(plain, str) or not plain else plain

@@ -8,9 +8,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from valuedrift.flows.cli.app import app
-from valuedrift.flows.cli.corrected_table import show_corrected
-from valuedrift.flows.cli.out import parquet_bytes
+from valuedrift.flows.cli.app import app, parquet_bytes
+from valuedrift.flows.cli.drift_table import show_corrected
 
 if TYPE_CHECKING:
     import polars as pl
@@ -187,8 +186,6 @@ def _show(found: Drift, alpha: float) -> None:
     for part in parts:
         if len(parts) > 1:
             console.print(" · ".join(f"{name} [bold]{escape(str(part[name][0]))}[/]" for name in keys), highlight=False)
-        table = drift_table(part, alpha=alpha, shown=_SHOWN)
-        table.caption = f"the {_SHOWN} largest of {part.height}" if part.height > _SHOWN else None
-        console.print(table)
+        console.print(drift_table(part, alpha=alpha, shown=_SHOWN, more=""), highlight=False)
     for warning in found.warnings:
         console.print(f"[yellow]note[/] {escape(warning)}", soft_wrap=True, highlight=False)

@@ -11,9 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from valuedrift.flows.cli.app import RootOption, app, resolve_root
-from valuedrift.flows.cli.console import make_console
+from valuedrift.flows.cli.console import hush_prefect, make_console
 from valuedrift.flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
-from valuedrift.flows.cli.quiet import hush_prefect
 
 if TYPE_CHECKING:
     import polars as pl
@@ -94,9 +93,9 @@ def _named(data: list[str]) -> dict[str, Dataset]:
 
 
 def _kinds(datasets: dict[str, Dataset], kind: Kind | None) -> dict[str, Kind]:
-    from valuedrift.tasks.sources import kind_of
+    from valuedrift.tasks.sources import audit_kind_of
 
-    return {name: kind or kind_of(dataset) for name, dataset in datasets.items()}
+    return {name: kind or audit_kind_of(dataset) for name, dataset in datasets.items()}
 
 
 def _run(datasets: dict[str, Dataset], kinds: dict[str, Kind], judge: JudgeConfig, options: AuditOptions, root: str) -> None:

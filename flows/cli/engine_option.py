@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from valuedrift.engines.config import EngineConfig
+    from valuedrift.engines.registry import EngineConfig
 
 EMBEDDED = "embedded"
 
@@ -23,7 +23,7 @@ def engine_config(given: str, option: str) -> EngineConfig | None:
     import yaml
     from pydantic import TypeAdapter, ValidationError
 
-    from valuedrift.engines.config import EngineConfig
+    from valuedrift.engines.registry import EngineConfig
     from valuedrift.errors import UserError
     from valuedrift.faults import describe
     from valuedrift.references import folder_of

@@ -11,11 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from valuedrift.flows.cli.app import RootOption, app
+from valuedrift.flows.cli.app import RootOption, app, parquet_bytes, target
+from valuedrift.flows.cli.console import progress_bar
 from valuedrift.flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
 from valuedrift.flows.cli.labelled import GoldArgument, StudyOption, labelled
-from valuedrift.flows.cli.out import parquet_bytes, target
-from valuedrift.flows.cli.progress_bar import progress_bar
 
 judge_app = typer.Typer(name="judge", help="Judge stance, check judges against people, train the embedded judge.", no_args_is_help=True)
 app.add_typer(judge_app)
@@ -132,6 +131,25 @@ def train(
     for figures in measured:
         _show(figures)
     _out.print(f"written to {escape(out)}; use it with: valuedrift judge run --weights {escape(out)} …", highlight=False, soft_wrap=True)
+
+
+@judge_app.command("replies")
+def replies(
+    file: Annotated[str, typer.Argument(metavar="REPLIES", help="A file of replies, local or s3://, e.g. OUT.replies/openai.sqlite.")],
+    out: Annotated[str, typer.Option("--out", help="Parquet to write, local or s3://: key, at, outcome, request, reply, tokens, usd.")],
+) -> None:
+    """Write what a server was asked and answered, attempt by attempt, as Parquet; the file of replies stays as it is."""
+    from valuedrift.errors import UserError
+    from valuedrift.openai.record import attempts_frame
+    from valuedrift.storage.fetching import at_hand
+
+    place = target(out, "--out", ".parquet")
+    with at_hand(file) as path:
+        if not path.is_file():
+            raise UserError("no such file", where=file, fix="judge run tells where replies are kept")
+        frame = attempts_frame(path)
+    place.put_bytes(parquet_bytes(frame))
+    _out.print(f"{frame.height} attempts written to {escape(out)}", highlight=False, soft_wrap=True)
 
 
 def _show(figures: dict[str, Any]) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from valuedrift.flows.cli.app import resolve_root
+from valuedrift.flows.cli.console import progress_bar
 from valuedrift.flows.cli.judge_option import DEFAULT_JUDGE, judge_config
-from valuedrift.flows.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from valuedrift.judges.base import Judgement
@@ -28,7 +28,7 @@ StudyOption = Annotated[
     str | None,
     typer.Option(
         "--study",
-        help="Instead of GOLD: a study whose answers people labelled (`judge sample`, `judge labels`); --judge then names one of its judges.",
+        help="Instead of GOLD: a study whose answers people labelled (`labels draw`, `labels add`); --judge then names one of its judges.",
         show_default=False,
     ),
 ]
@@ -133,7 +133,7 @@ def labelled(
             raise UserError(
                 "a study's judge is as it judged",
                 where="--set, --weights",
-                fix="leave them out, or give a file: judge labels STUDY --export",
+                fix="leave them out, or give a file: labels show STUDY --export",
             )
         return from_study(study, judge, root)
     assert gold is not None

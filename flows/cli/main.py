@@ -7,6 +7,9 @@ import signal
 import sys
 from importlib import import_module
 
+import typer
+import typer.core
+import typer.main
 from rich.markup import escape
 
 from valuedrift.errors import UserError
@@ -21,16 +24,16 @@ _COMMANDS = (
     "sql",
     "tables",
     "judge",
-    "judge_panel",
-    "judge_labels",
-    "judge_calibrate",
-    "judge_correct",
-    "replies",
+    "judge_fit",
+    "labels",
     "probes",
     "audit",
     "synthesize",
+    "start",
 )
-"""Modules of flows.cli, in the order in which ``--help`` lists their commands; each hangs its own on the application."""
+"""Modules of flows.cli; each hangs its own commands on the application."""
+_ORDER = ("plan", "run", "status", "explain", "report", "analyze", "sql", "tables", "judge", "labels", "audit", "synthesize", "probes")
+"""Commands in the order in which a study needs them; those that are not named come after them as they were added."""
 
 
 def main() -> None:
@@ -40,7 +43,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: children and Prefect's own server end too
     console = make_console(stderr=True)
     try:
-        app()
+        _in_order(app)()
     except UserError as error:
         console.print(f"[bold red]error[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
@@ -52,6 +55,15 @@ def main() -> None:
             f"[bold red]error[/] the disk is full: {escape(str(error.filename or error))} ({fix})", highlight=False, soft_wrap=True
         )
         sys.exit(UserError.exit_code)
+
+
+def _in_order(application: typer.Typer) -> typer.core.TyperGroup:
+    """The command line with its commands in the order of ``_ORDER``; those that it does not name come last."""
+    group = typer.main.get_group(application)
+    names = list(group.commands)
+    place = {name: _ORDER.index(name) if name in _ORDER else len(_ORDER) + at for at, name in enumerate(names)}
+    group.commands = {name: group.commands[name] for name in sorted(names, key=place.__getitem__)}
+    return group
 
 
 if __name__ == "__main__":

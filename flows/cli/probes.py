@@ -10,10 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from valuedrift.flows.cli.app import RootOption, app, resolve_root
+from valuedrift.flows.cli.app import RootOption, app, resolve_root, target
 from valuedrift.flows.cli.console import make_console
 from valuedrift.flows.cli.engine_option import EMBEDDED, engine_config
-from valuedrift.flows.cli.out import target
 
 if TYPE_CHECKING:
     from valuedrift.probes.vprism.config import ProbeBuild
@@ -100,7 +99,7 @@ def _run(
     source: Path, column: str, id_column: str | None, settings: ProbeBuild, root: str, target: Location, told: Location | None
 ) -> None:
     from valuedrift.flows.cli.board import TerminalBoard
-    from valuedrift.flows.cli.quiet import hush_prefect
+    from valuedrift.flows.cli.console import hush_prefect
 
     hush_prefect()
     from valuedrift.probes.vprism.source import read_source

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Annotated
 
@@ -12,6 +13,15 @@ import typer
 
 from valuedrift.errors import UserError
 from valuedrift.flows.cli.app import RootOption, app, resolve_root
+
+_FIRST = "valuedrift> "
+_NEXT = "       ...> "
+_HISTORY = 2000
+_HELP = r"""
+A question ends with a semicolon and may take several lines.
+  \d        the views          \d NAME   the columns of one
+  \q        leave              \?        this help
+""".strip()
 
 
 class Format(StrEnum):
@@ -41,8 +51,6 @@ def sql(
     if query is not None:
         answer(place, query, format, rows)
     else:
-        from valuedrift.flows.cli.sql_prompt import converse
-
         converse(lambda question: answer(place, question, format, rows))
 
 
@@ -77,3 +85,97 @@ def _print(lines: Iterator[str]) -> None:
         raise typer.Exit from None
     except UnicodeEncodeError as error:
         raise UserError(f"this terminal cannot show {error.object[error.start : error.end]!r}", fix="set PYTHONIOENCODING=utf-8") from error
+
+
+def converse(answer: Callable[[str], None]) -> None:
+    r"""Read questions from standard input and answer them until ``\q`` or the end of input.
+
+    Args:
+        answer: Prints the answer to a question.
+
+    Raises:
+        UserError: A question is wrong and nobody sits at a terminal to correct it.
+    """
+    person = sys.stdin.isatty()
+    if person:
+        sys.stdout.write("Ask in SQL; \\d lists the views, \\? helps, \\q leaves.\n")
+    with _history() if person else contextlib.nullcontext():
+        for question in _questions(_FIRST if person else "", _NEXT if person else ""):
+            try:
+                answer(question)
+            except UserError as error:
+                if not person:
+                    raise
+                sys.stderr.write(f"{error}\n")
+            except KeyboardInterrupt:
+                sys.stderr.write("interrupted\n")
+
+
+def _questions(first: str, following: str) -> Iterator[str]:
+    lines: list[str] = []
+    while True:
+        try:
+            line = input(following if lines else first)
+        except KeyboardInterrupt:  # drops what was typed so far, as every SQL prompt does
+            sys.stdout.write("\n")
+            lines = []
+            continue
+        except EOFError:
+            if "".join(lines).strip():
+                yield "\n".join(lines)
+            return
+        if not lines and line.strip().startswith("\\"):
+            if line.strip() == "\\q":
+                return
+            sys.stdout.write(_command(line.strip()) + "\n")
+            continue
+        if lines or line.strip():
+            lines.append(line)
+        if _ends("\n".join(lines)):
+            yield "\n".join(lines)
+            lines = []
+
+
+def _ends(text: str) -> bool:
+    """Whether the last thing typed is a semicolon that is no part of a string or comment."""
+    import duckdb
+
+    tokens = duckdb.tokenize(text)
+    return bool(tokens) and tokens[-1][1] == duckdb.token_type.operator and text.encode()[tokens[-1][0] :].strip() == b";"
+
+
+def _command(line: str) -> str:
+    from valuedrift.storage.views import views
+
+    name, _, argument = line.partition(" ")
+    argument = argument.strip().rstrip(";")
+    if name != "\\d":
+        return _HELP
+    if not argument:
+        return "\n".join(f"{view.name:<16} {view.doc}" for view in views().values())
+    if argument not in views():
+        return f"no view {argument!r}; \\d lists them"
+    view = views()[argument]
+    return "\n".join([view.doc, *(f"  {column:<16} {doc}" for column, doc in view.columns.items())])
+
+
+@contextlib.contextmanager
+def _history() -> Iterator[None]:
+    """Arrow keys and questions of earlier sessions, where the platform has readline."""
+    try:
+        import readline
+    except ImportError:  # Windows: the console has its own
+        yield
+        return
+    from platformdirs import user_state_path
+
+    file = user_state_path("valuedrift") / "sql_history"
+    with contextlib.suppress(OSError):
+        readline.read_history_file(file)
+    readline.set_history_length(_HISTORY)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # a home that cannot be written to costs the history and nothing else
+            file.parent.mkdir(parents=True, exist_ok=True)
+            readline.write_history_file(file)

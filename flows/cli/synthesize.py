@@ -11,11 +11,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from valuedrift.flows.cli.app import RootOption, app, resolve_root
-from valuedrift.flows.cli.console import make_console
+from valuedrift.flows.cli.app import RootOption, app, resolve_root, target
+from valuedrift.flows.cli.console import hush_prefect, make_console
 from valuedrift.flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
-from valuedrift.flows.cli.out import target
-from valuedrift.flows.cli.quiet import hush_prefect
 from valuedrift.flows.cli.writer_option import writer_config
 
 if TYPE_CHECKING:

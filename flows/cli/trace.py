@@ -11,9 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from valuedrift.flows.cli.app import RootOption, app, resolve_root
-from valuedrift.flows.cli.console import make_console
+from valuedrift.flows.cli.console import hush_prefect, make_console
 from valuedrift.flows.cli.drift_table import drift_table
-from valuedrift.flows.cli.quiet import hush_prefect
 
 if TYPE_CHECKING:
     from valuedrift.storage.location import Location

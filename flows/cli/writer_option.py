@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from valuedrift.flows.cli.keys import put_key, read_mapping
 
 if TYPE_CHECKING:
-    from valuedrift.engines.config import EngineConfig
+    from valuedrift.engines.registry import EngineConfig
 
 
 def writer_config(writer: str, settings: Sequence[str] | None = None) -> EngineConfig | None:
@@ -24,7 +24,7 @@ def writer_config(writer: str, settings: Sequence[str] | None = None) -> EngineC
     """
     from pydantic import TypeAdapter, ValidationError
 
-    from valuedrift.engines.config import EngineConfig
+    from valuedrift.engines.registry import EngineConfig
     from valuedrift.errors import UserError
     from valuedrift.faults import describe
     from valuedrift.references import folder_of

@@ -9,7 +9,7 @@ import torch
 
 from valuedrift.engines.base import EngineSettings
 from valuedrift.engines.prompting import prompt_tokens
-from valuedrift.engines.transformers_engine import TransformersEngine
+from valuedrift.engines.transformers import TransformersEngine
 from valuedrift.models.loading import load_causal_lm
 from valuedrift.models.resolve import resolve_model
 from valuedrift.sampling import Prompt, Sampling

@@ -127,16 +127,16 @@ def test_a_folder_is_read_by_split(tmp_path: Path) -> None:
 def test_count_is_what_load_keeps(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(LINES + b'{"prompt": "Why?", "response": ""}\n')
-    assert count_rows(Dataset(data=str(path), rows=99)) == len(_load(path).rows) == 2
-    assert count_rows(Dataset(data=str(path), limit=1)) == 1
+    assert count_rows(Dataset(data=str(path), rows=99), "sft") == len(_load(path).rows) == 2
+    assert count_rows(Dataset(data=str(path), limit=1), "sft") == 1
 
 
 def test_a_missing_file_is_counted_only_as_declared(tmp_path: Path) -> None:
     missing = str(tmp_path / "later.jsonl")
-    assert count_rows(Dataset(data=missing, rows=99)) == 99
-    assert count_rows(Dataset(data=missing, rows=99, limit=10)) == 10
+    assert count_rows(Dataset(data=missing, rows=99), "sft") == 99
+    assert count_rows(Dataset(data=missing, rows=99, limit=10), "sft") == 10
     with pytest.raises(UserError, match="no such file"):
-        count_rows(Dataset(data=missing))
+        count_rows(Dataset(data=missing), "sft")
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:

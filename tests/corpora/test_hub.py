@@ -27,15 +27,15 @@ def test_without_a_hub_a_load_says_so() -> None:
 
 
 def test_without_a_hub_a_count_is_the_declared_one_or_unknown() -> None:
-    assert count_rows(Dataset(data=NAME)) is None
-    assert count_rows(Dataset(data=NAME, rows=61_135)) == 61_135
-    assert count_rows(Dataset(data=NAME, rows=61_135, limit=500)) == 500
+    assert count_rows(Dataset(data=NAME), "sft") is None
+    assert count_rows(Dataset(data=NAME, rows=61_135), "sft") == 61_135
+    assert count_rows(Dataset(data=NAME, rows=61_135, limit=500), "sft") == 500
 
 
 def test_a_hub_that_does_not_answer_leaves_the_count_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    assert count_rows(Dataset(data=NAME)) is None
+    assert count_rows(Dataset(data=NAME), "sft") is None
 
 
 def test_hub_rows_are_the_same_as_local_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

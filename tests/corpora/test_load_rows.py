@@ -128,14 +128,14 @@ def test_packaged_data_load_whole(name: str) -> None:
     kind: Kind = "sft" if name.startswith("sft") else "preference"
     loaded = load_rows(Dataset(data=f"starter:{name}"), kind)
     assert loaded.rows == DATASETS[name]() and not loaded.dropped
-    assert count_rows(Dataset(data=f"starter:{name}", rows=3)) == len(loaded.rows)
+    assert count_rows(Dataset(data=f"starter:{name}", rows=3), kind) == len(loaded.rows)
 
 
 def test_unknown_packaged_data_name_the_nearest() -> None:
     with pytest.raises(UserError, match=r"no packaged dataset 'sft-netural' \(did you mean starter:sft-neutral\?\)"):
         load_rows(Dataset(data="starter:sft-netural"), "sft")
     with pytest.raises(UserError, match="known: sft-neutral"):
-        count_rows(Dataset(data="starter:zzz"))
+        count_rows(Dataset(data="starter:zzz"), "sft")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""From the draw of `judge sample` to the corrected tables: with a judge that leans, intervals as judged miss, corrected ones cover."""
+"""From the draw of `labels draw` to the corrected tables: with a judge that leans, intervals as judged miss, corrected ones cover."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from valuedrift.engines.attention import folded_attention
+from valuedrift.engines.decoding.attention import folded_attention
 
 
 @pytest.mark.parametrize(("heads", "shared", "length"), [(9, 3, 1), (8, 8, 1), (12, 2, 1), (6, 2, 4)])

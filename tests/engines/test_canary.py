@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from valuedrift.engines import attention
-from valuedrift.engines.canary import check_decoding
+from valuedrift.engines.decoding import attention
+from valuedrift.engines.decoding.canary import check_decoding
 from valuedrift.errors import UserError
 from valuedrift.models.loading import load_causal_lm
 from valuedrift.weights import Weights

@@ -15,9 +15,9 @@ from transformers import (
     Qwen3Config,
 )
 
-from valuedrift.engines import attention
-from valuedrift.engines.canary import check_decoding
-from valuedrift.engines.decoding import Answer, Limits, decode
+from valuedrift.engines.decoding import attention
+from valuedrift.engines.decoding.canary import check_decoding
+from valuedrift.engines.decoding.loop import Answer, Limits, decode
 from valuedrift.errors import UserError
 
 SIZE = {

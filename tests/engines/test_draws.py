@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from valuedrift.engines.draws import draw_tokens, sequence_uniforms
+from valuedrift.engines.decoding.draws import draw_tokens, sequence_uniforms
 
 
 def _reference(logits: np.ndarray, uniform: float, temperature: float, top_p: float) -> int:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from valuedrift.engines.config import SMOLLM2, EngineConfig, TransformersEngineConfig, VllmEngineConfig
+from valuedrift.engines.base import SMOLLM2
+from valuedrift.engines.registry import EngineConfig
+from valuedrift.engines.transformers import TransformersEngineConfig
+from valuedrift.engines.vllm import VllmEngineConfig
 from valuedrift.errors import UserError
 from valuedrift.models.resolve import resolve_model
 from valuedrift.sampling import Prompt, Sampling

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from valuedrift.engines.prompting import option_tokens, prompt_style, prompt_tokens, render_prompt
+from valuedrift.engines.prompting import option_tokens, prompt_tokens, render_prompt
 from valuedrift.errors import UserError
 from valuedrift.models.loading import load_tokenizer
 from valuedrift.weights import Weights
@@ -16,14 +16,12 @@ def test_a_chat_template_is_used_as_it_is(smollm: Weights) -> None:
     assert text.startswith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM")
     assert text.endswith("<|im_start|>user\nIs it just?<|im_end|>\n<|im_start|>assistant\n")
     assert tokenizer.decode(prompt_tokens(tokenizer, "Is it just?")) == text
-    assert prompt_style(tokenizer).startswith("chat-template-v")
 
 
 def test_a_base_model_gets_the_papers_form(smollm: Weights) -> None:
     tokenizer = load_tokenizer(smollm.base)
     tokenizer.chat_template = None
     assert render_prompt(tokenizer, "Is it {just}?") == "Is it {just}?\nResponse:"
-    assert prompt_style(tokenizer).startswith("plain-v")
 
 
 def test_special_tokens_in_a_question_are_a_matter_of_the_template_only(smollm: Weights) -> None:

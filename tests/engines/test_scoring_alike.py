@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from valuedrift.engines import attention
-from valuedrift.engines.scoring import score_options
+from valuedrift.engines.decoding import attention
+from valuedrift.engines.decoding.scoring import score_options
 
 CONFIG = LlamaConfig(
     vocab_size=151, hidden_size=48, intermediate_size=64, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2, head_dim=8

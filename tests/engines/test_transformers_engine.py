@@ -11,7 +11,7 @@ import torch
 from valuedrift.engines.base import EngineSettings
 from valuedrift.engines.prompting import prompt_tokens
 from valuedrift.engines.registry import engine_identity, make_engine
-from valuedrift.engines.transformers_engine import TransformersEngine
+from valuedrift.engines.transformers import TransformersEngine, TransformersEngineConfig
 from valuedrift.errors import UserError
 from valuedrift.models.loading import load_causal_lm
 from valuedrift.sampling import Prompt, Sampling
@@ -99,12 +99,13 @@ def test_scores_of_options_follow_the_prompt(smollm: Weights) -> None:
 
 
 def test_identity_is_known_without_a_model(tiny: Weights) -> None:
-    engine = _engine(tiny)
-    identity = engine.identity()
+    identity = TransformersEngineConfig(model=str(tiny.base)).identity()
     assert engine_identity("transformers").items() <= identity.items()
-    assert identity["prompt_style"].startswith("chat-template")
-    assert _engine(tiny, max_rows=3, threads=1).identity() == identity
-    assert _engine(tiny, dtype="float32").identity() != identity
+    assert identity["weights"] == tiny.fingerprint()
+    assert engine_identity("transformers") == {"engine": "transformers", "version": 1, "dtype": "bfloat16", "prompting": 1}
+    assert engine_identity("transformers", dtype="float32") != engine_identity("transformers")
+    with pytest.raises(UserError, match="holds no weights"):
+        engine_identity("openai")
 
 
 def test_wrong_requests_say_what_would_be_right(tiny: Weights, tmp_path: Path) -> None:

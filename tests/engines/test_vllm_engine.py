@@ -10,7 +10,7 @@ import pytest
 
 from valuedrift.engines.base import EngineSettings
 from valuedrift.engines.registry import make_engine
-from valuedrift.engines.vllm_engine import _applicable, _rank, _stems
+from valuedrift.engines.vllm import _applicable, _rank, _stems
 from valuedrift.errors import UserError
 from valuedrift.weights import Weights
 

@@ -100,7 +100,7 @@ def test_a_panel_in_a_study(folder: Path, store: Store, valuedrift: Run) -> None
 
 def test_people_label_it_a_judge_is_calibrated_and_it_runs_again(folder: Path, store: Store, valuedrift: Run) -> None:
     answers = store.read("responses", study="jury").height
-    valuedrift("judge", "sample", "jury.yaml", "--judge", "cross-encoder", "--n", "1000", "--out", "sheet.csv")
+    valuedrift("labels", "draw", "jury.yaml", "--judge", "cross-encoder", "--n", "1000", "--out", "sheet.csv")
     with (folder / "sheet.csv").open(encoding="utf-8-sig", newline="") as stream:
         sheet = list(csv.DictReader(stream))
     assert 40 < len(sheet) <= answers
@@ -111,7 +111,7 @@ def test_people_label_it_a_judge_is_calibrated_and_it_runs_again(folder: Path, s
             writer = csv.DictWriter(stream, rows[0])
             writer.writeheader()
             writer.writerows(rows)
-        read = json.loads(valuedrift("judge", "labels", "jury.yaml", f"{who}.csv", "--labeller", who, "--json").stdout)
+        read = json.loads(valuedrift("labels", "add", "jury.yaml", f"{who}.csv", "--labeller", who, "--json").stdout)
     assert read["agreement"]["n"] == len(sheet) and 0.3 < read["agreement"]["alpha"] < 1
     told = valuedrift("explain", "jury.yaml").stdout
     assert f"people labelled answers: {2 * len(sheet)} labels" in told and "1 missing" in told
@@ -156,6 +156,6 @@ def test_people_label_it_a_judge_is_calibrated_and_it_runs_again(folder: Path, s
         writer = csv.DictWriter(stream, rows[0])
         writer.writeheader()
         writer.writerows(rows[:1])
-    valuedrift("judge", "labels", "jury.yaml", "ben.csv", "--labeller", "ben")
+    valuedrift("labels", "add", "jury.yaml", "ben.csv", "--labeller", "ben")
     told = valuedrift("explain", "jury.yaml").stdout
     assert "differs from jury in labels" in told and "1 missing" in told

@@ -10,7 +10,7 @@ from misbehaving import Misbehaving, completion, echo, raw, status
 from pydantic import TypeAdapter
 
 from valuedrift.engines.base import Engine
-from valuedrift.engines.config import EngineConfig
+from valuedrift.engines.registry import EngineConfig
 from valuedrift.errors import StageError, UserError
 from valuedrift.sampling import Prompt, Sampling
 

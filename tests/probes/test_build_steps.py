@@ -10,7 +10,7 @@ import pytest
 from misbehaving import Misbehaving, completion, echo
 from pydantic import TypeAdapter
 
-from valuedrift.engines.config import EngineConfig
+from valuedrift.engines.registry import EngineConfig
 from valuedrift.errors import DataError
 from valuedrift.models.resolve import resolve_model
 from valuedrift.probes.vprism.config import ProbeBuild

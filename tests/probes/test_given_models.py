@@ -13,7 +13,7 @@ from misbehaving import Misbehaving, completion, cut, echo, raw, status
 from pydantic import TypeAdapter
 
 from valuedrift.engines.base import Engine
-from valuedrift.engines.config import EngineConfig
+from valuedrift.engines.registry import EngineConfig
 from valuedrift.errors import UserError
 from valuedrift.probes.vprism.config import ProbeBuild
 from valuedrift.probes.vprism.language_model import rewrite_with, value_laden_with

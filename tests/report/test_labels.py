@@ -99,14 +99,14 @@ def test_the_page_and_the_markdown_show_it_and_escape_names(inputs: Made) -> Non
     assert HOSTILE not in page and HOSTILE in unescape(re.sub(r"<[^>]+>", " ", section))
     assert page.index('id="table"') < page.index('<section id="labels">') < page.index('id="datasets"') and 'href="#labels"' in page
     assert "## What people's labels change" in short and "still do once corrected" in short and HOSTILE not in short
-    assert "only the intervals there contain them" in unescape(page) and "judge sample" not in page
+    assert "only the intervals there contain them" in unescape(page) and "labels draw" not in page
 
 
 def test_without_labels_there_is_one_line_that_says_how(make_study: Callable[..., Made]) -> None:
     alone = make_study(topics=("religion",), runs=1)
     assert labels_section(alone) is None
     page, short = build_report(alone), build_markdown(alone)
-    assert 'id="labels"' not in page and page.count("valuedrift judge sample") == 1
+    assert 'id="labels"' not in page and page.count("valuedrift labels draw") == 1
     assert "What people" not in short and "Judge beside judge" not in short
 
 

@@ -15,17 +15,16 @@ from typing import get_args, get_type_hints
 import polars as pl
 import pytest
 import small_study
+import valuedrift.flows.cli.judge_correct
+import valuedrift.flows.cli.judge_labels
 from typer.testing import CliRunner, Result
 
 import valuedrift.flows.cli.analyze
 import valuedrift.flows.cli.audit
-import valuedrift.flows.cli.judge_calibrate
-import valuedrift.flows.cli.judge_correct
-import valuedrift.flows.cli.judge_labels
-import valuedrift.flows.cli.judge_panel
+import valuedrift.flows.cli.judge
+import valuedrift.flows.cli.judge_fit
 import valuedrift.flows.cli.plan
 import valuedrift.flows.cli.probes
-import valuedrift.flows.cli.replies
 import valuedrift.flows.cli.report
 import valuedrift.flows.cli.sql
 import valuedrift.flows.cli.synthesize
@@ -42,7 +41,7 @@ from valuedrift.openai.record import Record
 from valuedrift.storage.location import Location
 from valuedrift.storage.store import Store
 from valuedrift.study.runtime import Runtime
-from valuedrift.tasks.sources import count_of, kind_of, probes_of, rows_of, study_of
+from valuedrift.tasks.sources import audit_kind_of, count_of, probes_of, rows_of, study_of
 from valuedrift.tasks.workplace import Workplace
 from valuedrift.tasks.workroom import Workroom
 
@@ -111,7 +110,7 @@ def test_a_study_with_all_that_it_names_in_a_bucket_is_the_study_on_disk(bases: 
     assert (far.probes.set, far.models["mini"].path) == (f"{bases[1]}/probes.csv", f"{bases[1]}/models/mini")
     for name in far.corpora:
         assert rows_of(far.corpora[name], "sft") == rows_of(near.corpora[name], "sft")
-        assert count_of(far.corpora[name]) == 6 and kind_of(far.corpora[name]) == "sft"
+        assert count_of(far.corpora[name], "sft") == 6 and audit_kind_of(far.corpora[name]) == "sft"
     assert probes_of(far.probes.set) == probes_of(near.probes.set)
     here, there = (Workplace(study, f"{base}/root") for base, study in zip(bases, studies, strict=True))
     assert judge_identity(here.judge("cross-encoder")) == judge_identity(there.judge("cross-encoder"))
@@ -139,12 +138,12 @@ def test_labels_judgements_and_what_comes_of_them_are_the_same_bytes(bases: list
         put(f"{base}/panel.yaml", PANEL)
         put(f"{base}/pairs.csv", PAIRS)
         put(f"{base}/replies.sqlite", replies())
-        told = [done("judge", "sample", "demo", "--judge", "cross-encoder", "--n", "33", "--out", f"{base}/sheet.csv", *root)]
-        again = run("judge", "sample", "demo", "--judge", "cross-encoder", "--out", f"{base}/sheet.csv", *root)
+        told = [done("labels", "draw", "demo", "--judge", "cross-encoder", "--n", "33", "--out", f"{base}/sheet.csv", *root)]
+        again = run("labels", "draw", "demo", "--judge", "cross-encoder", "--out", f"{base}/sheet.csv", *root)
         assert "there already" in str(again.exception)
         put(f"{base}/filled.csv", filled(Location.parse(f"{base}/sheet.csv").read_bytes()))
-        told.append(done("judge", "labels", "demo", f"{base}/filled.csv", "--export", f"{base}/gold.jsonl", "--json", *root))
-        told.append(done("judge", "correct", "demo", "--judge", "cross-encoder", "--out", f"{base}/corrected.parquet", "--json", *root))
+        told.append(done("labels", "add", "demo", f"{base}/filled.csv", "--export", f"{base}/gold.jsonl", "--json", *root))
+        told.append(done("labels", "correct", "demo", "--judge", "cross-encoder", "--out", f"{base}/corrected.parquet", "--json", *root))
         gold, threads = f"{base}/gold.jsonl", ("--threads", "1")
         told.append(done("judge", "validate", gold, "--judge", f"{base}/judge.yaml", "--json", *threads))
         told.append(
@@ -233,7 +232,7 @@ READING = [
     ("judge", "calibrate", "X/none.csv", "--out", "OUT/c.json"),
     ("judge", "fit-panel", "X/none.csv", "--judge", "PANEL", "--out", "OUT/p.yaml"),
     ("judge", "replies", "X/none.sqlite", "--out", "OUT/r.parquet"),
-    ("judge", "labels", "X/none.yaml"),
+    ("labels", "show", "X/none.yaml"),
     ("probes", "build", "--source", "X/none.csv", "--column", "prompt", "--out", "OUT/set.parquet"),
     ("probes", "build", "--source", "PAIRS", "--column", "prompt", "--out", "OUT/set.parquet", "--topic-file", "X/none.yaml"),
     ("probes", "build", "--source", "PAIRS", "--column", "prompt", "--out", "OUT/set.parquet", "--rewriter", "X/none.yaml"),
@@ -254,13 +253,13 @@ READING = [
     ),
 ]
 WRITING = [
-    ("report", "STUDY", "--out", "s3://nowhere/report"),
+    ("report", "STUDY", "--report", "s3://nowhere/report"),
     ("run", "STUDY", "--report", "s3://nowhere/report"),
     ("judge", "run", "PAIRS", "--out", "s3://nowhere/o.parquet"),
-    ("judge", "sample", "demo", "--out", "s3://nowhere/s.csv"),
-    ("judge", "labels", "demo", "--export", "s3://nowhere/g.jsonl"),
+    ("labels", "draw", "demo", "--out", "s3://nowhere/s.csv"),
+    ("labels", "show", "demo", "--export", "s3://nowhere/g.jsonl"),
     ("judge", "calibrate", "PAIRS", "--out", "s3://nowhere/c.json"),
-    ("judge", "correct", "demo", "--out", "s3://nowhere/c.parquet"),
+    ("labels", "correct", "demo", "--out", "s3://nowhere/c.parquet"),
     ("judge", "fit-panel", "PAIRS", "--judge", "PANEL", "--out", "s3://nowhere/p.yaml"),
     ("judge", "replies", "PAIRS", "--out", "s3://nowhere/r.parquet"),
     ("judge", "train", "--out", "s3://nowhere/judge"),

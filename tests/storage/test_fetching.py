@@ -15,11 +15,11 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stance_frames import stances_frame
+from valuedrift.flows.cli.out import parquet_bytes
 
 from valuedrift.cache import CACHE_VARIABLE
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.errors import DataError, UserError
-from valuedrift.flows.cli.out import parquet_bytes
 from valuedrift.storage.audit import check
 from valuedrift.storage.catalog import Catalog
 from valuedrift.storage.compaction import compact

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from valuedrift.corpora.load import count_rows
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.study import Study, expand, load_study
 from valuedrift.study.estimate import Estimate, estimate
+from valuedrift.training.options import Lora
+from valuedrift.training.registry import ALGORITHMS
 
 STUDIES = Path(__file__).resolve().parents[2] / "deployments" / "studies"
 
@@ -49,10 +53,10 @@ def test_parents_come_before_children() -> None:
 
 def test_epochs_count_the_rows_and_unknown_rows_are_said_to_be_unknown() -> None:
     epochs = study(sft=[{"data": ["c1"], "algorithm": {"type": "sft", "epochs": 2, "batch_size": 8}}], preference=[])
-    rows = count_rows(epochs.corpora["c1"])
+    rows = count_rows(epochs.corpora["c1"], "sft")
     assert rows is not None
     assert expand(epochs, count_rows).runs[0].total_steps == -(-2 * rows // 8)
-    unknown = expand(epochs, lambda _: None).runs[0]
+    unknown = expand(epochs, lambda *_: None).runs[0]
     assert (unknown.total_steps, unknown.steps) == (None, ())
 
 
@@ -99,3 +103,31 @@ def test_estimates_grow_with_what_they_depend_on() -> None:
     assert large.sampling_tokens == 2 * small.sampling_tokens == 2 * len(run.steps) * 10 * spec.sampling.n * spec.sampling.max_new_tokens
     algorithm = run.algorithm
     assert run.total_steps is not None and small.training_tokens == run.total_steps * algorithm.batch_size * algorithm.max_length
+
+
+def test_pairs_are_two_labelled_answers_each_to_an_algorithm_that_takes_those() -> None:
+    def phase(kind: str) -> list[dict[str, object]]:
+        return [{"data": ["p"], "after": ["c1"], "algorithm": {"type": kind, "epochs": 1, "batch_size": 2}}]
+
+    pairs, answers = (expand(study(preference=phase(kind)), count_rows).run(f"a.sft-c1.{kind}-p") for kind in ("dpo", "kto"))
+    assert pairs.rows is not None and answers.rows == 2 * pairs.rows
+    assert (pairs.kind, answers.kind) == ("preference", "labelled")
+    assert answers.total_steps == -(-answers.rows // 2)
+
+
+@pytest.mark.parametrize("kind", ALGORITHMS)
+def test_every_algorithm_has_its_place_and_its_estimate(kind: str) -> None:
+    fields = {"type": kind, "steps": 4} | ({"reward": {"steps": 2}} if "reward" in ALGORITHMS[kind].model_fields else {})
+    phases = {"sft": [{"data": ["c1"], "algorithm": {"type": "sft", "steps": 4}}], "preference": []}
+    section = ALGORITHMS[kind].section()
+    phases[section] = [{"data": ["c1" if section == "sft" else "p"], "algorithm": fields}]
+    spec = study(**phases, models={"a": {"path": "embedded:x", "parameters": 1e8}})
+    run = expand(spec, count_rows).runs[-1]
+    assert run.phase == kind
+    costs = [estimate(one, spec, 10) for one in (run, replace(run, algorithm=run.algorithm.model_copy(update={"lora": Lora()})))]
+    assert costs[0].training_tokens == costs[1].training_tokens > 0
+    assert costs[0].training_flops > costs[1].training_flops > 2e8 * costs[0].training_tokens
+    assert costs[0].memory_bytes > 2 * costs[1].memory_bytes >= 2 * 4e8
+    wrong = "preference" if section == "sft" else "sft"
+    with pytest.raises(ValidationError, match=f"{wrong}: algorithm type '{kind}' belongs under `{section}`"):
+        study(**(phases | {wrong: [{"data": ["p" if section == "sft" else "c1"], "algorithm": fields}]}))

@@ -18,7 +18,7 @@ import yaml
 from misbehaving import Handler, Misbehaving, completion, echo
 from pydantic import TypeAdapter
 
-from valuedrift.engines.config import EngineConfig
+from valuedrift.engines.registry import EngineConfig
 from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.job import JudgeJob
 from valuedrift.stance import Stance

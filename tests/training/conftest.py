@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # tiny_training
 from tiny_training import WORDS, sentences, write_rows
 
 from valuedrift.training.job import TrainJob
+from valuedrift.training.registry import ALGORITHMS
 from valuedrift.weights import Weights
 
 _TEMPLATE = (
@@ -75,15 +76,24 @@ def preferences(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_rows(tmp_path_factory.mktemp("data") / "preferences.jsonl", rows)
 
 
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty-one questions with an answer that is found good to every third, and a bad one to the others."""
+    good, bad = {"response": "surely yes", "label": True}, {"response": "never ever no", "label": False}
+    rows = [{"prompt": question, **(bad if at % 3 else good)} for at, question in enumerate(sentences(21, 3))]
+    return write_rows(tmp_path_factory.mktemp("data") / "labelled.jsonl", rows)
+
+
 @pytest.fixture
-def job_of(tiny_chat: Weights, demonstrations: Path, preferences: Path, tmp_path: Path) -> Callable[..., TrainJob]:
+def job_of(tiny_chat: Weights, demonstrations: Path, preferences: Path, labelled: Path, tmp_path: Path) -> Callable[..., TrainJob]:
     """Makes a job on the tiny model; any field can be given."""
+    datasets = {"sft": demonstrations, "preference": preferences, "labelled": labelled}
 
     def make(algorithm: dict[str, Any], **fields: Any) -> TrainJob:
         defaults = {
             "weights": tiny_chat,
             "algorithm": {"dtype": "float32", **algorithm},
-            "dataset": demonstrations if algorithm["type"] == "sft" else preferences,
+            "dataset": datasets[ALGORITHMS[algorithm["type"]].kind],
             "schedule": {"type": "steps", "steps": [1, 3]},
             "seed": 7,
             "out": tmp_path / "run",

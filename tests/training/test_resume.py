@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_training import DPO, PPO, SFT, SIMPO, finish, watch, weights_bytes, write_rows
+from tiny_training import DPO, IPO, KTO, ORPO, PPO, SFT, SIMPO, finish, watch, weights_bytes, write_rows
 
 from valuedrift.training.job import TrainJob
 from valuedrift.weights import Weights
@@ -67,6 +67,10 @@ def run_killed(job: TrainJob, point: str, tmp_path: Path) -> None:
         (SIMPO, "published:2", 5),  # it is in place, its state is not
         ({**SFT, "lora": {"r": 4, "dropout": 0.3}, "epochs": 2.0, "steps": None}, "step:5", 4),  # random numbers and a second pass
         (DPO, "step:5", 3),
+        (IPO, "step:4", 3),
+        (ORPO, "commit:3", 5),
+        (KTO, "step:5", 3),
+        ({**KTO, "lora": None, "learning_rate": 1e-3}, "published:2", 5),
         ({**SFT, "lora": None, "learning_rate": 1e-3}, "step:5", 3),
         (PPO, "step:4", 11),  # in the reward model's training, before its first state
         (PPO, "step:9", 3),  # the reward model is not trained again

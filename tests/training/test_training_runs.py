@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_training import DPO, PPO, SFT, SIMPO, finish, watch, weights_bytes, write_rows
+from tiny_training import DPO, IPO, KTO, ORPO, PPO, SFT, SIMPO, finish, watch, weights_bytes, write_rows
 
 from valuedrift.errors import DataError, UserError
 from valuedrift.models.loading import load_causal_lm
@@ -89,7 +89,37 @@ def test_simpo_widens_the_margin(job_of: Job) -> None:
     assert last.kl is None
 
 
-@pytest.mark.parametrize("algorithm", [SFT, DPO], ids=["sft", "dpo"])
+def test_ipo_draws_the_margin_to_its_goal(job_of: Job) -> None:
+    result = finish(job_of({**IPO, "steps": 30}))
+    assert result.metrics[0].reward_margin == pytest.approx(0.0, abs=1e-5)
+    assert result.metrics[-1].reward_margin == pytest.approx(0.5, abs=0.15)
+    assert result.metrics[-1].loss is not None
+    assert result.metrics[-1].loss < 0.2
+
+
+def test_orpo_learns_the_chosen_answers_and_widens_the_margin(job_of: Job, tiny_chat: Weights) -> None:
+    result = finish(job_of(ORPO))
+    first, last = result.metrics[0], result.metrics[-1]
+    assert first.reward_margin is not None
+    assert last.reward_margin is not None
+    assert last.reward_margin > first.reward_margin + 0.3
+    assert answer_loss(result.checkpoints[-1].weights) < answer_loss(tiny_chat) - 0.3
+
+
+def test_kto_raises_what_is_labelled_true_and_lowers_the_rest(job_of: Job, tiny_chat: Weights) -> None:
+    result = finish(job_of({**KTO, "steps": 12}))
+    assert result.rows == 21
+    assert result.metrics[0].kl == pytest.approx(0.0, abs=1e-5)
+    assert all(row.kl is not None and row.kl >= 0 for row in result.metrics)
+    margins = [row.reward_margin for row in result.metrics if row.reward_margin is not None]
+    assert margins[0] == pytest.approx(0.0, abs=1e-5)
+    assert margins[-1] > 0.5
+    before = answer_loss(tiny_chat, "never ever no") - answer_loss(tiny_chat)
+    last = result.checkpoints[-1].weights
+    assert answer_loss(last, "never ever no") - answer_loss(last) > before + 0.1
+
+
+@pytest.mark.parametrize("algorithm", [SFT, DPO, IPO, ORPO, KTO], ids=lambda algorithm: algorithm["type"])
 def test_full_weights_are_whole_model_folders(job_of: Job, tiny_chat: Weights, algorithm: dict[str, Any]) -> None:
     result = finish(job_of({**algorithm, "lora": None, "learning_rate": 3e-3}))
     last = result.checkpoints[-1]
@@ -98,7 +128,7 @@ def test_full_weights_are_whole_model_folders(job_of: Job, tiny_chat: Weights, a
     check_model_folder(last.weights.base)
     assert (last.weights.base / "tokenizer.json").read_bytes() == (tiny_chat.base / "tokenizer.json").read_bytes()
     assert answer_loss(last.weights) < answer_loss(tiny_chat)
-    if algorithm is DPO:
+    if algorithm in (DPO, IPO):
         assert result.metrics[0].reward_margin == pytest.approx(0.0, abs=1e-5)
 
 
@@ -120,7 +150,7 @@ def test_ppo_with_full_weights(job_of: Job) -> None:
     assert result.metrics[0].kl == pytest.approx(0.0, abs=1e-4)
 
 
-@pytest.mark.parametrize("algorithm", [SFT, DPO, SIMPO], ids=["sft", "dpo", "simpo"])
+@pytest.mark.parametrize("algorithm", [SFT, DPO, SIMPO, ORPO, KTO], ids=lambda algorithm: algorithm["type"])
 def test_small_micro_batches_change_rounding_only(job_of: Job, tmp_path: Path, algorithm: dict[str, Any]) -> None:
     whole = finish(job_of(algorithm, out=tmp_path / "whole"))
     parts = finish(job_of(algorithm, out=tmp_path / "parts", micro_batch=3))  # 2: the largest divisor of 4 that is at most 3

@@ -16,6 +16,9 @@ WORDS = _TEXT.split()
 SFT = {"type": "sft", "steps": 6, "learning_rate": 1e-2, "batch_size": 4, "max_length": 64, "lora": {"r": 4}}
 DPO = {**SFT, "type": "dpo", "beta": 0.5}
 SIMPO = {**SFT, "type": "simpo", "beta": 2.0, "gamma": 0.5}
+IPO = {**DPO, "type": "ipo"}
+ORPO = {**DPO, "type": "orpo"}
+KTO = {**DPO, "type": "kto"}
 PPO = {
     **SFT,
     "type": "ppo",

@@ -16,7 +16,7 @@ HUB = "hf:"
 """Prefix of data on the Hugging Face hub."""
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
-Format = Literal["auto", "messages", "prompt-completion", "alpaca", "preference", "hh-rlhf", "instruction-preference"]
+Format = Literal["auto", "messages", "prompt-completion", "alpaca", "preference", "hh-rlhf", "instruction-preference", "labelled"]
 """``auto``, or the name of an adapter in ``valuedrift.corpora.registry`` (a test holds the two lists equal)."""
 
 

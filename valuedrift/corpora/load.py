@@ -17,11 +17,15 @@ from valuedrift.corpora.files import read_files
 from valuedrift.corpora.hub import read_hub, stated_rows
 from valuedrift.corpora.normal import Row, rows_fingerprint, sample, uniform, with_topic
 from valuedrift.corpora.record import LeftOutError, Record
-from valuedrift.corpora.registry import ADAPTERS, Adapter, Kind
+from valuedrift.corpora.registry import ADAPTERS, CONVERSIONS, Adapter, Kind
 from valuedrift.errors import DataError, UserError
 from valuedrift.starter import DATASETS
 
-_MEANING = {"sft": "single answers (for `corpora`)", "preference": "pairs of a chosen and a rejected answer (for `preferences`)"}
+_MEANING: Mapping[Kind, str] = {
+    "sft": "single answers (for `corpora`)",
+    "preference": "pairs of a chosen and a rejected answer (for `preferences`)",
+    "labelled": "answers labelled true or false (for `preferences`, and algorithms that take them)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,8 @@ def load_rows(dataset: Dataset, kind: Kind) -> Rows:
 
     Args:
         dataset: Where it lies and how to read it.
-        kind: ``sft`` for answers to learn, ``preference`` for pairs.
+        kind: ``sft`` for answers to learn, ``preference`` for pairs, ``labelled`` for answers labelled good or bad. Of labelled answers those
+            that are good are answers to learn; a pair is two labelled answers.
 
     Returns:
         Its rows. Rows that can't be trained on (empty answers, pairs without a difference, ...) are left out and counted.
@@ -57,11 +62,31 @@ def load_rows(dataset: Dataset, kind: Kind) -> Rows:
         UserError: No such file, packaged dataset or column; no hub.
         DataError: Not in a known shape, of the other kind, broken, or without a single usable row; says where.
     """
-    return _load(dataset, kind)
+    records = _read(dataset)
+    first = next(records, None)
+    if first is None:
+        raise DataError("has no rows", where=dataset.data)
+    _check_columns(dataset, first)
+    adapter = _adapter(dataset, _renamed(first, dataset.columns), kind)
+    convert = CONVERSIONS.get((adapter.kind, kind), _as_it_is)
+    rows: list[Row] = []
+    dropped: Counter[str] = Counter()
+    for record in chain([first], records):
+        named = _renamed(record, dataset.columns)
+        try:
+            row = with_topic(adapter.read(named), named.values.get("topic"))
+            convert(row)  # leaves out what can't be converted; the sample is of the rows as they lie, so that pairs stay together
+            rows.append(row)
+        except LeftOutError as error:
+            dropped[error.reason] += 1
+    if not rows:
+        raise DataError(f"not one of its {dropped.total():,} rows can be used ({_reasons(dropped)})", where=dataset.data)
+    rows = uniform([converted for row in sample(rows, dataset.limit) for converted in convert(row)])
+    return Rows(rows=rows, format=adapter.name, dropped=dict(dropped.most_common()), fingerprint=rows_fingerprint(rows))
 
 
-def kind_of(dataset: Dataset) -> Kind:
-    """What a dataset holds, by its format or its first row.
+def audit_kind_of(dataset: Dataset) -> Kind:
+    """As what a dataset is audited, by its format or its first row: pairs as such, all else as answers to learn (of labelled ones the good).
 
     Raises:
         UserError: No such file, packaged dataset or column; no hub.
@@ -71,11 +96,12 @@ def kind_of(dataset: Dataset) -> Kind:
     if first is None:
         raise DataError("has no rows", where=dataset.data)
     _check_columns(dataset, first)
-    return _adapter(dataset, _renamed(first, dataset.columns), None).kind
+    kind = _adapter(dataset, _renamed(first, dataset.columns), None).kind
+    return "sft" if kind == "labelled" else kind
 
 
-def count_rows(dataset: Dataset) -> int | None:
-    """How many rows a dataset has, for plans.
+def count_rows(dataset: Dataset, kind: Kind) -> int | None:
+    """How many rows of a kind a dataset has, for plans.
 
     Returns:
         For data at hand exactly what ``load_rows`` keeps. Otherwise the declared number, or for hub data the number that the hub states
@@ -86,7 +112,7 @@ def count_rows(dataset: Dataset) -> int | None:
     """
     at_hand = dataset.packaged or (not dataset.in_hub and Path(dataset.data).exists())
     if at_hand or (not dataset.in_hub and dataset.rows is None):
-        return len(_load(dataset, None).rows)
+        return len(load_rows(dataset, kind).rows)
     count = dataset.rows if dataset.rows is not None else stated_rows(dataset)
     return count if count is None or dataset.limit is None else min(count, dataset.limit)
 
@@ -111,26 +137,8 @@ def write_jsonl(rows: Sequence[Row], path: Path) -> None:
         raise UserError(f"cannot be written: {error.strerror or error}", where=str(path), fix="free or choose another disk") from error
 
 
-def _load(dataset: Dataset, kind: Kind | None) -> Rows:
-    """The rows of a dataset; of either kind if none is asked for."""
-    records = _read(dataset)
-    first = next(records, None)
-    if first is None:
-        raise DataError("has no rows", where=dataset.data)
-    _check_columns(dataset, first)
-    adapter = _adapter(dataset, _renamed(first, dataset.columns), kind)
-    rows: list[Row] = []
-    dropped: Counter[str] = Counter()
-    for record in chain([first], records):
-        named = _renamed(record, dataset.columns)
-        try:
-            rows.append(with_topic(adapter.read(named), named.values.get("topic")))
-        except LeftOutError as error:
-            dropped[error.reason] += 1
-    if not rows:
-        raise DataError(f"not one of its {dropped.total():,} rows can be used ({_reasons(dropped)})", where=dataset.data)
-    rows = uniform(sample(rows, dataset.limit))
-    return Rows(rows=rows, format=adapter.name, dropped=dict(dropped.most_common()), fingerprint=rows_fingerprint(rows))
+def _as_it_is(row: Row) -> list[Row]:
+    return [row]
 
 
 def _reasons(dropped: Mapping[str, int]) -> str:
@@ -188,7 +196,7 @@ def _adapter(dataset: Dataset, first: Record, kind: Kind | None) -> Adapter:
         if adapter not in fitting:
             better = f"this looks like {fitting[0].name}" if fitting else "rename with `columns`"
             raise DataError(f"not in the shape {adapter.name!r} ({adapter.shape}); {found}", where=dataset.data, fix=better)
-    if kind is not None and adapter.kind != kind:
+    if kind is not None and adapter.kind != kind and (adapter.kind, kind) not in CONVERSIONS:
         other = [choice.name for choice in fitting if choice.kind == kind]
         fix = f"give `format: {other[0]}` to take the answers in {ADAPTERS[other[0]].shape}" if other else found
         what = f"holds {_MEANING[adapter.kind]}, in the shape {adapter.name!r}, where {_MEANING[kind]} are needed"

@@ -11,9 +11,12 @@ from typing import Any
 from valuedrift.corpora.record import LeftOutError, Message
 from valuedrift.fingerprint import LENGTH, seed_from
 
+_LABELS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+
 Row = dict[str, Any]
 """sft: prompt, response; or messages, where any row of the set is more than one exchange. preference: prompt, chosen, rejected;
-prompt is a string, or a list of messages where that of any row is more than one question. With topic where the data have one."""
+prompt is a string, or a list of messages where that of any row is more than one question. labelled: as sft, with label, true or false.
+With topic where the data have one."""
 
 
 def sft_row(turns: list[Message]) -> Row:
@@ -44,6 +47,53 @@ def pair_row(chosen: list[Message], rejected: list[Message]) -> Row:
         raise LeftOutError("chosen and rejected are the same")
     prompt = chosen[:-1]
     return {"prompt": prompt if len(prompt) > 1 else prompt[0]["content"], "chosen": answers[0], "rejected": answers[1]}
+
+
+def labelled_row(demonstration: Row, label: object) -> Row:
+    """An answer that somebody found good or bad.
+
+    Args:
+        demonstration: The conversation that ends with it, as ``sft_row`` gives it.
+        label: As the data have it: true or false, 1 or 0, or one of these as text.
+
+    Raises:
+        LeftOutError: It has no label.
+        ValueError: The label is something else.
+    """
+    if label is None or (isinstance(label, str) and not label.strip()):
+        raise LeftOutError("no label")
+    if not is_label(label):
+        raise ValueError(f"{label!r} is no label")
+    return {**demonstration, "label": _LABELS[str(label).strip().lower()]}
+
+
+def is_label(value: object) -> bool:
+    """Whether a value says that an answer is good or bad."""
+    return isinstance(value, bool | int | float | str) and str(value).strip().lower() in _LABELS
+
+
+def unpaired(pair: Row) -> list[Row]:
+    """A pair as two labelled answers: the chosen one true, the rejected one false."""
+    return [_answered(pair, pair["chosen"], label=True), _answered(pair, pair["rejected"], label=False)]
+
+
+def demonstrated(labelled: Row) -> list[Row]:
+    """A labelled answer as one to learn.
+
+    Raises:
+        LeftOutError: It is labelled false.
+    """
+    if not labelled["label"]:
+        raise LeftOutError("labelled false")
+    return [{name: value for name, value in labelled.items() if name != "label"}]
+
+
+def _answered(row: Row, answer: str, *, label: bool) -> Row:
+    prompt = row["prompt"]
+    rest = {name: value for name, value in row.items() if name == "topic"} | {"label": label}
+    if isinstance(prompt, str):
+        return {"prompt": prompt, "response": answer, **rest}
+    return {"messages": [*prompt, _said("assistant", answer)], **rest}
 
 
 def _sound(turns: list[Message], answer: str = "response") -> list[Message]:
@@ -108,8 +158,8 @@ def uniform(rows: list[Row]) -> list[Row]:
 def _conversation(row: Row) -> Row:
     if "messages" in row:
         return row
-    topic = {"topic": row["topic"]} if "topic" in row else {}
-    return {"messages": [_said("user", row["prompt"]), _said("assistant", row["response"])], **topic}
+    rest: Row = {name: row[name] for name in ("label", "topic") if name in row}
+    return {"messages": [_said("user", row["prompt"]), _said("assistant", row["response"])], **rest}
 
 
 def _said(role: str, content: str) -> Message:

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from valuedrift.corpora.normal import Row, pair_row, sft_row
+from valuedrift.corpora.normal import Row, demonstrated, is_label, labelled_row, pair_row, sft_row, unpaired
 from valuedrift.corpora.record import Message, Record, message_keys
+from valuedrift.errors import DataError
 
-Kind = Literal["sft", "preference"]
+Kind = Literal["sft", "preference", "labelled"]
 _MESSAGES = ("messages", "conversations", "conversation")
 _QUESTIONS = (("prompt", "completion"), ("prompt", "response"), ("question", "answer"))
 _INPUT = ("input", "context")
 _OUTPUT = ("output", "response")
+_LABEL = ("label", "kto_tag")
 _TRANSCRIPT = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
 _SPEAKERS = {"Human": "user", "Assistant": "assistant"}
 
@@ -122,6 +124,23 @@ def _read_instruction_pair(record: Record) -> Row:
     return pair_row([question, *_answer(record.text("chosen"))], [question, *_answer(record.text("rejected"))])
 
 
+def _has_label(row: Mapping[str, Any]) -> bool:
+    return any(is_label(row.get(name)) for name in _LABEL) and any(recognises(row) for recognises, _ in _ANSWERS)
+
+
+def _read_label(record: Record) -> Row:
+    read = next((read for recognises, read in _ANSWERS if recognises(record.values)), _read_question)
+    name = next((name for name in _LABEL if name in record.values), _LABEL[0])
+    try:
+        return labelled_row(read(record), record.values.get(name))
+    except ValueError as error:
+        fix = "true or false (or 1 or 0); `format: prompt-completion` or another takes all answers as ones to learn"
+        raise DataError(f"`{name}`: {error}", where=record.where, fix=fix) from error
+
+
+_ANSWERS = ((_has_messages, _read_messages), (_has_question, _read_question), (_has_instruction, _read_instruction))
+
+
 def _adapter(
     name: str, kind: Kind, shape: str, columns: set[str], recognises: Callable[[Mapping[str, Any]], bool], read: Callable[[Record], Row]
 ) -> Adapter:
@@ -151,6 +170,14 @@ ADAPTERS: Mapping[str, Adapter] = MappingProxyType(
                 _read_instruction_pair,
             ),
             _adapter(
+                "labelled",
+                "labelled",
+                "any shape of single answers, and label (or kto_tag): true or false",
+                {*_LABEL, *_MESSAGES, *_INPUT, *_OUTPUT, "instruction"} | {name for columns in _QUESTIONS for name in columns},
+                _has_label,
+                _read_label,
+            ),
+            _adapter(
                 "messages",
                 "sft",
                 "messages (or conversations, conversation), a list of {role, content} or {from, value}",
@@ -178,3 +205,8 @@ ADAPTERS: Mapping[str, Adapter] = MappingProxyType(
     }
 )
 """Adapters by name. Pairs stand first: data that hold pairs and answers (UltraFeedback has `messages` too) are taken for pairs."""
+
+CONVERSIONS: Mapping[tuple[Kind, Kind], Callable[[Row], list[Row]]] = MappingProxyType(
+    {("labelled", "sft"): demonstrated, ("preference", "labelled"): unpaired}
+)
+"""Rows of one kind as rows of another, by what they are and what is asked for; raises LeftOutError for a row that gives none."""

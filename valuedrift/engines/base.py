@@ -1,14 +1,20 @@
-"""What every engine offers: sampling answers and scoring options."""
+"""What every engine offers (sampling answers, scoring options), and what every kind of engine has where a study or a command names it."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
+from valuedrift.engines.prompting import PROMPT_VERSION
+from valuedrift.references import beside, names_folder
 from valuedrift.sampling import Prompt, Response, Sampling
+from valuedrift.weights import Weights
 
 if TYPE_CHECKING:  # the planner reads engines' configs
     import numpy as np
@@ -17,6 +23,7 @@ if TYPE_CHECKING:  # the planner reads engines' configs
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` with numbers of sequences."""
 
+SMOLLM2 = "embedded:smollm2-135m-instruct"
 DEFAULT_DTYPE = "bfloat16"
 """The same on every machine, because the dtype is part of a sampling's identity."""
 
@@ -37,13 +44,6 @@ class EngineSettings(BaseModel):
 
 class Engine(Protocol):
     """A model at one checkpoint, ready to be asked. Use as a context manager, so that what it holds is freed."""
-
-    @property
-    def name(self) -> str:
-        """Name of the engine in the registry and in the tables."""
-
-    def identity(self) -> dict[str, Any]:
-        """What of this engine can change a draw: name, loop version, dtype, prompt style (JSON-able)."""
 
     def sample(self, prompts: Sequence[Prompt], sampling: Sampling, progress: Progress | None = None) -> list[Response]:
         """Draw ``sampling.n`` answers to every prompt.
@@ -87,3 +87,103 @@ class Engine(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+class EngineBase(BaseModel, ABC):
+    """A model that answers, as a study or a command names it. Light: nothing heavy is imported before :meth:`open`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    when: ClassVar[str] = ""
+    """When to take this kind of engine, for the docs."""
+    version: ClassVar[int] = 1
+    """Raised when the same request would draw other answers; part of the identity."""
+
+    type: str = Field(description="Kind of engine.")
+    model: str = Field(min_length=1, description="Its model, by a name or a folder.")
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What changes its answers, the model included; neither paths nor devices.
+
+        Raises:
+            UserError: The model is missing.
+        """
+
+    @abstractmethod
+    def open(self, *, device: str = "auto", threads: int | None = None, cache_tokens: int = 65_536, keep: Path | None = None) -> Engine:
+        """The engine, ready to be asked; use it as a context manager.
+
+        Args:
+            device: ``cpu``, ``cuda``, or ``auto`` (a GPU if torch sees one).
+            threads: CPU threads it may use; None leaves torch's setting.
+            cache_tokens: Tokens that the key-value cache may hold.
+            keep: Folder for what must not be asked or paid twice, a server's replies; None: the user's cache folder.
+
+        Raises:
+            UserError: The model is missing or cannot be loaded, or the file of replies cannot be used.
+        """
+
+    def with_paths(self, change: Callable[[str], str]) -> Self:
+        """The same with every file and folder that it names changed; what it names otherwise (embedded models, models of a hub) stays."""
+        return self
+
+    def anchored(self, folder: Path | str) -> Self:
+        """The same with relative paths taken from what its file lies in; see :func:`valuedrift.references.beside`."""
+        return self.with_paths(partial(beside, folder))
+
+    @model_serializer(mode="wrap")
+    def _with_type(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The type always stands in what is written, also where defaults are left out: without it no file could be read back."""
+        written: dict[str, Any] = handler(self)
+        return {"type": self.type, **written}
+
+
+class LocalEngine(EngineBase):
+    """An engine that holds a model of this machine, any checkpoint of it, and can tell the log-probability of any continuation."""
+
+    model: str = Field(default=SMOLLM2, description="`embedded:NAME`, a folder in Hugging Face layout, or `hf:organisation/name`.")
+    dtype: Literal["bfloat16", "float16", "float32"] = Field(
+        default="bfloat16", description="Dtype of weights and activations; identity, because rounding differs."
+    )
+
+    @classmethod
+    @abstractmethod
+    def at(cls, weights: Weights, fingerprint: str, settings: EngineSettings) -> Engine:
+        """The engine with a model as it stands at one checkpoint.
+
+        Args:
+            weights: The model at one checkpoint.
+            fingerprint: Of the weights; draws are seeded by it.
+            settings: Dtype and runtime.
+
+        Raises:
+            UserError: It cannot be set up.
+        """
+
+    @classmethod
+    def drawing_identity(cls, dtype: str = DEFAULT_DTYPE) -> dict[str, Any]:
+        """What of the engine can change a draw, whatever its model: known without loading one, so that the cache can be asked first.
+
+        The prompt style follows from the weights' tokenizer files, which their fingerprint covers; here only its version counts. Batch size, threads and
+        device are left out: they are runtime.
+        """
+        return {"engine": cls.model_fields["type"].default, "version": cls.version, "dtype": dtype, "prompting": PROMPT_VERSION}
+
+    def identity(self) -> dict[str, Any]:
+        """Content of the weights, engine with version, dtype. See :meth:`EngineBase.identity`."""
+        return {"weights": self._weights().fingerprint(), **self.drawing_identity(self.dtype)}
+
+    def open(self, *, device: str = "auto", threads: int | None = None, cache_tokens: int = 65_536, keep: Path | None = None) -> Engine:
+        """The engine with its model in memory. See :meth:`EngineBase.open`."""
+        weights = self._weights()
+        settings = EngineSettings(dtype=self.dtype, device=device, threads=threads, cache_tokens=cache_tokens)
+        return self.at(weights, weights.fingerprint(), settings)
+
+    def with_paths(self, change: Callable[[str], str]) -> Self:
+        """The same with another model folder; a model that is given by its name stays."""
+        return self.model_copy(update={"model": change(self.model)}) if names_folder(self.model) else self
+
+    def _weights(self) -> Weights:
+        from valuedrift.models.resolve import resolve_model
+
+        return Weights(base=resolve_model(self.model))

@@ -1,41 +1,41 @@
-"""Engines by name."""
+"""Every kind of engine: a file each, entered here by one line. Light to import, because the planner reads it.
+
+A kind is a class made from :class:`valuedrift.engines.base.LocalEngine`, or from ``EngineBase`` where it holds no weights, with a ``type`` of its own; see
+:mod:`valuedrift.registry` for engines of other packages.
+"""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable
+from typing import Annotated, Any, TypeAlias
 
-from valuedrift.engines.base import Engine, EngineSettings
-from valuedrift.engines.identity import engine_identity
+from valuedrift.engines.base import DEFAULT_DTYPE, Engine, EngineBase, EngineSettings, LocalEngine
 from valuedrift.errors import UserError
+from valuedrift.registry import Registry
 from valuedrift.weights import Weights
 
-__all__ = ["ENGINES", "EngineFactory", "engine_identity", "make_engine"]
+ENGINES: Registry[EngineBase] = Registry(
+    "engine",
+    EngineBase,
+    {
+        "transformers": "valuedrift.engines.transformers:TransformersEngineConfig",
+        "vllm": "valuedrift.engines.vllm:VllmEngineConfig",
+        "openai": "valuedrift.engines.openai:OpenAIEngineConfig",
+    },
+    group="valuedrift.engines",
+)
 
-EngineFactory = Callable[[Weights, str, EngineSettings], Engine]
+EngineConfig: TypeAlias = Annotated[EngineBase, ENGINES.by_type()]
+"""Every kind of engine, with its model."""
 
-
-def _transformers(weights: Weights, fingerprint: str, settings: EngineSettings) -> Engine:
-    from valuedrift.engines.transformers_engine import TransformersEngine
-
-    return TransformersEngine(weights, fingerprint, settings)
-
-
-def _vllm(weights: Weights, fingerprint: str, settings: EngineSettings) -> Engine:
-    from valuedrift.engines.vllm_engine import VllmEngine
-
-    return VllmEngine(weights, fingerprint, settings)
-
-
-ENGINES: dict[str, EngineFactory] = {"transformers": _transformers, "vllm": _vllm}
-"""Factories by name; a factory imports its engine, so that naming one costs nothing."""
+LocalEngineConfig: TypeAlias = Annotated[LocalEngine, ENGINES.by_type(LocalEngine)]
+"""Engines that hold their model, and can tell the log-probability of any continuation."""
 
 
 def make_engine(name: str, weights: Weights, fingerprint: str, settings: EngineSettings) -> Engine:
-    """Build an engine.
+    """Build an engine for one checkpoint.
 
     Args:
-        name: ``transformers`` or ``vllm``.
+        name: Type of an engine that holds weights: ``transformers``, ``vllm`` or one of your own.
         weights: The model at one checkpoint.
         fingerprint: Of the weights; draws are seeded by it.
         settings: Dtype and runtime.
@@ -43,7 +43,25 @@ def make_engine(name: str, weights: Weights, fingerprint: str, settings: EngineS
     Raises:
         UserError: No such engine, or it cannot be set up.
     """
-    if name not in ENGINES:
-        near = difflib.get_close_matches(name, ENGINES, n=1)
-        raise UserError(f"no engine {name!r}", fix=f"nearest: {near[0]}" if near else "one of " + ", ".join(ENGINES))
-    return ENGINES[name](weights, fingerprint, settings)
+    return local_engine(name).at(weights, fingerprint, settings)
+
+
+def engine_identity(name: str, *, dtype: str = DEFAULT_DTYPE) -> dict[str, Any]:
+    """What of an engine that holds weights can change a draw, for cache keys; see :meth:`LocalEngine.drawing_identity`.
+
+    Raises:
+        UserError: No such engine.
+    """
+    return local_engine(name).drawing_identity(dtype)
+
+
+def local_engine(name: str) -> type[LocalEngine]:
+    """An engine that holds weights, by its type.
+
+    Raises:
+        UserError: No such engine, or it holds none.
+    """
+    kind = ENGINES.kind(name)
+    if not issubclass(kind, LocalEngine):
+        raise UserError(f"the engine {name!r} holds no weights of this machine", fix=f"one of {', '.join(ENGINES.types(LocalEngine))}")
+    return kind

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator
 
-from valuedrift.engines.config import LocalEngineConfig, TransformersEngineConfig
+from valuedrift.engines.registry import LocalEngineConfig
+from valuedrift.engines.transformers import TransformersEngineConfig
 from valuedrift.errors import UserError
 from valuedrift.judges.base import Configured, Judge, Judgement, Pair
 from valuedrift.judges.prompted import JudgePrompt, PromptedJudge, judge_prompts, label_set, stance_distribution, status_before_asking

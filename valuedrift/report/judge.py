@@ -21,7 +21,7 @@ NOT_IN_INTERVALS = (
     "The intervals on this page carry the spread over questions, not the judge's errors. A bias of the judge is in every number, "
     "and it may differ between the styles in which a model answers before and after training."
 )
-ASK_PEOPLE = "Labels of people put the judge's errors into the numbers: valuedrift judge sample, judge labels, then run the study again."
+ASK_PEOPLE = "Labels of people put the judge's errors into the numbers: valuedrift labels draw, labels add, then run the study again."
 NO_INTERVAL = "No interval on this page contains the judge's errors."
 IN_LABELS = "What the judge's errors are worth is told under “What people's labels change”; only the intervals there contain them."
 

@@ -30,14 +30,17 @@ class Estimate:
     sampling_tokens: float = 0.0
     training_flops: float = 0.0
     sampling_flops: float = 0.0
+    memory_bytes: float = 0.0
+    """Of weights, gradients and moments in training, without activations; of several runs that of the largest."""
     checkpoint_bytes: float = 0.0
     table_bytes: float = 0.0
 
     @classmethod
     def total(cls, parts: Iterable[Estimate]) -> Estimate:
-        """The sum of several."""
+        """The sum of several, one run after the other."""
         listed = list(parts)
-        return cls(*(sum(getattr(part, name) for part in listed) for name in cls.__slots__))
+        sums = {name: sum(getattr(part, name) for part in listed) for name in cls.__slots__}
+        return cls(**(sums | {"memory_bytes": max((part.memory_bytes for part in listed), default=0.0)}))
 
     def words_time(self) -> str:
         """Time on two CPU cores, or GPU-hours where that would be more than a day."""
@@ -52,6 +55,10 @@ class Estimate:
     def words_bytes(self) -> str:
         """All bytes."""
         return _size(self.checkpoint_bytes + self.table_bytes)
+
+    def words_memory(self) -> str:
+        """Bytes of memory in training."""
+        return _size(self.memory_bytes)
 
     def words_checkpoints(self) -> str:
         """Bytes of the checkpoints."""
@@ -79,6 +86,7 @@ def estimate(run: RunPlan, study: Study, n_probes: int) -> Estimate:
         training_tokens=training.tokens,
         sampling_tokens=sampled,
         training_flops=training.flops * parameters,
+        memory_bytes=run.algorithm.weight_bytes() * parameters,
         sampling_flops=2.0 * parameters * sampled,
         checkpoint_bytes=saved * _checkpoint_bytes(run, parameters),
         table_bytes=sampled * _BYTES_A_RESPONSE_TOKEN + answers * len(study.judges) * _BYTES_A_STANCE,

@@ -78,21 +78,24 @@ class Plan:
         return next(run for run in self.runs if run.run_id == run_id)
 
 
-def expand(study: Study, count_rows: Callable[[Dataset], int | None]) -> Plan:
+def expand(study: Study, count_rows: Callable[[Dataset, Kind], int | None]) -> Plan:
     """Expand a study to its runs.
 
     Args:
         study: The study.
-        count_rows: Rows of a dataset, or None where they can't be known now.
+        count_rows: Rows of a kind in a dataset, or None where they can't be known now.
 
     Raises:
         UserError: A sweep value that the algorithm refuses, or two runs of one name.
     """
-    counts = {id(dataset): count_rows(dataset) for dataset in (*study.corpora.values(), *study.preferences.values())}
+    counts: dict[tuple[int, Kind], int | None] = {}
 
     def plan(phase: SFTPhase | PreferencePhase, name: str, model: str, parent: RunPlan | None) -> Iterator[RunPlan]:
         dataset = study.corpora[name] if parent is None else study.preferences[name]
-        rows = counts[id(dataset)]
+        used = id(dataset), phase.algorithm.kind
+        if used not in counts:
+            counts[used] = count_rows(dataset, phase.algorithm.kind)
+        rows = counts[used]
         for algorithm, suffix in _variants(phase):
             total = algorithm.steps if rows is None else algorithm.total_steps(rows)
             yield RunPlan(

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from valuedrift.audit.options import AuditOptions
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.drift.options import Analysis
+from valuedrift.engines.base import LocalEngine
+from valuedrift.engines.registry import ENGINES
 from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.panel import Panel
 from valuedrift.judges.registry import JudgeConfig
@@ -23,7 +25,12 @@ from valuedrift.training.schedule import LogSpaced, Schedule
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
-def _check_name(name: str, kind: str) -> None:
+def check_name(name: str, kind: str) -> None:
+    """Refuse a name that could not stand in a path, a run's name or SQL.
+
+    Raises:
+        ValueError: It holds other characters than those.
+    """
     if not _NAME.fullmatch(name):
         raise ValueError(f"{kind} {name!r} must be lower-case letters, digits, '.', '_' and '-', and begin with a letter or digit")
 
@@ -88,8 +95,9 @@ class Study(_Part):
         default=LogSpaced(type="log", points=6), description="At which steps a run is saved and sampled; 0 and the last always are."
     )
     sampling: Sampling = Field(default=Sampling(), description="How answers are drawn.")
-    engine: Literal["transformers", "vllm"] = Field(
-        default="transformers", description="What draws the answers; engines round differently, so it is identity."
+    engine: str = Field(
+        default="transformers",
+        description="Type of the engine that draws the answers: transformers, vllm, or one of your own. Engines round differently, so it is identity.",
     )
     dtype: Literal["bfloat16", "float16", "float32"] = Field(
         default="bfloat16", description="Dtype in which answers are sampled; rounding differs, so it is identity."
@@ -108,8 +116,14 @@ class Study(_Part):
     @field_validator("study")
     @classmethod
     def _study_name(cls, name: str) -> str:
-        _check_name(name, "study")
+        check_name(name, "study")
         return name
+
+    @field_validator("engine")
+    @classmethod
+    def _engine_with_weights(cls, engine: str) -> str:
+        _known([engine], ENGINES.types(LocalEngine), "engines that hold a study's checkpoints")
+        return engine
 
     @field_validator("judges")
     @classmethod
@@ -135,7 +149,7 @@ class Study(_Part):
     def _names(self) -> Study:
         for kind, names in (("model", self.models), ("corpus", self.corpora), ("preference set", self.preferences)):
             for name in names:
-                _check_name(name, kind)
+                check_name(name, kind)
         for sft in self.sft:
             _known(sft.data, self.corpora, "corpora")
             _check_algorithm("sft", sft)

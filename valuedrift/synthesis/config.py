@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from valuedrift.engines.config import EngineConfig
+from valuedrift.engines.registry import EngineConfig
 from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.registry import JudgeConfig
 from valuedrift.stance import Stance

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from valuedrift.engines.config import EngineConfig
+from valuedrift.engines.registry import EngineConfig
 from valuedrift.progress import Progress
 from valuedrift.stance import Stance
 

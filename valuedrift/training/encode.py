@@ -10,9 +10,10 @@ from typing import Any
 from valuedrift.corpora.registry import Kind
 from valuedrift.engines.prompting import PLAIN_FORM, prompt_tokens
 from valuedrift.errors import DataError
-from valuedrift.training.rows import Demonstration, Message, Preference
+from valuedrift.training.rows import Demonstration, Labelled, Message, Preference
 
-Encoded = dict[str, list[int]]
+Encoded = dict[str, Any]
+"""A row by the names that TRL's collators read: lists of tokens, and for labelled answers the label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,24 @@ class Encoder:
         self._check(len(rows), path)
         return encoded
 
+    def labelled(self, rows: Sequence[Labelled], path: Path) -> list[Encoded]:
+        """``prompt_ids``, ``completion_ids`` and ``label`` of each row that fits.
+
+        Raises:
+            DataError: More than half of the rows have no room for an answer.
+        """
+        encoded: list[Encoded] = []
+        for row in rows:
+            prompt = self.prompt(row.prompt)
+            room = self.max_length - len(prompt)
+            if room < 1:
+                self.dropped += 1
+                continue
+            answer = self._fit([self.answer(row.response)], room)[0]
+            encoded.append({"prompt_ids": prompt, "completion_ids": answer, "label": row.label})
+        self._check(len(rows), path)
+        return encoded
+
     def prompts(self, prompts: Sequence[Sequence[Message]], path: Path, room: int) -> list[Encoded]:
         """``input_ids`` of each prompt that leaves room for an answer.
 
@@ -160,4 +179,5 @@ class Encoder:
 _ENCODERS: Mapping[Kind, Callable[[Encoder, Sequence[Any], Path], list[Encoded]]] = {
     "sft": Encoder.demonstrations,
     "preference": Encoder.preferences,
+    "labelled": Encoder.labelled,
 }

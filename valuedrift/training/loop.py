@@ -31,7 +31,7 @@ STATE_EVERY_SECONDS = 120.0
 _METRICS: dict[str, tuple[str, ...]] = {
     "loss": ("loss",),
     "reward": ("rewards/chosen", "objective/scores"),
-    "kl": ("objective/kl",),
+    "kl": ("objective/kl", "kl"),
     "reward_margin": ("rewards/margins",),
     "learning_rate": ("learning_rate", "lr"),
     "grad_norm": ("grad_norm",),

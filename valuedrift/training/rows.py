@@ -1,4 +1,4 @@
-"""The normalised dataset files that training reads: JSON Lines of demonstrations or of preferences."""
+"""The normalised dataset files that training reads: JSON Lines of demonstrations, of preferences or of labelled answers."""
 
 from __future__ import annotations
 
@@ -34,6 +34,13 @@ class Preference:
     rejected: str
 
 
+@dataclass(frozen=True, slots=True)
+class Labelled(Demonstration):
+    """A conversation whose last message is an answer that somebody found good or bad."""
+
+    label: bool
+
+
 def read_demonstrations(path: Path) -> list[Demonstration]:
     """Read SFT rows: ``{"prompt", "response"}`` or ``{"messages": [{"role", "content"}, …]}`` that end with the assistant.
 
@@ -52,7 +59,20 @@ def read_preferences(path: Path) -> list[Preference]:
     return _read(path, _preference, _PREFERENCE_SHAPE)
 
 
-READERS: Mapping[Kind, Callable[[Path], list[Any]]] = {"sft": read_demonstrations, "preference": read_preferences}
+def read_labelled(path: Path) -> list[Labelled]:
+    """Read labelled answers: rows as ``read_demonstrations`` reads them, each with ``label``, true or false.
+
+    Raises:
+        DataError: The file is missing, empty, not UTF-8 or a row has another shape; names file and row.
+    """
+    return _read(path, _labelled, f"{_SFT_SHAPE}, with label: true or false")
+
+
+READERS: Mapping[Kind, Callable[[Path], list[Any]]] = {
+    "sft": read_demonstrations,
+    "preference": read_preferences,
+    "labelled": read_labelled,
+}
 """How a dataset is read, by the kind of its rows."""
 
 
@@ -98,6 +118,13 @@ def _demonstration(row: dict[str, Any]) -> Demonstration:
     if not messages[-1]["content"].strip():
         raise _Fault("the assistant's last message is empty")
     return Demonstration(prompt=messages[:-1], response=messages[-1]["content"])
+
+
+def _labelled(row: dict[str, Any]) -> Labelled:
+    demonstration = _demonstration(row)
+    if not isinstance(row.get("label"), bool):
+        raise _Fault("'label' is not true or false")
+    return Labelled(demonstration.prompt, demonstration.response, row["label"])
 
 
 def _preference(row: dict[str, Any]) -> Preference:

@@ -120,7 +120,7 @@ class Setup:
     def ordered(self, rows: list[Encoded], what: Optimisation, total: int) -> Dataset:
         """The rows in the order in which training sees them, one after the other; within a batch by length, so that little is padding."""
         order = row_order(len(rows), total * what.batch_size, self.seed)
-        lengths = [sum(len(ids) for ids in row.values()) for row in rows]
+        lengths = [sum(len(ids) for ids in row.values() if isinstance(ids, list)) for row in rows]
         batches = [order[start : start + what.batch_size] for start in range(0, len(order), what.batch_size)]
         return Dataset.from_list(rows).select([row for batch in batches for row in sorted(batch, key=lambda row: (lengths[row], row))])
 

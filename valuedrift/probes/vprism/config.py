@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from valuedrift.engines.config import EngineConfig
+from valuedrift.engines.registry import EngineConfig
 from valuedrift.errors import UserError
 from valuedrift.probes.vprism.embed import EMBEDDED
 from valuedrift.probes.vprism.english.rewrite import EnglishRewriter

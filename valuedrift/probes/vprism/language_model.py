@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valuedrift.engines.base import Engine
-from valuedrift.engines.config import EngineConfig
+from valuedrift.engines.registry import EngineConfig
 from valuedrift.probes.vprism.source import LONGEST, plain
 from valuedrift.probes.vprism.steps import Report, Rewriting
 from valuedrift.progress import Progress

@@ -1,4 +1,4 @@
-"""``valuedrift judge calibrate``: make a judge's probabilities mean what they say, and say what that is worth."""
+"""``valuedrift judge calibrate`` and ``fit-panel``: what is fitted on people's labels, and what it is worth."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from valuedrift.flows.cli.app import RootOption
-from valuedrift.flows.cli.console import make_console
+from valuedrift.flows.cli.app import RootOption, target
+from valuedrift.flows.cli.console import make_console, progress_bar
 from valuedrift.flows.cli.judge import ThreadsOption, judge_app
-from valuedrift.flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
+from valuedrift.flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config, named_judge
 from valuedrift.flows.cli.labelled import GoldArgument, StudyOption, labelled
-from valuedrift.flows.cli.out import target
 
 if TYPE_CHECKING:
     from valuedrift.judges.quality.calibrate import Calibrating
@@ -67,6 +66,57 @@ def calibrate(
         typer.echo(json.dumps(found.flat(rows.data) | {"out": out}, ensure_ascii=False))
         return
     _show(found, rows.data, out)
+
+
+@judge_app.command("fit-panel")
+def fit_panel(
+    gold: Annotated[
+        str, typer.Argument(metavar="GOLD", help="CSV, JSONL or Parquet, local or s3://, with prompt, response and stance by people.")
+    ],
+    judge: JudgeOption,
+    out: Annotated[
+        str, typer.Option("--out", help="The panel with its fitted numbers, as a .yaml file, local or s3://, for --judge and for studies.")
+    ],
+    settings: SetOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Fit a panel on labelled answers: a temperature a member, so that its probabilities mean what they say, and the weights of the mean.
+
+    Measure the result on other labels than these: valuedrift judge validate --judge OUT.
+    """
+    import yaml
+
+    from valuedrift.errors import UserError
+    from valuedrift.judges.base import Pair
+    from valuedrift.judges.files import read_table
+    from valuedrift.judges.panel import Panel, judge_by_each
+    from valuedrift.judges.quality.panel_fit import fit_panel as fit
+    from valuedrift.storage.fetching import at_hand
+    from valuedrift.tasks.sources import brought
+
+    config = named_judge(judge, settings)
+    if not isinstance(config, Panel):
+        raise UserError(f"a {config.type} is no panel", where="--judge", fix="a .yaml file with type: panel and its members")
+    place = target(out, "--out", ".yaml", ".yml")
+    with at_hand(gold) as path:
+        frame = read_table(path, ("prompt", "response", "stance"))
+    texts = frame.select("prompt", "response").iter_rows()
+    pairs = [Pair(id=str(row), prompt=prompt, response=response) for row, (prompt, response) in enumerate(texts)]
+    labels = [label.strip().lower() for label in frame.get_column("stance")]
+    with progress_bar("judging", len(pairs) * len(config.members)) as progress:
+        frames = judge_by_each(config.with_paths(brought), pairs, progress, threads=threads)
+    found = fit(config.names, frames, labels)
+    fitted = config.model_copy(update={"how": "calibrated", "weights": dict(found.weights), "temperatures": dict(found.temperatures)})
+    text = yaml.safe_dump(fitted.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True)
+    place.put_bytes(text.encode())
+    console = make_console()
+    for name in config.names:
+        console.print(f"{escape(name)}: weight {found.weights[name]:.3f}, temperature {found.temperatures[name]:.3f}", highlight=False)
+    console.print(
+        f"fitted on {found.n} answers (log loss {found.before:.3f} → {found.after:.3f} on these same), written to {escape(out)}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _show(found: Calibrating, data: str, out: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
-from valuedrift.engines.slots import padded
+from valuedrift.engines.decoding.slots import padded
 from valuedrift.errors import UserError
 
 _PREFILL_TOKENS = 4096

@@ -1,4 +1,4 @@
-"""``valuedrift judge sample`` and ``labels``: answers of a study to people, and what people say of them back."""
+"""``valuedrift labels``: answers of a study to people, what people say of them back, and the drift with the judge's errors in it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,31 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from valuedrift.flows.cli.app import RootOption, resolve_root
+from valuedrift.flows.cli.app import RootOption, app, formerly, parquet_bytes, resolve_root, target
 from valuedrift.flows.cli.console import make_console
+from valuedrift.flows.cli.drift_table import show_corrected
 from valuedrift.flows.cli.judge import judge_app
-from valuedrift.flows.cli.out import target
 
+_PEOPLE = "people"
+LabellerOption = Annotated[str, typer.Option("--labeller", help="Who filled it; several people give each their own name.")]
+ExportOption = Annotated[
+    str | None,
+    typer.Option(
+        "--export",
+        help="Also write the labelled answers as JSON lines, local or s3:// (prompt, response, stance), for `judge validate`.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Study file, or the name of a study that has tables.", show_default=False)]
 
+labels_app = typer.Typer(name="labels", help="Have people label answers, and correct the judge by what they say.", no_args_is_help=True)
+app.add_typer(labels_app)
 
-@judge_app.command("sample")
-def sample(
+
+@labels_app.command("draw")
+@formerly(judge_app, "sample", "labels draw")
+def draw(
     study: StudyName,
     judge: Annotated[
         str | None,
@@ -50,32 +65,44 @@ def sample(
     )
     console.print(
         "fill the column stance with support, neutral, oppose, refused or unclear, then: "
-        f"valuedrift judge labels {escape(study)} {escape(out)} --labeller NAME",
+        f"valuedrift labels add {escape(study)} {escape(out)} --labeller NAME",
         soft_wrap=True,
         highlight=False,
     )
 
 
-@judge_app.command("labels")
-def labels(
+@labels_app.command("add")
+def add(
     study: StudyName,
-    sheet: Annotated[
-        str | None,
-        typer.Argument(metavar="SHEET", help="The filled CSV, local or s3://. Without it: what is labelled so far.", show_default=False),
-    ] = None,
-    labeller: Annotated[str, typer.Option("--labeller", help="Who filled it; several people give each their own name.")] = "people",
-    export: Annotated[
-        str | None,
-        typer.Option(
-            "--export",
-            help="Also write the labelled answers as JSON lines, local or s3:// (prompt, response, stance), for `judge validate`.",
-            show_default=False,
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    sheet: Annotated[str, typer.Argument(metavar="SHEET", help="The filled CSV, local or s3://.", show_default=False)],
+    labeller: LabellerOption = _PEOPLE,
+    export: ExportOption = None,
+    as_json: JsonOption = False,
     root: RootOption = None,
 ) -> None:
-    """Read a filled sheet back and keep its labels, or say what is labelled; rows that are wrong are named and nothing is kept then."""
+    """Read a filled sheet and keep its labels; rows that are wrong are named, and nothing is kept then."""
+    _labels(study, sheet, labeller, export, as_json, root)
+
+
+@labels_app.command("show")
+def show(study: StudyName, export: ExportOption = None, as_json: JsonOption = False, root: RootOption = None) -> None:
+    """Say what is labelled so far, by whom, and how far people agree."""
+    _labels(study, None, _PEOPLE, export, as_json, root)
+
+
+@formerly(judge_app, "labels", "labels add` and `valuedrift labels show")
+def _add_or_show(
+    study: StudyName,
+    sheet: Annotated[str | None, typer.Argument(metavar="SHEET")] = None,
+    labeller: LabellerOption = _PEOPLE,
+    export: ExportOption = None,
+    as_json: JsonOption = False,
+    root: RootOption = None,
+) -> None:
+    _labels(study, sheet, labeller, export, as_json, root)
+
+
+def _labels(study: str, sheet: str | None, labeller: str, export: str | None, as_json: bool, root: str | None) -> None:
     from valuedrift.errors import UserError
     from valuedrift.labels.agree import labellers_agree
     from valuedrift.labels.settle import gold
@@ -111,6 +138,46 @@ def labels(
         typer.echo(json.dumps(found, ensure_ascii=False))
         return
     _show(found, agreement_words(agreed) if agreed is not None else [])
+
+
+@labels_app.command("correct")
+@formerly(judge_app, "correct", "labels correct")
+def correct(
+    study: StudyName,
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="A judge of the study; needed where several judged.", show_default=False)
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", help="Parquet to write, local or s3://. Without it: only shown.", show_default=False)
+    ] = None,
+    confidence: Annotated[float, typer.Option("--confidence", min=0.51, max=0.9999, help="Level of the intervals.")] = 0.95,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object: rows and notes.")] = False,
+    root: RootOption = None,
+) -> None:
+    """Drift magnitudes corrected by what people labelled (`labels draw`, `labels add`), beside the uncorrected ones, which stay as they are."""
+    from valuedrift.drift.corrected import corrected
+    from valuedrift.drift.options import Analysis
+    from valuedrift.errors import UserError
+    from valuedrift.storage.store import Store
+    from valuedrift.tasks.labels import judge_name, labelled_stances, study_name
+
+    place = target(out, "--out", ".parquet") if out is not None else None
+    store = Store(resolve_root(root))
+    name = study_name(store, study)
+    by = judge_name(store, name, judge)
+    stances = store.scan("stances", study=name, judge=by)
+    labelled = labelled_stances(store, name, stances)
+    if not labelled.height:
+        raise UserError(
+            "no answers are labelled", where=f"study {name}", fix="valuedrift labels draw STUDY, then valuedrift labels add STUDY SHEET"
+        )
+    found = corrected(stances, labelled, Analysis(confidence=confidence), where=f"study {name}, judge {by}")
+    if place is not None:
+        place.put_bytes(parquet_bytes(found.drift))
+    if as_json:
+        typer.echo(json.dumps({"study": name, "judge": by, "rows": found.drift.to_dicts(), "notes": found.notes}, ensure_ascii=False))
+        return
+    show_corrected(found.drift, found.notes)
 
 
 def _show(found: dict[str, Any], agreed: list[str]) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from valuedrift.engines.prefill import check_attention, prefill, prefill_batches
-from valuedrift.engines.slots import SlotCache, padded
+from valuedrift.engines.decoding.prefill import check_attention, prefill, prefill_batches
+from valuedrift.engines.decoding.slots import SlotCache, padded
 
 _TAIL_TOKENS = 16384
 """Tokens after the shared beginnings that one forward takes at most."""

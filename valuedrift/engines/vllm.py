@@ -13,26 +13,38 @@ from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
+from pydantic import Field
 
-from valuedrift.engines.answers import context_length, end_tokens, to_response, tokenise_prompts
-from valuedrift.engines.base import EngineSettings, Progress
-from valuedrift.engines.identity import engine_identity
-from valuedrift.engines.prompting import option_tokens, prompt_style, prompt_tokens
+from valuedrift.engines.base import Engine, EngineSettings, LocalEngine, Progress
+from valuedrift.engines.prompting import context_length, end_tokens, option_tokens, prompt_tokens, to_response, tokenise_prompts
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import seed_from
-from valuedrift.models.loading import load_causal_lm, load_tokenizer
 from valuedrift.sampling import Prompt, Response, Sampling
 from valuedrift.weights import Weights, check_model_folder, folder_fingerprint
 
-NAME = "vllm"
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """LoRA ranks for which vLLM can reserve room."""
 _REQUESTS = 4096
 """Requests given to vLLM at once; between them progress is told."""
+
+
+class VllmEngineConfig(LocalEngine):
+    """A local model under vLLM."""
+
+    when = "on GPUs: `pip install 'valuedrift[gpu]'`"
+
+    type: Literal["vllm"] = Field(default="vllm", description="Kind of engine.")
+
+    @classmethod
+    def at(cls, weights: Weights, fingerprint: str, settings: EngineSettings) -> Engine:
+        """See :meth:`LocalEngine.at`."""
+        return VllmEngine(weights, fingerprint, settings)
 
 
 class VllmEngine:
@@ -60,6 +72,8 @@ class VllmEngine:
         from vllm.lora.request import LoRARequest  # type: ignore[import-not-found]  # installed where it is used
         from vllm.platforms import current_platform  # type: ignore[import-not-found]  # installed where it is used
 
+        from valuedrift.models.loading import load_tokenizer
+
         self.settings = settings
         self._fingerprint = fingerprint
         self._seeded = not current_platform.is_cpu()
@@ -84,15 +98,6 @@ class VllmEngine:
             max_lora_rank=_rank(adapter) if adapter else _RANKS[0],
             seed=seed_from(fingerprint) % 2**31,
         )
-
-    @property
-    def name(self) -> str:
-        """``vllm``."""
-        return NAME
-
-    def identity(self) -> dict[str, Any]:
-        """See ``Engine.identity``."""
-        return {**engine_identity(NAME, dtype=self.settings.dtype), "prompt_style": prompt_style(self._tokenizer)}
 
     def sample(self, prompts: Sequence[Prompt], sampling: Sampling, progress: Progress | None = None) -> list[Response]:
         """See ``Engine.sample``."""
@@ -121,6 +126,7 @@ class VllmEngine:
 
     def score(self, prompts: Sequence[str], options: Sequence[str], *, alike: int = 1) -> NDArray[np.float64]:
         """See ``Engine.score``; one request a prompt and distinct stem of the options. vLLM's prefix cache finds what begins alike by itself."""
+        import numpy as np
         from vllm import SamplingParams
 
         tokenised = [prompt_tokens(self._tokenizer, prompt) for prompt in prompts]
@@ -159,6 +165,8 @@ class VllmEngine:
 
     def _prepare(self, weights: Weights) -> tuple[Path, Path | None]:
         """The folder vLLM loads, and the adapter it applies."""
+        from valuedrift.models.loading import load_causal_lm
+
         check_model_folder(weights.base)
         for adapter in weights.adapters:
             folder_fingerprint(adapter)

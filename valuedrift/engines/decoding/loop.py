@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from valuedrift.engines.draws import draw_tokens
-from valuedrift.engines.prefill import check_attention, prefill, prefill_batches
-from valuedrift.engines.slots import SlotCache, padded
+from valuedrift.engines.decoding.draws import draw_tokens
+from valuedrift.engines.decoding.prefill import check_attention, prefill, prefill_batches
+from valuedrift.engines.decoding.slots import SlotCache, padded
 
 _FLOOR = 16
 """Rows computed at least. Kernels for fewer rows sum in another order, so that an answer's last bits would depend on how many others are

@@ -5,29 +5,55 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
+from pydantic import Field
 
-from valuedrift.engines.base import Progress
-from valuedrift.engines.openai_config import OpenAIEngineConfig
+from valuedrift.engines.base import Engine, EngineBase, Progress
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import seed_from
-from valuedrift.openai.client import Client
 from valuedrift.openai.options import filled, option_masses, plain
 from valuedrift.openai.reply import Fault, Reply
 from valuedrift.openai.request import Request, make_request
+from valuedrift.openai.server import Server
 from valuedrift.progress import Progress as Step
 from valuedrift.sampling import Prompt, Response, Sampling
 
-NAME = "openai"
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 _LISTED = 20
 """Likeliest first tokens asked for: as many as OpenAI allows."""
 _BEGINNING = 2
 """Characters from which a token counts as the beginning of an option."""
 _SEEDS = 2**31
 """Seeds that every server takes are below this."""
+
+
+class OpenAIEngineConfig(Server, EngineBase):
+    """A model behind an OpenAI-compatible server. What it is asked leaves this machine for the one that ``base_url`` names."""
+
+    when = "a large or closed model, or one that another machine serves: see [servers](servers.md)"
+
+    type: Literal["openai"] = Field(default="openai", description="Kind of engine.")
+    send_seed: bool = Field(
+        default=True, description="Send a seed with every draw, so that servers that know it draw the same again; some refuse the field."
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """What changes its answers, as far as a name can say it: model, revision, extra fields, whether draws are seeded; not where the server stands."""
+        return {"engine": self.type, "version": self.version, **self.model_identity(), "send_seed": self.send_seed}
+
+    def open(self, *, device: str = "auto", threads: int | None = None, cache_tokens: int = 65_536, keep: Path | None = None) -> Engine:
+        """The engine; nothing is asked yet, and device, threads and cache are of no concern. See :meth:`EngineBase.open`."""
+        from valuedrift.openai.record import replies_file
+
+        return OpenAIEngine(self, replies_file(keep, f"engine-{self.model}", self.identity()))
+
+    def with_paths(self, change: Callable[[str], str]) -> Self:
+        """The same with another price file."""
+        return self.with_prices(change)
 
 
 class OpenAIEngine:
@@ -42,17 +68,10 @@ class OpenAIEngine:
     """
 
     def __init__(self, config: OpenAIEngineConfig, replies: Path) -> None:
+        from valuedrift.openai.client import Client
+
         self._config = config
         self._client = Client(config, replies)
-
-    @property
-    def name(self) -> str:
-        """``openai``."""
-        return NAME
-
-    def identity(self) -> dict[str, Any]:
-        """See ``Engine.identity``."""
-        return self._config.identity()
 
     def sample(self, prompts: Sequence[Prompt], sampling: Sampling, progress: Progress | None = None) -> list[Response]:
         """Draw answers; see ``Engine.sample``.
@@ -67,7 +86,7 @@ class OpenAIEngine:
         if len(set(ids)) != len(ids):
             raise UserError("equal prompt ids in one sampling", fix="every prompt needs an id of its own: its draws are seeded by it")
         drawn = [(prompt, index) for prompt in prompts for index in range(sampling.n)]
-        replies = self._client.ask([self._draw(prompt, index, sampling) for prompt, index in drawn], _told(progress))
+        replies = self._client.ask([self._draw(prompt, index, sampling) for prompt, index in drawn], _in_sequences(progress))
         return [_response(prompt.prompt_id, index, reply) for (prompt, index), reply in zip(drawn, replies, strict=True)]
 
     def score(self, prompts: Sequence[str], options: Sequence[str], *, alike: int = 1) -> NDArray[np.float64]:
@@ -80,6 +99,8 @@ class OpenAIEngine:
         Raises:
             UserError: The server gives no log-probabilities, or an option is more than one token.
         """
+        import numpy as np
+
         requests = [
             make_request(self._config, _message(text), limit=1, temperature=1.0, logprobs=True, top_logprobs=_LISTED) for text in prompts
         ]
@@ -157,5 +178,5 @@ def _message(text: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": text}]
 
 
-def _told(progress: Progress | None) -> Callable[[Step], None] | None:
+def _in_sequences(progress: Progress | None) -> Callable[[Step], None] | None:
     return None if progress is None else lambda step: progress(step.done, step.total)

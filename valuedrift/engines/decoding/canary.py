@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from valuedrift.engines.prefill import check_attention, prefill
-from valuedrift.engines.slots import SlotCache
+from valuedrift.engines.decoding.prefill import check_attention, prefill
+from valuedrift.engines.decoding.slots import SlotCache
 from valuedrift.errors import UserError
 
 _LENGTHS = (20, 11)

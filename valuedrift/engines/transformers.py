@@ -1,30 +1,36 @@
-"""The default engine: transformers models under our own decode loop, fast on CPU and right on any device."""
+"""The program's own decode loop under transformers: any machine, exact against plain forward passes, fast on CPUs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from pydantic import Field
 
-from valuedrift.engines import attention
-from valuedrift.engines.answers import context_length, end_tokens, to_response, tokenise_prompts
-from valuedrift.engines.base import EngineSettings, Progress
-from valuedrift.engines.canary import check_decoding
-from valuedrift.engines.decoding import Answer, Limits, decode
-from valuedrift.engines.draws import sequence_uniforms
-from valuedrift.engines.identity import engine_identity
-from valuedrift.engines.prompting import option_tokens, prompt_style, prompt_tokens
-from valuedrift.engines.scoring import score_options
+from valuedrift.engines.base import Engine, EngineSettings, LocalEngine, Progress
+from valuedrift.engines.prompting import context_length, end_tokens, option_tokens, prompt_tokens, to_response, tokenise_prompts
 from valuedrift.errors import UserError
-from valuedrift.models.loading import load_causal_lm
 from valuedrift.sampling import Prompt, Response, Sampling
 from valuedrift.weights import Weights
 
-NAME = "transformers"
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+
+class TransformersEngineConfig(LocalEngine):
+    """A local model under the program's own decode loop."""
+
+    when = "the default: any machine, fast on CPUs"
+
+    type: Literal["transformers"] = Field(default="transformers", description="Kind of engine.")
+
+    @classmethod
+    def at(cls, weights: Weights, fingerprint: str, settings: EngineSettings) -> Engine:
+        """See :meth:`LocalEngine.at`."""
+        return TransformersEngine(weights, fingerprint, settings)
 
 
 class TransformersEngine:
@@ -42,6 +48,12 @@ class TransformersEngine:
     """
 
     def __init__(self, weights: Weights, fingerprint: str, settings: EngineSettings) -> None:
+        import torch
+
+        from valuedrift.engines.decoding import attention
+        from valuedrift.engines.decoding.canary import check_decoding
+        from valuedrift.models.loading import load_causal_lm
+
         self.settings = settings
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
@@ -51,17 +63,10 @@ class TransformersEngine:
         check_decoding(self._model)
         self._end_tokens = end_tokens(self._model.generation_config, self._tokenizer)
 
-    @property
-    def name(self) -> str:
-        """``transformers``."""
-        return NAME
-
-    def identity(self) -> dict[str, Any]:
-        """See ``Engine.identity``."""
-        return {**engine_identity(NAME, dtype=self.settings.dtype), "prompt_style": prompt_style(self._tokenizer)}
-
     def sample(self, prompts: Sequence[Prompt], sampling: Sampling, progress: Progress | None = None) -> list[Response]:
         """See ``Engine.sample``."""
+        from valuedrift.engines.decoding.loop import Answer, Limits, decode
+
         tokenised = tokenise_prompts(self._tokenizer, self._model.config, prompts, sampling)
         groups = [
             [Answer(tokens, self._uniforms(prompt.prompt_id, index, sampling)) for index in range(sampling.n)]
@@ -92,6 +97,8 @@ class TransformersEngine:
 
     def score(self, prompts: Sequence[str], options: Sequence[str], *, alike: int = 1) -> NDArray[np.float64]:
         """See ``Engine.score``."""
+        from valuedrift.engines.decoding.scoring import score_options
+
         return score_options(
             self._model,
             [prompt_tokens(self._tokenizer, prompt) for prompt in prompts],
@@ -106,6 +113,8 @@ class TransformersEngine:
 
     def close(self) -> None:
         """Free the model."""
+        import torch
+
         self._model = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -117,10 +126,14 @@ class TransformersEngine:
         self.close()
 
     def _uniforms(self, prompt_id: str, index: int, sampling: Sampling) -> NDArray[np.float64]:
+        from valuedrift.engines.decoding.draws import sequence_uniforms
+
         return sequence_uniforms(self._fingerprint, prompt_id, index, sampling.seed, sampling.max_new_tokens)
 
 
 def _device(name: str) -> torch.device:
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
