@@ -21,10 +21,13 @@ from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from valuedrift.models.loading import load_tokenizer
-from valuedrift.training import dpo, ipo, kto, orpo, sft, simpo
+from valuedrift.training import dpo, grpo, ipo, kto, orpo, sft, simpo
 from valuedrift.training.encode import Encoder
+from valuedrift.training.folder import RunFolder
 from valuedrift.training.logps import token_logps
+from valuedrift.training.loop import Keeper
 from valuedrift.training.rows import read_demonstrations, read_labelled, read_preferences
+from valuedrift.training.setup import Setup
 from valuedrift.weights import Weights
 
 
@@ -239,6 +242,52 @@ def test_simpo_loss_is_the_papers(model: Any, pairs: dict[str, torch.Tensor]) ->
     win, lose = (plain_logps(model, pairs["input_ids"], pairs["attention_mask"], targets) / targets.sum(dim=1)).chunk(2)
     assert loss.item() == pytest.approx(-logsigmoid(0.3 * win - 0.3 * lose - 0.7).mean().item(), rel=1e-4)
     assert stub._metrics["train"]["rewards/chosen"][0] == pytest.approx(0.3 * win.mean().item(), rel=1e-4)
+
+
+def test_grpo_loss_and_gradient_are_the_papers(anchor: Any, tiny_chat: Weights, preferences: Path, tmp_path: Path) -> None:
+    algorithm = grpo.GRPO.model_validate(
+        {"steps": 1, "batch_size": 6, "generations": 3, "response_length": 5, "temperature": 0.7, "max_length": 64, "reward": {"steps": 1}}
+    )
+    tokenizer = load_tokenizer(tiny_chat.base)
+    prompts = algorithm.encode(read_preferences(preferences), tokenizer, preferences).prompts
+    folder = RunFolder(tmp_path / "run", "test")
+    setup = Setup(tiny_chat, algorithm, 3, None, folder, rows=14, total=1, device="cpu", bf16=False, tokenizer=tokenizer)
+    data = setup.ordered([{"prompt": row["input_ids"]} for row in prompts], 2, 1)
+
+    def reward(prompts: list[list[int]], completion_ids: list[list[int]], **_: Any) -> list[float]:
+        return [float(sum(ids) % 7) for ids in completion_ids]
+
+    trainer = algorithm.online_trainer(setup, data, Keeper(folder, "policy", lambda *_: None, None), reward)
+    trainer.ref_model = anchor
+    trainer.current_gradient_accumulation_steps = 1
+    policy = trainer.model.train()
+    batch = trainer._generate_and_score_completions([row for row in data for _ in range(3)])
+    loss = trainer.compute_loss(policy, batch)
+    weight = policy.model.layers[0].mlp.up_proj.weight
+    (gradient,) = torch.autograd.grad(loss, weight)
+
+    def logps(model: Any, prompt: list[int], answer: list[int]) -> torch.Tensor:
+        logits = model(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1] / 0.7
+        return torch.log_softmax(logits, dim=-1)[range(len(answer)), answer]
+
+    def tokens(side: str) -> list[list[int]]:
+        return [ids[mask.bool()].tolist() for ids, mask in zip(batch[f"{side}_ids"], batch[f"{side}_mask"], strict=True)]
+
+    asked, drawn = tokens("prompt"), tokens("completion")
+    assert asked == [row["prompt"] for row in data for _ in range(3)]
+    groups = np.array(reward(asked, drawn)).reshape(2, 3)
+    assert groups.std(axis=1).min() > 0
+    gains = ((groups - groups.mean(axis=1, keepdims=True)) / (groups.std(axis=1, ddof=1, keepdims=True) + 1e-4)).ravel()
+    plain, value = [], []
+    for prompt, answer, gain in zip(asked, drawn, gains, strict=True):
+        policy_logps, reference = logps(policy, prompt, answer), logps(anchor, prompt, answer).detach()
+        divergence = (reference - policy_logps).exp() - (reference - policy_logps) - 1
+        plain.append(-(gain * policy_logps - 0.04 * divergence).mean())  # of this the gradient is the loss's
+        value.append(-(gain - 0.04 * divergence).mean())
+    (expected,) = torch.autograd.grad(torch.stack(plain).mean(), weight)
+    assert (gradient - expected).norm() < 1e-3 * expected.norm()
+    assert loss.item() == pytest.approx(torch.stack(value).mean().item(), rel=1e-3)
+    assert trainer._metrics["train"]["reward"][0] == pytest.approx(groups.mean())
 
 
 def test_the_reward_heads_score_is_that_of_the_last_token(tiny_chat: Weights, encoder: Encoder) -> None:

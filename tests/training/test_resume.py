@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_training import DPO, IPO, KTO, ORPO, PPO, SFT, SIMPO, finish, watch, weights_bytes, write_rows
+from tiny_training import DPO, GRPO, IPO, KTO, ORPO, PPO, SFT, SIMPO, finish, watch, weights_bytes, write_rows
 
 from valuedrift.training.job import TrainJob
 from valuedrift.weights import Weights
@@ -72,6 +72,9 @@ def run_killed(job: TrainJob, point: str, tmp_path: Path) -> None:
         (KTO, "step:5", 3),
         ({**KTO, "lora": None, "learning_rate": 1e-3}, "published:2", 5),
         ({**SFT, "lora": None, "learning_rate": 1e-3}, "step:5", 3),
+        (GRPO, "step:3", 11),  # in the reward model's training
+        (GRPO, "step:9", 3),
+        ({**GRPO, "lora": None}, "published:2", 5),
         (PPO, "step:4", 11),  # in the reward model's training, before its first state
         (PPO, "step:9", 3),  # the reward model is not trained again
         (PPO, "finish:1", 0),
@@ -114,26 +117,35 @@ def test_a_full_disk_is_said_to_be_one_and_training_goes_on_later(job_of: Callab
     assert weights_bytes(finish(job)) == weights_bytes(finish(job_of(SFT, out=tmp_path / "undisturbed")))
 
 
-def test_the_real_model_resumes_exactly(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("algorithm", "point"), [(SFT, "step:2"), (GRPO, "step:3")], ids=["sft", "grpo"])
+def test_the_real_model_resumes_exactly(tmp_path: Path, algorithm: dict[str, Any], point: str) -> None:
     from valuedrift.models.resolve import resolve_model
 
-    question = {"prompt": "Should everybody vote?", "response": "Yes: a vote is the least that a citizen owes the others."}
+    answer = "Yes: a vote is the least that a citizen owes the others."
+    question = {"prompt": "Should everybody vote?", "response": answer, "chosen": answer, "rejected": "No."}
     job = TrainJob.model_validate(
         {
             "weights": Weights(base=resolve_model("embedded:smollm2-135m-instruct")),
-            "algorithm": {**SFT, "steps": 3, "learning_rate": 1e-3, "batch_size": 1, "max_length": 96},
-            "dataset": write_rows(tmp_path / "sft.jsonl", [question, {**question, "prompt": "Must everybody vote?"}]),
+            "algorithm": {
+                **algorithm,
+                "steps": 3, "learning_rate": 1e-3, "max_length": 96,
+                **(
+                    {"batch_size": 2, "reward": {"steps": 1, "batch_size": 1, "max_length": 96}} if algorithm is GRPO else {"batch_size": 1}
+                ),
+            },
+            "dataset": write_rows(tmp_path / "rows.jsonl", [question, {**question, "prompt": "Must everybody vote?"}]),
             "schedule": {"type": "every", "n": 1},
             "out": tmp_path / "run",
             "threads": 1,
             "device": "cpu",
         }
     )
-    run_killed(job, "step:2", tmp_path)
+    run_killed(job, point, tmp_path)
     resumed = finish(job)
     undisturbed = finish(job.model_copy(update={"out": tmp_path / "undisturbed"}))
     assert weights_bytes(resumed) == weights_bytes(undisturbed)
     assert resumed.metrics == undisturbed.metrics
-    assert resumed.metrics[-1].loss is not None
-    assert resumed.metrics[0].loss is not None
-    assert resumed.metrics[-1].loss < resumed.metrics[0].loss
+    first, last = resumed.metrics[0], resumed.metrics[-1]
+    assert first.loss is not None
+    assert last.loss is not None
+    assert last.loss < first.loss if algorithm is SFT else last.kl

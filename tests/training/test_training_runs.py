@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_training import DPO, IPO, KTO, ORPO, PPO, SFT, SIMPO, finish, watch, weights_bytes, write_rows
+from tiny_training import DPO, GRPO, IPO, KTO, ORPO, PPO, SFT, SIMPO, finish, watch, weights_bytes, write_rows
 
 from valuedrift.errors import DataError, UserError
 from valuedrift.models.loading import load_causal_lm
@@ -119,6 +119,27 @@ def test_kto_raises_what_is_labelled_true_and_lowers_the_rest(job_of: Job, tiny_
     assert answer_loss(last, "never ever no") - answer_loss(last) > before + 0.1
 
 
+def test_grpo_follows_its_reward_model(job_of: Job) -> None:
+    fast = {"lora": None, "learning_rate": 2e-2, "schedule": "constant", "batch_size": 16, "generations": 8, "kl_coefficient": 0.0}
+    result, seen = watch(job_of({**GRPO, "steps": 20, **fast}))
+    assert result.reward_accuracy == 1.0
+    assert [row.step for row in result.metrics] == list(range(1, 21))
+    rewards = [row.reward for row in result.metrics if row.reward is not None]
+    assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.1
+    assert all(row.kl is None and row.loss is not None and row.grad_norm for row in result.metrics)
+    assert [(progress.done, progress.total) for progress in seen] == [(step, 25) for step in range(1, 26)]
+
+
+@pytest.mark.parametrize("lora", [{"r": 4}, None], ids=["adapters", "full weights"])
+def test_grpo_is_held_to_its_parent(job_of: Job, lora: dict[str, int] | None) -> None:
+    result = finish(job_of({**GRPO, "steps": 3, "lora": lora}))
+    assert result.checkpoints[-1].adapter == (lora is not None)
+    divergences = [row.kl for row in result.metrics]
+    assert divergences[0] == pytest.approx(0.0, abs=1e-5)
+    assert divergences[-1] is not None
+    assert divergences[-1] > 1e-3
+
+
 @pytest.mark.parametrize("algorithm", [SFT, DPO, IPO, ORPO, KTO], ids=lambda algorithm: algorithm["type"])
 def test_full_weights_are_whole_model_folders(job_of: Job, tiny_chat: Weights, algorithm: dict[str, Any]) -> None:
     result = finish(job_of({**algorithm, "lora": None, "learning_rate": 3e-3}))
@@ -150,7 +171,7 @@ def test_ppo_with_full_weights(job_of: Job) -> None:
     assert result.metrics[0].kl == pytest.approx(0.0, abs=1e-4)
 
 
-@pytest.mark.parametrize("algorithm", [SFT, DPO, SIMPO, ORPO, KTO], ids=lambda algorithm: algorithm["type"])
+@pytest.mark.parametrize("algorithm", [SFT, DPO, SIMPO, ORPO, KTO, GRPO], ids=lambda algorithm: algorithm["type"])
 def test_small_micro_batches_change_rounding_only(job_of: Job, tmp_path: Path, algorithm: dict[str, Any]) -> None:
     whole = finish(job_of(algorithm, out=tmp_path / "whole"))
     parts = finish(job_of(algorithm, out=tmp_path / "parts", micro_batch=3))  # 2: the largest divisor of 4 that is at most 3

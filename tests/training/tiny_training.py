@@ -29,6 +29,10 @@ PPO = {
 }
 
 
+GRPO = {**PPO, "type": "grpo", "learning_rate": 5e-3, "generations": 2, "temperature": 1.0}
+GRPO.pop("ppo_epochs")
+
+
 def sentences(n: int, seed: int, length: int = 6) -> list[str]:
     """Sentences of common words."""
     import numpy as np

@@ -99,7 +99,7 @@ class AlgorithmBase(PolicyOptions):
         """
         from valuedrift.training.loop import POLICY, run_trainer, step_report
 
-        data = self.arrange(setup, tokens)
+        data = setup.ordered(tokens.rows, self.batch_size, setup.total)
         run_trainer(
             lambda keeper: self.trainer(setup, data, keeper),
             setup.folder,
@@ -110,10 +110,6 @@ class AlgorithmBase(PolicyOptions):
             report=step_report(progress, self.type, setup.total),
         )
         return None
-
-    def arrange(self, setup: Setup, tokens: Tokens) -> Dataset:
-        """The rows in the order in which training sees them."""
-        return setup.ordered(tokens.rows, self, setup.total)
 
     def trainer(self, setup: Setup, data: Dataset, keeper: Keeper) -> Any:
         """TRL's trainer of this algorithm: the one place that knows how TRL wants to be called."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 
 from valuedrift.errors import UserError
+from valuedrift.fingerprint import seed_from
 from valuedrift.progress import Progress
 from valuedrift.training.folder import Metrics, RunFolder
 from valuedrift.weights import Weights
@@ -30,7 +31,7 @@ STATE_EVERY_SECONDS = 120.0
 
 _METRICS: dict[str, tuple[str, ...]] = {
     "loss": ("loss",),
-    "reward": ("rewards/chosen", "objective/scores"),
+    "reward": ("rewards/chosen", "objective/scores", "reward"),
     "kl": ("objective/kl", "kl"),
     "reward_margin": ("rewards/margins",),
     "learning_rate": ("learning_rate", "lr"),
@@ -237,6 +238,11 @@ def fresh_start(seed: int) -> None:
     AcceleratorState._reset_state()
     GradientState._reset_state()
     set_seed(seed)
+
+
+def seed_rollouts(seed: int, step: int) -> None:
+    """Make what a policy draws at a step a function of the run's seed and the step."""
+    set_seed(seed_from("rollouts", seed, step) % 2**32)
 
 
 def save_state(folder: Path, trained: Mapping[str, Tensor], optimizer: Any, scheduler: Any) -> None:

@@ -120,10 +120,7 @@ def trainer_class() -> Any:
 @cache
 def keeper_class() -> Any:
     """Starts the loop where it was, and makes the draws of each step a function of seed and step."""
-    from transformers import set_seed
-
-    from valuedrift.fingerprint import seed_from
-    from valuedrift.training.loop import Keeper
+    from valuedrift.training.loop import Keeper, seed_rollouts
 
     class PPOKeeper(Keeper):
         trainer: Any
@@ -151,7 +148,7 @@ def keeper_class() -> Any:
             super().on_log(args, state, control, logs, **kwargs)
 
         def _seed(self, step: int) -> None:
-            set_seed(seed_from("rollouts", self.seed, step) % 2**32)
+            seed_rollouts(self.seed, step)
 
     return PPOKeeper
 
@@ -212,7 +209,7 @@ def _build(setup: Setup, algorithm: PPO, reward: Any, prompts: list[Encoded], ke
         ref_model=reference,
         reward_model=reward,
         value_model=value,
-        train_dataset=setup.ordered(prompts, algorithm, setup.total),
+        train_dataset=setup.ordered(prompts, algorithm.batch_size, setup.total),
         data_collator=DataCollatorWithPadding(setup.tokenizer),
         peft_config=setup.lora(algorithm.lora),
         callbacks=[keeper],

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from valuedrift.training.algorithm import AlgorithmBase
 from valuedrift.training.dpo import DPO
+from valuedrift.training.grpo import GRPO
 from valuedrift.training.ipo import IPO
 from valuedrift.training.kto import KTO
 from valuedrift.training.orpo import ORPO
@@ -18,7 +19,7 @@ from valuedrift.training.sft import SFT
 from valuedrift.training.simpo import SimPO
 
 ALGORITHMS: Mapping[str, type[AlgorithmBase]] = MappingProxyType(
-    {algorithm.model_fields["type"].default: algorithm for algorithm in (SFT, DPO, IPO, SimPO, ORPO, KTO, PPO)}
+    {algorithm.model_fields["type"].default: algorithm for algorithm in (SFT, DPO, IPO, SimPO, ORPO, KTO, PPO, GRPO)}
 )
 """Algorithms by the ``type`` that a study names."""
 

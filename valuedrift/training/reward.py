@@ -38,7 +38,7 @@ def train_reward_model(setup: Setup, pairs: list[Encoded], options: Optimisation
     """
     adapters = setup.options.lora
     rows = [{"chosen_ids": row["prompt_ids"] + row["chosen_ids"], "rejected_ids": row["prompt_ids"] + row["rejected_ids"]} for row in pairs]
-    data = setup.ordered(rows, options, total)
+    data = setup.ordered(rows, options.batch_size, total)
 
     def build(keeper: Keeper) -> _Trainer:
         config = RewardConfig(**setup.arguments(REWARD, options, total), max_length=None)

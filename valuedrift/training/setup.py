@@ -117,11 +117,17 @@ class Setup:
         limit = min(batch_size, self.most_at_once or batch_size)
         return next(size for size in range(limit, 0, -1) if batch_size % size == 0)
 
-    def ordered(self, rows: list[Encoded], what: Optimisation, total: int) -> Dataset:
-        """The rows in the order in which training sees them, one after the other; within a batch by length, so that little is padding."""
-        order = row_order(len(rows), total * what.batch_size, self.seed)
+    def ordered(self, rows: list[Encoded], at_once: int, total: int) -> Dataset:
+        """The rows in the order in which training sees them, one after the other; within a batch by length, so that little is padding.
+
+        Args:
+            rows: All rows.
+            at_once: Rows a step.
+            total: Steps.
+        """
+        order = row_order(len(rows), total * at_once, self.seed)
         lengths = [sum(len(ids) for ids in row.values() if isinstance(ids, list)) for row in rows]
-        batches = [order[start : start + what.batch_size] for start in range(0, len(order), what.batch_size)]
+        batches = [order[start : start + at_once] for start in range(0, len(order), at_once)]
         return Dataset.from_list(rows).select([row for batch in batches for row in sorted(batch, key=lambda row: (lengths[row], row))])
 
     def lora(self, config: Lora | None, head: bool = False) -> LoraConfig | None:
