@@ -30,10 +30,12 @@ class Registry(Generic[Kind]):
         base: Class that all kinds are made from.
         kinds: Kinds of the package: ``module:Class`` by type.
         group: Group of entry points in which other packages enter theirs.
+        columns: What the docs tell of each kind beside its first line: attributes of its class.
     """
 
-    def __init__(self, what: str, base: Any, kinds: Mapping[str, str], group: str) -> None:
+    def __init__(self, what: str, base: Any, kinds: Mapping[str, str], group: str, columns: tuple[str, ...] = ("when",)) -> None:
         self.what = what
+        self.columns = columns
         self._base = base
         self._paths = dict(kinds)
         self._group = group

@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,16 @@ def with_tables(page: str, registry: Registry[Any]) -> str:
 
 
 def kinds_table(registry: Registry[Any]) -> str:
-    """A table in Markdown of all kinds of the package: type, what it is (first line of its text), when to take it (its ``when``)."""
-    rows = [f"| `{name}` | {_first_line(kind)} | {kind.when} |" for name, kind in registry.packaged()]
-    return "\n".join(["| type | what it is | when |", "|---|---|---|", *rows])
+    """A table in Markdown of all kinds of the package: type, what it is (first line of its text), and the columns of the registry."""
+    rows = [
+        [f"`{name}`", _first_line(kind), *(str(getattr(kind, column)) for column in registry.columns)] for name, kind in registry.packaged()
+    ]
+    heads = ["type", "what it is", *registry.columns]
+    return "\n".join([_line(heads), "|---" * len(heads) + "|", *map(_line, rows)])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def keys_table(registry: Registry[Any], name: str) -> str:

@@ -11,9 +11,14 @@ from valuedrift.engines.registry import ENGINES
 from valuedrift.judges.registry import JUDGES
 from valuedrift.registry import Registry
 from valuedrift.registry_page import with_tables
+from valuedrift.training.registry import ALGORITHMS
 
 DOCS = Path(__file__).parents[2] / "docs"
-REGISTRIES: dict[str, tuple[Registry[Any], str]] = {"judges": (JUDGES, "judges.md"), "engines": (ENGINES, "engines.md")}
+REGISTRIES: dict[str, tuple[Registry[Any], str]] = {
+    "judges": (JUDGES, "judges.md"),
+    "engines": (ENGINES, "engines.md"),
+    "algorithms": (ALGORITHMS, "algorithms.md"),
+}
 CASES = [(name, kind) for name, (registry, _) in REGISTRIES.items() for kind in registry.types()]
 
 

@@ -115,11 +115,11 @@ def test_pairs_are_two_labelled_answers_each_to_an_algorithm_that_takes_those() 
     assert answers.total_steps == -(-answers.rows // 2)
 
 
-@pytest.mark.parametrize("kind", ALGORITHMS)
+@pytest.mark.parametrize("kind", ALGORITHMS.types())
 def test_every_algorithm_has_its_place_and_its_estimate(kind: str) -> None:
-    fields = {"type": kind, "steps": 4} | ({"reward": {"steps": 2}} if "reward" in ALGORITHMS[kind].model_fields else {})
+    fields = {"type": kind, "steps": 4} | ({"reward": {"steps": 2}} if "reward" in ALGORITHMS.kind(kind).model_fields else {})
     phases = {"sft": [{"data": ["c1"], "algorithm": {"type": "sft", "steps": 4}}], "preference": []}
-    section = ALGORITHMS[kind].section()
+    section = ALGORITHMS.kind(kind).section()
     phases[section] = [{"data": ["c1" if section == "sft" else "p"], "algorithm": fields}]
     spec = study(**phases, models={"a": {"path": "embedded:x", "parameters": 1e8}})
     run = expand(spec, count_rows).runs[-1]

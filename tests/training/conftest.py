@@ -93,7 +93,7 @@ def job_of(tiny_chat: Weights, demonstrations: Path, preferences: Path, labelled
         defaults = {
             "weights": tiny_chat,
             "algorithm": {"dtype": "float32", **algorithm},
-            "dataset": datasets[ALGORITHMS[algorithm["type"]].kind],
+            "dataset": datasets[ALGORITHMS.kind(algorithm["type"]).kind],
             "schedule": {"type": "steps", "steps": [1, 3]},
             "seed": 7,
             "out": tmp_path / "run",

@@ -10,20 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from valuedrift.training.algorithm import AlgorithmBase
 from valuedrift.training.dpo import DPO
 from valuedrift.training.registry import ALGORITHMS, Algorithm
 from valuedrift.training.sft import SFT
 
-ANY: TypeAdapter[AlgorithmBase] = TypeAdapter(Algorithm)
+ANY: TypeAdapter[Algorithm] = TypeAdapter(Algorithm)
 
 
-@pytest.mark.parametrize("kind", ALGORITHMS)
+@pytest.mark.parametrize("kind", ALGORITHMS.types())
 def test_the_type_chooses_the_algorithm(kind: str) -> None:
-    online = "reward" in ALGORITHMS[kind].model_fields
+    online = "reward" in ALGORITHMS.kind(kind).model_fields
     given_fields = {"type": kind, "steps": 3} | ({"reward": {"steps": 2}} if online else {})
     algorithm = ANY.validate_python(given_fields)
-    assert (algorithm.type, type(algorithm)) == (kind, ALGORITHMS[kind])
+    assert (algorithm.type, type(algorithm)) == (kind, ALGORITHMS.kind(kind))
     assert ANY.validate_json(algorithm.model_dump_json()) == algorithm
 
 
@@ -44,7 +43,7 @@ def test_faults_are_refused(fields: dict[str, object]) -> None:
 
 
 def test_every_field_says_what_it_is() -> None:
-    for model in ALGORITHMS.values():
+    for _, model in ALGORITHMS.packaged():
         assert all(field.description for field in model.model_fields.values())
 
 

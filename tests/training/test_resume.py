@@ -128,7 +128,9 @@ def test_the_real_model_resumes_exactly(tmp_path: Path, algorithm: dict[str, Any
             "weights": Weights(base=resolve_model("embedded:smollm2-135m-instruct")),
             "algorithm": {
                 **algorithm,
-                "steps": 3, "learning_rate": 1e-3, "max_length": 96,
+                "steps": 3,
+                "learning_rate": 1e-3,
+                "max_length": 96,
                 **(
                     {"batch_size": 2, "reward": {"steps": 1, "batch_size": 1, "max_length": 96}} if algorithm is GRPO else {"batch_size": 1}
                 ),

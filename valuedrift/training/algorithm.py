@@ -5,6 +5,7 @@ An algorithm is one file beside this one and one entry in ``valuedrift.training.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -35,7 +36,7 @@ class Cost:
     """Floating-point operations per weight of the model."""
 
 
-class AlgorithmBase(PolicyOptions):
+class AlgorithmBase(PolicyOptions, ABC):
     """An algorithm with its settings; each adds a literal ``type``, and fields and trainer of its own."""
 
     type: str = Field(description="Algorithm.")
@@ -45,6 +46,10 @@ class AlgorithmBase(PolicyOptions):
     """What is minimised, in a formula."""
     kind: ClassVar[Kind]
     """What a row of its data holds."""
+    when: ClassVar[str] = ""
+    """When to take it, for the docs."""
+    data: ClassVar[str]
+    """What it learns from, for the docs."""
     answers: ClassVar[int] = 1
     """Answers that a row of its data holds."""
     reference: ClassVar[bool] = False
@@ -91,12 +96,20 @@ class AlgorithmBase(PolicyOptions):
 
         return Encoder(tokenizer, self.max_length).tokens(rows, self.kind, path)
 
+    @abstractmethod
     def train(self, setup: Setup, tokens: Tokens, publisher: Publisher, progress: Callable[[Progress], None]) -> float | None:
         """Train to the end, resuming where a state is.
 
         Returns:
             The share of pairs that a reward model ranked rightly, late in its training; None where there is no reward model.
         """
+
+
+class OfflineAlgorithm(AlgorithmBase):
+    """An algorithm that learns from the answers in its data."""
+
+    def train(self, setup: Setup, tokens: Tokens, publisher: Publisher, progress: Callable[[Progress], None]) -> float | None:
+        """Train to the end, resuming where a state is; there is no reward model."""
         from valuedrift.training.loop import POLICY, run_trainer, step_report
 
         data = setup.ordered(tokens.rows, self.batch_size, setup.total)
@@ -111,6 +124,6 @@ class AlgorithmBase(PolicyOptions):
         )
         return None
 
+    @abstractmethod
     def trainer(self, setup: Setup, data: Dataset, keeper: Keeper) -> Any:
         """TRL's trainer of this algorithm: the one place that knows how TRL wants to be called."""
-        raise NotImplementedError

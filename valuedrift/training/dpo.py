@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from valuedrift.training.algorithm import AlgorithmBase
+from valuedrift.training.algorithm import OfflineAlgorithm
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from valuedrift.training.setup import Setup
 
 
-class DPO(AlgorithmBase):
+class DPO(OfflineAlgorithm):
     """Direct preference optimization (Rafailov et al. 2023)."""
 
     type: Literal["dpo"] = Field(default="dpo", description="Algorithm.")
@@ -27,6 +27,8 @@ class DPO(AlgorithmBase):
 
     title = "DPO"
     loss = "−E log σ(β log π(y_w)/π_ref(y_w) − β log π(y_l)/π_ref(y_l))"
+    data = "pairs"
+    when = "the usual choice on pairs"
     kind = "preference"
     answers = 2
     reference = True

@@ -45,6 +45,7 @@ class GRPO(OnlineAlgorithm):
 
     title = "GRPO"
     loss = "−E 1/|y| Σ (Â π(y_t)/π_answered(y_t) − β KL(π‖π_ref)), Â = (r(x,y) − mean)/(standard deviation + 10⁻⁴) of the answers to x"
+    when = "as PPO, without a value model: several answers a prompt tell what is usual"
 
     @model_validator(mode="after")
     def _whole_groups(self) -> Self:

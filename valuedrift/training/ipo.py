@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from valuedrift.training import dpo
-from valuedrift.training.algorithm import AlgorithmBase
+from valuedrift.training.algorithm import OfflineAlgorithm
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from valuedrift.training.setup import Setup
 
 
-class IPO(AlgorithmBase):
+class IPO(OfflineAlgorithm):
     """Identity preference optimization (Azar et al. 2023): the margin is drawn to a goal of 1/(2β), not to infinity."""
 
     type: Literal["ipo"] = Field(default="ipo", description="Algorithm.")
@@ -26,6 +26,8 @@ class IPO(AlgorithmBase):
 
     title = "IPO"
     loss = "E (1/|y_w| log π(y_w)/π_ref(y_w) − 1/|y_l| log π(y_l)/π_ref(y_l) − 1/(2β))²"
+    data = "pairs"
+    when = "pairs that are few or nearly always won: DPO would push their margin on without end"
     kind = "preference"
     answers = 2
     reference = True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from valuedrift.training.algorithm import AlgorithmBase, Cost
+from valuedrift.training.algorithm import Cost, OfflineAlgorithm
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from valuedrift.training.setup import Setup
 
 
-class KTO(AlgorithmBase):
+class KTO(OfflineAlgorithm):
     """Kahneman–Tversky optimization (Ethayarajh et al. 2024): from answers labelled good or bad, without pairs.
 
     z, the KL to the reference, is estimated on each prompt of a batch with another's answer, over the whole batch, however little of it is in
@@ -35,6 +35,8 @@ class KTO(AlgorithmBase):
 
     title = "KTO"
     loss = "E w(y) (1 − σ(±β (log π(y)/π_ref(y) − z))), z = max(0, E log π(y′)/π_ref(y′)), + for answers labelled true, y′ another prompt's"
+    data = "answers labelled true or false; or pairs, each taken as two"
+    when = "labels of single answers (thumbs up, thumbs down), or many more of one label"
     kind = "labelled"
     reference = True
 

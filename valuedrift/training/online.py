@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ class OnlineAlgorithm(AlgorithmBase):
     reward: RewardModel = Field(description="How the reward model is trained.")
 
     kind = "preference"
+    data = "prompts of pairs; the pairs train the reward model"
     reference = True
 
     def encode(self, rows: Sequence[Preference], tokenizer: Any, path: Path) -> Tokens:
@@ -69,6 +71,7 @@ class OnlineAlgorithm(AlgorithmBase):
         self.follow(setup, tokens.prompts, reward, publisher, step_report(progress, self.type, everything, before))
         return accuracy
 
+    @abstractmethod
     def follow(self, setup: Setup, prompts: list[Encoded], reward: Any, publisher: Publisher, report: Report) -> None:
         """Train the policy to the end, resuming where a state is.
 
@@ -79,7 +82,6 @@ class OnlineAlgorithm(AlgorithmBase):
             publisher: Makes checkpoints.
             report: Told of every step.
         """
-        raise NotImplementedError
 
     def _reward_tokens(self, rows: int | None) -> float:
         """Tokens that the reward model sees in its training."""

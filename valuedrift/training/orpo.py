@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from valuedrift.training.algorithm import AlgorithmBase
+from valuedrift.training.algorithm import OfflineAlgorithm
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from valuedrift.training.setup import Setup
 
 
-class ORPO(AlgorithmBase):
+class ORPO(OfflineAlgorithm):
     """Odds ratio preference optimization (Hong et al. 2024): learns the chosen answer and raises its odds; no reference.
 
     The first term is over the answer's tokens, as the paper has it and SFT does here; TRL's own counts the prompt's too.
@@ -30,6 +30,8 @@ class ORPO(AlgorithmBase):
 
     title = "ORPO"
     loss = "−E 1/|y_w| log π(y_w) − β E log σ(log odds(y_w)/odds(y_l)), odds = p/(1 − p), log p = 1/|y| log π(y)"
+    data = "pairs"
+    when = "no reference, and the chosen answers themselves are to be learnt as well"
     kind = "preference"
     answers = 2
 

@@ -42,6 +42,7 @@ class PPO(OnlineAlgorithm):
 
     title = "PPO"
     loss = "−E r(x,y) + β KL(π‖π_ref), by clipped ratios of π to the π that answered"
+    when = "a policy that learns from answers of its own, with a value model"
 
     @model_validator(mode="after")
     def _whole_mini_batches(self) -> Self:

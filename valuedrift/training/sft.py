@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from valuedrift.training.algorithm import AlgorithmBase
+from valuedrift.training.algorithm import OfflineAlgorithm
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from valuedrift.training.setup import Setup
 
 
-class SFT(AlgorithmBase):
+class SFT(OfflineAlgorithm):
     """Supervised fine-tuning, over the answer's tokens only."""
 
     type: Literal["sft"] = Field(default="sft", description="Algorithm.")
@@ -24,6 +24,8 @@ class SFT(AlgorithmBase):
 
     title = "SFT"
     loss = "−E log π(y|x)"
+    data = "answers"
+    when = "a base model, or to teach a style of answer; every study begins with it"
     kind = "sft"
 
     def trainer(self, setup: Setup, data: Dataset, keeper: Keeper) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from valuedrift.training.algorithm import AlgorithmBase
+from valuedrift.training.algorithm import OfflineAlgorithm
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from valuedrift.training.setup import Setup
 
 
-class SimPO(AlgorithmBase):
+class SimPO(OfflineAlgorithm):
     """Simple preference optimization (Meng et al. 2024): rewards are mean log-probabilities, and there is no reference."""
 
     type: Literal["simpo"] = Field(default="simpo", description="Algorithm.")
@@ -26,6 +26,8 @@ class SimPO(AlgorithmBase):
 
     title = "SimPO"
     loss = "−E log σ(β/|y_w| log π(y_w) − β/|y_l| log π(y_l) − γ)"
+    data = "pairs"
+    when = "no reference wanted: less memory, and answers judged by their mean, not their length"
     kind = "preference"
     answers = 2
 
