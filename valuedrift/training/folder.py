@@ -48,10 +48,13 @@ class Metrics(BaseModel):
     step: int = Field(ge=1, description="Optimizer step, from 1.")
     loss: float | None = Field(default=None, description="Training loss (PPO: policy loss + 0.1 · value loss).")
     reward: float | None = Field(
-        default=None, description="DPO, SimPO: implicit reward of the chosen answers; PPO: score of the episodes, before the price of KL."
+        default=None,
+        description="Implicit reward of the answers chosen or labelled true; PPO, GRPO: score of the answers drawn, before the price of KL.",
     )
-    kl: float | None = Field(default=None, description="PPO: KL to the reference, nats an episode.")
-    reward_margin: float | None = Field(default=None, description="DPO, SimPO: implicit reward of chosen minus rejected answers.")
+    kl: float | None = Field(default=None, description="KL to the reference, nats: PPO an answer; GRPO a token; KTO its z.")
+    reward_margin: float | None = Field(
+        default=None, description="Implicit reward of chosen minus rejected answers, or of those labelled true minus the others."
+    )
     learning_rate: float | None = Field(default=None, description="Learning rate of the step.")
     grad_norm: float | None = Field(default=None, description="Gradient norm before clipping; null for PPO, which does not clip.")
 
@@ -68,7 +71,8 @@ class TrainResult(BaseModel):
     dropped_rows: int = Field(ge=0, description="Rows left out because the prompt alone fills max_length.")
     cut_rows: int = Field(ge=0, description="Rows of which an answer was cut at max_length.")
     reward_accuracy: float | None = Field(
-        default=None, description="PPO: share of the pairs that the reward model ranked rightly over the last quarter of its training."
+        default=None,
+        description="PPO, GRPO: share of the pairs that the reward model ranked rightly over the last quarter of its training.",
     )
 
 
