@@ -33,7 +33,7 @@ figures: install-dev
 	$(BIN)/python -m pytest tests -m figures -s
 
 docs: install
-	$(BIN)/python -m valuedrift.storage.page docs/tables.md
+	$(BIN)/python -m valuedrift.storage.sql.page docs/tables.md
 	$(BIN)/python -m valuedrift.registry_page docs/judges.md valuedrift.judges.registry:JUDGES
 	$(BIN)/python -m valuedrift.registry_page docs/engines.md valuedrift.engines.registry:ENGINES
 	$(BIN)/python -m valuedrift.registry_page docs/algorithms.md valuedrift.training.registry:ALGORITHMS

@@ -15,8 +15,7 @@ from itertools import accumulate
 from valuedrift.errors import DataError
 from valuedrift.storage import parquet
 from valuedrift.storage.manifest import Address, Entry, Share
-from valuedrift.storage.partitions import folder_of_partition
-from valuedrift.storage.reading import frame_of, whole_objects
+from valuedrift.storage.parquet import frame_of, whole_objects
 from valuedrift.storage.schemas import table_schema
 from valuedrift.storage.store import Store
 
@@ -88,7 +87,7 @@ def _compact(store: Store, group: Sequence[Entry], by_run: bool) -> Compacted | 
     data = parquet.encoded(schema, (frame_of(store.root, schema, [entry]) for entry in group))
     sha = hashlib.sha256(data).hexdigest()
     common = {name: group[0].partition[name] for name in (("study", "run_id") if by_run else ("study",))}
-    path = f"{folder_of_partition(schema, common)}/compact-{sha[:12]}.parquet"
+    path = f"{schema.folder(common)}/compact-{sha[:12]}.parquet"
     total = sum(entry.rows for entry in group)
     firsts = accumulate((entry.rows for entry in group), initial=0)
     moved = {

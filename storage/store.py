@@ -18,13 +18,12 @@ import polars as pl
 
 from valuedrift.errors import DataError, UserError
 from valuedrift.storage import parquet
-from valuedrift.storage.checks import conformed
 from valuedrift.storage.location import Location, path_part
 from valuedrift.storage.manifest import FOLDER, Address, Entry, Manifest, Snapshot, folder_of, seq_of, study_of
-from valuedrift.storage.partitions import folder_of_partition, ordered_partition, row_condition, values_of
-from valuedrift.storage.reading import frame_of, lazy_frame_of
+from valuedrift.storage.parquet import frame_of, lazy_frame_of
+from valuedrift.storage.rules import conformed
 from valuedrift.storage.schemas import SHARED_STUDY, table_schema
-from valuedrift.storage.schemas.table import TableSchema
+from valuedrift.storage.schemas.table import TableSchema, values_of
 
 _LOOKS = 4
 """How often a read starts again when a part was replaced under it."""
@@ -101,7 +100,7 @@ class Store:
             UserError: As for `put`; or they are not of one study.
         """
         schemas = [table_schema(part.table) for part in parts]
-        partitions = [ordered_partition(schema, part.partition) for schema, part in zip(schemas, parts, strict=True)]
+        partitions = [schema.ordered(part.partition) for schema, part in zip(schemas, parts, strict=True)]
         studies = {study_of(partition) for partition in partitions}
         if len(studies) != 1:
             raise UserError(f"parts that are put together must be of one study, not of {', '.join(sorted(studies)) or 'none'}")
@@ -127,7 +126,7 @@ class Store:
 
         What this store saw within the last second is believed; ask `exists` before trusting an entry.
         """
-        partition = ordered_partition(table_schema(table), partition)
+        partition = table_schema(table).ordered(partition)
         address = (table, tuple(partition.items()), slot)
         manifest = self._manifest(study_of(partition))
         return manifest.recent().entries.get(address) or manifest.latest().entries.get(address)
@@ -168,13 +167,13 @@ class Store:
             DataError: An object that the manifest names is missing or damaged.
         """
         schema = table_schema(table)
-        wanted = row_condition(schema, filters)
+        wanted = schema.rows_where(filters)
         return self._steady(lambda: frame_of(self.root, schema, self._selected(schema, filters))).filter(wanted)
 
     def scan(self, table: str, **filters: Any) -> pl.LazyFrame:
         """Like `read`, lazily: only columns and row groups that a query needs are fetched when it is collected."""
         schema = table_schema(table)
-        wanted = row_condition(schema, filters)
+        wanted = schema.rows_where(filters)
         return lazy_frame_of(self.root, schema, self._selected(schema, filters)).filter(wanted)
 
     def read_entry(self, entry: Entry) -> pl.DataFrame:
@@ -260,7 +259,7 @@ class Store:
 
 def _encoded(schema: TableSchema, part: Part, partition: dict[str, str | int]) -> tuple[Entry, bytes]:
     """The part's entry and the bytes of its object, checked."""
-    place = folder_of_partition(schema, partition)
+    place = schema.folder(partition)
     rows = conformed(schema, part.frame, partition, where=place + (f" ({part.slot})" if part.slot else ""))
     data = parquet.encoded(schema, [rows])
     sha = hashlib.sha256(data).hexdigest()

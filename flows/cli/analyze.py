@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from valuedrift.drift.analyze import Drift
     from valuedrift.drift.corrected import Correction
     from valuedrift.drift.options import Analysis
-    from valuedrift.storage.foreign import ForeignFile
     from valuedrift.storage.location import Location
+    from valuedrift.storage.parquet_files import ParquetFile
 
 _SHOWN = 20
 _OTHER_FORMATS = (".csv", ".json", ".jsonl", ".tsv", ".xlsx")
@@ -75,13 +75,13 @@ def analyze(
     from valuedrift.drift.analyze import analyze as compute
     from valuedrift.drift.columns import OPTIONAL, REQUIRED, check_alike, check_columns
     from valuedrift.drift.options import Analysis, Towards
-    from valuedrift.storage.foreign import broken_file, find_parquet, own_table, scan_parquet
+    from valuedrift.storage.parquet_files import broken_file, find_parquet, own_table, scan_parquet
 
     addresses = {"drift": out, "trajectory": trajectory, "corrected drift": corrected}
     targets = {name: _target(address) for name, address in addresses.items() if address is not None}
     people = _labels(labels, corrected, between)
     _check_targets(targets, stances)
-    files: list[ForeignFile] = []
+    files: list[ParquetFile] = []
     frame = own_table(stances, "stances")
     if frame is None:
         files = find_parquet(stances, leave_out=targets.values())

@@ -61,8 +61,8 @@ def answer(root: str, query: str, format: Format, limit: int) -> None:
         UserError: The question cannot be answered; says where it is wrong.
     """
     from valuedrift.flows.cli.cells import FORMATS, safe
-    from valuedrift.storage.catalog import Catalog
-    from valuedrift.storage.questions import QueryError
+    from valuedrift.storage.sql.catalog import Catalog
+    from valuedrift.storage.sql.guard import QueryError
     from valuedrift.storage.store import Store
 
     try:
@@ -145,7 +145,7 @@ def _ends(text: str) -> bool:
 
 
 def _command(line: str) -> str:
-    from valuedrift.storage.views import views
+    from valuedrift.storage.sql.views import views
 
     name, _, argument = line.partition(" ")
     argument = argument.strip().rstrip(";")

@@ -42,10 +42,10 @@ def check(
     root: RootOption = None,
 ) -> None:
     """Read every file and row and list all that is wrong; exit code 1 if anything is. Changes nothing unless `--repair` is given."""
-    from valuedrift.storage import audit
+    from valuedrift.storage import check_tables
 
     store = _store(context, root)
-    findings = audit.check(store)
+    findings = check_tables.check(store)
     console = Console(soft_wrap=True, highlight=False)
     for finding in findings:
         console.print(f"[bold]{escape(finding.kind.value)}[/] {escape(str(finding.where))}: {escape(_safe(finding.what))}")
@@ -54,7 +54,7 @@ def check(
         return
     console.print(f"{len(findings):,} thing{'s are' if len(findings) != 1 else ' is'} wrong")
     if repair:
-        for line in audit.repair(store, findings):
+        for line in check_tables.repair(store, findings):
             console.print(escape(line))
     raise typer.Exit(_FAULTS_FOUND)
 
@@ -73,7 +73,7 @@ def import_(
     root: RootOption = None,
 ) -> None:
     """Take in a stance table (or another table) of others. Every row is checked; all of it comes in, or nothing."""
-    from valuedrift.storage.importing import import_table
+    from valuedrift.storage.exchange import import_table
 
     fill = {name: value for name, value in {"judge": judge, "probe_set": probe_set}.items() if value is not None}
     done = import_table(_store(context, root), file, table, study, fill=fill, replace=replace)
@@ -95,7 +95,7 @@ def export(
     root: RootOption = None,
 ) -> None:
     """Write tables as CSV, Parquet, or one DuckDB file with the views and what every column means."""
-    from valuedrift.storage.exporting import export_tables
+    from valuedrift.storage.exchange import export_tables
     from valuedrift.storage.schemas import TABLES
 
     named = next((kind for kind in Kind if out.endswith(f".{kind}")), None)

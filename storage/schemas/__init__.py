@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from valuedrift.errors import UserError
 from valuedrift.storage.schemas import answers, audits, conclusions, drift, labels, probes, runs, synthesis
-from valuedrift.storage.schemas.table import TableSchema
+from valuedrift.storage.schemas.table import SHARED_STUDY, TableSchema
 
-SHARED_STUDY = "_shared"
-"""Where tables lie that belong to no study (probes)."""
+__all__ = ("SHARED_STUDY", "TABLES", "register", "table_schema")
 
 _FAMILIES = (probes, runs, answers, drift, labels, conclusions, audits, synthesis)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,8 +10,12 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from valuedrift.errors import DataError
+from valuedrift.errors import DataError, UserError
 from valuedrift.stance import STANCES
+from valuedrift.storage.location import path_part
+
+SHARED_STUDY = "_shared"
+"""Where tables lie that belong to no study (probes)."""
 
 PROBABILITIES = tuple(f"p_{stance.value}" for stance in STANCES)
 
@@ -106,6 +110,35 @@ class TableSchema:
         """A column by name."""
         return next(column for column in self.columns if column.name == name)
 
+    def ordered(self, partition: Mapping[str, str | int]) -> dict[str, str | int]:
+        """A partition in the order of the table's columns.
+
+        Raises:
+            UserError: It does not name exactly the table's partition columns.
+        """
+        if set(partition) != set(self.partition):
+            given = ", ".join(partition) or "nothing"
+            raise UserError(f"table {self.name} is partitioned by {', '.join(self.partition)}, not by {given}")
+        if partition.get("study") == SHARED_STUDY:
+            raise UserError(f"a study cannot be called {SHARED_STUDY!r}", fix="this name is used for tables that all studies share")
+        return {name: partition[name] for name in self.partition}
+
+    def folder(self, partition: Mapping[str, str | int]) -> str:
+        """The folder of a partition, or of its first columns, relative to the root: ``stances/study=…/run_id=…/step=…``."""
+        parts = [f"{name}={value:06d}" if isinstance(value, int) else f"{name}={path_part(value)}" for name, value in partition.items()]
+        return "/".join((self.name, *parts))
+
+    def rows_where(self, filters: Mapping[str, Any]) -> pl.Expr:
+        """The rows that filters mean: column = value, or one of several.
+
+        Raises:
+            UserError: The table has no such column.
+        """
+        unknown = [name for name in filters if name not in self.names]
+        if unknown:
+            raise UserError(f"table {self.name} has no column {unknown[0]!r}", fix=f"columns are {', '.join(self.names)}")
+        return pl.all_horizontal(pl.lit(True), *(pl.col(name).is_in(values_of(given)) for name, given in filters.items()))
+
     def upgraded(self, frame: pl.LazyFrame, version: int, where: str) -> pl.LazyFrame:
         """Rows of an older version as rows of the present one, columns in order.
 
@@ -126,6 +159,11 @@ class TableSchema:
         for upgrade in self.upgrades[version - 1 :]:
             frame = upgrade(frame)
         return frame.select(self.names)
+
+
+def values_of(given: Any) -> list[Any]:
+    """The values that a filter allows: a list of them, or one."""
+    return list(given) if isinstance(given, (list, tuple, set, frozenset)) else [given]
 
 
 def text(name: str, doc: str, **rules: Any) -> Column:

@@ -16,7 +16,7 @@ from valuedrift.audit.words import sentences, side_by_side
 from valuedrift.judges.base import Judgement
 from valuedrift.judges.files import judgements_frame
 from valuedrift.stance import JudgeStatus
-from valuedrift.storage.checks import conformed
+from valuedrift.storage.rules import conformed
 from valuedrift.storage.schemas import table_schema
 
 SUPPORT, NEUTRAL, OPPOSE = (0.8, 0.1, 0.1), (0.1, 0.8, 0.1), (0.1, 0.1, 0.8)

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 import small_study
 
-from valuedrift.storage.audit import check
+from valuedrift.storage.check_tables import check
 from valuedrift.storage.store import Store
 
 

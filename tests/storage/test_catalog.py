@@ -15,12 +15,12 @@ from stance_frames import stances_frame
 from valuedrift.drift.acquiescence import acquiescence
 from valuedrift.drift.prompt_means import prompt_means
 from valuedrift.errors import DataError
-from valuedrift.storage.catalog import Catalog
 from valuedrift.storage.compaction import compact
-from valuedrift.storage.questions import QueryError
 from valuedrift.storage.schemas import TABLES
+from valuedrift.storage.sql.catalog import Catalog
+from valuedrift.storage.sql.guard import QueryError
+from valuedrift.storage.sql.views import views
 from valuedrift.storage.store import Store
-from valuedrift.storage.views import views
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_other_questions_than_select_are_answered(catalog: Catalog, query: str) 
 
 
 def test_opening_reads_no_rows(filled: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from valuedrift.storage.readonly import TableFiles
+    from valuedrift.storage.sql.readonly import TableFiles
 
     opened: list[str] = []
     whole = TableFiles.open

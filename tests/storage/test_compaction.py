@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from small_study import RUNS, STEPS, STUDY, fill, stances
 
-from valuedrift.storage.catalog import Catalog
 from valuedrift.storage.compaction import compact
 from valuedrift.storage.schemas import TABLES
+from valuedrift.storage.sql.catalog import Catalog
+from valuedrift.storage.sql.views import views
 from valuedrift.storage.store import Store
-from valuedrift.storage.views import views
 
 _TABLES = ("stances", "responses", "runs", "checkpoints", "training", "probes", "drift", "trajectory")
 

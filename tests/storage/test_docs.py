@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import small_study
 
-from valuedrift.storage.catalog import Catalog
-from valuedrift.storage.page import with_tables
 from valuedrift.storage.schemas import TABLES
+from valuedrift.storage.sql.catalog import Catalog
+from valuedrift.storage.sql.page import with_tables
+from valuedrift.storage.sql.views import views
 from valuedrift.storage.store import Store
-from valuedrift.storage.views import views
 
 _DOCS = Path(__file__).parents[2] / "docs"
 _COOKBOOK = (_DOCS / "sql-cookbook.md").read_text(encoding="utf-8")

@@ -11,13 +11,12 @@ from small_study import STUDY, fill
 from stance_frames import stances_frame
 
 from valuedrift.errors import DataError, UserError
-from valuedrift.storage.catalog import Catalog
-from valuedrift.storage.exporting import export_tables
-from valuedrift.storage.importing import import_table
+from valuedrift.storage.exchange import export_tables, import_table
 from valuedrift.storage.schemas import TABLES
 from valuedrift.storage.schemas.runs import UTC_TIME
+from valuedrift.storage.sql.catalog import Catalog
+from valuedrift.storage.sql.views import views
 from valuedrift.storage.store import Store
-from valuedrift.storage.views import views
 
 
 @pytest.fixture

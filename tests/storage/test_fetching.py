@@ -20,13 +20,13 @@ from valuedrift.flows.cli.out import parquet_bytes
 from valuedrift.cache import CACHE_VARIABLE
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.errors import DataError, UserError
-from valuedrift.storage.audit import check
-from valuedrift.storage.catalog import Catalog
+from valuedrift.storage.check_tables import check
 from valuedrift.storage.compaction import compact
 from valuedrift.storage.fetching import at_hand, fetched, is_copy, place_of_copy, sent
-from valuedrift.storage.foreign import find_parquet, scan_parquet
 from valuedrift.storage.location import Location
+from valuedrift.storage.parquet_files import find_parquet, scan_parquet
 from valuedrift.storage.schemas import TABLES
+from valuedrift.storage.sql.catalog import Catalog
 from valuedrift.storage.store import Store
 from valuedrift.study.runtime import Runtime
 from valuedrift.tasks.sources import probes_of, rows_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from valuedrift.storage.readonly import TableFiles
+from valuedrift.storage.sql.readonly import TableFiles
 
 
 @pytest.fixture

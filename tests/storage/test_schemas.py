@@ -13,16 +13,15 @@ from typer.testing import CliRunner
 import valuedrift.flows.cli.tables  # noqa: F401 — hangs its commands on the application
 from valuedrift.errors import DataError
 from valuedrift.flows.cli.app import app
-from valuedrift.storage.audit import Kind, check
-from valuedrift.storage.catalog import Catalog
+from valuedrift.storage.check_tables import Kind, check
 from valuedrift.storage.compaction import compact
-from valuedrift.storage.exporting import export_tables
-from valuedrift.storage.importing import import_table
-from valuedrift.storage.page import with_tables
+from valuedrift.storage.exchange import export_tables, import_table
 from valuedrift.storage.schemas import TABLES, columns, register
 from valuedrift.storage.schemas.table import TableSchema, whole
+from valuedrift.storage.sql.catalog import Catalog
+from valuedrift.storage.sql.page import with_tables
+from valuedrift.storage.sql.views import views
 from valuedrift.storage.store import Store
-from valuedrift.storage.views import views
 
 _LENGTHS = TableSchema(
     "answer_lengths",

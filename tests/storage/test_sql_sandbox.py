@@ -8,8 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from valuedrift.storage.catalog import Catalog
-from valuedrift.storage.questions import QueryError
+from valuedrift.storage.sql.catalog import Catalog
+from valuedrift.storage.sql.guard import QueryError
 from valuedrift.storage.store import Store
 
 

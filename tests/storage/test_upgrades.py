@@ -15,12 +15,12 @@ from stance_frames import stances_frame
 
 from valuedrift.errors import DataError
 from valuedrift.storage import parquet
-from valuedrift.storage.audit import check
-from valuedrift.storage.catalog import Catalog
+from valuedrift.storage.check_tables import check
 from valuedrift.storage.compaction import compact
-from valuedrift.storage.importing import import_table
+from valuedrift.storage.exchange import import_table
 from valuedrift.storage.schemas import TABLES
 from valuedrift.storage.schemas.answers import UNKNOWN_PROBE_SET
+from valuedrift.storage.sql.catalog import Catalog
 from valuedrift.storage.store import Store
 
 _NEW = ["probe_set", "polarity", "pair_id"]

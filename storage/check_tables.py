@@ -13,10 +13,10 @@ import polars as pl
 
 from valuedrift.errors import DataError
 from valuedrift.storage import parquet
-from valuedrift.storage.checks import broken_rules
 from valuedrift.storage.location import Found, Location
 from valuedrift.storage.manifest import FOLDER, Address, Entry
-from valuedrift.storage.reading import lazy_frame_of
+from valuedrift.storage.parquet import lazy_frame_of
+from valuedrift.storage.rules import broken_rules
 from valuedrift.storage.schemas import TABLES
 from valuedrift.storage.store import Store
 
@@ -167,7 +167,7 @@ _TWICE = "two rows"
 def _part_faults(place: Location, entry: Entry, data: bytes) -> Iterator[str]:
     schema = TABLES[entry.table]
     try:
-        table, version = parquet.labels(data)
+        table, version = parquet.claimed(data)
         if (table, version) != (entry.table, entry.schema_version):
             yield f"the file says {table} version {version}, the manifest {entry.table} version {entry.schema_version}"
         stored = parquet.decoded(data, place.uri, None if entry.share is None else [entry.share.row_group])

@@ -1,6 +1,6 @@
 """What may be asked in SQL, and DuckDB's complaints in clear words.
 
-This is for the person at the prompt; what holds against everything else is the file system beneath (`storage.readonly`).
+This is for the person at the prompt; what holds against everything else is the file system beneath (`storage.sql.readonly`).
 """
 
 from __future__ import annotations

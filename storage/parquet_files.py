@@ -13,7 +13,7 @@ import polars as pl
 from valuedrift.errors import DataError
 from valuedrift.storage.fetching import fetched
 from valuedrift.storage.location import Location
-from valuedrift.storage.reading import DIRECT, options_of
+from valuedrift.storage.parquet import DIRECT, options_of
 
 FILE = "__file__"
 """Column of a scan that says which file a row is from; it costs nothing unless it is asked for."""
@@ -23,7 +23,7 @@ _HIVE = re.compile(r"([^=/]+)=([^/]*)")
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignFile:
+class ParquetFile:
     """A Parquet file whose footer was read.
 
     Attributes:
@@ -73,7 +73,7 @@ def own_table(address: str, table: str) -> pl.LazyFrame | None:
     )
 
 
-def find_parquet(address: str, *, leave_out: Iterable[Location] = ()) -> list[ForeignFile]:
+def find_parquet(address: str, *, leave_out: Iterable[Location] = ()) -> list[ParquetFile]:
     """The Parquet files at an address, in order of their paths.
 
     Args:
@@ -101,7 +101,7 @@ def find_parquet(address: str, *, leave_out: Iterable[Location] = ()) -> list[Fo
         return list(pool.map(_opened, found))
 
 
-def scan_parquet(files: Sequence[ForeignFile], columns: Iterable[str]) -> pl.LazyFrame:
+def scan_parquet(files: Sequence[ParquetFile], columns: Iterable[str]) -> pl.LazyFrame:
     """One lazy frame over files that need not have the same columns or number types.
 
     Args:
@@ -112,14 +112,14 @@ def scan_parquet(files: Sequence[ForeignFile], columns: Iterable[str]) -> pl.Laz
         Text as String, whole numbers as i64, others as f64, and `FILE`.
     """
     wanted = list(columns)
-    groups: dict[tuple[object, ...], list[ForeignFile]] = {}
+    groups: dict[tuple[object, ...], list[ParquetFile]] = {}
     for file in files:
         kinds = tuple((name, str(file.columns[name]), name in file.schema) for name in wanted if name in file.columns)
         groups.setdefault((kinds, *_in_path(file.location)), []).append(file)
     return pl.concat([_scanned(group, wanted) for group in groups.values()], how="diagonal_relaxed")
 
 
-def broken_file(files: Sequence[ForeignFile], error: Exception) -> DataError:
+def broken_file(files: Sequence[ParquetFile], error: Exception) -> DataError:
     """The error for a scan that failed while its rows were read: says which file cannot be read."""
     for file in files:
         try:
@@ -131,7 +131,7 @@ def broken_file(files: Sequence[ForeignFile], error: Exception) -> DataError:
     return DataError(f"cannot be read: {_line(error)}", where=files[0].location.uri if files else None)
 
 
-def _scanned(group: list[ForeignFile], wanted: list[str]) -> pl.LazyFrame:
+def _scanned(group: list[ParquetFile], wanted: list[str]) -> pl.LazyFrame:
     first = group[0]
     physical = {name: first.schema[name] for name in wanted if name in first.schema}
     # Columns of the path go through polars' own reading of such folders, so that a filter on them skips whole files.
@@ -159,7 +159,7 @@ def _plain(name: str, kind: pl.DataType) -> pl.Expr:
     return pl.col(name) if kind == target else pl.col(name).cast(target)
 
 
-def _opened(place: Location) -> ForeignFile:
+def _opened(place: Location) -> ParquetFile:
     """A file with its footer read."""
     source = place.uri if place.scheme in DIRECT else str(fetched(place.uri))
     try:
@@ -167,7 +167,7 @@ def _opened(place: Location) -> ForeignFile:
     except (pl.exceptions.PolarsError, OSError) as error:
         fix = "a truncated copy, a file still being written, or another format; copy or make it again"
         raise DataError(f"not a whole Parquet file: {_line(error)}", where=place.uri, fix=fix) from error
-    return ForeignFile(place, source, schema, _folders(place, schema))
+    return ParquetFile(place, source, schema, _folders(place, schema))
 
 
 def _split(place: Location) -> tuple[Location, str]:

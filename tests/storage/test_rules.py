@@ -12,7 +12,7 @@ from small_study import RUNS, fill, probes
 from stance_frames import stances_frame
 
 from valuedrift.errors import DataError
-from valuedrift.storage.checks import SUM_TOLERANCE, conformed
+from valuedrift.storage.rules import SUM_TOLERANCE, conformed
 from valuedrift.storage.schemas import TABLES
 from valuedrift.storage.store import Store
 

@@ -11,8 +11,8 @@ from polars.testing import assert_frame_equal
 from stance_frames import stances_frame
 
 from valuedrift.errors import DataError
-from valuedrift.storage.foreign import FILE, broken_file, find_parquet, own_table, scan_parquet
 from valuedrift.storage.location import Location
+from valuedrift.storage.parquet_files import FILE, broken_file, find_parquet, own_table, scan_parquet
 from valuedrift.storage.store import Store
 
 FRAME = pl.DataFrame({"run_id": ["a", "a", "b"], "step": [0, 100, 0], "p": [0.1, 0.2, 0.3], "other": [True, False, True]})

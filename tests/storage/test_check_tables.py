@@ -14,7 +14,7 @@ import pytest
 from small_study import RUNS, STEPS, STUDY, fill, stances
 
 from valuedrift.storage import parquet
-from valuedrift.storage.audit import Kind, check, repair
+from valuedrift.storage.check_tables import Kind, check, repair
 from valuedrift.storage.compaction import compact
 from valuedrift.storage.manifest import Entry
 from valuedrift.storage.schemas import TABLES

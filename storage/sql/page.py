@@ -1,4 +1,4 @@
-"""What docs/tables.md says of every table and view, made from the schemas: ``python -m valuedrift.storage.page docs/tables.md``."""
+"""What docs/tables.md says of every table and view, made from the schemas: ``python -m valuedrift.storage.sql.page docs/tables.md``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from valuedrift.storage.schemas import TABLES
 from valuedrift.storage.schemas.table import Column, TableSchema
-from valuedrift.storage.views import View, views
+from valuedrift.storage.sql.views import View, views
 
 _BEGIN = "## The tables\n"
 """From here on the page is made; what stands above is written."""

@@ -19,13 +19,13 @@ import polars as pl
 
 from valuedrift.errors import DataError
 from valuedrift.storage.manifest import Entry
-from valuedrift.storage.questions import check_question, explained, first_reason
-from valuedrift.storage.reading import lazy_frame_of, whole_objects
-from valuedrift.storage.readonly import SCHEME, TableFiles
+from valuedrift.storage.parquet import lazy_frame_of, whole_objects
 from valuedrift.storage.schemas import TABLES
 from valuedrift.storage.schemas.table import TableSchema
+from valuedrift.storage.sql.guard import check_question, explained, first_reason
+from valuedrift.storage.sql.readonly import SCHEME, TableFiles
+from valuedrift.storage.sql.views import views
 from valuedrift.storage.store import Store
-from valuedrift.storage.views import views
 
 _TYPES = {
     "string": "VARCHAR",
