@@ -1,23 +1,20 @@
-"""The flow ``audit``: the stances of datasets' answers, and the value gap of preference sets; one cached task a dataset.
-
-datasets ─▶ audit (judge every answer, ask which prompts speak to a value) ─▶ audit_examples, audits ─▶ a table in the UI
-"""
+"""The flow ``audit``: the stances of datasets' answers, and the value gap of preference sets; one stage a dataset, and a table in the UI."""
 
 from __future__ import annotations
 
 from prefect import flow
-from prefect.futures import wait
+from prefect.artifacts import create_table_artifact
 
 from valuedrift.audit.options import AuditOptions
+from valuedrift.audit.words import side_by_side
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.registry import Kind
 from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.registry import JudgeConfig
 from valuedrift.study.runtime import Runtime
-from valuedrift.tasks.audit import audit as audit_task
-from valuedrift.tasks.audit import show_audits
-from valuedrift.tasks.outcome import raise_failures
-from valuedrift.tasks.workroom import Workroom
+from valuedrift.tasks.carry_out import carry_out
+from valuedrift.tasks.stages.audit import audit_stage, measures_of
+from valuedrift.tasks.work import Work
 
 
 @flow(name="audit", flow_run_name="audit of {root}", persist_result=False)
@@ -28,7 +25,7 @@ def audit(
     options: AuditOptions = AuditOptions(),  # noqa: B008 # frozen
     root: str = "valuedrift-data",
     runtime: Runtime = Runtime(),  # noqa: B008 # frozen
-) -> list[str]:
+) -> None:
     """Audit datasets.
 
     Args:
@@ -39,18 +36,14 @@ def audit(
         root: Where the tables lie: a folder or s3://bucket/prefix.
         runtime: Devices, parallelism and patience.
 
-    Returns:
-        Where the measures lie, one table part a dataset.
-
     Raises:
         UserError: A fault in a dataset or the judge; what had finished is kept.
     """
-    work = Workroom(root, runtime)
+    work = Work(root, runtime)
     try:
-        audits = [audit_task.submit(work, name, dataset, kinds[name], judge, options) for name, dataset in datasets.items()]
-        wait(audits)
-        raise_failures(audits)
-        show_audits(work, list(datasets), judge.name)
-        return [one.result().uri for one in audits]
+        stages = [audit_stage(work, name, dataset, kinds[name], judge, options) for name, dataset in datasets.items()]
+        carry_out(work, lambda: stages)
+        rows = side_by_side(measures_of(work, list(datasets), judge.name))
+        create_table_artifact(table=rows, key="audit", description="Stances of chosen and rejected answers, and the value gap")
     finally:
         work.close()

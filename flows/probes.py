@@ -1,9 +1,4 @@
-"""The flow that makes probes of a file of prompts (V-PRISM; paper, Protocol: evaluation prompts).
-
-    rewrite ─▶ filter ─▶ topics ─▶ choose ─▶ probes, decisions
-
-Each box is one cached task; embeddings are kept by their texts and model, whichever task needs them first.
-"""
+"""The flow that makes probes of a file of prompts (V-PRISM; paper, Protocol: evaluation prompts): rewrite, filter, topics, choose."""
 
 from __future__ import annotations
 
@@ -14,10 +9,10 @@ from prefect.runtime import flow_run
 
 from valuedrift.probes.vprism.config import ProbeBuild
 from valuedrift.probes.vprism.source import read_source
-from valuedrift.tasks.probe_choose import choose_probes
-from valuedrift.tasks.probe_room import ProbeRoom
-from valuedrift.tasks.probe_steps import filter_questions, rewrite_prompts, sort_questions
-from valuedrift.tasks.reference import Reference
+from valuedrift.study.runtime import Runtime
+from valuedrift.tasks.carry_out import carry_out
+from valuedrift.tasks.stages.probe_build import probe_stages
+from valuedrift.tasks.work import Work
 
 
 def _name() -> str:
@@ -26,8 +21,8 @@ def _name() -> str:
 
 
 @flow(name="probes", flow_run_name=_name, persist_result=False)
-def build_probes(source: str, column: str, build: ProbeBuild, id_column: str | None = None, root: str = "valuedrift-data") -> Reference:
-    """Build a probe set.
+def build_probes(source: str, column: str, build: ProbeBuild, id_column: str | None = None, root: str = "valuedrift-data") -> None:
+    """Build a probe set; the probes and what became of every prompt lie in the tables probes and probe_decisions.
 
     Args:
         source: File of prompts: CSV, JSONL or Parquet.
@@ -36,16 +31,12 @@ def build_probes(source: str, column: str, build: ProbeBuild, id_column: str | N
         id_column: Column that identifies a prompt; the row's number where there is none.
         root: Where the tables lie: a folder or s3://bucket/prefix.
 
-    Returns:
-        Where the probes lie in the store; the decisions lie beside them.
-
     Raises:
         UserError: A fault in what was given; what had finished is kept.
     """
-    work = ProbeRoom(root, read_source(Path(source), column, id_column), build)
+    work = Work(root, Runtime())
     try:
-        rewritten = rewrite_prompts(work)
-        filtered = filter_questions(work, rewritten)
-        return choose_probes(work, sort_questions(work, filtered))
+        stages = probe_stages(work, read_source(Path(source), column, id_column), build)
+        carry_out(work, lambda: stages)
     finally:
         work.close()

@@ -187,32 +187,36 @@ def _part_faults(place: Location, entry: Entry, data: bytes) -> Iterator[str]:
 
 
 def _missing_shards(store: Store, entries: Sequence[Entry], readable: Sequence[Entry]) -> Iterator[Finding]:
-    """Checkpoints without answers in a run that has some, answers that a judge of the run has not judged, and parts judged in part."""
-    answers = {_place(e): e for e in entries if e.table == "responses"}
-    judged: dict[tuple[str, str], set[str]] = defaultdict(set)
-    parts = {(*_place(e), e.slot): e for e in entries if e.table == "stances"}
-    for study, run, _, judge in parts:
-        judged[study, run].add(judge)
-    sampled = {(study, run) for study, run, _ in answers}
+    """Parts that a table lacks or has in part, where the same run has others of it; see `Follows`."""
+    for schema in TABLES.values():
+        if schema.follows is None:
+            continue
+        parts = {(*_place(entry), entry.slot): entry for entry in entries if entry.table == schema.name}
+        slots: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for study, run, _, slot in parts:
+            slots[study, run].add(slot)
+        for (study, run, step), wanted in _wanted(store, schema.follows.table, readable):
+            for slot in sorted(slots[study, run]):
+                part = parts.get((study, run, step, slot))
+                where = store.root / f"{schema.name}/study={study}/run_id={run}/step={step:06d}"
+                about = {"run": run, "step": step, "slot": slot or "of this run", "wanted": wanted}
+                if part is None:
+                    yield Finding(Kind.SHARD, where, schema.follows.lacking.format(**about))
+                elif schema.follows.partly is not None and part.rows != wanted:
+                    yield Finding(Kind.SHARD, where, schema.follows.partly.format(**about, rows=part.rows))
+
+
+def _wanted(store: Store, table: str, readable: Sequence[Entry]) -> Iterator[tuple[tuple[str, str, int], int]]:
+    """Checkpoints that a table has something of, each with the number of its rows: by its parts, or by the column step of its rows."""
     for entry in readable:
-        study, run = str(entry.partition.get("study")), str(entry.partition.get("run_id"))
-        if entry.table == "checkpoints" and (study, run) in sampled:
-            for step in store.read_entry(entry)["step"]:
-                if (study, run, step) not in answers:
-                    where = store.root / f"responses/study={study}/run_id={run}/step={step:06d}"
-                    yield Finding(Kind.SHARD, where, f"run {run} has a checkpoint at step {step}, but no answers of it")
-    for (study, run, step), answer in answers.items():
-        for judge in sorted(judged[study, run]):
-            part = parts.get((study, run, step, judge))
-            where = store.root / f"stances/study={study}/run_id={run}/step={step:06d}"
-            if part is None:
-                yield Finding(Kind.SHARD, where, f"judge {judge or 'of this run'} has judged other steps of run {run}, but not step {step}")
-            elif part.rows != answer.rows:
-                yield Finding(
-                    Kind.SHARD,
-                    where,
-                    f"judge {judge or 'of this run'} has judged {part.rows} of {answer.rows} answers of run {run}, step {step}",
-                )
+        if entry.table != table:
+            continue
+        if "step" in entry.partition:
+            yield _place(entry), entry.rows
+        else:
+            study, run = str(entry.partition["study"]), str(entry.partition["run_id"])
+            for step, rows in store.read_entry(entry).group_by("step", maintain_order=True).len().iter_rows():
+                yield (study, run, step), rows
 
 
 def _place(entry: Entry) -> tuple[str, str, int]:

@@ -30,6 +30,9 @@ class Board(Protocol):
     def end(self, stage: int, outcome: str) -> None:
         """Show that a stage ended, and how."""
 
+    def expect(self, stages: int) -> None:
+        """Say how many stages there are in all; more may appear while they run."""
+
     def settled(self) -> None:
         """Count a stage whose result is in the store now, made or found."""
 
@@ -48,6 +51,9 @@ class Quiet:
         """See :class:`Board`."""
 
     def end(self, stage: int, outcome: str) -> None:
+        """See :class:`Board`."""
+
+    def expect(self, stages: int) -> None:
         """See :class:`Board`."""
 
     def settled(self) -> None:
@@ -81,22 +87,22 @@ def tell(text: str) -> None:
 
 
 @contextmanager
-def stage(label: str) -> Iterator[Callable[[Progress], None]]:
+def shown(label: str) -> Iterator[Callable[[Progress], None]]:
     """Show a stage while it runs; yields the function that takes its progress."""
-    shown = board()
-    number = shown.begin(label)
+    where = board()
+    number = where.begin(label)
     artifact = _Artifact(label)
 
     def report(progress: Progress) -> None:
-        shown.update(number, progress)
+        where.update(number, progress)
         artifact.update(progress)
 
     try:
         yield report
     except BaseException:
-        shown.end(number, "failed")
+        where.end(number, "failed")
         raise
-    shown.end(number, "done")
+    where.end(number, "done")
     artifact.finish()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from valuedrift.labels.settle import ANSWER, settled
 from valuedrift.labels.sheet import read_sheet
 from valuedrift.stance import STANCE_COLUMNS, JudgeStatus
 from valuedrift.storage.store import Part, Store
+from valuedrift.study.runtime import Runtime
+from valuedrift.tasks.once import once
+from valuedrift.tasks.stage import Address, Frames, Reference, Stage
+from valuedrift.tasks.work import Work
 
 _ROW = ("run_id", "step", "probe_set", "prompt_id", "sample_idx")
 _YAML = (".yaml", ".yml")
@@ -102,6 +107,13 @@ def draw_labels(store: Store, study: str, judge: str, n: int, seed: int) -> pl.D
             where=f"probe set {lost['probe_set'][0]}",
             fix="valuedrift tables import --table probes",
         )
+    stage = _draw_stage(store, study, judge, n, seed, answers, prompts)
+    once(Work(store.root.uri, Runtime()), stage, ())
+    return store.read("label_draws", study=study, draw=stage.result.slot)
+
+
+def _draw_stage(store: Store, study: str, judge: str, n: int, seed: int, answers: pl.DataFrame, prompts: pl.DataFrame) -> Stage:
+    """The stage that draws answers for people to label."""
     made_of = [entry.key for table in ("stances", "responses") for entry in store.entries(table, study) if entry.slot in ("", judge)]
     identity = {
         "stage": "label draw",
@@ -113,10 +125,12 @@ def draw_labels(store: Store, study: str, judge: str, n: int, seed: int) -> pl.D
         "made_of": sorted(made_of),
     }
     key = fingerprint(identity)
-    drawn = draw(answers, n, key=key, seed=seed).join(prompts, on=["probe_set", "prompt_id"], maintain_order="left")
-    frame = drawn.with_columns(draw=pl.lit(key), judge=pl.lit(judge), study=pl.lit(study))
-    store.put("label_draws", frame, partition={"study": study}, key=key, identity=identity, slot=key)
-    return frame
+
+    def make(_: Work, __: Sequence[Reference]) -> Frames:
+        drawn = draw(answers, n, key=key, seed=seed).join(prompts, on=["probe_set", "prompt_id"], maintain_order="left")
+        return {"label_draws": drawn.with_columns(draw=pl.lit(key), judge=pl.lit(judge))}
+
+    return Stage("label draw", Address(("label_draws",), {"study": study}, key), (), lambda _: identity, make)
 
 
 def keep_labels(store: Store, study: str, sheet: Path, labeller: str) -> Kept:

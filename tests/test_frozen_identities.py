@@ -6,14 +6,15 @@ A key that must change because it was wrong changes in frozen_identities.json to
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
 
 from valuedrift.audit.options import AuditOptions
-from valuedrift.engines.registry import EngineConfig
+from valuedrift.engines.config import EngineConfig
+from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.panel import Panel
 from valuedrift.judges.registry import JUDGE
 from valuedrift.probes.vprism.config import ProbeBuild
@@ -22,19 +23,16 @@ from valuedrift.study import load_study
 from valuedrift.study.runtime import Runtime
 from valuedrift.synthesis.config import Dial, Setting, Synthesis
 from valuedrift.synthesis.questions import Question, starter_questions
-from valuedrift.tasks.identity import (
-    analysis_identity,
-    audit_identity,
-    correction_identity,
-    key_of,
-    panel_identity,
-    sample_identity,
-    stance_identity,
-    train_identity,
-)
-from valuedrift.tasks.probe_room import ProbeRoom
-from valuedrift.tasks.synthesis_room import SynthesisRoom
-from valuedrift.tasks.workplace import Workplace
+from valuedrift.tasks.stage import Reference, Stage
+from valuedrift.tasks.stages.analyze import analysis_identity
+from valuedrift.tasks.stages.audit import audit_identity
+from valuedrift.tasks.stages.correct import correction_identity
+from valuedrift.tasks.stages.judge import panel_identity, stance_identity
+from valuedrift.tasks.stages.probe_build import probe_stages
+from valuedrift.tasks.stages.sample import sample_identity
+from valuedrift.tasks.stages.synthesis import synthesis_stages
+from valuedrift.tasks.stages.train import train_identity
+from valuedrift.tasks.work import StudyWork, Work
 
 HERE = Path(__file__).parent
 FROZEN = HERE / "frozen_identities.json"
@@ -47,23 +45,27 @@ PROBES = ProbeBuild(probe_set="mine", topics=2, per_topic=2, seed=3, source="min
 
 def study_keys(name: str, root: Path) -> Iterator[tuple[str, str]]:
     """Keys of all stages of a study; a checkpoint's weights are stood for by their run and step."""
-    work = Workplace(load_study(STUDIES[name]), str(root))
+    work = StudyWork(load_study(STUDIES[name]), str(root))
     stances = []
     for run in work.plan.runs:
         base = work.base(run.model)[1]
         yield f"{name} base {run.model_name}", base
-        yield f"{name} train {run.run_id}", key_of(train_identity(work, run, f"{run.parent_run_id}@last" if run.parent_run_id else base))
+        yield (
+            f"{name} train {run.run_id}",
+            fingerprint(train_identity(work, run, f"{run.parent_run_id}@last" if run.parent_run_id else base)),
+        )
         for step in run.steps:
-            sampled = key_of(sample_identity(work, f"{run.run_id}@{step}"))
-            judged = key_of(stance_identity(work.study.judges[0], sampled))
+            sampled = fingerprint(sample_identity(work, f"{run.run_id}@{step}"))
+            judged = fingerprint(stance_identity(work.study.judges[0], sampled))
             stances.append(judged)
             yield f"{name} sample {run.run_id} {step}", sampled
             yield f"{name} judge {run.run_id} {step}", judged
-    for audit in work.audits():
-        yield f"{name} audit {audit.name}", key_of(audit_identity(work, audit.dataset, audit.kind, work.auditor, audit.options))
+    assert work.study.audit is not None
+    for run in {run.dataset_name: run for run in work.plan.runs}.values():
+        yield f"{name} audit {run.dataset_name}", fingerprint(audit_identity(work, run.dataset, run.kind, work.auditor, work.study.audit))
     yield f"{name} probes", work.probes_fingerprint
-    yield f"{name} analyze", key_of(analysis_identity(work, stances))
-    yield f"{name} correct", key_of(correction_identity(work, stances, ["labels of ann", "labels of bob"]))
+    yield f"{name} analyze", fingerprint(analysis_identity(work, stances))
+    yield f"{name} correct", fingerprint(correction_identity(work, stances, ["labels of ann", "labels of bob"]))
 
 
 def judge_keys() -> Iterator[tuple[str, str]]:
@@ -75,9 +77,9 @@ def judge_keys() -> Iterator[tuple[str, str]]:
         "openai votes": JUDGE.validate_python({"type": "openai", "model": "gpt-4o", "method": "votes", "votes": 3}),
     }
     for name, judge in judges.items():
-        yield f"judge {name}", key_of(stance_identity(judge, "answers"))
-    yield "panel", key_of(panel_identity(Panel(members=("a", "b"), weights={"a": 2.0}), ["stances of a", "stances of b"]))
-    yield "panel of judges", key_of(stance_identity(Panel(members=(judges["cross-encoder"], judges["causal-lm"])), "answers"))
+        yield f"judge {name}", fingerprint(stance_identity(judge, "answers"))
+    yield "panel", fingerprint(panel_identity(Panel(members=("a", "b"), weights={"a": 2.0}), ["stances of a", "stances of b"]))
+    yield "panel of judges", fingerprint(stance_identity(Panel(members=(judges["cross-encoder"], judges["causal-lm"])), "answers"))
 
 
 def synthesis_keys(root: Path) -> Iterator[tuple[str, str]]:
@@ -88,23 +90,29 @@ def synthesis_keys(root: Path) -> Iterator[tuple[str, str]]:
     }
     for name, writer in writers.items():
         synthesis = Synthesis(name="s", dial=Dial(setting=Setting.SUPPORT_ALIGNED, gap=0.4, seed=1), writer=writer)
-        work = SynthesisRoom(str(root), QUESTIONS if writer else starter_questions()[:5], synthesis, Runtime())
-        for shard in work.shards:
-            yield f"synthesis {name} write {shard.stance.value}", shard.write_key
-            yield f"synthesis {name} judge {shard.stance.value}", shard.judge_key
-        yield f"synthesis {name} pairs", work.key
+        questions = QUESTIONS if writer else starter_questions()[:5]
+        for stage, key in keys_of(synthesis_stages(Work(str(root), Runtime()), questions, synthesis)):
+            what = "pairs" if stage.name == "choose pairs" else f"{stage.name} {stage.what.split()[0]}"
+            yield f"synthesis {name} {what}", key
 
 
 def probe_keys(root: Path) -> Iterator[tuple[str, str]]:
-    work = ProbeRoom(str(root), PROMPTS, PROBES)
-    yield from (("probes rewrite", work.rewrite_key), ("probes filter", work.filter_key), ("probes topics", work.topics_key))
-    yield "probes build", work.key
+    for stage, key in keys_of(probe_stages(Work(str(root), Runtime()), PROMPTS, PROBES)):
+        yield f"probes {'build' if stage.name == 'choose' else stage.name}", key
+
+
+def keys_of(stages: Sequence[Stage]) -> Iterator[tuple[Stage, str]]:
+    """The keys of stages whose identities hang on the keys of others alone."""
+    references: dict[Stage, Reference] = {}
+    for stage in stages:
+        references[stage] = Reference(key=fingerprint(dict(stage.identity([references[need] for need in stage.needs]))))
+        yield stage, references[stage].key
 
 
 def all_keys(root: Path) -> dict[str, str]:
     """Every key, by what it is of."""
     audit = AuditOptions(rows=300)
-    found = {"audit options": key_of(audit.model_dump(mode="json"))}
+    found = {"audit options": fingerprint(audit.model_dump(mode="json"))}
     for name in STUDIES:
         found.update(study_keys(name, root))
     found.update(judge_keys())

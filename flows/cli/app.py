@@ -62,6 +62,9 @@ def valuedrift(
     """When, how far and by what a language model's values move during post-training."""
 
 
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
 def resolve_root(root: str | None) -> str:
     """The root of the tables: the option, else the environment variable, else the default folder."""
     return root or os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from valuedrift.corpora.dataset import Dataset
     from valuedrift.corpora.registry import Kind
     from valuedrift.judges.registry import JudgeConfig
-    from valuedrift.tasks.workroom import Workroom
+    from valuedrift.tasks.work import Work
 
 _CARRIERS = 5
 """Examples shown that carry most of the gap."""
@@ -54,14 +54,16 @@ def audit(
     hush_prefect()
     from valuedrift.audit.options import AuditOptions
     from valuedrift.study.runtime import Runtime
-    from valuedrift.tasks.audit import audited, measures_of
-    from valuedrift.tasks.workroom import Workroom
+    from valuedrift.tasks.stages.audit import audit_stage, measures_of
+    from valuedrift.tasks.survey import State, survey
+    from valuedrift.tasks.work import Work
 
     where, judging, options = resolve_root(root), judge_config(judge, settings, weights), AuditOptions(rows=rows, confidence=confidence)
     datasets = _named(data)
     kinds = _kinds(datasets, kind)
-    work = Workroom(where, Runtime())
-    missing = {name: dataset for name, dataset in datasets.items() if not audited(work, name, dataset, kinds[name], judging, options)}
+    work = Work(where, Runtime())
+    stages = [audit_stage(work, name, dataset, kinds[name], judging, options) for name, dataset in datasets.items()]
+    missing = {one.stage.what: datasets[one.stage.what] for one in survey(work, stages) if one.state is not State.CACHED}
     if missing:
         _run(missing, kinds, judging, options, where)
     measures = measures_of(work, list(datasets), judging.name)
@@ -100,17 +102,10 @@ def _kinds(datasets: dict[str, Dataset], kind: Kind | None) -> dict[str, Kind]:
 
 def _run(datasets: dict[str, Dataset], kinds: dict[str, Kind], judge: JudgeConfig, options: AuditOptions, root: str) -> None:
     from valuedrift.flows.audit import audit as flow
-    from valuedrift.flows.cli.board import TerminalBoard
-    from valuedrift.tasks.board import use_board
+    from valuedrift.flows.cli.board import progress_of
 
-    console = make_console(stderr=True)
-    with TerminalBoard(console, len(datasets), 0) as board:
-        use_board(board)
-        try:
-            flow(datasets, kinds, judge, options, root)
-        except KeyboardInterrupt as error:
-            board.say("[bold red]interrupted[/] datasets that were done are kept; the same command goes on from there")
-            raise typer.Exit(130) from error
+    with progress_of(make_console(stderr=True), len(datasets), "datasets that were done are kept; the same command goes on from there"):
+        flow(datasets, kinds, judge, options, root)
 
 
 def _object(measures: pl.DataFrame, name: str, judge: str) -> dict[str, Any]:
@@ -120,7 +115,7 @@ def _object(measures: pl.DataFrame, name: str, judge: str) -> dict[str, Any]:
     return {"dataset": name, "judge": judge, **summary(measures, name)}
 
 
-def _show(work: Workroom, measures: pl.DataFrame, names: list[str], judge: str) -> None:
+def _show(work: Work, measures: pl.DataFrame, names: list[str], judge: str) -> None:
     from valuedrift.audit.words import by_topic, sentences, side_by_side
 
     console = make_console()
@@ -148,10 +143,10 @@ def _has_gap(measures: pl.DataFrame, name: str) -> bool:
     return bool((gaps.get_column("difference_low") > 0).any())
 
 
-def _carriers(work: Workroom, name: str, judge: str) -> None:
+def _carriers(work: Work, name: str, judge: str) -> None:
     """The examples that carry most of the value gap."""
     from valuedrift.audit.carriers import carriers
-    from valuedrift.tasks.audit import BY_ITSELF
+    from valuedrift.tasks.stages.audit import BY_ITSELF
 
     console = make_console()
     found = carriers(work.store.read("audit_examples", study=BY_ITSELF, dataset=name, judge=judge))

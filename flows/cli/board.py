@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -20,10 +23,9 @@ class TerminalBoard:
 
     Args:
         stages: Stages in all, for the overall bar.
-        done: Stages that are there already.
     """
 
-    def __init__(self, console: Console, stages: int, done: int) -> None:
+    def __init__(self, console: Console, stages: int) -> None:
         self._console = console
         self._begun = time.monotonic()
         self._lock = threading.Lock()
@@ -37,7 +39,7 @@ class TerminalBoard:
             TextColumn("[dim]{task.fields[note]}"),
         )
         self._bars = Bars(*columns, console=console, transient=True, refresh_per_second=4, disable=not console.is_terminal)
-        self._overall = self._bars.add_task("[bold]all stages", total=stages, completed=done, note="")
+        self._overall = self._bars.add_task("[bold]all stages", total=stages, note="")
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -47,26 +49,30 @@ class TerminalBoard:
         self._bars.stop()
 
     def begin(self, label: str) -> int:
-        """See :class:`tasks.board.Board`."""
+        """See :class:`valuedrift.tasks.board.Board`."""
         number = self._bars.add_task(escape(label), total=None, note="")
         with self._lock:
             self._labels[int(number)] = (label, time.monotonic())
         return int(number)
 
     def update(self, stage: int, progress: Progress) -> None:
-        """See :class:`tasks.board.Board`."""
+        """See :class:`valuedrift.tasks.board.Board`."""
         self._bars.update(TaskID(stage), completed=progress.done, total=progress.total, note=escape(progress.note))
 
     def end(self, stage: int, outcome: str) -> None:
-        """See :class:`tasks.board.Board`."""
+        """See :class:`valuedrift.tasks.board.Board`."""
         with self._lock:
             label, begun = self._labels.pop(stage)
         self._bars.remove_task(TaskID(stage))
         colour = "green" if outcome == "done" else "red"
         self.say(f"[{colour}]{outcome:>6}[/] {escape(label)} [dim]{time.monotonic() - begun:.0f} s[/]")
 
+    def expect(self, stages: int) -> None:
+        """See :class:`valuedrift.tasks.board.Board`."""
+        self._bars.update(self._overall, total=stages)
+
     def settled(self) -> None:
-        """See :class:`tasks.board.Board`."""
+        """See :class:`valuedrift.tasks.board.Board`."""
         self._bars.advance(self._overall)
 
     def say(self, text: str) -> None:
@@ -75,5 +81,25 @@ class TerminalBoard:
         self._console.print(f"[dim]{seconds // 60:3d}:{seconds % 60:02d}[/] {text}", highlight=False, soft_wrap=True)
 
     def result(self, text: str) -> None:
-        """See :class:`tasks.board.Board`."""
+        """See :class:`valuedrift.tasks.board.Board`."""
         self.say(f"       {escape(text)}")
+
+
+@contextmanager
+def progress_of(console: Console, stages: int, kept: str) -> Iterator[None]:
+    """Show a flow run that goes on inside; Ctrl-C ends it with one line and exit code 130.
+
+    Args:
+        console: Where.
+        stages: How many stages there are.
+        kept: What the line says of what was done.
+    """
+    from valuedrift.tasks.board import use_board
+
+    with TerminalBoard(console, stages) as board:
+        use_board(board)
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            board.say(f"[bold red]interrupted[/] {kept}")
+            raise typer.Exit(130) from error

@@ -2,35 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
-from valuedrift.flows.cli.app import app
+from valuedrift.flows.cli.app import JsonOption, RootOption, app, resolve_root
 from valuedrift.flows.cli.console import make_console
 
 if TYPE_CHECKING:
-    from valuedrift.study import Study
+    from valuedrift.study import RunPlan, Study
+    from valuedrift.study.estimate import Estimate
+    from valuedrift.tasks.stage import Stage
+    from valuedrift.tasks.work import StudyWork
 
 
 @app.command("plan")
 def plan(
     study: Annotated[str, typer.Argument(help="Study file, local or s3://, e.g. deployments/studies/demo.yaml.", show_default=False)],
+    root: RootOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Print a study's runs, checkpoints and estimates of tokens, time and bytes. Runs nothing, needs no GPU and no hub."""
+    """Print a study's runs, checkpoints, stages and estimates of tokens, time and bytes. Runs nothing, needs no GPU and no hub."""
     from valuedrift.statistics.significance import minimum_detectable_drift
-    from valuedrift.study import Plan, RunPlan, expand
     from valuedrift.study.estimate import Estimate, estimate
-    from valuedrift.tasks.sources import count_of, probes_of, study_of
+    from valuedrift.tasks.sources import study_of
+    from valuedrift.tasks.stages import stages_of
+    from valuedrift.tasks.work import StudyWork
 
-    spec = study_of(study)
-    planned: Plan = expand(spec, count_of)
-    probes = probes_of(spec.probes.set, topics=spec.probes.topics, per_topic=spec.probes.per_topic)
-    console = make_console()
+    work = StudyWork(study_of(study), resolve_root(root))
+    spec, planned, probes = work.study, work.plan, work.probes
+    stages = stages_of(work)
     costs = {run.run_id: estimate(run, spec, len(probes)) for run in planned.runs}
+    total = Estimate.total(costs.values())
+    topics = len({probe.topic for probe in probes})
+    per_topic = len(probes) // max(topics, 1)
+    smallest = minimum_detectable_drift(per_topic, spec.sampling.n)
+    evaluations = sum(len(run.steps) for run in planned.runs)
+    if as_json:
+        typer.echo(json.dumps(_plain(work, stages, costs, total, smallest), ensure_ascii=False))
+        return
+    console = make_console()
+    _show_runs(work, costs, console)
+    asked = f"{len(probes)} probes in {topics} topics × {spec.sampling.n} answers × {len(spec.judges)} judge(s)"
+    console.print()
+    for line in (
+        f"{len(planned.runs)} runs, {evaluations} checkpoints × {asked}",
+        f"{len(stages)} stages: {', '.join(f'{count} {name}' for name, count in Counter(stage.name for stage in stages).items())}",
+        f"training {total.training_tokens:.3g} tokens, sampling {total.sampling_tokens:.3g} tokens at most (equal weights are sampled once)",
+        f"about {total.words_time()} · {total.words_bytes()} on disk, of it checkpoints {total.words_checkpoints()}",
+        f"with {per_topic} prompts × {spec.sampling.n} samples a topic you can see a drift of {smallest:.2f} (power 80%, two-sided 5%)",
+        *_asked(spec, [probe.prompt for probe in probes], evaluations),
+    ):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _show_runs(work: StudyWork, costs: Mapping[str, Estimate], console: Console) -> None:
+    """A tree a model: its runs, each below the one that it starts from."""
+    spec, planned = work.study, work.plan
 
     def branch(tree: Tree, run: RunPlan) -> None:
         leaf = tree.add(_line(run.run_id, run.total_steps, run.steps, costs[run.run_id]))
@@ -43,21 +78,33 @@ def plan(
             if run.model_name == model:
                 branch(tree, run)
         console.print(tree, highlight=False, soft_wrap=True)
-    total = Estimate.total(costs.values())
-    evaluations = sum(len(run.steps) for run in planned.runs)
-    topics = len({probe.topic for probe in probes})
-    per_topic = len(probes) // max(topics, 1)
-    smallest = minimum_detectable_drift(per_topic, spec.sampling.n)
-    asked = f"{len(probes)} probes in {topics} topics × {spec.sampling.n} answers × {len(spec.judges)} judge(s)"
-    console.print()
-    for line in (
-        f"{len(planned.runs)} runs, {evaluations} checkpoints × {asked}",
-        f"training {total.training_tokens:.3g} tokens, sampling {total.sampling_tokens:.3g} tokens at most (equal weights are sampled once)",
-        f"about {total.words_time()} · {total.words_bytes()} on disk, of it checkpoints {total.words_checkpoints()}",
-        f"with {per_topic} prompts × {spec.sampling.n} samples a topic you can see a drift of {smallest:.2f} (power 80%, two-sided 5%)",
-        *_asked(spec, [probe.prompt for probe in probes], evaluations),
-    ):
-        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _plain(work: StudyWork, stages: Sequence[Stage], costs: Mapping[str, Estimate], total: Estimate, smallest: float) -> dict[str, Any]:
+    """The plan for JSON."""
+    runs = [
+        {
+            "run_id": run.run_id,
+            "parent_run_id": run.parent_run_id,
+            "phase": run.phase,
+            "dataset": run.dataset_name,
+            "total_steps": run.total_steps,
+            "steps": list(run.steps),
+            **asdict(costs[run.run_id]),
+        }
+        for run in work.plan.runs
+    ]
+    listed = [
+        {"stage": one.name, "run_id": one.run_id or None, "step": one.step, "by": one.result.slot or None, "on": one.on} for one in stages
+    ]
+    return {
+        "study": work.study.study,
+        "runs": runs,
+        "stages": listed,
+        "probes": len(work.probes),
+        "total": asdict(total),
+        "smallest_drift": smallest,
+    }
 
 
 def _asked(spec: Study, prompts: list[str], checkpoints: int) -> Iterator[str]:
@@ -71,10 +118,7 @@ def _asked(spec: Study, prompts: list[str], checkpoints: int) -> Iterator[str]:
             yield from (f"[yellow]{warning}[/]" for warning in cost.warnings())
 
 
-def _line(run_id: str, total: int | None, steps: tuple[int, ...], cost: object) -> str:
-    from valuedrift.study.estimate import Estimate
-
-    assert isinstance(cost, Estimate)
+def _line(run_id: str, total: int | None, steps: tuple[int, ...], cost: Estimate) -> str:
     if total is None:
         return f"{escape(run_id)} [dim]steps unknown: the data are not at hand; declare `rows` in the study[/]"
     shown = ", ".join(map(str, steps)) if len(steps) <= 10 else f"{steps[0]}, {steps[1]}, {steps[2]} … {steps[-1]} ({len(steps)})"

@@ -17,12 +17,11 @@ from valuedrift.flows.cli.engine_option import EMBEDDED, engine_config
 if TYPE_CHECKING:
     from valuedrift.probes.vprism.config import ProbeBuild
     from valuedrift.storage.location import Location
-    from valuedrift.tasks.probe_room import ProbeRoom
+    from valuedrift.tasks.work import Work
 
 probes_app = typer.Typer(name="probes", help="Questions that are put to every checkpoint.", no_args_is_help=True)
 app.add_typer(probes_app)
 
-_STEPS = 4
 _EngineHelp = "`embedded`, or a .yaml file with one engine as a study has it (type: transformers, vllm or openai; model; …)."
 
 
@@ -98,37 +97,35 @@ def build(
 def _run(
     source: Path, column: str, id_column: str | None, settings: ProbeBuild, root: str, target: Location, told: Location | None
 ) -> None:
-    from valuedrift.flows.cli.board import TerminalBoard
     from valuedrift.flows.cli.console import hush_prefect
 
     hush_prefect()
     from valuedrift.probes.vprism.source import read_source
-    from valuedrift.tasks.probe_room import ProbeRoom
+    from valuedrift.study.runtime import Runtime
+    from valuedrift.tasks.stages.probe_build import probe_stages
+    from valuedrift.tasks.survey import complete, survey
+    from valuedrift.tasks.work import Work
 
     console = make_console()
-    work = ProbeRoom(root, read_source(source, column, id_column), settings)
-    if work.finished():
+    work = Work(root, Runtime())
+    stages = probe_stages(work, read_source(source, column, id_column), settings)
+    if complete(survey(work, stages)[-1:]):
         console.print("nothing to do: this build is in the tables", highlight=False)
     else:
+        from valuedrift.flows.cli.board import progress_of
         from valuedrift.flows.probes import build_probes
-        from valuedrift.tasks.board import use_board
 
-        with TerminalBoard(make_console(stderr=True), _STEPS, 0) as board:
-            use_board(board)
-            try:
-                build_probes(str(source), column, settings, id_column, root)
-            except KeyboardInterrupt as error:
-                board.say("[bold red]interrupted[/] what finished is kept; the same command goes on from there")
-                raise typer.Exit(130) from error
-    _conclude(work, target, told, console)
+        with progress_of(make_console(stderr=True), len(stages), "what finished is kept; the same command goes on from there"):
+            build_probes(str(source), column, settings, id_column, root)
+    _conclude(work, settings, target, told, console)
 
 
-def _conclude(work: ProbeRoom, target: Location, told: Location | None, console: Console) -> None:
+def _conclude(work: Work, build: ProbeBuild, target: Location, told: Location | None, console: Console) -> None:
     from valuedrift.probes.vprism.english.rewrite import NOT_ENGLISH
     from valuedrift.storage import parquet
     from valuedrift.storage.schemas import table_schema
 
-    frames = {name: work.store.read(name, probe_set=work.build.probe_set) for name in ("probes", "probe_decisions")}
+    frames = {name: work.store.read(name, probe_set=build.probe_set) for name in ("probes", "probe_decisions")}
     for name, place in (("probes", target), ("probe_decisions", told)):
         if place is not None:
             place.put_bytes(parquet.encoded(table_schema(name), [frames[name]]))
@@ -139,15 +136,15 @@ def _conclude(work: ProbeRoom, target: Location, told: Location | None, console:
         table.add_row(escape(str(topic[0])), str(part.height), str((known == 1).sum()), str((known == -1).sum()), str(known.null_count()))
     console.print(table)
     asked = decisions.get_column("question").count()
-    valued = decisions.filter(decisions["value_laden"] >= work.build.threshold).height
+    valued = decisions.filter(decisions["value_laden"] >= build.threshold).height
     console.print(
         f"{decisions.height:,} prompts, {asked:,} questions, {valued:,} about a value, {probes.height:,} probes in {target.uri}",
         highlight=False,
         soft_wrap=True,
     )
-    if probes.height < work.build.topics * work.build.per_topic:
+    if probes.height < build.topics * build.per_topic:
         console.print(
-            f"[yellow]note[/] fewer than {work.build.topics} × {work.build.per_topic}: the prompts hold no more distinct questions of these topics",
+            f"[yellow]note[/] fewer than {build.topics} × {build.per_topic}: the prompts hold no more distinct questions of these topics",
             highlight=False,
             soft_wrap=True,
         )

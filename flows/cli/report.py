@@ -20,14 +20,13 @@ def report(
     out: Annotated[str | None, typer.Option("--out", hidden=True)] = None,
 ) -> None:
     """Write a study's report from its tables: one HTML file that opens anywhere, and the figures as PNG, SVG and PDF."""
-    from valuedrift.storage.location import Location, path_part
+    from valuedrift.storage.location import Location
     from valuedrift.storage.store import Store
-    from valuedrift.tasks.report import check_concluded, inputs_of, write_report
     from valuedrift.tasks.sources import study_of
+    from valuedrift.tasks.stages.report import rewrite_report
 
     address = renamed(report, out, "--report", "--out")
     folder = Location.parse(address).reached() if address else None
     spec, store = study_of(study), Store(resolve_root(root))
-    check_concluded(store, spec, study)
-    page = write_report(inputs_of(store, spec.study), folder or store.root / "reports" / path_part(spec.study))
+    page = rewrite_report(store, spec, study, folder)
     make_console().print(escape(page.uri), soft_wrap=True, highlight=False)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from valuedrift.storage.location import Location
     from valuedrift.synthesis.config import Dial, Synthesis
     from valuedrift.synthesis.questions import Question
-    from valuedrift.tasks.synthesis_room import SynthesisRoom
+    from valuedrift.tasks.work import Work
 
 STARTER = "starter"
 
@@ -135,38 +135,37 @@ def _questions(made: Synthesis, probes: str, topics: Sequence[str] | None, per_t
 def _run(questions: Sequence[Question], made: Synthesis, root: str, out: Location) -> None:
     hush_prefect()
     from valuedrift.study.runtime import Runtime
-    from valuedrift.tasks.synthesis_room import SynthesisRoom
+    from valuedrift.tasks.stages.synthesis import synthesis_stages
+    from valuedrift.tasks.survey import complete, survey
+    from valuedrift.tasks.work import Work
 
-    work = SynthesisRoom(root, questions, made, Runtime())
-    if work.finished():
+    work = Work(root, Runtime())
+    stages = synthesis_stages(work, questions, made)
+    if complete(survey(work, stages)[-1:]):
         make_console().print("nothing to do: this synthesis is in the tables", highlight=False)
     else:
-        from valuedrift.flows.cli.board import TerminalBoard
+        from valuedrift.flows.cli.board import progress_of
         from valuedrift.flows.synthesize import synthesize as flow
-        from valuedrift.tasks.board import use_board
 
-        with TerminalBoard(make_console(stderr=True), 2 * len(work.shards) + 1, 0) as board:
-            use_board(board)
-            try:
-                flow(questions, made, root)
-            except KeyboardInterrupt as error:
-                board.say("[bold red]interrupted[/] what was written and judged is kept; the same command goes on from there")
-                raise typer.Exit(130) from error
-    _conclude(work, out)
+        kept = "what was written and judged is kept; the same command goes on from there"
+        with progress_of(make_console(stderr=True), len(stages), kept):
+            flow(questions, made, root)
+    _conclude(work, questions, made, str(survey(work, stages)[-1].key), out)
 
 
-def _conclude(work: SynthesisRoom, out: Location) -> None:
+def _conclude(work: Work, questions: Sequence[Question], made: Synthesis, key: str, out: Location) -> None:
     """Write the pairs and their card, and show them."""
     from valuedrift.fingerprint import bytes_fingerprint
     from valuedrift.synthesis.pairs import card, jsonl
+    from valuedrift.tasks.stages.synthesis import fingerprints
 
-    pairs, candidates = (work.store.read(table, **work.partition) for table in ("synthetic_pairs", "candidates"))
+    pairs, candidates = (work.store.read(table, synthesis=made.name) for table in ("synthetic_pairs", "candidates"))
     content = jsonl(pairs)
     out.put_bytes(content)
-    told = card(pairs, candidates, work.synthesis, {"file": bytes_fingerprint(content), **work.fingerprints()})
+    shown = card(pairs, candidates, made, {"file": bytes_fingerprint(content), **fingerprints(questions, made, key)})
     beside = out.beside(f"{_stem(out)}.card.json")
-    beside.put_bytes((json.dumps(told, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode())
-    _show(told, out, beside, work.root)
+    beside.put_bytes((json.dumps(shown, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode())
+    _show(shown, out, beside, work.root)
 
 
 def _show(told: dict[str, Any], out: Location, beside: Location, root: str) -> None:

@@ -1,26 +1,25 @@
-"""``valuedrift run``, ``explain`` and ``status``: do a study, say what is done and why not, say how far it is."""
+"""``valuedrift run``, ``explain`` and ``status``: do a study, say what is done and why not, say how far it is. All three read its list of stages."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from valuedrift.flows.cli.app import RootOption, app, resolve_root
+from valuedrift.flows.cli.app import JsonOption, ReportOption, RootOption, app, resolve_root
 from valuedrift.flows.cli.console import hush_prefect, make_console
 from valuedrift.flows.cli.drift_table import drift_table
 
 if TYPE_CHECKING:
-    from valuedrift.storage.location import Location
-    from valuedrift.tasks.outlook import Outlook
-    from valuedrift.tasks.workplace import Workplace
+    from valuedrift.tasks.survey import Standing
+    from valuedrift.tasks.work import StudyWork
 
-_OF_THE_STUDY = {"analyze": "drift", "correct": "drift corrected by labels", "conclude": "findings and provenance"}
-"""Stages that are of the whole study, as status calls them."""
 StudyArgument = Annotated[str, typer.Argument(help="Study file, local or s3://, e.g. deployments/studies/demo.yaml.", show_default=False)]
 
 
@@ -28,10 +27,7 @@ StudyArgument = Annotated[str, typer.Argument(help="Study file, local or s3://, 
 def run(
     study: StudyArgument,
     root: RootOption = None,
-    report: Annotated[
-        str | None,
-        typer.Option("--report", help="Folder for report.html and figures, local or s3://; default: reports/STUDY below the root."),
-    ] = None,
+    report: ReportOption = None,
     retry_failed: Annotated[
         bool,
         typer.Option("--retry-failed", help="Ask again for judgements that a server failed to give, and make again what rests on them."),
@@ -40,41 +36,35 @@ def run(
     """Trace a study: train, sample, judge, analyse, report. What is finished is never done again."""
     hush_prefect()
     from valuedrift.storage.location import Location
-    from valuedrift.tasks.outlook import State, complete, outlook
-    from valuedrift.tasks.sources import study_of
-    from valuedrift.tasks.workplace import Workplace
+    from valuedrift.tasks.stages import stages_of
+    from valuedrift.tasks.survey import complete, survey
 
     console = make_console()
-    where = resolve_root(root)
-    folder = Location.parse(report).reached() if report else None
-    spec = study_of(study)
-    work = Workplace(spec, where)
+    folder = Location.parse(report).reached().uri if report else None
+    work = _work(study, root, folder)
+    spec = work.study
     console.print(
         f"[bold]{escape(spec.study)}[/] {len(work.plan.runs)} runs, {len(work.probes)} probes × {spec.sampling.n} answers a checkpoint",
         highlight=False,
     )
     if retry_failed:
         _forget_failed(work, console)
-    stages = outlook(work)
-    if complete(stages):
-        _finished(work, len(stages), folder, console)
-        return
-    from valuedrift.flows.cli.board import TerminalBoard
-    from valuedrift.flows.trace import trace
-    from valuedrift.tasks.board import use_board
+    standings = survey(work, stages_of(work))
+    if complete(standings):
+        console.print(f"nothing to do: all {len(standings)} stages are in the tables")
+    else:
+        from valuedrift.flows.cli.board import progress_of
+        from valuedrift.flows.trace import trace
 
-    done = sum(stage.state is State.CACHED for stage in stages)
-    with TerminalBoard(console, len(stages) + 1, done) as board:
-        use_board(board)
-        try:
-            page = trace(study, where, report)
-        except KeyboardInterrupt as error:
-            board.say("[bold red]interrupted[/] what finished is kept; the same command goes on from there")
-            raise typer.Exit(130) from error
-    _conclude(work, page, console)
+        for standing in standings:
+            if standing.from_older_version:
+                console.print(f"{escape(standing.stage.label)}: {escape(standing.why)}", highlight=False, soft_wrap=True)
+        with progress_of(console, len(standings), "what finished is kept; the same command goes on from there"):
+            trace(study, work.root, folder)
+    _conclude(work, console)
 
 
-def _forget_failed(work: Workplace, console: Console) -> None:
+def _forget_failed(work: StudyWork, console: Console) -> None:
     from valuedrift.tasks.asking_again import forget_failed
 
     gone = forget_failed(work)
@@ -85,22 +75,12 @@ def _forget_failed(work: Workplace, console: Console) -> None:
         console.print(f"the same judgements were taken over by {escape(', '.join(gone.others))}: run these again too", highlight=False)
 
 
-def _finished(work: Workplace, stages: int, folder: Location | None, console: Console) -> None:
-    """Nothing is left to do: look, and write the report only if it is missing."""
-    from valuedrift.tasks.report import PAGE, default_folder, inputs_of, write_report
+def _conclude(work: StudyWork, console: Console) -> None:
+    from valuedrift.tasks.stages.report import PAGE, folder_of_report
 
-    folder = folder or default_folder(work)
-    page = folder / PAGE
-    console.print(f"nothing to do: all {stages} stages are in the tables")
-    if not page.exists():
-        page = write_report(inputs_of(work.store, work.study.study), folder)
-    _conclude(work, page.uri, console)
-
-
-def _conclude(work: Workplace, page: str, console: Console) -> None:
     drift = work.store.read("drift", study=work.study.study, judge=work.study.judges[0].name)
     console.print(drift_table(drift, alpha=1 - work.study.analysis.confidence))
-    console.print(f"report   {escape(page)}", soft_wrap=True, highlight=False)
+    console.print(f"report   {escape((folder_of_report(work) / PAGE).uri)}", soft_wrap=True, highlight=False)
     console.print(
         f'ask      valuedrift sql --root {escape(work.root)} "from drift where q_value_study < 0.05"', soft_wrap=True, highlight=False
     )
@@ -111,21 +91,26 @@ def explain(
     study: StudyArgument,
     root: RootOption = None,
     everything: Annotated[bool, typer.Option("--all", help="Also list what is cached.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say for every stage whether it is cached, and if not, which part of its identity differs from the nearest one in the cache."""
-    from valuedrift.tasks.outlook import State
+    from valuedrift.tasks.survey import State
 
+    standings = _survey(study, root)
+    listed = [one for one in standings if everything or one.state is not State.CACHED]
+    if as_json:
+        typer.echo(json.dumps([_plain(one) for one in listed], ensure_ascii=False))
+        return
     console = make_console()
-    stages = _look(study, root)
-    table = Table("stage", "run", "step", "judge", "state", "why", box=None, header_style="bold")
+    table = Table("stage", "run", "step", "by", "state", "why", box=None, header_style="bold")
     colours = {State.CACHED: "green", State.REUSABLE: "green", State.MISSING: "yellow", State.WAITS: "dim"}
-    for one in stages:
-        if everything or one.state is not State.CACHED:
-            step = "" if one.step is None else str(one.step)
-            table.add_row(one.stage, one.run_id, step, one.judge or "", f"[{colours[one.state]}]{one.state.value}[/]", escape(one.why))
+    for one in listed:
+        stage, state = one.stage, f"[{colours[one.state]}]{one.state.value}[/]"
+        step = "" if stage.step is None else str(stage.step)
+        table.add_row(stage.name, escape(stage.what or stage.run_id), step, escape(stage.result.slot), state, escape(one.why))
     if table.row_count:
         console.print(table)
-    counts = Counter(one.state.value for one in stages)
+    counts = Counter(one.state.value for one in standings)
     console.print(", ".join(f"{count} {state}" for state, count in counts.items()), highlight=False)
 
 
@@ -135,64 +120,103 @@ def status(
         str | None, typer.Argument(help="Study file; without one, what the root holds of every study.", show_default=False)
     ] = None,
     root: RootOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Show how far studies are: runs trained, checkpoints sampled and judged."""
-    console = make_console()
+    """Show how far studies are: how many stages of each kind are done, by run."""
     if study is None:
-        console.print(_studies(resolve_root(root)))
+        studies = _studies(resolve_root(root))
+        if as_json:
+            typer.echo(json.dumps(studies, ensure_ascii=False))
+        else:
+            make_console().print(_studies_table(studies, resolve_root(root)))
         return
-    from valuedrift.tasks.outlook import State
+    standings = _survey(study, root)
+    if as_json:
+        typer.echo(json.dumps([_plain(one) for one in standings], ensure_ascii=False))
+        return
+    _show_status(standings, make_console())
 
-    stages = _look(study, root)
-    table = Table("run", "trained", "sampled", "judged", box=None, header_style="bold")
-    for run_id in dict.fromkeys(one.run_id for one in stages if one.run_id and one.stage != "audit"):
-        mine = [one for one in stages if one.run_id == run_id]
-        cells = [[one.state is State.CACHED for one in mine if one.stage == stage] for stage in ("train", "sample", "judge")]
-        table.add_row(run_id, "yes" if all(cells[0]) else "no", *(f"{sum(done)}/{len(done)}" for done in cells[1:]))
+
+def _show_status(standings: Sequence[Standing], console: Console) -> None:
+    """A line a run with how much of each kind is done, then the stages of the whole study."""
+    from valuedrift.tasks.stages import KINDS
+    from valuedrift.tasks.survey import State
+
+    of_runs = [one for one in standings if one.stage.run_id]
+    kinds = [kind for kind in KINDS if any(one.stage.name == kind.name for one in of_runs)]
+    table = Table("run", *(kind.done for kind in kinds), box=None, header_style="bold")
+    for run_id in dict.fromkeys(one.stage.run_id for one in of_runs):
+        cells = []
+        for kind in kinds:
+            done = [one.state is State.CACHED for one in of_runs if one.stage.run_id == run_id and one.stage.name == kind.name]
+            cells.append(("yes" if all(done) else "no") if len(done) == 1 and kind.name == "train" else f"{sum(done)}/{len(done)}")
+        table.add_row(escape(run_id), *cells)
     console.print(table)
-    audits = [one.state is State.CACHED for one in stages if one.stage == "audit"]
-    console.print(f"datasets audited: {sum(audits)}/{len(audits)}", highlight=False)
-    for one in stages:
-        if one.stage in _OF_THE_STUDY:
-            console.print(f"{_OF_THE_STUDY[one.stage]}: {one.state.value} ({escape(one.why)})", highlight=False)
+    for kind in KINDS:
+        others = [one for one in standings if one.stage.name == kind.name and not one.stage.run_id]
+        if len(others) == 1:
+            console.print(f"{kind.name}: {others[0].state.value} ({escape(others[0].why)})", highlight=False, soft_wrap=True)
+        elif others:
+            console.print(f"{kind.name}: {sum(one.state is State.CACHED for one in others)}/{len(others)} {kind.done}", highlight=False)
 
 
-def _look(study: str, root: str | None) -> list[Outlook]:
-    from valuedrift.tasks.outlook import outlook
+def _survey(study: str, root: str | None) -> list[Standing]:
+    from valuedrift.tasks.stages import stages_of
+    from valuedrift.tasks.survey import survey
+
+    work = _work(study, root)
+    return survey(work, stages_of(work))
+
+
+def _work(study: str, root: str | None, report_folder: str | None = None) -> StudyWork:
     from valuedrift.tasks.sources import study_of
-    from valuedrift.tasks.workplace import Workplace
+    from valuedrift.tasks.work import StudyWork
 
-    return outlook(Workplace(study_of(study), resolve_root(root)))
+    return StudyWork(study_of(study), resolve_root(root), report_folder)
 
 
-def _studies(root: str) -> Table:
+def _plain(standing: Standing) -> dict[str, Any]:
+    """How a stage stands, for JSON."""
+    stage = standing.stage
+    return {
+        "stage": stage.name,
+        "run_id": stage.run_id or None,
+        "step": stage.step,
+        "what": stage.what or None,
+        "by": stage.result.slot or None,
+        "on": stage.on,
+        "state": standing.state.value,
+        "why": standing.why,
+        "key": standing.key,
+    }
+
+
+def _studies(root: str) -> list[dict[str, Any]]:
+    """What the root holds of every study."""
     from valuedrift.storage.store import Store
 
-    store = Store(root)
-    table = Table(
-        "study",
-        "runs trained",
-        "checkpoints sampled",
-        "judged",
-        "answers",
-        "drift",
-        "last written (UTC)",
-        title=f"studies in {escape(root)}",
-        box=None,
-        header_style="bold",
-    )
+    store, studies = Store(root), []
     for name in store.studies():
         parts = store.entries(study=name)
         counts = Counter(entry.table for entry in parts)
-        answers = sum(entry.rows for entry in parts if entry.table == "responses")
-        written = max(entry.written for entry in parts)[:19]
-        table.add_row(
-            name,
-            str(counts["runs"]),
-            str(counts["responses"]),
-            str(counts["stances"]),
-            str(answers),
-            "yes" if counts["drift"] else "no",
-            written,
+        studies.append(
+            {
+                "study": name,
+                "runs_trained": counts["runs"],
+                "checkpoints_sampled": counts["responses"],
+                "judged": counts["stances"],
+                "answers": sum(entry.rows for entry in parts if entry.table == "responses"),
+                "drift": bool(counts["drift"]),
+                "last_written": max(entry.written for entry in parts)[:19],
+            }
         )
+    return studies
+
+
+def _studies_table(studies: Sequence[dict[str, Any]], root: str) -> Table:
+    columns = ("study", "runs trained", "checkpoints sampled", "judged", "answers", "drift", "last written (UTC)")
+    table = Table(*columns, title=f"studies in {escape(root)}", box=None, header_style="bold")
+    for one in studies:
+        values = {**one, "drift": "yes" if one["drift"] else "no"}
+        table.add_row(*(escape(str(value)) for value in values.values()))
     return table

@@ -20,7 +20,7 @@ from valuedrift.storage.schemas.columns import (
     TOPIC,
     pair_id,
 )
-from valuedrift.storage.schemas.table import TableSchema, real, text, whole
+from valuedrift.storage.schemas.table import Follows, TableSchema, real, text, whole
 
 UNKNOWN_PROBE_SET = "unknown"
 _ONE_A_CHECKPOINT = ("study", "run_id", "step")
@@ -58,6 +58,7 @@ TABLES = (
             text("sampling", "Fingerprint of the sampling settings."),
             text("checkpoint", "Fingerprint of the weights that answered."),
         ),
+        follows=Follows("checkpoints", "run {run} has a checkpoint at step {step}, but no answers of it"),
     ),
     TableSchema(
         "stances",
@@ -83,5 +84,10 @@ TABLES = (
         slots=("judge",),
         defaults=(("judge", "imported"), ("probe_set", "imported"), ("status", "ok"), ("unassigned", 0.0)),
         upgrades=(_stances_1,),
+        follows=Follows(
+            "responses",
+            "judge {slot} has judged other steps of run {run}, but not step {step}",
+            "judge {slot} has judged {rows} of {wanted} answers of run {run}, step {step}",
+        ),
     ),
 )

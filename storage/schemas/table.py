@@ -49,6 +49,21 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Follows:
+    """What a table wants a part for: where a run has some parts of it, one that is lacking is a missing shard.
+
+    Attributes:
+        table: The table whose rows (where they tell partitions apart) or parts each want a part.
+        lacking: What is said where there is none; ``{run}``, ``{step}`` and ``{slot}`` stand for where.
+        partly: What is said where it has fewer rows, if every row wants one; also ``{rows}`` and ``{wanted}``. None: the numbers may differ.
+    """
+
+    table: str
+    lacking: str
+    partly: str | None = None
+
+
+@dataclass(frozen=True)
 class TableSchema:
     """A table.
 
@@ -62,6 +77,7 @@ class TableSchema:
         slots: Columns that tell several parts of one partition apart: one part for each of their values.
         defaults: Values for columns that tables of others rarely have, given where one is imported.
         upgrades: How rows of version 1 become rows of version 2, those of 2 of 3, and so on to the present.
+        follows: Which rows or parts of another table each want a part of this one.
 
     Raises:
         ValueError: Partition, slots or keys name no column, or an upgrade is missing.
@@ -76,6 +92,7 @@ class TableSchema:
     slots: tuple[str, ...] = ()
     defaults: tuple[tuple[str, str | float], ...] = ()
     upgrades: tuple[Upgrade, ...] = ()
+    follows: Follows | None = None
 
     def __post_init__(self) -> None:
         for name in (*self.partition, *self.keys, *self.slots, *dict(self.defaults)):

@@ -1,4 +1,4 @@
-"""A build by its tasks, without a Prefect server: models that the user names, topics of a file, other languages."""
+"""A build by its stages, without a Prefect server: models that the user names, topics of a file, other languages."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from valuedrift.probes.vprism.config import ProbeBuild
 from valuedrift.probes.vprism.source import Source
 from valuedrift.probes.vprism.themes import read_topic_file
 from valuedrift.storage.store import Store
-from valuedrift.tasks.probe_choose import choose_probes
-from valuedrift.tasks.probe_room import ProbeRoom
-from valuedrift.tasks.probe_steps import filter_questions, rewrite_prompts, sort_questions
+from valuedrift.study.runtime import Runtime
+from valuedrift.tasks.once import once_each
+from valuedrift.tasks.stages.probe_build import probe_stages
+from valuedrift.tasks.survey import complete, survey
+from valuedrift.tasks.work import Work
 
 SPANISH = {
     "La pena de muerte me parece injusta": "¿Es injusta la pena de muerte?",
@@ -39,12 +41,12 @@ TOPIC_FILE = """
 
 
 def build(root: Path, prompts: list[str], **settings: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The probes and the decisions, by the four tasks one after the other."""
+    """The probes and the decisions, by the four stages one after the other."""
     asked = ProbeBuild(probe_set="set", topics=2, per_topic=2, **settings)
-    work = ProbeRoom(str(root), Source([f"r{at}" for at in range(len(prompts))], prompts), asked)
-    filtered = filter_questions.fn(work, rewrite_prompts.fn(work))
-    choose_probes.fn(work, sort_questions.fn(work, filtered))
-    assert work.finished()
+    work = Work(str(root), Runtime())
+    stages = probe_stages(work, Source([f"r{at}" for at in range(len(prompts))], prompts), asked)
+    once_each(work, stages)
+    assert complete(survey(work, stages))
     return Store(str(root)).read("probes", probe_set="set"), Store(str(root)).read("probe_decisions", probe_set="set")
 
 

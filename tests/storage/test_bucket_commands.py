@@ -42,8 +42,7 @@ from valuedrift.storage.location import Location
 from valuedrift.storage.store import Store
 from valuedrift.study.runtime import Runtime
 from valuedrift.tasks.sources import audit_kind_of, count_of, probes_of, rows_of, study_of
-from valuedrift.tasks.workplace import Workplace
-from valuedrift.tasks.workroom import Workroom
+from valuedrift.tasks.work import StudyWork, Work
 
 STUDY = """
 study: far
@@ -112,7 +111,7 @@ def test_a_study_with_all_that_it_names_in_a_bucket_is_the_study_on_disk(bases: 
         assert rows_of(far.corpora[name], "sft") == rows_of(near.corpora[name], "sft")
         assert count_of(far.corpora[name], "sft") == 6 and audit_kind_of(far.corpora[name]) == "sft"
     assert probes_of(far.probes.set) == probes_of(near.probes.set)
-    here, there = (Workplace(study, f"{base}/root") for base, study in zip(bases, studies, strict=True))
+    here, there = (StudyWork(study, f"{base}/root") for base, study in zip(bases, studies, strict=True))
     assert judge_identity(here.judge("cross-encoder")) == judge_identity(there.judge("cross-encoder"))
     assert here.base(near.models["mini"])[1] == there.base(far.models["mini"])[1]
     for command in (("plan",), ("explain", "--all"), ("status",)):
@@ -188,8 +187,8 @@ def test_weights_lie_where_the_root_is_however_it_is_written(tmp_path: Path, mon
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     for root in (f"file://{tmp_path}/root", "~/root", "root", f"{tmp_path}/root"):
-        assert Workroom(root, Runtime()).local == tmp_path / "root"
-    assert Workroom("s3://bucket/root", Runtime()).local.parent == tmp_path / "cache" / "roots"
+        assert Work(root, Runtime()).local == tmp_path / "root"
+    assert Work("s3://bucket/root", Runtime()).local.parent == tmp_path / "cache" / "roots"
 
 
 def test_errors_name_the_address_and_not_the_copy(s3_root: str) -> None:

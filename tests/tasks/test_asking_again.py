@@ -10,20 +10,20 @@ import polars as pl
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study import load_study
 from valuedrift.tasks.asking_again import forget_failed
-from valuedrift.tasks.workplace import Workplace
+from valuedrift.tasks.work import StudyWork
 
 TINY = Path(__file__).resolve().parents[1] / "integration" / "tiny.yaml"
 FAILED = {"p_support": None, "p_neutral": None, "p_oppose": None, "unassigned": None, "status": "failed"}
 JUDGED = {"p_support": 0.5, "p_neutral": 0.25, "p_oppose": 0.25, "unassigned": 0.0, "status": "ok"}
 
 
-def put(work: Workplace, table: str, row: dict[str, Any], key: str, identity: dict[str, Any], slot: str = "") -> None:
+def put(work: StudyWork, table: str, row: dict[str, Any], key: str, identity: dict[str, Any], slot: str = "") -> None:
     schema = table_schema(table)
     frame = pl.DataFrame([{name: row.get(name) for name in schema.polars}], schema=schema.polars)
     work.store.put(table, frame, partition={name: row[name] for name in schema.partition}, key=key, identity=identity, slot=slot)
 
 
-def judged(work: Workplace, step: int, run_id: str, judge: str, key: str, outcome: dict[str, Any]) -> None:
+def judged(work: StudyWork, step: int, run_id: str, judge: str, key: str, outcome: dict[str, Any]) -> None:
     row = {
         "study": "tiny",
         "run_id": run_id,
@@ -37,7 +37,7 @@ def judged(work: Workplace, step: int, run_id: str, judge: str, key: str, outcom
 
 
 def test_labels_and_stances_that_no_run_would_bring_back_stay(tmp_path: Path) -> None:
-    work = Workplace(load_study(TINY), str(tmp_path))
+    work = StudyWork(load_study(TINY), str(tmp_path))
     run = work.plan.runs[0]
     judge = work.study.judges[0].name
     judged(work, run.steps[0], run.run_id, judge, "bad", FAILED)

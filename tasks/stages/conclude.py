@@ -1,13 +1,12 @@
-"""Conclude a study: its findings, examples, the quality and agreement of its judges, and where all of it came from, as tables that the report reads."""
+"""Stage ``conclude``: a study's findings, examples, the quality and agreement of its judges, and where all of it came from, as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 import yaml
-from prefect import task
 
 from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.network.weights import shipped_metrics
@@ -18,65 +17,54 @@ from valuedrift.results.conclusions import TABLES, LabelledAnswers, StudyFacts, 
 from valuedrift.starter import PROPOSITIONS
 from valuedrift.storage.store import Store
 from valuedrift.study import Study
-from valuedrift.tasks.analyze import parts_there, put_tables, stances_of
-from valuedrift.tasks.board import board, stage
-from valuedrift.tasks.caching import TASK, cached_by
-from valuedrift.tasks.identity import key_of
+from valuedrift.tasks.board import shown
 from valuedrift.tasks.labels import label_keys, labelled_stances
 from valuedrift.tasks.provenance import git_commit, machine, versions
-from valuedrift.tasks.reference import Reference
-from valuedrift.tasks.workplace import Workplace
+from valuedrift.tasks.stage import Address, Frames, Reference, Stage
+from valuedrift.tasks.stages.analyze import stances_of
+from valuedrift.tasks.work import StudyWork, Work
 
 
-def conclusions_identity(work: Workplace, analysis_key: str) -> dict[str, Any]:
-    """Identity of a study's conclusions, by the key of its analysis."""
-    return conclusion_identity(
-        facts_of(work.study),
-        analysis=analysis_key,
-        run_ids=[run.run_id for run in work.plan.runs],
-        judged=shipped_metrics(),
-        labels=label_keys(work.store, work.study.study),
-    )
+def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
+    """One stage, made of the analysis, of what people labelled, and of what the tables know of their own making."""
+    analyzed = tuple(stage for stage in listed if stage.name == "analyze")
 
-
-def _key(parameters: dict[str, Any]) -> tuple[str, bool]:
-    work: Workplace = parameters["work"]
-    key = key_of(conclusions_identity(work, parameters["drift"].key))
-    return key, parts_there(work.store, work.study.study, TABLES, key) is not None
-
-
-@task(name="conclude", task_run_name="conclude", cache_key_fn=cached_by("conclude", _key), **TASK)
-def conclude(work: Workplace, drift: Reference) -> Reference:
-    """Put the paper's findings to a study's tables, choose examples, and note where everything came from.
-
-    Args:
-        work: What the flow's tasks share.
-        drift: The analysis.
-    """
-    identity, study, store = conclusions_identity(work, drift.key), work.study.study, work.store
-    if there := parts_there(store, study, TABLES, key_of(identity)):
-        return Reference.to(there[-1], reused=True)
-    with stage("conclude"):
-        stances = stances_of(work)
-        planned = [run.run_id for run in work.plan.runs]
-        runs = store.read("runs", study=study, run_id=planned)
-        people = None
-        if label_keys(store, study):
-            labelled = labelled_stances(store, study, stances.lazy())
-            people = LabelledAnswers(labelled, store.read("label_draws", study=study), store.read("labels", study=study))
-        frames = conclusion_tables(
+    def identity(needs: Sequence[Reference]) -> dict[str, Any]:
+        return conclusion_identity(
             facts_of(work.study),
-            runs=runs,
-            drift=store.read("drift", study=study),
-            stances=stances,
-            answers_to=answers_in(store, study, planned),
+            analysis=needs[0].key,
+            run_ids=[run.run_id for run in work.plan.runs],
             judged=shipped_metrics(),
-            provenance=provenance_of(store, work.study, runs, stances),
-            people=people,
+            labels=label_keys(work.store, work.study.study),
         )
-        entry = put_tables(store, study, TABLES, frames, identity)
-    board().settled()
-    return Reference.to(entry, reused=False)
+
+    def make(_: Work, __: Sequence[Reference]) -> Frames:
+        with shown("conclude"):
+            return _concluded(work)
+
+    yield Stage("conclude", Address(TABLES, {"study": work.study.study}), analyzed, identity, make)
+
+
+def _concluded(work: StudyWork) -> Frames:
+    """The paper's findings put to a study's tables, chosen examples, and where everything came from."""
+    store, study = work.store, work.study.study
+    stances = stances_of(work)
+    planned = [run.run_id for run in work.plan.runs]
+    runs = store.read("runs", study=study, run_id=planned)
+    people = None
+    if label_keys(store, study):
+        labelled = labelled_stances(store, study, stances.lazy())
+        people = LabelledAnswers(labelled, store.read("label_draws", study=study), store.read("labels", study=study))
+    return conclusion_tables(
+        facts_of(work.study),
+        runs=runs,
+        drift=store.read("drift", study=study),
+        stances=stances,
+        answers_to=answers_in(store, study, planned),
+        judged=shipped_metrics(),
+        provenance=provenance_of(store, work.study, runs, stances),
+        people=people,
+    )
 
 
 def facts_of(study: Study) -> StudyFacts:

@@ -1,0 +1,128 @@
+"""Carry out a list of stages as Prefect tasks: every stage by the one task below, each after those that it needs.
+
+Prefect shows, retries and cancels; it keeps no results of its own: what is done is looked up in the tables, and such a task ends as *Cached*.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.states import Completed
+from prefect.tasks import exponential_backoff
+
+from valuedrift.errors import StageError, UserError
+from valuedrift.tasks.board import board
+from valuedrift.tasks.once import once
+from valuedrift.tasks.stage import Reference, Stage
+from valuedrift.tasks.survey import State, survey
+from valuedrift.tasks.work import Work
+
+
+def _may_pass(_task: object, _run: object, state: Any) -> bool:
+    """Whether a failure may pass by itself: a stage that died, not a fault in what the user gave."""
+    try:
+        outcome = state.result(raise_on_failure=False)
+        error = asyncio.run(outcome) if asyncio.iscoroutine(outcome) else outcome
+    except Exception as raised:  # a failed state's result may be its exception, raised
+        error = raised
+    return isinstance(error, StageError)
+
+
+@task(
+    name="stage",
+    task_run_name="{label}",
+    persist_result=False,
+    cache_policy=NO_CACHE,
+    retry_jitter_factor=0.5,
+    retry_condition_fn=_may_pass,
+)
+def _carry_out_one(work: Work, label: str, needs: list[Reference], whole: bool) -> Any:
+    """One stage of the list, by its label.
+
+    Raises:
+        UserError: A fault in what the user gave; not tried again.
+        StageError: The stage died; tried again as often as the runtime says.
+    """
+    reference = once(work, work.listed[label], needs, whole=whole)
+    board().settled()
+    return Completed(name="Cached", data=reference) if reference.reused else reference
+
+
+def carry_out(work: Work, stages_now: Callable[[], Sequence[Stage]]) -> dict[str, Reference]:
+    """Carry out a list of stages; to be called in a flow.
+
+    Args:
+        work: What stages share.
+        stages_now: The list as it stands now; asked again after each finished stage, since it may have grown.
+
+    Returns:
+        Where every stage's result lies, by the stage's label.
+
+    Raises:
+        UserError: What the first stage that failed by itself said, and how many others failed; what had finished is kept.
+    """
+    futures: dict[str, PrefectFuture[Any]] = {}
+    ended: queue.SimpleQueue[PrefectFuture[Any]] = queue.SimpleQueue()
+    left = _submit_new(work, stages_now(), futures, ended)
+    while left:
+        ended.get()
+        left -= 1
+        left += _submit_new(work, stages_now(), futures, ended)
+    _raise_failures(list(futures.values()))
+    return {label: future.result() for label, future in futures.items()}
+
+
+def _submit_new(
+    work: Work, stages: Sequence[Stage], futures: dict[str, PrefectFuture[Any]], ended: queue.SimpleQueue[PrefectFuture[Any]]
+) -> int:
+    """Submit the stages that were not submitted yet; returns how many."""
+    new = [stage for stage in stages if stage.label not in futures]
+    if not new:
+        return 0
+    board().expect(len(stages))
+    patience: dict[str, Any] = {
+        "retries": work.runtime.retries,
+        "retry_delay_seconds": exponential_backoff(backoff_factor=work.runtime.retry_delay_seconds),
+    }
+    # what a stage left outside the tables is asked for only where something that is not done needs it
+    unfinished = {one.stage.label for one in survey(work, stages) if one.state in (State.MISSING, State.WAITS)}
+    work.listed.update({stage.label: stage for stage in new})
+    for stage in _in_order(new):
+        needs: Any = [futures[need.label] for need in stage.needs]
+        future: Any = _carry_out_one.with_options(name=stage.name, **patience).submit(work, stage.label, needs, stage.label in unfinished)
+        futures[stage.label] = future
+        future.add_done_callback(ended.put)
+    return len(new)
+
+
+def _in_order(stages: Sequence[Stage]) -> list[Stage]:
+    """The stages that show first numbers soonest before the others, each behind those that it needs."""
+    ordered = {stage: None for stage in sorted(stages, key=lambda stage: (bool(stage.needs), stage.urgency)) if not stage.needs}
+    return [*ordered, *(stage for stage in stages if stage not in ordered)]
+
+
+def _raise_failures(futures: Sequence[PrefectFuture[Any]]) -> None:
+    """Raise the fault that made stages fail; stages that only waited for a failed one are not counted."""
+    faults: list[BaseException] = []
+    for future in futures:
+        if future.state.is_completed() or future.state.name == "NotReady":
+            continue
+        outcome = future.state.result(raise_on_failure=False)
+        faults.append(outcome if isinstance(outcome, BaseException) else StageError(str(future.state.message or future.state.name)))
+    if not faults:
+        return
+    distinct = {str(fault): fault for fault in faults}
+    first = next(iter(distinct.values()))
+    # one place and one remedy is one message, though the counts in it differ (a budget that many checkpoints ran into)
+    theirs = [fault for fault in distinct.values() if isinstance(fault, UserError) and not isinstance(fault, StageError)]
+    alike = len(theirs) == len(distinct) and len({(fault.where, fault.fix) for fault in theirs}) == 1
+    if isinstance(first, UserError) and (alike or len(distinct) == 1):
+        raise first
+    summary = "; ".join(distinct)
+    raise StageError(f"{len(faults)} stages failed: {summary}", fix="what finished is kept; run the same command again") from first

@@ -1,0 +1,52 @@
+"""Do a stage once: look, take over equal work, claim it against other processes, make it, commit it. Knows no Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from valuedrift.fingerprint import fingerprint
+from valuedrift.tasks.stage import Reference, Stage
+from valuedrift.tasks.work import Work
+
+
+def once(work: Work, stage: Stage, needs: Sequence[Reference], *, whole: bool = False) -> Reference:
+    """A stage's result, made only if nobody made it before.
+
+    Args:
+        work: What stages share.
+        stage: The stage.
+        needs: The results that it needs, in the order of ``stage.needs``.
+        whole: Whether also what the stage leaves outside the tables must be there, because a stage that is not done needs it.
+
+    Raises:
+        UserError: A fault in what the user gave.
+        StageError: The stage died; nothing of it was written.
+    """
+    identity = dict(stage.identity(needs))
+    key = fingerprint(identity)
+    with work.claim(f"{stage.name} {key}"):
+        ready = stage.result.here(work, key)
+        if ready is None and (equal := stage.result.elsewhere(work, key)) is not None:
+            ready = stage.result.take_over(work, equal, stage.names)
+        if ready is not None and not (whole and stage.left_outside is not None and not stage.left_outside(work, ready)):
+            return ready
+        return stage.result.keep(work, stage.make(work, needs), key, identity)
+
+
+def once_each(work: Work, stages: Sequence[Stage]) -> dict[Stage, Reference]:
+    """Do a list of stages one after the other, without Prefect.
+
+    Args:
+        work: What stages share.
+        stages: Each behind those that it needs.
+
+    Returns:
+        Where every stage's result lies.
+
+    Raises:
+        UserError: See `once`; what was done before is kept.
+    """
+    done: dict[Stage, Reference] = {}
+    for stage in stages:
+        done[stage] = once(work, stage, [done[need] for need in stage.needs], whole=True)
+    return done

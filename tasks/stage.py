@@ -1,0 +1,253 @@
+"""A stage is data: what it is called, where its result lies, what it needs, what that result is made of, and how it is made.
+
+A list of stages is all that running, planning, showing, explaining and retrying know of a pipeline. `valuedrift.tasks.stages` has the kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from valuedrift.storage.manifest import Entry
+from valuedrift.storage.schemas import table_schema
+from valuedrift.storage.store import Part
+
+if TYPE_CHECKING:
+    from valuedrift.tasks.work import Work
+
+Frames = Mapping[str, pl.DataFrame]
+"""What a stage made: the rows of each of its tables, by the table's name."""
+Partition = Mapping[str, str | int]
+
+
+class Reference(BaseModel):
+    """Where a stage's result lies and what it was made of, never the rows themselves."""
+
+    model_config = ConfigDict(frozen=True)
+
+    table: str = ""
+    partition: dict[str, str | int] = {}
+    slot: str = ""
+    key: str
+    rows: int = 0
+    reused: bool = False
+    """Whether it was there before the stage was asked for, under this name or another."""
+
+    @property
+    def there(self) -> bool:
+        """Whether there are rows; else only what they will be made of is known."""
+        return bool(self.table)
+
+    @classmethod
+    def to(cls, entry: Entry, *, reused: bool) -> Reference:
+        """The reference to a part in the store."""
+        partition = dict(entry.partition)
+        return cls(table=entry.table, partition=partition, slot=entry.slot, key=entry.key, rows=entry.rows, reused=reused)
+
+
+class NotYetError(Exception):
+    """An identity that can be known only when a stage that it needs is done."""
+
+
+class Result(Protocol):
+    """A place for a stage's result."""
+
+    @property
+    def partition(self) -> Partition:
+        """The part of the tables that it lies in; empty where it lies in none."""
+
+    @property
+    def slot(self) -> str:
+        """Tells results of one partition apart (the judge); empty where there is one."""
+
+    def here(self, work: Work, key: str) -> Reference | None:
+        """The result if it lies here under this key."""
+
+    def elsewhere(self, work: Work, key: str) -> Reference | None:
+        """An equal result of another run or study."""
+
+    def take_over(self, work: Work, equal: Reference, names: Mapping[str, Any]) -> Reference:
+        """Copy an equal result to this place.
+
+        Args:
+            work: What stages share.
+            equal: As `elsewhere` found it.
+            names: Columns that call things by names of this study.
+        """
+
+    def keep(self, work: Work, frames: Frames, key: str, identity: Mapping[str, Any]) -> Reference:
+        """Write what was made; all of it comes to exist at once, or nothing."""
+
+    def before(self, work: Work) -> Entry | None:
+        """What lies here now, under whatever key; None where nothing does, or no manifest says."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """A part of one or several tables.
+
+    Attributes:
+        tables: The tables that the stage writes; the last one says that all are there.
+        partition: Values of their partition columns.
+        slot: Tells parts of one partition apart (the judge).
+    """
+
+    tables: tuple[str, ...]
+    partition: Partition
+    slot: str = ""
+
+    def here(self, work: Work, key: str) -> Reference | None:
+        """See :class:`Result`."""
+        entries = self._parts(work, key)
+        return None if entries is None else Reference.to(entries[-1], reused=True)
+
+    def elsewhere(self, work: Work, key: str) -> Reference | None:
+        """See :class:`Result`."""
+        for entry in work.store.find(self.tables[-1], key):
+            if Address(self.tables, entry.partition, entry.slot).here(work, key) is not None:
+                return Reference.to(entry, reused=True)
+        return None
+
+    def take_over(self, work: Work, equal: Reference, names: Mapping[str, Any]) -> Reference:
+        """See :class:`Result`."""
+        entries = Address(self.tables, equal.partition, equal.slot)._parts(work, equal.key)
+        assert entries is not None, "an equal result is whole"
+        parts = []
+        for entry in entries:
+            columns = table_schema(entry.table).polars
+            ours = {name: value for name, value in {**self.partition, **names}.items() if name in columns}
+            renamed = work.store.read_entry(entry).with_columns(
+                pl.lit(value, dtype=columns[name]).alias(name) for name, value in ours.items()
+            )
+            parts.append(Part(entry.table, renamed, self.partition, entry.key, entry.identity, self.slot))
+        return Reference.to(work.store.put_all(parts)[-1], reused=True)
+
+    def keep(self, work: Work, frames: Frames, key: str, identity: Mapping[str, Any]) -> Reference:
+        """See :class:`Result`."""
+        if (old := self._parts(work, key)) is not None:  # made again because what it left outside the tables was gone
+            work.store.drop(old[0].study, {entry.address for entry in old})
+        parts = [
+            Part(table, _in_shape(table, frames[table], self.partition), self.partition, key, identity, self.slot) for table in self.tables
+        ]
+        return Reference.to(work.store.put_all(parts)[-1], reused=False)
+
+    def before(self, work: Work) -> Entry | None:
+        """See :class:`Result`."""
+        entries = (work.store.entry(table, self.partition, self.slot) for table in reversed(self.tables))
+        return next((entry for entry in entries if entry is not None), None)
+
+    def lacking(self, work: Work, key: str) -> list[str]:
+        """Tables without their part while others have theirs: a root of a version that did not have them yet."""
+        without = [table for table in self.tables if self._part(work, table, key) is None]
+        return without if len(without) < len(self.tables) else []
+
+    def _parts(self, work: Work, key: str) -> list[Entry] | None:
+        """The part of every table, if all are there under the key."""
+        parts = [self._part(work, table, key) for table in self.tables]
+        entries = [part for part in parts if part is not None]
+        return entries if len(entries) == len(parts) else None
+
+    def _part(self, work: Work, table: str, key: str) -> Entry | None:
+        entry = work.store.entry(table, self.partition, self.slot)
+        return entry if entry is not None and entry.key == key and work.store.exists(entry) else None
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """An intermediate result: kept by its key alone, in no table, and shared by all who need it.
+
+    Attributes:
+        step: What kind of result it is.
+    """
+
+    step: str
+    partition: Partition = field(default_factory=dict)
+    slot: str = ""
+
+    def here(self, work: Work, key: str) -> Reference | None:
+        """See :class:`Result`."""
+        return Reference(table=self.step, key=key, reused=True) if work.shelf.exists(self.step, key) else None
+
+    def elsewhere(self, work: Work, key: str) -> Reference | None:
+        """See :class:`Result`. It lies in one place for all."""
+        return None
+
+    def take_over(self, work: Work, equal: Reference, names: Mapping[str, Any]) -> Reference:
+        """See :class:`Result`."""
+        return equal
+
+    def keep(self, work: Work, frames: Frames, key: str, identity: Mapping[str, Any]) -> Reference:
+        """See :class:`Result`."""
+        frame = frames[self.step]
+        work.shelf.put(self.step, key, frame)
+        return Reference(table=self.step, key=key, rows=frame.height)
+
+    def before(self, work: Work) -> Entry | None:
+        """See :class:`Result`."""
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One step of a pipeline.
+
+    Attributes:
+        name: The kind of stage: train, sample, judge, ….
+        result: Where its result lies.
+        needs: The stages whose results it is made of.
+        identity: What its result is made of, from the results that it needs, in their order; the fingerprint of it is the result's key. Raises
+            `NotYetError` where that hangs on the rows of a result that is not there yet.
+        make: Makes the rows of its tables.
+        on: What it runs on.
+        urgency: Of the stages that wait for a child, the lowest goes first.
+        names: Columns of its rows that call things by this study's names, set when equal rows are taken over.
+        left_outside: Whether what the stage left outside the tables is still there (a training's weights); asked only while a stage that needs it is not
+            done. None: it leaves nothing.
+        failed: How many of its rows are failures that may pass (a server's), for a run that asks for them again; None: it has none.
+        what: Which one of its kind it is, where neither run nor step say so.
+        remark: Said behind why a stage is as it is.
+    """
+
+    name: str
+    result: Result
+    needs: tuple[Stage, ...]
+    identity: Callable[[Sequence[Reference]], Mapping[str, Any]]
+    make: Callable[[Work, Sequence[Reference]], Frames]
+    on: Literal["cpu", "gpu"] = "cpu"
+    urgency: int = 0
+    names: Mapping[str, Any] = field(default_factory=dict)
+    left_outside: Callable[[Work, Reference], bool] | None = None
+    failed: Callable[[pl.DataFrame], int] | None = None
+    what: str = ""
+    remark: str = ""
+
+    @property
+    def run_id(self) -> str:
+        """The phase that it is a stage of; empty for one of the whole study."""
+        return str(self.result.partition.get("run_id", ""))
+
+    @property
+    def step(self) -> int | None:
+        """The checkpoint's step in the phase, for a stage of one checkpoint."""
+        step = self.result.partition.get("step")
+        return None if step is None else int(step)
+
+    @property
+    def label(self) -> str:
+        """What it is called wherever it is shown; no two stages of a list have the same."""
+        about = [self.name, self.what or self.run_id, "" if self.step is None else f"step {self.step}"]
+        by = f"by {self.result.slot}" if self.result.slot and self.result.slot != self.what else ""
+        return " ".join(part for part in (*about, by) if part)
+
+
+def _in_shape(table: str, frame: pl.DataFrame, partition: Partition) -> pl.DataFrame:
+    """The frame with the table's columns in their order and types; partition columns that it lacks are filled."""
+    schema = table_schema(table).polars
+    filled = frame.with_columns(pl.lit(value).alias(name) for name, value in partition.items() if name not in frame.columns)
+    present = [pl.col(name).cast(kind) for name, kind in schema.items() if name in filled.columns]
+    unknown = [name for name in filled.columns if name not in schema]
+    return filled.select(*present, *unknown)

@@ -1,0 +1,113 @@
+"""Stage ``audit``: the stances of one dataset's answers, judged in a child process; its measures and its judged examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from valuedrift.audit.job import AuditJob
+from valuedrift.audit.measures import measure
+from valuedrift.audit.options import AuditOptions
+from valuedrift.corpora.dataset import Dataset
+from valuedrift.corpora.registry import Kind
+from valuedrift.judges.registry import JudgeConfig, judge_identity
+from valuedrift.tasks.board import shown
+from valuedrift.tasks.sources import audit_kind_of
+from valuedrift.tasks.stage import Address, Frames, Reference, Stage
+from valuedrift.tasks.work import StudyWork, Work
+
+AUDIT_VERSION = 1
+"""Raised when an audit's measures change."""
+BY_ITSELF = "audit"
+"""In place of a study's name where a dataset is audited by itself."""
+TABLES = ("audit_examples", "audits")
+
+
+def stages(work: StudyWork, _: Sequence[Stage]) -> Iterator[Stage]:
+    """One stage a dataset that the study trains on, in the order in which its runs use them."""
+    if work.study.audit is None:
+        return
+    for run in {run.dataset_name: run for run in work.plan.runs}.values():
+        kind = audit_kind_of(run.dataset) if run.kind == "labelled" else run.kind
+        yield audit_stage(work, run.dataset_name, run.dataset, kind, work.auditor, work.study.audit, work.study.study)
+
+
+def audit_stage(
+    work: Work, name: str, dataset: Dataset, kind: Kind, judge: JudgeConfig, options: AuditOptions, study: str = BY_ITSELF
+) -> Stage:
+    """The stage that audits one dataset.
+
+    Args:
+        work: What stages share.
+        name: Name of the dataset in the tables.
+        dataset: Where it lies.
+        kind: sft or preference.
+        judge: Who judges.
+        options: Which rows, how sure.
+        study: The study that trains on it.
+    """
+
+    def identity(_: Sequence[Reference]) -> dict[str, Any]:
+        return audit_identity(work, dataset, kind, judge, options)
+
+    def make(_: Work, __: Sequence[Reference]) -> Frames:
+        examples = _examples(work, name, dataset, kind, judge, options)
+        called = {"study": pl.lit(study), "dataset": pl.lit(name), "judge": pl.lit(judge.name)}
+        measures = measure(examples, options).with_columns(kind=pl.lit(kind))
+        return {"audit_examples": examples.with_columns(**called), "audits": measures.with_columns(**called)}
+
+    address = Address(TABLES, {"study": study, "dataset": name}, judge.name)
+    return Stage("audit", address, (), identity, make, on="gpu", urgency=1, names={"judge": judge.name}, what=name)
+
+
+def audit_identity(work: Work, dataset: Dataset, kind: Kind, judge: JudgeConfig, options: AuditOptions) -> dict[str, Any]:
+    """Identity of a dataset's audit: its rows, the judge, what tells prompts about values, the options."""
+    return {
+        "stage": "audit",
+        "version": AUDIT_VERSION,
+        "rows": work.corpus(dataset, kind).fingerprint,
+        "judge": judge_identity(judge),
+        "value_filter": _value_filter(),
+        "options": options.model_dump(mode="json"),
+    }
+
+
+@cache
+def _value_filter() -> dict[str, Any]:
+    from valuedrift.probes.vprism.english.value_filter import filter_identity
+
+    return filter_identity()
+
+
+def _examples(work: Work, name: str, dataset: Dataset, kind: Kind, judge: JudgeConfig, options: AuditOptions) -> pl.DataFrame:
+    corpus, runtime = work.corpus(dataset, kind), work.runtime
+
+    def job(folder: Path) -> AuditJob:
+        return AuditJob(
+            dataset=corpus.path,
+            options=options,
+            judge=judge,
+            out=folder / "examples.parquet",
+            threads=runtime.worker_threads(),
+            device=runtime.device,
+        )
+
+    examples: pl.DataFrame = work.pool.run(
+        job,
+        shown=lambda: shown(f"audit {name}"),
+        timeout=60 * runtime.timeout_minutes,
+        priority=1,  # a study's own numbers come first
+        collect=lambda folder, _: pl.read_parquet(folder / "examples.parquet"),
+    )
+    return examples
+
+
+def measures_of(work: Work, names: Sequence[str], judge: str, study: str = BY_ITSELF) -> pl.DataFrame:
+    """The table audits of some datasets, in the order of their names."""
+    order = {name: place for place, name in enumerate(names)}
+    frame = work.store.read("audits", study=study, dataset=list(names), judge=judge)
+    return frame.sort(pl.col("dataset").replace_strict(order, return_dtype=pl.Int64), maintain_order=True)

@@ -1,0 +1,136 @@
+"""Stage ``judge``: the stances that one judge finds in a checkpoint's answers; a panel's are made of those of its members, without judging again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from valuedrift.judges.job import JudgeJob
+from valuedrift.judges.panel import Panel, combine, lacking
+from valuedrift.judges.registry import JudgeConfig, judge_identity
+from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
+from valuedrift.tasks.board import board, shown, tell
+from valuedrift.tasks.stage import Address, Frames, Reference, Stage
+from valuedrift.tasks.work import StudyWork, Work
+
+_JUDGED = (*STANCE_COLUMNS, "unassigned", "status")
+_ANSWER = ("probe_set", "topic", "prompt_id", "sample_idx")
+
+TABLES = ("stances",)
+
+
+def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
+    """One stage a checkpoint and judge."""
+    for answers in [stage for stage in listed if stage.name == "sample"]:
+        by_judge: dict[str, Stage] = {}
+        for judge in work.study.judges_in_order:
+            if isinstance(judge, Panel):
+                by_judge[judge.name] = _panel(work, judge, answers, tuple(by_judge[name] for name in judge.names))
+            else:
+                by_judge[judge.name] = _single(work, judge, answers)
+        yield from by_judge.values()
+
+
+def stance_identity(judge: JudgeConfig, responses_key: str) -> dict[str, Any]:
+    """Identity of one judge's stances of one checkpoint's answers."""
+    return {"stage": "judge", "judge": judge_identity(judge), "responses": responses_key}
+
+
+def panel_identity(panel: Panel, stance_keys: Sequence[str]) -> dict[str, Any]:
+    """Identity of the stances that a panel makes of those of its members, given in the members' order; their names do not matter."""
+    return {"stage": "panel", "panel": panel.combined(stance_keys)}
+
+
+def _single(work: StudyWork, judge: JudgeConfig, answers: Stage) -> Stage:
+    """The stage of a judge that reads answers itself."""
+    where = f"{answers.run_id} step {answers.step}"
+
+    def identity(needs: Sequence[Reference]) -> dict[str, Any]:
+        return stance_identity(judge, needs[0].key)
+
+    def make(_: Work, needs: Sequence[Reference]) -> Frames:
+        stances = _judged(work, judge, where, work.rows(needs[0]))
+        tell(_means(where, stances))
+        return {"stances": stances}
+
+    address = Address(TABLES, answers.result.partition, judge.name)
+    return Stage("judge", address, (answers,), identity, make, on="gpu", urgency=-1, names={"judge": judge.name}, failed=_failures)
+
+
+def _panel(work: StudyWork, panel: Panel, answers: Stage, members: tuple[Stage, ...]) -> Stage:
+    """The stage of a panel."""
+    where = f"{answers.run_id} step {answers.step}"
+
+    def identity(needs: Sequence[Reference]) -> dict[str, Any]:
+        return panel_identity(panel, [stances.key for stances in needs])
+
+    def make(_: Work, needs: Sequence[Reference]) -> Frames:
+        with shown(f"panel {where}"):
+            frames = [work.rows(stances).sort(_ANSWER) for stances in needs]
+            combined = combine([frame.select(_JUDGED) for frame in frames], panel.weights_of_members(), panel.temperatures_of_members())
+            on_some_members = lacking(combined, len(frames))
+            if on_some_members:
+                board().result(f"{panel.name}, {where}: {on_some_members} answers rest on some members only")
+            return {"stances": frames[0].with_columns(combined.select(_JUDGED)).with_columns(judge=pl.lit(panel.name))}
+
+    address = Address(TABLES, answers.result.partition, panel.name)
+    return Stage("judge", address, members, identity, make, urgency=-1, names={"judge": panel.name})
+
+
+def _judged(work: StudyWork, judge: JudgeConfig, where: str, responses: pl.DataFrame) -> pl.DataFrame:
+    runtime = work.runtime
+    questions = pl.DataFrame(
+        [
+            {"prompt_id": probe.prompt_id, "prompt": probe.prompt, "polarity": probe.polarity, "pair_id": probe.pair_id}
+            for probe in work.probes
+        ],
+        schema_overrides={"polarity": pl.Int8},
+    )
+    answers = responses.join(questions, on="prompt_id", how="left", maintain_order="left")
+
+    def job(folder: Path) -> JudgeJob:
+        answers.select("prompt", "response").write_parquet(folder / "pairs.parquet")
+        return JudgeJob(
+            judge=judge,
+            responses=folder / "pairs.parquet",
+            out=folder / "stances.parquet",
+            threads=runtime.worker_threads(),
+            device=runtime.device,
+            keep=work.local / "replies" / work.study.study,
+        )
+
+    def collect(folder: Path, result: dict[str, Any]) -> pl.DataFrame:
+        for remark in result["remarks"]:
+            board().result(f"{judge.name}, {where}: {remark}")
+        return pl.read_parquet(folder / "stances.parquet")
+
+    by = f" by {judge.name}" if len(work.study.judges) > 1 else ""
+    judged: pl.DataFrame = work.pool.run(
+        job,
+        shown=lambda: shown(f"judge {where}{by}"),
+        timeout=60 * runtime.timeout_minutes,
+        priority=-1,  # seconds of work that show the first numbers: before the next training or sampling
+        collect=collect,
+    )
+    kept = ("run_id", "step", *_ANSWER, "polarity", "pair_id")
+    return answers.select("study", *kept).with_columns(judged.select(_JUDGED)).with_columns(judge=pl.lit(judge.name))
+
+
+def _failures(stances: pl.DataFrame) -> int:
+    """Judgements that a server failed to give."""
+    return stances.filter(pl.col("status") == JudgeStatus.FAILED.value).height
+
+
+def _means(where: str, stances: pl.DataFrame) -> str:
+    """A first look at a checkpoint: mean stance over prompts, without intervals (those come with the analysis)."""
+    means = (
+        stances.filter(pl.col("status") == JudgeStatus.OK.value)
+        .group_by("prompt_id")
+        .agg(pl.col(STANCE_COLUMNS).mean())
+        .select(pl.col(STANCE_COLUMNS).mean())
+        .row(0)
+    )
+    return f"{where}: " + " · ".join(f"{stance} {mean:.2f}" for stance, mean in zip(STANCES, means, strict=True) if mean is not None)

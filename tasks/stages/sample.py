@@ -1,0 +1,94 @@
+"""Stage ``sample``: one checkpoint's answers to the probes, drawn in a child process. Equal weights share their answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from valuedrift.engines.identity import engine_identity
+from valuedrift.engines.job import SampleJob
+from valuedrift.fingerprint import fingerprint
+from valuedrift.study import RunPlan
+from valuedrift.tasks.board import shown
+from valuedrift.tasks.stage import Address, Frames, Reference, Stage
+from valuedrift.tasks.stages.train import checkpoints_of
+from valuedrift.tasks.work import StudyWork, Work
+from valuedrift.training.job import Checkpoint
+
+TABLES = ("responses",)
+
+
+def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
+    """One stage a checkpoint. That of a base model needs no training: its answers come first."""
+    trained = {stage.run_id: stage for stage in listed if stage.name == "train"}
+    for run in work.plan.runs:
+        for step in run.steps:
+            yield _stage(work, run, step, () if step == 0 and run.parent_run_id is None else (trained[run.run_id],))
+
+
+def _stage(work: StudyWork, run: RunPlan, step: int, needs: tuple[Stage, ...]) -> Stage:
+    def checkpoint(trained: Sequence[Reference]) -> Checkpoint:
+        if trained:
+            return checkpoints_of(work, trained[0])[step]
+        weights, content = work.base(run.model)
+        return Checkpoint(step=0, weights=weights, adapter=False, fingerprint=content, train_loss=None)
+
+    def identity(trained: Sequence[Reference]) -> dict[str, Any]:
+        return sample_identity(work, checkpoint(trained).fingerprint)
+
+    address = Address(TABLES, {"study": work.study.study, "run_id": run.run_id, "step": step})
+    label = f"sample {run.run_id} step {step}"
+
+    def make(_: Work, trained: Sequence[Reference]) -> Frames:
+        return {"responses": _sampled(work, label, checkpoint(trained))}
+
+    return Stage("sample", address, needs, identity, make, on="gpu", urgency=1 if needs else -1)
+
+
+def sample_identity(work: StudyWork, weights_fingerprint: str) -> dict[str, Any]:
+    """Identity of the answers of one checkpoint: weights, questions, sampling, engine. Neither run nor step: equal weights share their answers."""
+    return {
+        "stage": "sample",
+        "weights": weights_fingerprint,
+        "probes": work.probes_fingerprint,
+        "sampling": work.study.sampling.model_dump(mode="json"),
+        **engine_identity(work.study.engine, dtype=work.study.dtype),
+    }
+
+
+def _sampled(work: StudyWork, label: str, checkpoint: Checkpoint) -> pl.DataFrame:
+    runtime, study = work.runtime, work.study
+
+    def job(folder: Path) -> SampleJob:
+        prompts = folder / "prompts.json"
+        prompts.write_text(json.dumps([{"prompt_id": probe.prompt_id, "text": probe.prompt} for probe in work.probes]), encoding="utf-8")
+        return SampleJob(
+            engine=study.engine,
+            dtype=study.dtype,
+            weights=checkpoint.weights,
+            fingerprint=checkpoint.fingerprint,
+            prompts=prompts,
+            sampling=study.sampling,
+            out=folder / "responses.parquet",
+            threads=runtime.worker_threads(),
+            device=runtime.device,
+            cache_tokens=runtime.cache_tokens,
+        )
+
+    answers: pl.DataFrame = work.pool.run(
+        job,
+        shown=lambda: shown(label),
+        timeout=60 * runtime.timeout_minutes,
+        priority=1,
+        collect=lambda folder, _: pl.read_parquet(folder / "responses.parquet"),
+    )
+    asked = pl.DataFrame([{"prompt_id": probe.prompt_id, "topic": probe.topic, "probe_set": probe.probe_set} for probe in work.probes])
+    return answers.join(asked, on="prompt_id", how="left", maintain_order="left").with_columns(
+        engine=pl.lit(study.engine),
+        sampling=pl.lit(fingerprint(study.sampling.model_dump(mode="json"))),
+        checkpoint=pl.lit(checkpoint.fingerprint),
+    )

@@ -1,0 +1,190 @@
+"""The stages of a synthesis: write some hundred candidates, judge them, choose the pairs that give the asked value gap."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, astuple
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from prefect.artifacts import create_table_artifact
+from prefect.context import TaskRunContext
+
+from valuedrift.fingerprint import fingerprint
+from valuedrift.judges.job import JudgeJob
+from valuedrift.judges.registry import judge_identity
+from valuedrift.stance import Stance
+from valuedrift.synthesis.candidates import accepted_answers, candidates_frame, counts, written_frame
+from valuedrift.synthesis.config import Synthesis, stances_of
+from valuedrift.synthesis.dial import dial
+from valuedrift.synthesis.job import WriteJob
+from valuedrift.synthesis.pairs import audited, pairs_frame
+from valuedrift.synthesis.questions import Question, starter_answers
+from valuedrift.tasks.board import shown, tell
+from valuedrift.tasks.stage import Address, Frames, Reference, Shelf, Stage
+from valuedrift.tasks.work import Work
+
+VERSION = 1
+"""Raised when the same accepted answers would give other pairs."""
+SHARD = 200
+"""Questions a shard: what a killed run has to write or judge again at most."""
+WRITTEN, JUDGED = "synthesis-written", "synthesis-judged"
+"""Names of the intermediate results."""
+TABLES = ("candidates", "synthetic_pairs")
+
+
+def synthesis_stages(work: Work, questions: Sequence[Question], synthesis: Synthesis) -> list[Stage]:
+    """The stages of one synthesis, the last of which writes candidates and pairs.
+
+    A shard is some hundred questions with one stance to answer them in; a setting that needs the same stances, and every other gap, finds it again.
+
+    Args:
+        work: What stages share.
+        questions: What pairs are made for.
+        synthesis: What is asked of them.
+    """
+    shards = [questions[start : start + SHARD] for start in range(0, len(questions), SHARD)]
+    written: list[Stage] = []
+    judged: list[Stage] = []
+    for stance in stances_of(synthesis.dial.setting):
+        for shard in shards:
+            written.append(_write(work, synthesis, shard, stance, len(written)))
+            judged.append(_judge(work, synthesis, shard, stance, written[-1]))
+
+    def identity(needs: Sequence[Reference]) -> dict[str, Any]:
+        return {
+            "stage": "synthesize",
+            "version": VERSION,
+            "judged": [part.key for part in needs[len(written) :]],
+            "dial": synthesis.dial.model_dump(mode="json"),
+            "writer": synthesis.writer_name,
+            "judge": synthesis.judge.name,
+        }
+
+    def make(_: Work, needs: Sequence[Reference]) -> Frames:
+        texts, judgements = needs[: len(written)], needs[len(written) :]
+        return _pairs(work, questions, synthesis, texts, judgements)
+
+    stages = [stage for pair in zip(written, judged, strict=True) for stage in pair]
+    address = Address(TABLES, {"synthesis": synthesis.name})
+    return [*stages, Stage("choose pairs", address, (*written, *judged), identity, make)]
+
+
+def fingerprints(questions: Sequence[Question], synthesis: Synthesis, key: str) -> dict[str, str]:
+    """Of what the pairs were made of, for their card.
+
+    Args:
+        questions: What pairs are made for.
+        synthesis: What is asked of them.
+        key: Under which the pairs are kept.
+    """
+    return {
+        "questions": fingerprint(sorted(astuple(question) for question in questions)),
+        "writer": fingerprint(synthesis.writer_identity()),
+        "judge": fingerprint(judge_identity(synthesis.judge)),
+        "synthesis": key,
+    }
+
+
+def _write(work: Work, synthesis: Synthesis, questions: Sequence[Question], stance: Stance, number: int) -> Stage:
+    """The stage that has the writer answer the questions of a shard."""
+    writer, runtime = synthesis.writer, work.runtime
+    packaged = [answer for answer in starter_answers(questions) if answer.stance is stance] if writer is None else []
+
+    def identity(_: Sequence[Reference]) -> dict[str, Any]:
+        return {
+            "step": "write",
+            "stance": stance.value,
+            "questions": [(question.prompt_id, question.prompt) for question in questions],
+            "by": synthesis.writer_identity(),
+            "packaged": [(answer.prompt_id, answer.response) for answer in packaged],
+        }
+
+    def make(_: Work, __: Sequence[Reference]) -> Frames:
+        if writer is None:
+            return {WRITTEN: written_frame(packaged)}
+
+        def job(folder: Path) -> WriteJob:
+            asked = folder / "questions.json"
+            asked.write_text(json.dumps([asdict(question) for question in questions]), encoding="utf-8")
+            return WriteJob(
+                writer=writer,
+                questions=asked,
+                stance=stance,
+                candidates=synthesis.candidates,
+                seed=synthesis.dial.seed,
+                out=folder / "written.parquet",
+                threads=runtime.worker_threads(),
+                device=runtime.device,
+                cache_tokens=runtime.cache_tokens,
+                keep=work.local,
+            )
+
+        return {WRITTEN: _in_child(work, job, f"write {stance.value} answers", "written.parquet")}
+
+    return Stage("write", Shelf(WRITTEN), (), identity, make, on="gpu", what=f"{stance.value} answers, part {number + 1}")
+
+
+def _judge(work: Work, synthesis: Synthesis, questions: Sequence[Question], stance: Stance, written: Stage) -> Stage:
+    """The stage that judges the answers of a shard."""
+
+    def identity(needs: Sequence[Reference]) -> dict[str, Any]:
+        return {"step": "judge", "answers": needs[0].key, "by": judge_identity(synthesis.judge)}
+
+    def make(_: Work, needs: Sequence[Reference]) -> Frames:
+        asked = pl.DataFrame([asdict(question) for question in questions])
+        answers = work.shelf.read(WRITTEN, needs[0].key).join(asked, on="prompt_id", how="left", maintain_order="left")
+
+        def job(folder: Path) -> JudgeJob:
+            answers.select("prompt", "response").write_parquet(folder / "answers.parquet")
+            return JudgeJob(
+                judge=synthesis.judge,
+                responses=folder / "answers.parquet",
+                out=folder / "judged.parquet",
+                threads=work.runtime.worker_threads(),
+                device=work.runtime.device,
+                keep=work.local,
+            )
+
+        return {JUDGED: _in_child(work, job, f"judge {stance.value} answers", "judged.parquet")}
+
+    return Stage("judge", Shelf(JUDGED), (written,), identity, make, on="gpu", what=written.what)
+
+
+def _in_child(work: Work, job: Callable[[Path], Any], label: str, out: str) -> pl.DataFrame:
+    frame: pl.DataFrame = work.pool.run(
+        job, shown=lambda: shown(label), timeout=60 * work.runtime.timeout_minutes, collect=lambda folder, _: pl.read_parquet(folder / out)
+    )
+    return frame
+
+
+def _pairs(
+    work: Work, questions: Sequence[Question], synthesis: Synthesis, texts: Sequence[Reference], judgements: Sequence[Reference]
+) -> Frames:
+    """The pairs that give the asked gap, and all candidates.
+
+    Raises:
+        UserError: The accepted answers can't give such pairs.
+    """
+    written = pl.concat([work.shelf.read(WRITTEN, part.key) for part in texts])
+    judged = pl.concat([work.shelf.read(JUDGED, part.key) for part in judgements])
+    candidates = candidates_frame(questions, written, judged, synthesis.dial.accept)
+    for row in counts(candidates):
+        tell(counted(row))
+    with shown("choose pairs"):
+        pairs = pairs_frame(dial(accepted_answers(candidates), synthesis.dial), synthesis)
+    if TaskRunContext.get() is not None:
+        create_table_artifact(
+            table=counts(candidates), key="synthesis", description=f"Candidates of {synthesis.name}: written, accepted, and why not"
+        )
+    tell(f"{pairs.height:,} pairs, value gap {audited(pairs, candidates).value:.3f}, asked {synthesis.dial.gap:g}")
+    named = candidates.with_columns(writer=pl.lit(synthesis.writer_name), judge=pl.lit(synthesis.judge.name))
+    return {"candidates": named, "synthetic_pairs": pairs}
+
+
+def counted(row: dict[str, int | str]) -> str:
+    """One stance's counts in words: ``support: 97 of 128 accepted; other stance 20, refused 11``."""
+    others = ", ".join(f"{name} {count}" for name, count in row.items() if name not in ("stance", "written", "accepted") and count)
+    return f"{row['stance']}: {row['accepted']:,} of {row['written']:,} accepted" + (f"; {others}" if others else "")

@@ -1,0 +1,152 @@
+"""Stage ``train``: one phase in a child process; its runs, checkpoints and training rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from valuedrift.fingerprint import fingerprint
+from valuedrift.storage.schemas import table_schema
+from valuedrift.study import RunPlan
+from valuedrift.tasks.board import shown
+from valuedrift.tasks.provenance import git_commit
+from valuedrift.tasks.stage import Address, Frames, NotYetError, Reference, Stage
+from valuedrift.tasks.work import StudyWork, Work
+from valuedrift.training.job import Checkpoint, TrainJob, TrainResult
+from valuedrift.training.options import resolve_precision
+from valuedrift.weights import Weights
+
+TABLES = ("training", "checkpoints", "runs")
+
+
+def stages(work: StudyWork, _: Sequence[Stage]) -> Iterator[Stage]:
+    """One stage a run, parents before children."""
+    listed: dict[str, Stage] = {}
+    for run in work.plan.runs:
+        parents = () if run.parent_run_id is None else (listed[run.parent_run_id],)
+        listed[run.run_id] = _stage(work, run, parents)
+        yield listed[run.run_id]
+
+
+def _stage(work: StudyWork, run: RunPlan, parents: tuple[Stage, ...]) -> Stage:
+    def identity(needs: Sequence[Reference]) -> dict[str, Any]:
+        return train_identity(work, run, _start(work, run, needs)[1])
+
+    def make(_: Work, needs: Sequence[Reference]) -> Frames:
+        weights, parent_fingerprint = _start(work, run, needs)
+        made_of = train_identity(work, run, parent_fingerprint)
+        started = datetime.now(UTC)
+        return _frames(work, run, made_of, _trained(work, run, weights, fingerprint(made_of)), started)
+
+    names = {"parent_run_id": run.parent_run_id, "model": run.model_name, "dataset": run.dataset_name}
+    address = Address(TABLES, {"study": work.study.study, "run_id": run.run_id})
+    return Stage("train", address, parents, identity, make, on="gpu", names=names, left_outside=_weights_lie)
+
+
+def train_identity(work: StudyWork, run: RunPlan, parent_fingerprint: str) -> dict[str, Any]:
+    """Identity of a training phase: parent weights, rows, algorithm, schedule, seed."""
+    dtype = resolve_precision(run.algorithm.dtype, work.runtime.device)
+    return run.identity(parent=parent_fingerprint, dataset=work.corpus(run.dataset, run.kind).fingerprint, dtype=dtype)
+
+
+def checkpoints_of(work: Work, trained: Reference) -> dict[int, Checkpoint]:
+    """The checkpoints of a trained phase by step, in the order of steps.
+
+    Args:
+        work: What stages share.
+        trained: The result of its stage.
+
+    Raises:
+        NotYetError: It is not trained yet.
+    """
+    if not trained.there:
+        raise NotYetError
+    rows = work.rows_beside(trained, "checkpoints").sort("step").iter_rows(named=True)
+    return {
+        row["step"]: Checkpoint(
+            step=row["step"],
+            weights=Weights.model_validate_json(row["path"]),
+            adapter=row["adapter"],
+            fingerprint=row["fingerprint"],
+            train_loss=row["train_loss"],
+        )
+        for row in rows
+    }
+
+
+def _weights_lie(work: Work, trained: Reference) -> bool:
+    """Whether the weights of all its checkpoints still lie where they were put."""
+    folders = {folder for one in checkpoints_of(work, trained).values() for folder in (one.weights.base, *one.weights.adapters)}
+    return all(any(Path(folder).glob("*.safetensors")) for folder in folders)
+
+
+def _start(work: StudyWork, run: RunPlan, needs: Sequence[Reference]) -> tuple[Weights, str]:
+    """The weights that a phase starts from, and their fingerprint."""
+    if not needs:
+        return work.base(run.model)
+    last = list(checkpoints_of(work, needs[0]).values())[-1]
+    return last.weights, last.fingerprint
+
+
+def _trained(work: StudyWork, run: RunPlan, weights: Weights, key: str) -> TrainResult:
+    runtime = work.runtime
+    job = TrainJob(
+        weights=weights,
+        algorithm=run.algorithm,
+        dataset=work.corpus(run.dataset, run.kind).path,
+        schedule=work.study.checkpoints,
+        seed=run.seed,
+        out=work.checkpoints_folder(key),
+        threads=runtime.worker_threads(),
+        device=runtime.device,
+        micro_batch=runtime.micro_batch,
+    )
+    label = f"train {run.run_id}"
+    result = work.pool.run(lambda _: job, shown=lambda: shown(label), timeout=60 * runtime.timeout_minutes, fresh=True, priority=0)
+    return TrainResult.model_validate(result)
+
+
+def _frames(work: StudyWork, run: RunPlan, identity: dict[str, Any], result: TrainResult, started: datetime) -> Frames:
+    """The rows of training, checkpoints and runs."""
+    study = {"study": work.study.study, "run_id": run.run_id}
+    checkpoints = [
+        {
+            **study,
+            "step": checkpoint.step,
+            "path": checkpoint.weights.model_dump_json(),
+            "fingerprint": checkpoint.fingerprint,
+            "adapter": checkpoint.adapter,
+            "train_loss": checkpoint.train_loss,
+        }
+        for checkpoint in result.checkpoints
+    ]
+    config = {
+        "algorithm": run.algorithm.model_dump(mode="json"),
+        "dataset": run.dataset.model_dump(mode="json"),
+        "rows": result.rows,
+        "left_out": {**work.corpus(run.dataset, run.kind).rows.dropped, "too long": result.dropped_rows},
+        "cut_rows": result.cut_rows,
+        "reward_accuracy": result.reward_accuracy,
+        "identity": identity,
+    }
+    summary = {
+        **study,
+        "parent_run_id": run.parent_run_id,
+        "model": run.model_name,
+        "phase": run.phase,
+        "dataset": run.dataset_name,
+        "seed": run.seed,
+        "total_steps": result.total_steps,
+        "config": json.dumps(config, sort_keys=True, ensure_ascii=False),
+        "fingerprint": fingerprint(identity),
+        "git_commit": git_commit(),
+        "started": started,
+        "ended": datetime.now(UTC),
+    }
+    rows = {"training": [{**study, **row.model_dump()} for row in result.metrics], "checkpoints": checkpoints, "runs": [summary]}
+    return {table: pl.DataFrame(content, schema=table_schema(table).polars, infer_schema_length=None) for table, content in rows.items()}

@@ -1,0 +1,210 @@
+"""Where stages work: the store, the children that hold weights, where files lie, and who may make what now."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+from filelock import FileLock, Timeout
+
+from valuedrift.cache import cache_folder
+from valuedrift.corpora.dataset import Dataset
+from valuedrift.corpora.load import Rows, write_jsonl
+from valuedrift.corpora.registry import Kind
+from valuedrift.errors import StageError
+from valuedrift.fingerprint import fingerprint
+from valuedrift.jobs import ChildPool
+from valuedrift.judges.panel import Panel
+from valuedrift.judges.registry import JudgeConfig
+from valuedrift.models.resolve import resolve_model
+from valuedrift.probes import Probe, probes_fingerprint
+from valuedrift.storage.steps import Steps
+from valuedrift.storage.store import Store
+from valuedrift.study import Plan, Study, expand
+from valuedrift.study.runtime import Runtime
+from valuedrift.study.spec import Model
+from valuedrift.tasks.board import board
+from valuedrift.tasks.sources import brought, count_of, probes_of, rows_of
+from valuedrift.tasks.stage import Reference, Stage
+from valuedrift.weights import Weights
+
+_POLL_SECONDS = 0.2
+_PATIENCE_SECONDS = 5.0
+"""How long a stage waits for another process before it says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A dataset as training reads it."""
+
+    path: Path
+    fingerprint: str
+    rows: Rows
+
+
+class Work:
+    """Built once a run; shared by its threads.
+
+    Args:
+        root: Where the tables lie: a folder or an address as ``s3://bucket/prefix``.
+        runtime: Devices, parallelism and patience.
+    """
+
+    def __init__(self, root: str, runtime: Runtime) -> None:
+        self.root = root
+        self.runtime = runtime
+        self.store = Store(root)
+        self.shelf = Steps(self.store.root)
+        self.listed: dict[str, Stage] = {}
+        """The stages under way by their labels; see `valuedrift.tasks.carry_out`."""
+        self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._guard = threading.Lock()
+        self._closing = threading.Event()
+        self._corpora: dict[tuple[str, str], Corpus] = {}
+
+    @cached_property
+    def local(self) -> Path:
+        """Folder on this machine for weights and scratch: the root itself, or one in the user's cache folder where the root is no local folder."""
+        remote = self.store.root.is_remote
+        folder = cache_folder() / "roots" / fingerprint(self.store.root.uri) if remote else Path(self.store.root.path)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def scratch(self) -> Path:
+        """Folder for job files, logs, claims and normalised datasets; nothing in it is ever read as a result."""
+        return self.local / ".scratch"
+
+    @cached_property
+    def pool(self) -> ChildPool:
+        """The children that train, sample and judge."""
+        runtime = self.runtime
+        return ChildPool(self.scratch, workers=runtime.workers, threads=runtime.worker_threads(), launcher=runtime.launcher)
+
+    def corpus(self, dataset: Dataset, kind: Kind) -> Corpus:
+        """A dataset's normalised rows, written where training reads them."""
+        key = (dataset.model_dump_json(), kind)
+        with self.lock(f"corpus {key}"):
+            if key not in self._corpora:
+                rows = rows_of(dataset, kind)
+                path = self.scratch / "datasets" / f"{rows.fingerprint}.jsonl"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if not path.exists():
+                    write_jsonl(rows.rows, path)
+                self._corpora[key] = Corpus(path, rows.fingerprint, rows)
+            return self._corpora[key]
+
+    def rows(self, reference: Reference) -> pl.DataFrame:
+        """The rows of a result.
+
+        Raises:
+            StageError: They are gone from the store.
+            DataError: They are damaged.
+        """
+        return self.rows_beside(reference, reference.table)
+
+    def rows_beside(self, reference: Reference, table: str) -> pl.DataFrame:
+        """The rows that a result's stage wrote into one of its tables; see `rows`."""
+        entry = self.store.entry(table, reference.partition, reference.slot)
+        if entry is None or entry.key != reference.key:
+            raise StageError(
+                f"the rows of {table} are gone from the store", where=str(reference.partition), fix="run the same command again"
+            )
+        return self.store.read_entry(entry)
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """One thread of this process at a time for a name."""
+        with self._guard:
+            lock = self._locks[name]
+        with lock:
+            yield
+
+    @contextmanager
+    def claim(self, name: str) -> Iterator[None]:
+        """One thread of all processes of this machine at a time for a name; a holder that dies lets go.
+
+        Raises:
+            StageError: The run ended while this waited.
+        """
+        folder = self.scratch / "claims"
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f"{fingerprint(name)}.lock", thread_local=False)
+        say_at = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                lock.acquire(timeout=0)
+                break
+            except Timeout:
+                pass
+            if self._closing.wait(_POLL_SECONDS):
+                raise StageError("stopped before it began")
+            if time.monotonic() > say_at:
+                board().result(f"{name.split()[0]}: another run makes it; waiting for that")
+                say_at = float("inf")
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def close(self) -> None:
+        """End the children and whatever waits."""
+        self._closing.set()
+        if "pool" in self.__dict__:
+            self.pool.close()
+
+
+class StudyWork(Work):
+    """Where the stages of one study work: the study, its plan, its probes and base models.
+
+    Args:
+        study: The study.
+        root: Where the tables lie: a folder or an address as ``s3://bucket/prefix``.
+        report_folder: Where its report goes; None: reports/<study> below the root.
+    """
+
+    def __init__(self, study: Study, root: str, report_folder: str | None = None) -> None:
+        super().__init__(root, study.runtime)
+        self.report_folder = report_folder
+        self.study = study.model_copy(update={"judges": tuple(judge.with_paths(brought) for judge in study.judges)})
+        self._bases: dict[str, tuple[Weights, str]] = {}
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The study's runs."""
+        return expand(self.study, count_of)
+
+    @cached_property
+    def probes(self) -> list[Probe]:
+        """The questions that are asked at every checkpoint."""
+        chosen = self.study.probes
+        return probes_of(chosen.set, topics=chosen.topics, per_topic=chosen.per_topic)
+
+    @cached_property
+    def probes_fingerprint(self) -> str:
+        """Content hash of the questions."""
+        return probes_fingerprint(self.probes)
+
+    @property
+    def auditor(self) -> JudgeConfig:
+        """Who audits the study's datasets: its first judge that is no panel."""
+        return next(judge for judge in self.study.judges if not isinstance(judge, Panel))
+
+    def checkpoints_folder(self, run_key: str) -> Path:
+        """Where the checkpoints of a training phase lie, by its identity."""
+        return self.local / "checkpoints" / run_key
+
+    def base(self, model: Model) -> tuple[Weights, str]:
+        """A base model's weights and their fingerprint; converted or fetched at the first call."""
+        with self.lock(f"base {model.path}"):
+            if model.path not in self._bases:
+                weights = Weights(base=resolve_model(brought(model.path)))
+                self._bases[model.path] = (weights, weights.fingerprint())
+            return self._bases[model.path]
