@@ -13,7 +13,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from valuedrift.tasks.carry_out import carry_out
 from valuedrift.tasks.sources import study_of
-from valuedrift.tasks.stages import stages_of
+from valuedrift.tasks.stages.registry import stages_of
 from valuedrift.tasks.stages.report import PAGE, folder_of_report
 from valuedrift.tasks.work import StudyWork
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from valuedrift.storage.manifest import Entry
-from valuedrift.tasks.stages import KINDS, stages_of
+from valuedrift.tasks.stages.registry import KINDS, stages_of
 from valuedrift.tasks.work import StudyWork
 
 

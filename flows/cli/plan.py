@@ -33,7 +33,7 @@ def plan(
     from valuedrift.statistics.significance import minimum_detectable_drift
     from valuedrift.study.estimate import Estimate, estimate
     from valuedrift.tasks.sources import study_of
-    from valuedrift.tasks.stages import stages_of
+    from valuedrift.tasks.stages.registry import stages_of
     from valuedrift.tasks.work import StudyWork
 
     work = StudyWork(study_of(study), resolve_root(root))

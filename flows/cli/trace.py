@@ -36,7 +36,7 @@ def run(
     """Trace a study: train, sample, judge, analyse, report. What is finished is never done again."""
     hush_prefect()
     from valuedrift.storage.location import Location
-    from valuedrift.tasks.stages import stages_of
+    from valuedrift.tasks.stages.registry import stages_of
     from valuedrift.tasks.survey import complete, survey
 
     console = make_console()
@@ -139,7 +139,7 @@ def status(
 
 def _show_status(standings: Sequence[Standing], console: Console) -> None:
     """A line a run with how much of each kind is done, then the stages of the whole study."""
-    from valuedrift.tasks.stages import KINDS
+    from valuedrift.tasks.stages.registry import KINDS
     from valuedrift.tasks.survey import State
 
     of_runs = [one for one in standings if one.stage.run_id]
@@ -161,7 +161,7 @@ def _show_status(standings: Sequence[Standing], console: Console) -> None:
 
 
 def _survey(study: str, root: str | None) -> list[Standing]:
-    from valuedrift.tasks.stages import stages_of
+    from valuedrift.tasks.stages.registry import stages_of
     from valuedrift.tasks.survey import survey
 
     work = _work(study, root)

@@ -13,7 +13,7 @@ import polars as pl
 from valuedrift.storage.schemas.columns import PROBE_SET, PROMPT_ID, RUN_ID, SAMPLE_IDX, STEP, STUDY
 from valuedrift.storage.schemas.table import Follows, TableSchema, whole
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage
-from valuedrift.tasks.stages import Kind, enter
+from valuedrift.tasks.stages.registry import Kind, enter
 from valuedrift.tasks.work import StudyWork, Work
 
 LENGTHS = TableSchema(

@@ -1,0 +1,98 @@
+"""The kinds of stages, and the one list of a study's stages that is made of them.
+
+    probes    train ──▶ sample ──▶ judge ──▶ analyze ──▶ (correct, where people labelled answers) ──▶ conclude ──▶ report
+              train (preference) ──▶ …       audit of what the runs train on
+
+A kind of stage is one file and one entry in `KINDS`. Where it needs the stages of another kind it finds them in the list so far, so that a kind stands
+behind those that it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from valuedrift.errors import UserError
+from valuedrift.storage.schemas import register
+from valuedrift.storage.schemas.table import TableSchema
+from valuedrift.tasks.stage import Stage
+from valuedrift.tasks.stages import analyze, audit, conclude, correct, judge, probes, report, sample, train
+from valuedrift.tasks.work import StudyWork
+
+
+class Build(Protocol):
+    """Yields the stages of one kind."""
+
+    def __call__(self, work: StudyWork, listed: Sequence[Stage], /) -> Iterable[Stage]:
+        """The stages of a study.
+
+        Args:
+            work: The study and where it works.
+            listed: The stages of the kinds before.
+        """
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of stage.
+
+    Attributes:
+        name: What `Stage.name` says.
+        stages: Yields its stages of a study.
+        done: What status calls those that are done.
+        tables: Names of the tables that they write.
+    """
+
+    name: str
+    stages: Build
+    done: str
+    tables: tuple[str, ...] = ()
+
+
+KINDS: list[Kind] = [
+    Kind("probes", probes.stages, "kept", probes.TABLES),
+    Kind("train", train.stages, "trained", train.TABLES),
+    Kind("sample", sample.stages, "sampled", sample.TABLES),
+    Kind("judge", judge.stages, "judged", judge.TABLES),
+    Kind("audit", audit.stages, "audited", audit.TABLES),
+    Kind("analyze", analyze.stages, "analyzed", analyze.TABLES),
+    Kind("correct", correct.stages, "corrected", correct.TABLES),
+    Kind("conclude", conclude.stages, "concluded", conclude.TABLES),
+    Kind("report", report.stages, "written"),
+]
+"""All kinds, each behind those that it needs."""
+
+
+def enter(kind: Kind, *, after: str, tables: Sequence[TableSchema] = ()) -> None:
+    """Enter a kind of stage of one's own, with the schemas of its tables; every command then knows it.
+
+    Args:
+        kind: The kind.
+        after: The kind that it stands behind in the list.
+        tables: Schemas of the tables that it writes.
+
+    Raises:
+        UserError: There is a kind of this name already, or none that it could stand behind.
+        ValueError: There is another table of a name that it wants.
+    """
+    names = [one.name for one in KINDS]
+    if kind.name in names or after not in names:
+        raise UserError(
+            f"no place for a kind of stage {kind.name!r} after {after!r}", fix=f"kinds are {', '.join(names)}; each has one name"
+        )
+    for table in tables:
+        register(table)
+    KINDS.insert(names.index(after) + 1, kind)
+
+
+def stages_of(work: StudyWork) -> list[Stage]:
+    """All stages of a study as it stands now, each behind those that it needs. The list may grow while the study runs: ask again after each stage.
+
+    Args:
+        work: The study and where it works.
+    """
+    listed: list[Stage] = []
+    for kind in KINDS:
+        listed.extend(kind.stages(work, tuple(listed)))
+    return listed
