@@ -71,7 +71,12 @@ class Work:
 
     @cached_property
     def local(self) -> Path:
-        """Folder on this machine for weights and scratch: the root itself, or one in the user's cache folder where the root is no local folder."""
+        """Folder on this machine for weights and scratch: the root itself, or one in the user's cache folder where the root is no local folder.
+
+        Raises:
+            UserError: The root lies in a store that can only be read.
+        """
+        self.store.root.check_writable()
         remote = self.store.root.is_remote
         folder = cache_folder() / "roots" / fingerprint(self.store.root.uri) if remote else Path(self.store.root.path)
         folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from valuedrift.audit.options import AuditOptions
-from valuedrift.engines.config import EngineConfig
+from valuedrift.engines.registry import EngineConfig
 from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.panel import Panel
 from valuedrift.judges.registry import JUDGE

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from valuedrift.errors import UserError
+from valuedrift.results.analysis import CORRECTED_TABLES as CORRECTED
+from valuedrift.results.analysis import TABLES as ANALYZED
+from valuedrift.results.conclusions import TABLES as CONCLUDED
 from valuedrift.storage.schemas import register
 from valuedrift.storage.schemas.table import TableSchema
 from valuedrift.tasks.stage import Stage
@@ -56,9 +59,9 @@ KINDS: list[Kind] = [
     Kind("sample", sample.stages, "sampled", sample.TABLES),
     Kind("judge", judge.stages, "judged", judge.TABLES),
     Kind("audit", audit.stages, "audited", audit.TABLES),
-    Kind("analyze", analyze.stages, "analyzed", analyze.TABLES),
-    Kind("correct", correct.stages, "corrected", correct.TABLES),
-    Kind("conclude", conclude.stages, "concluded", conclude.TABLES),
+    Kind("analyze", analyze.stages, "analyzed", ANALYZED),
+    Kind("correct", correct.stages, "corrected", CORRECTED),
+    Kind("conclude", conclude.stages, "concluded", CONCLUDED),
     Kind("report", report.stages, "written"),
 ]
 """All kinds, each behind those that it needs."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from valuedrift.engines.identity import engine_identity
 from valuedrift.engines.job import SampleJob
+from valuedrift.engines.registry import engine_identity
 from valuedrift.fingerprint import fingerprint
 from valuedrift.study import RunPlan
 from valuedrift.tasks.board import shown

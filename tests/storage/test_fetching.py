@@ -30,7 +30,7 @@ from valuedrift.storage.sql.catalog import Catalog
 from valuedrift.storage.store import Store
 from valuedrift.study.runtime import Runtime
 from valuedrift.tasks.sources import probes_of, rows_of
-from valuedrift.tasks.workroom import Workroom
+from valuedrift.tasks.work import Work
 
 
 def put(address: str, text: str) -> str:
@@ -218,7 +218,7 @@ def test_other_stores_are_never_written_to(memory: str) -> None:
         lambda: Location.parse(f"{memory}/rows.jsonl").delete(),
         lambda: place.reached(),
         lambda: sent(place.uri).__enter__(),
-        lambda: Workroom(place.uri, Runtime()).local,
+        lambda: Work(place.uri, Runtime()).local,
         lambda: Store(place.uri).put("stances", stances_frame(), partition={"study": "s", "run_id": "r", "step": 0}, key="k", identity={}),
     ):
         with pytest.raises(UserError, match=r"memory:// can only be read here.*\(write to a folder or to s3://"):
