@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar, cast
+from typing import Annotated, Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, PydanticKnownError, core_schema
@@ -88,6 +88,11 @@ class Registry(Generic[Kind]):
             of: Only kinds that are made from this class are valid.
         """
         return _ByType(self, of or self._base)
+
+    @property
+    def annotation(self) -> Any:
+        """What pydantic validates one of them by."""
+        return Annotated[self._base, self.by_type()]
 
     def made_from(self, base: type[Any]) -> list[type[Kind]]:
         """All kinds that are made from a class; none where the class is not this registry's base or made from it."""

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from valuedrift.flows.cli.app import RootOption, app, resolve_root
 from valuedrift.flows.cli.console import hush_prefect, make_console
-from valuedrift.flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
+from valuedrift.flows.cli.naming import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
 
 if TYPE_CHECKING:
     import polars as pl

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from valuedrift.flows.cli.app import RootOption, app, parquet_bytes, target
 from valuedrift.flows.cli.console import progress_bar
-from valuedrift.flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
 from valuedrift.flows.cli.labelled import GoldArgument, StudyOption, labelled
+from valuedrift.flows.cli.naming import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
 
 judge_app = typer.Typer(name="judge", help="Judge stance, check judges against people, train the embedded judge.", no_args_is_help=True)
 app.add_typer(judge_app)

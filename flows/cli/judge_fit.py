@@ -12,8 +12,8 @@ from rich.table import Table
 from valuedrift.flows.cli.app import RootOption, target
 from valuedrift.flows.cli.console import make_console, progress_bar
 from valuedrift.flows.cli.judge import ThreadsOption, judge_app
-from valuedrift.flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config, named_judge
 from valuedrift.flows.cli.labelled import GoldArgument, StudyOption, labelled
+from valuedrift.flows.cli.naming import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config, named_judge
 
 if TYPE_CHECKING:
     from valuedrift.judges.quality.calibrate import Calibrating

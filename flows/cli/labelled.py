@@ -10,7 +10,7 @@ import typer
 
 from valuedrift.flows.cli.app import resolve_root
 from valuedrift.flows.cli.console import progress_bar
-from valuedrift.flows.cli.judge_option import DEFAULT_JUDGE, judge_config
+from valuedrift.flows.cli.naming import DEFAULT_JUDGE, judge_config
 
 if TYPE_CHECKING:
     from valuedrift.judges.base import Judgement

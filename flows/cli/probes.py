@@ -12,7 +12,7 @@ from rich.table import Table
 
 from valuedrift.flows.cli.app import RootOption, app, resolve_root, target
 from valuedrift.flows.cli.console import make_console
-from valuedrift.flows.cli.engine_option import EMBEDDED, engine_config
+from valuedrift.flows.cli.naming import EMBEDDED, engine_config, engine_option, engine_set_option
 
 if TYPE_CHECKING:
     from valuedrift.probes.vprism.config import ProbeBuild
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 probes_app = typer.Typer(name="probes", help="Questions that are put to every checkpoint.", no_args_is_help=True)
 app.add_typer(probes_app)
-
-_EngineHelp = "`embedded`, or a .yaml file with one engine as a study has it (type: transformers, vllm or openai; model; …)."
 
 
 @probes_app.callback()
@@ -54,8 +52,10 @@ def build(
     language: Annotated[
         str, typer.Option("--language", help="Language tag of the probes; the embedded models know English alone, and refuse another.")
     ] = "en",
-    rewriter: Annotated[str, typer.Option("--rewriter", help=f"Rewrites prompts as questions: {_EngineHelp}")] = EMBEDDED,
-    filter: Annotated[str, typer.Option("--filter", help=f"Tells questions about values: {_EngineHelp}")] = EMBEDDED,
+    rewriter: Annotated[str, engine_option("--rewriter", "Rewrites prompts as questions", EMBEDDED, "rules of English")] = EMBEDDED,
+    rewriter_settings: Annotated[list[str] | None, engine_set_option("--rewriter-set")] = None,
+    filter: Annotated[str, engine_option("--filter", "Tells questions about values", EMBEDDED, "a regression on embeddings")] = EMBEDDED,
+    filter_settings: Annotated[list[str] | None, engine_set_option("--filter-set")] = None,
     embedder: Annotated[
         str,
         typer.Option(
@@ -86,8 +86,8 @@ def build(
         language=language,
         source=Path(source).name,
         themes=themes,
-        rewriter=engine_config(rewriter, "--rewriter"),
-        filter=engine_config(filter, "--filter"),
+        rewriter=engine_config(rewriter, rewriter_settings, "--rewriter"),
+        filter=engine_config(filter, filter_settings, "--filter"),
         embedder=MINILM if embedder == EMBEDDED else brought(embedder),
     )
     with at_hand(source) as prompts:

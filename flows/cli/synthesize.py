@@ -13,8 +13,16 @@ from rich.table import Table
 
 from valuedrift.flows.cli.app import RootOption, app, resolve_root, target
 from valuedrift.flows.cli.console import hush_prefect, make_console
-from valuedrift.flows.cli.judge_option import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
-from valuedrift.flows.cli.writer_option import writer_config
+from valuedrift.flows.cli.naming import (
+    DEFAULT_JUDGE,
+    JudgeOption,
+    SetOption,
+    WeightsOption,
+    engine_config,
+    engine_option,
+    engine_set_option,
+    judge_config,
+)
 
 if TYPE_CHECKING:
     from valuedrift.storage.location import Location
@@ -49,23 +57,8 @@ def synthesize(
         int | None,
         typer.Option("--pairs", min=1, help="Pairs to make. Default: as many as the gap allows, one a prompt.", show_default=False),
     ] = None,
-    writer: Annotated[
-        str,
-        typer.Option(
-            "--writer",
-            metavar="starter|TYPE|FILE",
-            help="Who writes: `starter` (packaged answers), a type of engine (transformers, vllm, openai), or a .yaml file, local or s3://, with one engine.",
-        ),
-    ] = STARTER,
-    writer_settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--writer-set",
-            metavar="KEY=VALUE",
-            help="Set a key of the writer, e.g. model=hf:organisation/name; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    writer: Annotated[str, engine_option("--writer", "Who writes", STARTER, "packaged answers")] = STARTER,
+    writer_settings: Annotated[list[str] | None, engine_set_option("--writer-set")] = None,
     candidates: Annotated[
         int, typer.Option("--candidates", min=1, max=64, help="Answers that a writer is asked for, a prompt and stance.")
     ] = 4,
@@ -87,7 +80,7 @@ def synthesize(
         name=_stem(place),
         dial=dial,
         candidates=candidates,
-        writer=writer_config(writer, writer_settings),
+        writer=engine_config(writer, writer_settings, "--writer", STARTER),
         judge=judge_config(judge, settings, weights),
     )
     questions = _questions(made, probes, topics, per_topic)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from valuedrift.errors import DataError, UserError
-from valuedrift.flows.cli.judge_option import judge_config
+from valuedrift.flows.cli.naming import judge_config
 from valuedrift.judges.base import Judgement, Pair
 from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.files import judgements_frame

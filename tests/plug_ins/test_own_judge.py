@@ -17,7 +17,7 @@ from length_judge import Length
 
 from valuedrift.errors import UserError
 from valuedrift.faults import describe
-from valuedrift.flows.cli.judge_option import judge_config
+from valuedrift.flows.cli.naming import judge_config
 from valuedrift.judges.base import Pair
 from valuedrift.judges.job import JudgeJob
 from valuedrift.judges.panel import Panel

@@ -1,4 +1,4 @@
-"""How commands name a judge: by type, by file, with single keys set on top; faults name the nearest valid key."""
+"""How commands name a judge or an engine: by type, by file, with single keys set on top; faults name the nearest valid key."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from valuedrift.engines.transformers import TransformersEngineConfig
 from valuedrift.errors import UserError
-from valuedrift.flows.cli.judge_option import judge_config
+from valuedrift.flows.cli.naming import engine_config, judge_config
 from valuedrift.judges.causal_lm import CausalLM
 from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.registry import JUDGE, judge_identity
@@ -92,3 +93,35 @@ def test_identity_of_a_causal_lm_is_content_and_prompt(tmp_path: Path) -> None:
 def test_every_key_is_documented() -> None:
     for kind in (CrossEncoder, CausalLM):
         assert [name for name, field in kind.model_fields.items() if not field.description] == []
+
+
+def test_an_engine_is_named_as_a_judge_is(tmp_path: Path) -> None:
+    path = tmp_path / "writer.yaml"
+    path.write_text("type: transformers\nmodel: models/big\n", encoding="utf-8")
+    named = engine_config(str(path), ["dtype=float32"], "--writer")
+    assert named == TransformersEngineConfig(model=str(tmp_path / "models" / "big"), dtype="float32")
+    assert engine_config("transformers", ["dtype=float16"], "--rewriter") == TransformersEngineConfig(dtype="float16")
+    assert engine_config("embedded", None, "--rewriter") is engine_config("starter", None, "--writer", "starter") is None
+
+
+@pytest.mark.parametrize(
+    ("engine", "settings", "expected"),
+    [
+        ("transformer", [], "did you mean `transformers`"),
+        ("openai", [], "missing key `openai.model`"),
+        ("transformers", ["modle=x"], "did you mean `model`"),
+        ("transformers", ["modle"], "--writer-set: not KEY=VALUE"),
+        ("starter", ["model=x"], "has no settings"),
+        ("nowhere.yaml", [], "no such engine file"),
+    ],
+)
+def test_faults_of_an_engine_are_named_too(engine: str, settings: list[str], expected: str) -> None:
+    with pytest.raises(UserError) as caught:
+        engine_config(engine, settings, "--writer", "starter")
+    assert expected in str(caught.value)
+
+
+def test_a_file_needs_no_ending_when_it_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "engine"
+    path.write_text("{type: transformers, dtype: float32}", encoding="utf-8")
+    assert engine_config(str(path), None, "--filter") == TransformersEngineConfig(dtype="float32")

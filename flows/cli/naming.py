@@ -1,0 +1,196 @@
+"""How every command names a judge or an engine: a type, or a file with one as a study has it, and ``KEY=VALUE`` on top.
+
+``--judge TYPE|FILE`` goes with ``--set``; any other option, ``--writer`` say, goes with one of its own name, ``--writer-set``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from valuedrift.engines.registry import ENGINES
+from valuedrift.judges.registry import JUDGES
+
+if TYPE_CHECKING:
+    from valuedrift.engines.registry import EngineConfig
+    from valuedrift.judges.registry import JudgeConfig
+    from valuedrift.registry import Registry
+
+DEFAULT_JUDGE = "cross-encoder"
+EMBEDDED = "embedded"
+"""What stands for the packaged way where a step may be given an engine instead."""
+
+JudgeOption = Annotated[
+    str,
+    typer.Option(
+        "--judge",
+        metavar="TYPE|FILE",
+        help=f"A type of judge ({', '.join(JUDGES.types())}; cross-encoder is embedded and English; see docs/judges.md), "
+        "or a .yaml file, local or s3://, with one judge as it stands in a study.",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set a key of the judge, e.g. engine.model=embedded:smollm2-135m-instruct; may be repeated. Values by the rules of YAML.",
+        show_default=False,
+    ),
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        help="Of the cross-encoder: `embedded`, or a folder, local or s3://, made by `valuedrift judge train --out FOLDER`; short for --set weights=….",
+        show_default=False,
+    ),
+]
+
+
+def engine_option(option: str, help: str, otherwise: str, otherwise_is: str) -> Any:
+    """An option that names an engine, or a word that stands for none.
+
+    Args:
+        option: Its name.
+        help: What the engine is for.
+        otherwise: The word.
+        otherwise_is: What the word means.
+    """
+    kinds = f"a type of engine ({', '.join(ENGINES.types())}; see docs/engines.md), or a .yaml file, local or s3://, with one engine"
+    return typer.Option(option, metavar=f"{otherwise}|TYPE|FILE", help=f"{help}: `{otherwise}` ({otherwise_is}), {kinds}.")
+
+
+def engine_set_option(option: str) -> Any:
+    """The option that sets keys of the engine that another option names."""
+    what = option.removeprefix("--").removesuffix("-set")
+    text = f"Set a key of the {what}, e.g. model=hf:organisation/name; may be repeated. Values by the rules of YAML."
+    return typer.Option(option, metavar="KEY=VALUE", help=text, show_default=False)
+
+
+def judge_config(judge: str = DEFAULT_JUDGE, settings: Sequence[str] | None = None, weights: str | None = None) -> JudgeConfig:
+    """The judge that the options name, with what it needs from a bucket on this machine.
+
+    Raises:
+        UserError: See `named_judge`; or what it needs is not where it says.
+    """
+    from valuedrift.tasks.sources import brought
+
+    return named_judge(judge, settings, weights).with_paths(brought)
+
+
+def named_judge(judge: str = DEFAULT_JUDGE, settings: Sequence[str] | None = None, weights: str | None = None) -> JudgeConfig:
+    """The judge that the options name, in their words.
+
+    Args:
+        judge: A type, or a .yaml file, local or s3://; relative paths in it are taken from what it lies in.
+        settings: ``KEY=VALUE`` each; dots in a key lead into nested ones; they win over the file.
+        weights: Value of ``--weights``.
+
+    Raises:
+        UserError: No such type, file or key (with the nearest), or a value that is not valid.
+    """
+    named: JudgeConfig = _named(
+        JUDGES, judge, [*(settings or ()), *([f"weights={weights}"] if weights is not None else [])], "--judge", "--set"
+    )
+    return named
+
+
+def engine_config(given: str, settings: Sequence[str] | None, option: str, otherwise: str = EMBEDDED) -> EngineConfig | None:
+    """The engine that the options name, with what it needs from a bucket on this machine; None for the word that stands for none.
+
+    Args:
+        given: The word, a type, or a .yaml file, local or s3://; relative paths in it are taken from what it lies in.
+        settings: ``KEY=VALUE`` each; they win over the file.
+        option: Name of the option.
+        otherwise: The word.
+
+    Raises:
+        UserError: No such type, file or key (with the nearest), or a value that is not valid.
+    """
+    from valuedrift.errors import UserError
+    from valuedrift.tasks.sources import brought
+
+    if given == otherwise:
+        if settings:
+            raise UserError(f"{otherwise!r} has no settings", where=f"{option}-set", fix=f"name an engine with {option}")
+        return None
+    engine: EngineConfig = _named(ENGINES, given, settings or (), option, f"{option}-set")
+    return engine.anchored(Path.cwd()).with_paths(brought)
+
+
+def _named(registry: Registry[Any], given: str, settings: Sequence[str], option: str, set_option: str) -> Any:
+    """One of a registry by its type or file, with keys set."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from valuedrift.errors import UserError
+    from valuedrift.faults import describe
+    from valuedrift.references import folder_of
+
+    adapter: TypeAdapter[Any] = TypeAdapter(registry.annotation)
+    from_file = given not in registry.types() and (given.endswith((".yaml", ".yml")) or "/" in given or Path(given).is_file())
+    where = f"{option} {given}"
+    try:
+        content: dict[str, Any] = {"type": given}
+        if from_file:  # paths in the file belong to its folder, those on the command line to where it is typed
+            found = adapter.validate_python(_keys_in(given, registry.what))
+            content = found.anchored(folder_of(given)).model_dump(mode="json", exclude_unset=True)
+        for setting in settings:
+            _put_key(content, setting, set_option)
+            where = f"{option} {given} with {set_option}"
+        return adapter.validate_python(content)
+    except ValidationError as error:
+        raise UserError(describe(error, registry.annotation), where=where) from error
+
+
+def _keys_in(address: str, what: str) -> dict[str, Any]:
+    """The keys and values of a .yaml file that describes one thing as a study file does.
+
+    Raises:
+        UserError: No such file, or none with keys and values.
+    """
+    import yaml
+
+    from valuedrift.errors import UserError
+    from valuedrift.storage.fetching import at_hand
+
+    try:
+        with at_hand(address) as path:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise UserError(f"no such {what} file", where=address, fix=f"a .yaml file with one {what}, or a type of {what}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"not UTF-8 text (byte {error.start})", where=address) from error
+    except yaml.YAMLError as error:
+        raise UserError(f"not valid YAML: {getattr(error, 'problem', error)}", where=address) from error
+    if not isinstance(content, dict):
+        raise UserError(f"not a {what}: expected keys and values", where=address, fix=f"one {what} as it stands in a study: type, …")
+    return content
+
+
+def _put_key(content: dict[str, Any], setting: str, option: str) -> None:
+    """Set one key; dots in it lead into nested mappings, which are made as needed; its value is read by the rules of YAML.
+
+    Raises:
+        UserError: The setting is not ``KEY=VALUE``.
+    """
+    import yaml
+
+    from valuedrift.errors import UserError
+
+    key, equals, text = setting.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise UserError(f"not KEY=VALUE: {setting!r}", where=option, fix=f"e.g. {option} model=NAME")
+    try:
+        value = yaml.safe_load(text) if text.strip() else text
+    except yaml.YAMLError as error:
+        raise UserError(f"not a YAML value: {text!r}", where=f"{option} {key}") from error
+    for part in parts[:-1]:
+        inner = content.get(part)
+        content[part] = dict(inner) if isinstance(inner, dict) else {}
+        content = content[part]
+    content[parts[-1]] = value
