@@ -88,10 +88,10 @@ def fit_panel(
 
     from valuedrift.errors import UserError
     from valuedrift.judges.base import Pair
-    from valuedrift.judges.files import read_table
     from valuedrift.judges.panel import Panel, judge_by_each
     from valuedrift.judges.quality.panel_fit import fit_panel as fit
     from valuedrift.storage.fetching import at_hand
+    from valuedrift.tabular import read_frame
     from valuedrift.tasks.sources import brought
 
     config = named_judge(judge, settings)
@@ -99,7 +99,7 @@ def fit_panel(
         raise UserError(f"a {config.type} is no panel", where="--judge", fix="a .yaml file with type: panel and its members")
     place = target(out, "--out", ".yaml", ".yml")
     with at_hand(gold) as path:
-        frame = read_table(path, ("prompt", "response", "stance"))
+        frame = read_frame(path, ("prompt", "response", "stance"))
     texts = frame.select("prompt", "response").iter_rows()
     pairs = [Pair(id=str(row), prompt=prompt, response=response) for row, (prompt, response) in enumerate(texts)]
     labels = [label.strip().lower() for label in frame.get_column("stance")]

@@ -66,13 +66,13 @@ def from_file(gold: str, config: JudgeConfig, threads: int | None) -> Labelled:
     """
     from valuedrift.errors import DataError
     from valuedrift.judges.base import Pair, remarks_of
-    from valuedrift.judges.files import read_table
     from valuedrift.judges.quality.validation import GOLD_LABELS
     from valuedrift.storage.fetching import at_hand
     from valuedrift.storage.location import Location
+    from valuedrift.tabular import read_frame
 
     with at_hand(gold) as path:
-        frame = read_table(path, ("prompt", "response", "stance"))
+        frame = read_frame(path, ("prompt", "response", "stance"))
     prompts, responses, labels = (frame.get_column(name).to_list() for name in ("prompt", "response", "stance"))
     labels = [label.strip().lower() for label in labels]
     if not labels:

@@ -63,7 +63,7 @@ def test_every_kind_of_file_holds_the_same_rows(tmp_path: Path, name: str) -> No
         ("rows.csv", b"prompt,response\na,b,c\n", r"rows.csv, row 1 \(to line 2\): 3 cells under 2 columns"),
         ("rows.csv", b'prompt,response\na,"b\n', "rows.csv, line 2: not valid CSV: unexpected end of data"),
         ("rows.csv", b"prompt,prompt\na,b\n", "rows.csv, header: two columns are called 'prompt'"),
-        ("rows.csv", b"prompt;response\na;b\n", "columns found: prompt;response"),
+        ("rows.csv", b"question;reply\na;b\n", "columns found: question, reply"),
         ("rows.jsonl.gz", LINES, "rows.jsonl.gz: not a whole gzip file"),
         ("rows.jsonl.gz", gzip.compress(LINES)[:-12], "rows.jsonl.gz: not a whole gzip file"),
         ("rows.parquet", LINES, "rows.parquet: not a readable Parquet file"),

@@ -13,11 +13,10 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from valuedrift.corpora.dataset import STARTER, Dataset
-from valuedrift.corpora.files import read_files
-from valuedrift.corpora.hub import read_hub, stated_rows
 from valuedrift.corpora.normal import Row, rows_fingerprint, sample, uniform, with_topic
 from valuedrift.corpora.record import LeftOutError, Record
 from valuedrift.corpora.registry import ADAPTERS, CONVERSIONS, Adapter, Kind
+from valuedrift.corpora.sources import read_files, read_hub, stated_rows
 from valuedrift.errors import DataError, UserError
 from valuedrift.starter import DATASETS
 

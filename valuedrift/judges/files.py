@@ -3,66 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 import polars as pl
 
-from valuedrift.errors import DataError, UserError
+from valuedrift.errors import UserError
 from valuedrift.judges.base import Judgement, Pair
 from valuedrift.stance import STANCE_COLUMNS, JudgeStatus
-
-_READERS: Mapping[str, Callable[[Path], pl.DataFrame]] = MappingProxyType(
-    {
-        ".parquet": lambda path: pl.read_parquet(path, hive_partitioning=False),
-        ".csv": lambda path: pl.read_csv(path, infer_schema=False),
-        ".jsonl": lambda path: pl.read_ndjson(path, infer_schema_length=None),
-    }
-)
-
-
-def read_table(path: Path, columns: Iterable[str]) -> pl.DataFrame:
-    """A file of texts.
-
-    Args:
-        path: .csv, .jsonl or .parquet.
-        columns: Columns that it must have; these are returned as text, null as the empty text, other columns as they are.
-
-    Raises:
-        UserError: There is no such file, or its kind is unknown.
-        DataError: It is empty, unreadable, or lacks a column.
-    """
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise UserError(f"unknown kind of file {path.suffix!r}", where=str(path), fix=f"one of {', '.join(_READERS)}")
-    if not path.is_file():
-        raise UserError("no such file", where=str(path))
-    if not path.stat().st_size:
-        raise DataError("the file is empty", where=str(path))
-    try:
-        frame = reader(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(
-            f"unreadable: {str(error).strip().splitlines()[0]}", where=str(path), fix="UTF-8 text with a header, or Parquet"
-        ) from error
-    needed = list(columns)
-    missing = [name for name in needed if name not in frame.columns]
-    if missing:
-        raise DataError(f"missing column {', '.join(missing)}", where=str(path), fix=f"found: {', '.join(frame.columns)}")
-    nested = [name for name in needed if frame.schema[name].is_nested()]
-    if nested:
-        raise DataError(f"column {nested[0]} holds {frame.schema[nested[0]]}, not text", where=str(path))
-    return frame.with_columns(pl.col(name).cast(pl.String).fill_null("") for name in needed)
+from valuedrift.tabular import read_frame
 
 
 def read_pairs(path: Path) -> list[Pair]:
     """The pairs of a file with the columns prompt and response; ``id`` is the row's own, or its number from 0.
 
     Raises:
-        UserError, DataError: See :func:`read_table`.
+        UserError, DataError: See :func:`valuedrift.tabular.read_frame`.
     """
-    frame = read_table(path, ("prompt", "response"))
+    frame = read_frame(path, ("prompt", "response"))
     ids = frame.get_column("id").cast(pl.String).to_list() if "id" in frame.columns else [str(row) for row in range(frame.height)]
     texts = zip(ids, frame.get_column("prompt"), frame.get_column("response"), strict=True)
     return [Pair(id=str(name), prompt=prompt, response=response) for name, prompt, response in texts]

@@ -8,10 +8,10 @@ import polars as pl
 
 from valuedrift.drift.columns import canonical
 from valuedrift.errors import DataError
-from valuedrift.judges.files import read_table
 from valuedrift.labels.settle import SAID, settled
 from valuedrift.labels.vocabulary import LABELS, label_of
 from valuedrift.stance import STANCE_COLUMNS
+from valuedrift.tabular import read_frame
 
 REQUIRED = ("run_id", "step", "prompt_id", "sample_idx", "stance")
 _TELLS_APART = ("study", "run_id", "step", "topic", "probe_set", "prompt_id", "sample_idx")
@@ -34,7 +34,7 @@ def read_labels(path: Path) -> pl.DataFrame:
         UserError: There is no such file.
         DataError: It is empty, lacks a column, or has a value that cannot be; names the first rows, counted from 1.
     """
-    frame = read_table(path, REQUIRED)
+    frame = read_frame(path, REQUIRED)
     names = [name for name in (*_TELLS_APART, "labeller") if name in frame.columns]
     whole = [pl.col(name).cast(pl.Int64, strict=False) for name in ("step", "sample_idx")]
     given = frame.with_columns(pl.col(names).cast(pl.String)).with_columns(*whole).with_row_index("row", offset=1)

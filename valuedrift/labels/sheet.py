@@ -11,8 +11,9 @@ from pathlib import Path
 
 import polars as pl
 
-from valuedrift.errors import DataError, UserError
+from valuedrift.errors import DataError
 from valuedrift.labels.vocabulary import LABELS, label_of
+from valuedrift.tabular import read_csv
 
 COLUMNS = ("id", "topic", "prompt", "response", "stance")
 MOST_CHARACTERS = 30_000
@@ -21,7 +22,6 @@ _EXECUTED = re.compile(r"^[\s\x00-\x20\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20|%]|
 """What makes a spreadsheet take a cell for a formula or a command, full-width forms included."""
 _UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, and those that reorder text."""
-_SEPARATORS = ",;\t"
 _SHOWN = 10
 
 
@@ -108,29 +108,10 @@ def read_sheet(path: Path, drawn: Iterable[str]) -> Filled:
 
 def _rows(path: Path) -> Iterator[tuple[int, str, str]]:
     """Number, id and stance of every row; rows are numbered as a spreadsheet does, the header being 1."""
-    if not path.is_file():
-        raise UserError("no such file", where=str(path))
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8 text (byte {error.start})", where=str(path), fix="save it as CSV UTF-8") from error
-    if not text.strip():
-        raise DataError("the file is empty", where=str(path))
-    header = text.lstrip("\r\n").partition("\n")[0]
-    separator = max(_SEPARATORS, key=header.count)
-    before = csv.field_size_limit(len(text) + 1)
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        names = [name.strip().casefold() for name in next(reader)]
-        missing = [name for name in ("id", "stance") if name not in names]
-        if missing:
-            raise DataError(f"missing column {', '.join(missing)}", where=str(path), fix=f"found: {', '.join(names)[:200]}")
-        at = (names.index("id"), names.index("stance"))
-        for number, row in enumerate(reader, start=2):
-            if any(value.strip() for value in row):
-                name, label = (row[place].strip() if place < len(row) else "" for place in at)
-                yield number, name, label
-    except csv.Error as error:
-        raise DataError(f"not CSV: {error}", where=str(path)) from error
-    finally:
-        csv.field_size_limit(before)
+    table = read_csv(path)
+    names = {name.strip().casefold(): name for name in table.columns}
+    if missing := [name for name in ("id", "stance") if name not in names]:
+        raise DataError(f"missing column {', '.join(missing)}", where=str(path), fix=f"found: {', '.join(names)[:200]}")
+    for row in table.rows:
+        if any(value.strip() for value in row.values.values()):
+            yield row.record, *(row.values.get(names[name], "").strip() for name in ("id", "stance"))

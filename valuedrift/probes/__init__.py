@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +12,7 @@ import polars as pl
 from valuedrift.errors import DataError, UserError
 from valuedrift.fingerprint import fingerprint, seed_from
 from valuedrift.starter import probe_pairs
+from valuedrift.tabular import KINDS, kind_of_file, read_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,30 +84,18 @@ def _starter() -> list[Probe]:
     ]
 
 
-_READERS: dict[str, Callable[[Path], pl.DataFrame]] = {".parquet": pl.read_parquet, ".csv": pl.read_csv, ".jsonl": pl.read_ndjson}
-
-
 def _from_file(path: Path) -> list[Probe]:
-    reader = _READERS.get(path.suffix)
-    if reader is None:
+    if kind_of_file(path) not in KINDS:
         raise UserError("not a probe set", where=str(path), fix="give `starter`, or a .parquet, .csv or .jsonl file")
-    try:
-        frame = reader(path)
-    except FileNotFoundError as error:
-        raise UserError("no such probe set", where=str(path), fix="give `starter`, or a .parquet, .csv or .jsonl file") from error
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"unreadable: {error}", where=str(path)) from error
-    missing = [column for column in ("prompt_id", "topic", "prompt") if column not in frame.columns]
-    if missing:
-        raise DataError(f"missing column {', '.join(missing)}", where=str(path), fix=f"found: {', '.join(frame.columns)}")
+    if not path.exists():
+        raise UserError("no such probe set", where=str(path), fix="give `starter`, or a .parquet, .csv or .jsonl file")
+    frame = read_frame(path, ("prompt_id", "topic", "prompt"))
     if not frame.height:
         raise DataError("no probes in it", where=str(path))
     doubled = frame.filter(pl.col("prompt_id").is_duplicated()).get_column("prompt_id").unique().sort().to_list()
     if doubled:
         raise DataError(f"prompt_id occurs more than once: {', '.join(map(str, doubled[:3]))}", where=str(path))
-    blank = frame.with_row_index("row", offset=1).filter(
-        pl.any_horizontal(pl.col("prompt_id", "topic", "prompt").cast(pl.String).fill_null("").str.strip_chars() == "")
-    )
+    blank = frame.with_row_index("row", offset=1).filter(pl.any_horizontal(pl.col("prompt_id", "topic", "prompt").str.strip_chars() == ""))
     if blank.height:
         rows = ", ".join(map(str, blank.get_column("row").head(3)))
         raise DataError("prompt_id, topic or prompt is empty", where=f"{path}, row {rows}", fix="every probe needs all three")
@@ -126,8 +115,9 @@ def _from_file(path: Path) -> list[Probe]:
 
 
 def _polarity(value: object, path: Path, row: int) -> int | None:
-    if value is None:
+    if value is None or value == "":
         return None
-    if value not in (1, -1):
-        raise DataError(f"polarity is {value!r}", where=f"{path}, row {row}", fix="1 (yes supports the topic's proposition) or -1")
-    return 1 if value == 1 else -1
+    signs = {"1": 1, "+1": 1, "1.0": 1, "-1": -1, "-1.0": -1, "−1": -1}
+    if str(value).strip() not in signs:
+        raise DataError(f"polarity is {value}", where=f"{path}, row {row}", fix="1 (yes supports the topic's proposition) or -1")
+    return signs[str(value).strip()]

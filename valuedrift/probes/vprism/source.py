@@ -12,7 +12,7 @@ import polars as pl
 
 from valuedrift.errors import DataError, UserError
 from valuedrift.fingerprint import fingerprint
-from valuedrift.judges.files import read_table
+from valuedrift.tabular import read_frame
 
 LONGEST = 2000
 """Characters of a prompt that is looked at; a longer one holds a text, not an opening question."""
@@ -48,7 +48,7 @@ def read_source(path: Path, column: str, id_column: str | None = None) -> Source
     """
     needed = [column] if id_column is None else list(dict.fromkeys([column, id_column]))
     try:
-        frame = read_table(path, needed)
+        frame = read_frame(path, needed)
     except DataError as error:
         raise _nearest(error, path, needed) from error
     if not frame.height:
