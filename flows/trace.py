@@ -12,9 +12,10 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from valuedrift.tasks.carry_out import carry_out
+from valuedrift.tasks.reporting import PAGE
 from valuedrift.tasks.sources import study_of
 from valuedrift.tasks.stages.registry import stages_of
-from valuedrift.tasks.stages.report import PAGE, folder_of_report
+from valuedrift.tasks.stages.report import folder_of_report
 from valuedrift.tasks.work import StudyWork
 
 _RUNNER: ThreadPoolTaskRunner[str] = ThreadPoolTaskRunner(max_workers=256)

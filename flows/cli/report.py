@@ -22,8 +22,8 @@ def report(
     """Write a study's report from its tables: one HTML file that opens anywhere, and the figures as PNG, SVG and PDF."""
     from valuedrift.storage.location import Location
     from valuedrift.storage.store import Store
+    from valuedrift.tasks.reporting import rewrite_report
     from valuedrift.tasks.sources import study_of
-    from valuedrift.tasks.stages.report import rewrite_report
 
     address = renamed(report, out, "--report", "--out")
     folder = Location.parse(address).reached() if address else None

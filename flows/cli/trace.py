@@ -76,7 +76,8 @@ def _forget_failed(work: StudyWork, console: Console) -> None:
 
 
 def _conclude(work: StudyWork, console: Console) -> None:
-    from valuedrift.tasks.stages.report import PAGE, folder_of_report
+    from valuedrift.tasks.reporting import PAGE
+    from valuedrift.tasks.stages.report import folder_of_report
 
     drift = work.store.read("drift", study=work.study.study, judge=work.study.judges[0].name)
     console.print(drift_table(drift, alpha=1 - work.study.analysis.confidence))

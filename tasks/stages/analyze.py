@@ -7,7 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from valuedrift.results.analysis import TABLES, analysis_tables, cut_answers
+from valuedrift.results.analysis import analysis_tables, cut_answers
+from valuedrift.results.facts import ANALYSED as TABLES
 from valuedrift.tasks.board import shown
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage
 from valuedrift.tasks.work import StudyWork, Work

@@ -8,13 +8,12 @@ from typing import Any
 import polars as pl
 import yaml
 
-from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.network.weights import shipped_metrics
 from valuedrift.judges.openai import OpenAI
-from valuedrift.judges.panel import Panel
 from valuedrift.judges.registry import JudgeConfig
-from valuedrift.results.conclusions import TABLES, LabelledAnswers, StudyFacts, conclusion_identity, conclusion_tables
-from valuedrift.starter import PROPOSITIONS
+from valuedrift.results.conclusions import LabelledAnswers, conclusion_identity, conclusion_tables
+from valuedrift.results.facts import CONCLUDED as TABLES
+from valuedrift.results.facts import facts_of
 from valuedrift.storage.store import Store
 from valuedrift.study import Study
 from valuedrift.tasks.board import shown
@@ -65,44 +64,6 @@ def _concluded(work: StudyWork) -> Frames:
         provenance=provenance_of(store, work.study, runs, stances),
         people=people,
     )
-
-
-def facts_of(study: Study) -> StudyFacts:
-    """What a study file says beside the numbers."""
-    reading = [judge.name for judge in study.judges if not isinstance(judge, Panel)]
-    return StudyFacts(
-        study=study.study,
-        description=study.description,
-        judge=study.judges[0].name,
-        auditor=reading[0] if study.audit is not None else None,
-        panels={judge.name: judge.names for judge in study.judges if isinstance(judge, Panel)},
-        traits={
-            name: {str(trait): str(value) for trait, value in dataset.traits.items()}
-            for name, dataset in {**study.corpora, **study.preferences}.items()
-        },
-        propositions=PROPOSITIONS,
-        confidence=study.analysis.confidence,
-        seed=study.seed,
-        file=yaml.safe_dump(study.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True),
-        fingerprint=study_fingerprint(study),
-    )
-
-
-def study_fingerprint(study: Study) -> str:
-    """Fingerprint of what a study file says, the same on every machine: without runtime, and without the folders of what it names."""
-
-    def last(reference: str) -> str:
-        return reference.rstrip("/").rsplit("/", 1)[-1]
-
-    said = study.model_dump(mode="json", exclude={"runtime", "judges"}, exclude_defaults=True)
-    for dataset in (*said.get("corpora", {}).values(), *said.get("preferences", {}).values()):
-        dataset["data"] = last(dataset["data"])
-    for model in said["models"].values():
-        model["path"] = last(model["path"])
-    if "set" in said.get("probes", {}):
-        said["probes"]["set"] = last(said["probes"]["set"])
-    judges = [judge.with_paths(last).model_dump(mode="json", exclude_defaults=True) for judge in study.judges]
-    return fingerprint({**said, "judges": judges})
 
 
 def answers_in(store: Store, study: str, run_ids: list[str]) -> Callable[[list[str]], pl.DataFrame]:

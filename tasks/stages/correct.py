@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from valuedrift.results.analysis import CORRECTED_TABLES as TABLES
 from valuedrift.results.analysis import correction_tables
+from valuedrift.results.facts import CORRECTED as TABLES
 from valuedrift.tasks.board import board, shown
 from valuedrift.tasks.labels import label_keys, labelled_stances
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from valuedrift.errors import UserError
-from valuedrift.results.analysis import CORRECTED_TABLES as CORRECTED
-from valuedrift.results.analysis import TABLES as ANALYZED
-from valuedrift.results.conclusions import TABLES as CONCLUDED
+from valuedrift.results.facts import ANALYSED, CONCLUDED, CORRECTED
 from valuedrift.storage.schemas import register
 from valuedrift.storage.schemas.table import TableSchema
 from valuedrift.tasks.stage import Stage
@@ -59,7 +57,7 @@ KINDS: list[Kind] = [
     Kind("sample", sample.stages, "sampled", sample.TABLES),
     Kind("judge", judge.stages, "judged", judge.TABLES),
     Kind("audit", audit.stages, "audited", audit.TABLES),
-    Kind("analyze", analyze.stages, "analyzed", ANALYZED),
+    Kind("analyze", analyze.stages, "analyzed", ANALYSED),
     Kind("correct", correct.stages, "corrected", CORRECTED),
     Kind("conclude", conclude.stages, "concluded", CONCLUDED),
     Kind("report", report.stages, "written"),

@@ -9,8 +9,8 @@ import pytest
 from valuedrift.audit.carriers import carriers
 from valuedrift.audit.examples import Example
 from valuedrift.audit.judged import judged_frame, pairs_frame
-from valuedrift.audit.measures import MEASURES, measure
-from valuedrift.audit.options import AuditOptions
+from valuedrift.audit.measures import measure
+from valuedrift.audit.options import MEASURES, AuditOptions
 from valuedrift.audit.summary import summary
 from valuedrift.audit.words import sentences, side_by_side
 from valuedrift.judges.base import Judgement

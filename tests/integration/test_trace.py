@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pytest
 
 from valuedrift.cache import CACHE_VARIABLE, cache_folder
 from valuedrift.probes import load_probes, probes_frame
+from valuedrift.results.facts import ANALYSED, CONCLUDED
 from valuedrift.starter import DATASETS
 from valuedrift.storage.location import Location
 from valuedrift.storage.store import Store
@@ -166,6 +168,39 @@ def test_explain_names_the_part_of_the_identity_that_differs(place: Place, undis
     told = place.run("explain", str(changed)).stdout
     assert "sampling.temperature: 0.7 → 0.8" in " ".join(told.split())
     assert "4 cached" in told  # both trainings, and the audits of what they train on
+
+
+def test_a_report_is_read_from_the_tables_where_weights_and_caches_are_gone(
+    place: Place, undisturbed: dict[str, pl.DataFrame], tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(place.root, root, ignore=shutil.ignore_patterns("checkpoints", ".scratch", "reports"))
+    shutil.copytree(Path(place.root) / "checkpoints" / "study=tiny", root / "checkpoints" / "study=tiny")  # the table, not the weights
+    bare = Place(root, tmp_path / "prefect", {CACHE_VARIABLE: str(tmp_path / "cache"), "HF_HOME": str(tmp_path / "hf")}, root)
+    done = bare.run("report", str(STUDY))
+    assert done.returncode == 0, done.stdout + done.stderr
+    there = (place.local / "reports" / "tiny" / "report.html").read_text(encoding="utf-8")
+    assert (root / "reports" / "tiny" / "report.html").read_text(encoding="utf-8") == there
+
+
+def test_a_root_without_the_tables_of_this_version_gets_them_without_any_model(
+    place: Place, undisturbed: dict[str, pl.DataFrame], tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(place.root, root, ignore=shutil.ignore_patterns(".scratch", "reports"))
+    store = Store(root)
+    known = {entry.address: entry.path for entry in store.entries(study="tiny")}
+    new = {*ANALYSED, *CONCLUDED} - {"trajectory", "drift"}
+    store.drop("tiny", [address for address in known if address[0] in new])
+    older = Place(root, tmp_path / "prefect", {}, root)
+    refused = older.run("report", str(STUDY))
+    assert refused.returncode == 2 and "made by version 0.2" in " ".join(refused.stderr.split())
+    done = older.run("run", str(STUDY))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {stage.split()[0] for stage in computed(done.stdout)} == {"analyze", "conclude", "report"}
+    again = {entry.address: entry.path for entry in Store(root).entries(study="tiny")}
+    assert again.keys() == known.keys()
+    assert all(again[address] == known[address] for address in known if address[0] != "provenance")  # that says when and by what
 
 
 @pytest.fixture

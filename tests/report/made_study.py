@@ -13,10 +13,9 @@ import polars as pl
 from valuedrift.drift.analyze import trajectory
 from valuedrift.drift.options import Analysis
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.results.analysis import TABLES as ANALYSED
 from valuedrift.results.analysis import analysis_tables, cut_answers
-from valuedrift.results.conclusions import TABLES as CONCLUDED
-from valuedrift.results.conclusions import StudyFacts, conclusion_tables
+from valuedrift.results.conclusions import conclusion_tables
+from valuedrift.results.facts import ANALYSED, CONCLUDED, StudyFacts
 from valuedrift.starter import PROPOSITIONS, probe_pairs
 from valuedrift.storage.schemas import table_schema
 

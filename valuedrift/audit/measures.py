@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,28 +10,10 @@ import polars as pl
 
 from valuedrift.audit.gap import NOTHING, Array, Estimate, estimates, value_gap
 from valuedrift.audit.judged import probabilities
-from valuedrift.audit.options import AuditOptions
+from valuedrift.audit.options import ALL, REFUSED, TOPIC, VALUE_GAP, VALUE_LADEN, AuditOptions
 from valuedrift.audit.style import STYLE
 from valuedrift.stance import STANCES, JudgeStatus
 
-ALL, VALUE_LADEN, TOPIC = "all", "value-laden", "topic"
-SCOPES = (ALL, VALUE_LADEN, TOPIC)
-"""All examples; those whose prompt speaks to a value; those of them on one topic."""
-VALUE_GAP = "value_gap"
-REFUSED = "refused"
-MEASURES: Mapping[str, str] = {
-    **{stance.value: f"mean probability that an answer takes the stance {stance.value}" for stance in STANCES},
-    VALUE_GAP: "total variation distance of the two stance distributions",
-    REFUSED: "share of answers that decline to answer",
-    "words": "words in an answer",
-    "lists": "share of answers with a list",
-    "hedges": "hedges in 100 words",
-    "politeness": "polite phrases in 100 words",
-    "first_person": "words for the speaker in 100 words",
-    "exclamations": "exclamation marks in 100 words",
-    "questions": "question marks in 100 words",
-}
-"""Every measure with its meaning and unit."""
 FEWEST = 2
 """Prompts below which a topic gets no row: there is no spread to make an interval of."""
 

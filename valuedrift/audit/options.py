@@ -1,8 +1,31 @@
-"""How a dataset is audited: the ``audit:`` section of a study, and the options of ``valuedrift audit``."""
+"""How a dataset is audited: the ``audit:`` section of a study and the options of ``valuedrift audit``; and what an audit measures, by name."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel, ConfigDict, Field
+
+from valuedrift.stance import STANCES
+
+ALL, VALUE_LADEN, TOPIC = "all", "value-laden", "topic"
+SCOPES = (ALL, VALUE_LADEN, TOPIC)
+"""All examples; those whose prompt speaks to a value; those of them on one topic."""
+VALUE_GAP = "value_gap"
+REFUSED = "refused"
+MEASURES: Mapping[str, str] = {
+    **{stance.value: f"mean probability that an answer takes the stance {stance.value}" for stance in STANCES},
+    VALUE_GAP: "total variation distance of the two stance distributions",
+    REFUSED: "share of answers that decline to answer",
+    "words": "words in an answer",
+    "lists": "share of answers with a list",
+    "hedges": "hedges in 100 words",
+    "politeness": "polite phrases in 100 words",
+    "first_person": "words for the speaker in 100 words",
+    "exclamations": "exclamation marks in 100 words",
+    "questions": "question marks in 100 words",
+}
+"""Every measure with its meaning and unit."""
 
 
 class AuditOptions(BaseModel):

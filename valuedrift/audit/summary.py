@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from valuedrift.audit.measures import TOPIC, VALUE_GAP, VALUE_LADEN
+from valuedrift.audit.options import TOPIC, VALUE_GAP, VALUE_LADEN
 from valuedrift.audit.words import Numbers, rows_of
 from valuedrift.stance import STANCES
 

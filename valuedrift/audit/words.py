@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from valuedrift.audit.measures import ALL, TOPIC, VALUE_GAP, VALUE_LADEN
+from valuedrift.audit.options import ALL, TOPIC, VALUE_GAP, VALUE_LADEN
 from valuedrift.stance import LITTLE, STANCES
 from valuedrift.words import counted, interval, percent, plain, signed, signed_interval
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from valuedrift.audit.measures import VALUE_GAP, VALUE_LADEN
+from valuedrift.audit.options import VALUE_GAP, VALUE_LADEN
 from valuedrift.audit.words import rows_of, sentences
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.stance import STANCES

@@ -11,10 +11,6 @@ from valuedrift.drift.corrected import corrected
 from valuedrift.drift.options import Analysis
 from valuedrift.results.drifts import told_drifts
 
-TABLES = ("trajectory", "drift", "acquiescence", "coverage", "sensitivity", "warnings")
-"""The tables of an analysis; where the last one lies, all do."""
-CORRECTED_TABLES = ("trajectory_corrected", "correction_notes", "drift_corrected")
-"""The tables of a correction by labels, likewise."""
 POWER = 0.8
 """Share of repetitions in which the smallest drift that a test can see is told from zero."""
 _PLACE = ("run_id", "step", "topic")
@@ -64,7 +60,7 @@ def correction_tables(
         where: What to call the stances in messages.
 
     Returns:
-        ``CORRECTED_TABLES`` by name.
+        Each of ``CORRECTED`` (`valuedrift.results.facts`) by name.
 
     Raises:
         DataError: See `valuedrift.drift.corrected.corrected`.

@@ -20,14 +20,13 @@ from valuedrift.labels.agree import labellers_agree
 from valuedrift.labels.settle import ANSWER as LABELLED
 from valuedrift.lineage import trace_lineage
 from valuedrift.results.drifts import of_judge, told_drifts
+from valuedrift.results.facts import StudyFacts
 from valuedrift.results.quality import Figures, quality_tables
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
 from valuedrift.statistics.agreement import Agreement, Estimate
 
 VERSION = 1
 """Raised when the conclusions change what they say."""
-TABLES = ("provenance", "findings", "examples", "agreement", "judge_quality", "label_confusion", "calibration_curve", "studies")
-"""The tables of conclusions; where the last one lies, all do."""
 DATA = "labelled answers of this study"
 """What the judges are measured on where people labelled."""
 MOST_MOVED, RANDOM = "most moved", "random"
@@ -49,37 +48,6 @@ _AGREEMENT: dict[str, Any] = {
     **dict.fromkeys(("value", "low", "high"), pl.Float64),
     **dict.fromkeys(("n", "n_lacking"), pl.Int64),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class StudyFacts:
-    """What a study file says beside the numbers, as far as conclusions and report tell it.
-
-    Attributes:
-        study: Name of the study.
-        description: What it asks.
-        judge: Its main judge.
-        auditor: The judge of its datasets; None where they are not audited.
-        panels: Judges that are the mean of others, with their members.
-        traits: Dataset to what is known of it: ``answers`` and ``gap``.
-        propositions: Topic to the proposition that its prompts put.
-        confidence: Level of the intervals.
-        seed: The study's seed.
-        file: The study file, as YAML.
-        fingerprint: Fingerprint of what the file says, without runtime and folders.
-    """
-
-    study: str
-    description: str
-    judge: str
-    auditor: str | None
-    panels: Mapping[str, Sequence[str]]
-    traits: Mapping[str, Mapping[str, str]]
-    propositions: Mapping[str, str]
-    confidence: float
-    seed: int
-    file: str
-    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
