@@ -35,6 +35,7 @@ class Kind(StrEnum):
     ORPHAN = "orphan"
     LEFTOVER = "leftover of a killed writer"
     STRANGER = "not ours"
+    UNKNOWN = "unknown table"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def check(store: Store) -> list[Finding]:
     """All that is wrong under a root: reads every object, and lists everything once."""
     listed = {found.location.path: found for found in _below_partitions(store, Location.listing)}
     entries = store.entries()  # after the listing: an object that was listed and committed since is no orphan
-    findings = list(_strays(store, entries, listed))
+    findings = [*_strays(store, entries, listed), *_unknown(store, entries)]
+    entries = [entry for entry in entries if entry.table in TABLES]
     for path, group in _grouped(entries).items():
         place = store.root / path
         size = listed[place.path].size if place.path in listed else place.size()
@@ -115,6 +117,17 @@ def _strays(store: Store, entries: Sequence[Entry], listed: Mapping[str, Found])
             yield Finding(Kind.ORPHAN, found.location, "no manifest names this object; nothing reads it", young=_young(found))
     for found in (*_below_partitions(store, Location.leftovers), *(store.root / FOLDER).leftovers()):
         yield Finding(Kind.LEFTOVER, found.location, "a temporary file that was never put in place", young=_young(found))
+
+
+def _unknown(store: Store, entries: Sequence[Entry]) -> Iterator[Finding]:
+    """Tables that this program does not know; nothing of them is looked at or touched."""
+    unknown: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if entry.table not in TABLES:
+            unknown[entry.table, entry.study].append(entry)
+    for (table, _), group in unknown.items():
+        what = f"the manifest names {_of(group)}, which a newer valuedrift wrote, or one with tables of its own"
+        yield Finding(Kind.UNKNOWN, store.root / table, what)
 
 
 def _young(found: Found) -> bool:

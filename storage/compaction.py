@@ -16,7 +16,7 @@ from valuedrift.errors import DataError
 from valuedrift.storage import parquet
 from valuedrift.storage.manifest import Address, Entry, Share
 from valuedrift.storage.parquet import frame_of, whole_objects
-from valuedrift.storage.schemas import table_schema
+from valuedrift.storage.schemas import TABLES, table_schema
 from valuedrift.storage.store import Store
 
 _LOOKS = 4
@@ -61,7 +61,7 @@ def _groups(store: Store, study: str, run_id: str | None) -> dict[tuple[str, str
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in store.entries(study=study):
         run = entry.partition.get("run_id")
-        if entry.study == study and entry.rows and run is not None and run_id in (None, run):
+        if entry.study == study and entry.table in TABLES and entry.rows and run is not None and run_id in (None, run):
             by_run = "step" in entry.partition or run_id is not None
             groups.setdefault((entry.table, str(run) if by_run else ""), []).append(entry)
     return groups

@@ -19,7 +19,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from valuedrift.errors import DataError, UserError
@@ -63,7 +63,6 @@ class Entry:
         sha: SHA-256 of the object's bytes.
         identity: What the key was made of, for `valuedrift explain`.
         share: Which part of a compacted object holds the rows; None: the whole object.
-        extra: Anything else worth keeping beside the rows.
     """
 
     table: str
@@ -78,7 +77,6 @@ class Entry:
     identity: Mapping[str, Any]
     slot: str = ""
     share: Share | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def study(self) -> str:
@@ -123,7 +121,10 @@ class Snapshot:
                 raise DataError(
                     f"manifest of format {content['format']}, this program knows {_FORMAT}", where=where, fix="install a newer valuedrift"
                 )
-            entries = [Entry(**{**entry, "share": entry["share"] and Share(*entry["share"])}) for entry in content["entries"]]
+            if unknown := {name for entry in content["entries"] for name in entry} - {*_FIELDS, *_FORMER_FIELDS}:
+                what = f"a newer valuedrift wrote this manifest: {', '.join(sorted(unknown))} of its parts is not known here"
+                raise DataError(what, where=where, fix="install a newer valuedrift")
+            entries = [_entry(entry) for entry in content["entries"]]
             return cls(content["seq"], tuple(content["lineage"]), {entry.address: entry for entry in entries})
         except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
             raise DataError(
@@ -132,6 +133,14 @@ class Snapshot:
 
 
 _FIELDS = tuple(one.name for one in fields(Entry))
+_FORMER_FIELDS = ("extra",)
+"""Stand in manifests of version 0.2, always empty."""
+
+
+def _entry(plain: Mapping[str, Any]) -> Entry:
+    """An entry from JSON."""
+    known = {name: value for name, value in plain.items() if name not in _FORMER_FIELDS}
+    return Entry(**{**known, "share": plain["share"] and Share(*plain["share"])})
 
 
 def _plain(entry: Entry) -> dict[str, Any]:

@@ -120,8 +120,12 @@ def _scanned(schema: TableSchema, version: int, places: Sequence[Location]) -> p
 def _part(root: Location, schema: TableSchema, group: Sequence[Entry]) -> pl.DataFrame:
     place = root / group[0].path
     row_groups = None if _whole(group) else [entry.share.row_group for entry in group if entry.share]
-    frame = decoded(place.read_bytes(), place.uri, row_groups)
-    return schema.upgraded(frame.lazy(), group[0].schema_version, place.uri).collect()
+    data, version = place.read_bytes(), group[0].schema_version
+    frame = schema.upgraded(decoded(data, place.uri, row_groups).lazy(), version, place.uri)
+    if (said := claimed(data)) != (schema.name, version):
+        what = f"the file says {said[0]} version {said[1]}, the manifest {schema.name} version {version}; only one of them was migrated"
+        raise DataError(what, where=place.uri, fix="valuedrift tables check lists all that is wrong")
+    return frame.collect()
 
 
 def _whole(group: Sequence[Entry]) -> bool:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -40,7 +40,6 @@ class Part:
     key: str
     identity: Mapping[str, Any]
     slot: str = ""
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Store:
@@ -67,7 +66,6 @@ class Store:
         key: str,
         identity: Mapping[str, Any],
         slot: str = "",
-        extra: Mapping[str, Any] | None = None,
     ) -> Entry:
         """Write one part of a table; it exists for readers from the moment that this returns, and not at all before.
 
@@ -81,7 +79,6 @@ class Store:
             key: Fingerprint of what the rows were made of.
             identity: What that was, as a small JSON-able mapping.
             slot: Tells parts of one partition apart (stances: the judge).
-            extra: Anything else to keep beside the rows, JSON-able.
 
         Returns:
             The manifest's entry.
@@ -90,7 +87,7 @@ class Store:
             DataError: A rule of the table is broken; nothing was written.
             UserError: It cannot be written (full disk, no bucket, …); nothing partial is visible.
         """
-        return self.put_all([Part(table, frame, partition, key, identity, slot, extra or {})])[0]
+        return self.put_all([Part(table, frame, partition, key, identity, slot)])[0]
 
     def put_all(self, parts: Sequence[Part]) -> list[Entry]:
         """Write several parts of one study; they come to exist together, in one commit, or not at all.
@@ -276,6 +273,5 @@ def _encoded(schema: TableSchema, part: Part, partition: dict[str, str | int]) -
         sha=sha,
         identity=dict(part.identity),
         slot=part.slot,
-        extra=dict(part.extra),
     )
     return entry, data

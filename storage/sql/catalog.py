@@ -6,7 +6,9 @@ version, by polars, which fetches the columns and row groups that a query needs.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from valuedrift.errors import DataError
+from valuedrift.errors import DataError, UserError
 from valuedrift.storage.manifest import Entry
 from valuedrift.storage.parquet import lazy_frame_of, whole_objects
 from valuedrift.storage.schemas import TABLES
@@ -37,6 +39,7 @@ _TYPES = {
     "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
 }
 _BATCH = 10_000
+_NO_TABLE = re.compile(r"Table with name (\w+) does not exist")
 _PARTS = "_parts_"
 """Prefix of the registered lazy frames beneath the views."""
 
@@ -59,6 +62,8 @@ class Rows:
 class Catalog:
     """A DuckDB connection that sees the tables of a root as they were when it was opened, and nothing else of the machine.
 
+    A table that cannot be opened (damaged, or of a newer version) says so when it is asked, and stands in nobody else's way.
+
     Args:
         store: The tables.
 
@@ -70,6 +75,7 @@ class Catalog:
         self._root = store.root
         entries = store.entries()
         self.is_empty = not entries
+        self._unopened: dict[str, UserError] = {}
         self._connection = duckdb.connect(":memory:")
         try:
             self._open(entries)
@@ -99,7 +105,7 @@ class Catalog:
             described = answer.description or []
             return Rows(tuple(column[0] for column in described), tuple(str(column[1]) for column in described), _fetched(answer))
         except duckdb.Error as error:
-            raise explained(error) from error
+            raise self._explained(error) from error
 
     def frame(self, query: str) -> pl.DataFrame:
         """The answer to one question as a polars frame.
@@ -111,11 +117,17 @@ class Catalog:
         try:
             frame: pl.DataFrame = self._connection.sql(query).pl()
         except duckdb.Error as error:
-            raise explained(error) from error
+            raise self._explained(error) from error
         return frame
 
+    def _explained(self, error: duckdb.Error) -> UserError:
+        """What is wrong with a question, or with the table that it asks."""
+        asked = _NO_TABLE.search(str(error))
+        return self._unopened.get(asked[1].lower(), explained(error)) if asked else explained(error)
+
     def _open(self, entries: Sequence[Entry]) -> None:
-        native = [] if self._root.is_remote else [e for e in whole_objects(entries) if e.schema_version == TABLES[e.table].version]
+        known = [entry for entry in entries if entry.table in TABLES]
+        native = [] if self._root.is_remote else [e for e in whole_objects(known) if e.schema_version == TABLES[e.table].version]
         paths = {entry.path for entry in native}
         if paths:
             self._connection.register_filesystem(TableFiles(Path(self._root.path), paths))
@@ -124,13 +136,28 @@ class Catalog:
         settings = f"SET allowed_paths = [{_quoted(paths)}]; SET temp_directory = '{temporary}'; SET TimeZone = 'UTC'"
         self._connection.execute(settings)
         for table in TABLES.values():
-            self._create_table_view(table, [e for e in entries if e.table == table.name], paths)
+            with self._told_when_asked(table.name):
+                self._create_table_view(table, [e for e in entries if e.table == table.name], paths)
         for view in views().values():
             if view.query is not None:
-                self._connection.execute(f"CREATE VIEW {view.name} AS {view.query}")
+                with self._told_when_asked(view.name):
+                    self._connection.execute(f"CREATE VIEW {view.name} AS {view.query}")
+        for name in {e.table for e in entries} - {*TABLES}:
+            what = f"the table {name} was written by a newer valuedrift, or one with tables of its own"
+            self._unopened[name.lower()] = DataError(what, where=self._root.uri, fix="ask with that one")
         self._connection.execute(
             "SET python_enable_replacements = false; SET enable_external_access = false; SET lock_configuration = true"
         )
+
+    @contextlib.contextmanager
+    def _told_when_asked(self, name: str) -> Iterator[None]:
+        """What is wrong with one view is the concern of who asks it; all others can be asked."""
+        try:
+            yield
+        except DataError as error:
+            self._unopened[name] = error
+        except duckdb.CatalogException as error:  # a view on a table that could not be opened
+            self._unopened[name] = self._explained(error)
 
     def _create_table_view(self, table: TableSchema, entries: Sequence[Entry], native: set[str]) -> None:
         columns = ", ".join(f'"{name}"' for name in table.names)

@@ -106,7 +106,7 @@ def test_an_old_file_of_somebody_else_comes_in(tmp_path: Path) -> None:
 
 def test_a_newer_version_is_refused_in_words(root: str) -> None:
     store = _old_root(root, version=99)
-    for look in (lambda: store.read("stances"), lambda: store.scan("stances"), lambda: Catalog(store)):
+    for look in (lambda: store.read("stances"), lambda: store.scan("stances"), lambda: Catalog(store).frame("FROM stances")):
         with pytest.raises(DataError, match="schema version 99, this program knows up to"):
             look()
 
