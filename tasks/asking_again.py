@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from valuedrift.storage.manifest import Entry
-from valuedrift.tasks.stages.registry import KINDS, stages_of
+from valuedrift.tasks.stages.registry import kinds, stages_of
 from valuedrift.tasks.work import StudyWork
 
 
@@ -44,7 +44,7 @@ def forget_failed(work: StudyWork) -> Forgotten:
         ):
             failed[entry.key] = count
     # what people drew and labelled rests on stances too, but no stage makes it: it stays
-    everything = [entry for kind in KINDS for table in kind.tables for entry in work.store.entries(table)]
+    everything = [entry for kind in kinds() for table in kind.tables for entry in work.store.entries(table)]
     gone: set[str] = set(failed)
     while more := {entry.key for entry in everything if entry.key not in gone and _made_from(entry.identity, gone)}:
         gone |= more

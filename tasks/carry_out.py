@@ -34,6 +34,16 @@ def _may_pass(_task: object, _run: object, state: Any) -> bool:
     return isinstance(error, StageError)
 
 
+class _Listed:
+    """The stages under way by their labels, and where they work. No dataclass: Prefect would look into it for futures."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.stages: dict[str, Stage] = {}
+        self.futures: dict[str, PrefectFuture[Any]] = {}
+        self.ended: queue.SimpleQueue[PrefectFuture[Any]] = queue.SimpleQueue()
+
+
 @task(
     name="stage",
     task_run_name="{label}",
@@ -42,14 +52,14 @@ def _may_pass(_task: object, _run: object, state: Any) -> bool:
     retry_jitter_factor=0.5,
     retry_condition_fn=_may_pass,
 )
-def _carry_out_one(work: Work, label: str, needs: list[Reference], whole: bool) -> Any:
+def _carry_out_one(listed: _Listed, label: str, needs: list[Reference], whole: bool) -> Any:
     """One stage of the list, by its label.
 
     Raises:
         UserError: A fault in what the user gave; not tried again.
         StageError: The stage died; tried again as often as the runtime says.
     """
-    reference = once(work, work.listed[label], needs, whole=whole)
+    reference = once(listed.work, listed.stages[label], needs, whole=whole)
     board().settled()
     return Completed(name="Cached", data=reference) if reference.reused else reference
 
@@ -67,37 +77,36 @@ def carry_out(work: Work, stages_now: Callable[[], Sequence[Stage]]) -> dict[str
     Raises:
         UserError: What the first stage that failed by itself said, and how many others failed; what had finished is kept.
     """
-    futures: dict[str, PrefectFuture[Any]] = {}
-    ended: queue.SimpleQueue[PrefectFuture[Any]] = queue.SimpleQueue()
-    left = _submit_new(work, stages_now(), futures, ended)
+    listed = _Listed(work)
+    left = _submit_new(listed, stages_now())
     while left:
-        ended.get()
+        listed.ended.get()
         left -= 1
-        left += _submit_new(work, stages_now(), futures, ended)
-    _raise_failures(list(futures.values()))
-    return {label: future.result() for label, future in futures.items()}
+        left += _submit_new(listed, stages_now())
+    _raise_failures(list(listed.futures.values()))
+    return {label: future.result() for label, future in listed.futures.items()}
 
 
-def _submit_new(
-    work: Work, stages: Sequence[Stage], futures: dict[str, PrefectFuture[Any]], ended: queue.SimpleQueue[PrefectFuture[Any]]
-) -> int:
+def _submit_new(listed: _Listed, stages: Sequence[Stage]) -> int:
     """Submit the stages that were not submitted yet; returns how many."""
-    new = [stage for stage in stages if stage.label not in futures]
+    new = [stage for stage in stages if stage.label not in listed.futures]
     if not new:
         return 0
     board().expect(len(stages))
+    runtime = listed.work.runtime
     patience: dict[str, Any] = {
-        "retries": work.runtime.retries,
-        "retry_delay_seconds": exponential_backoff(backoff_factor=work.runtime.retry_delay_seconds),
+        "retries": runtime.retries,
+        "retry_delay_seconds": exponential_backoff(backoff_factor=runtime.retry_delay_seconds),
     }
     # what a stage left outside the tables is asked for only where something that is not done needs it
-    unfinished = {one.stage.label for one in survey(work, stages) if one.state in (State.MISSING, State.WAITS)}
-    work.listed.update({stage.label: stage for stage in new})
+    unfinished = {one.stage.label for one in survey(listed.work, stages) if one.state in (State.MISSING, State.WAITS)}
+    listed.stages.update({stage.label: stage for stage in new})
     for stage in _in_order(new):
-        needs: Any = [futures[need.label] for need in stage.needs]
-        future: Any = _carry_out_one.with_options(name=stage.name, **patience).submit(work, stage.label, needs, stage.label in unfinished)
-        futures[stage.label] = future
-        future.add_done_callback(ended.put)
+        needs: Any = [listed.futures[need.label] for need in stage.needs]
+        one: Any = _carry_out_one.with_options(name=stage.name, **patience)
+        future = one.submit(listed, stage.label, needs, stage.label in unfinished)
+        listed.futures[stage.label] = future
+        future.add_done_callback(listed.ended.put)
     return len(new)
 
 

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from valuedrift.errors import StageError
 from valuedrift.storage.manifest import Entry
 from valuedrift.storage.schemas import table_schema
 from valuedrift.storage.store import Part
-
-if TYPE_CHECKING:
-    from valuedrift.tasks.work import Work
+from valuedrift.tasks.work import Work
 
 Frames = Mapping[str, pl.DataFrame]
 """What a stage made: the rows of each of its tables, by the table's name."""
@@ -41,6 +40,23 @@ class Reference(BaseModel):
     def there(self) -> bool:
         """Whether there are rows; else only what they will be made of is known."""
         return bool(self.table)
+
+    def read(self, work: Work, table: str | None = None) -> pl.DataFrame:
+        """The rows of the result.
+
+        Args:
+            work: What stages share.
+            table: Which of the tables that its stage wrote; default: the last one.
+
+        Raises:
+            StageError: They are gone from the store.
+            DataError: They are damaged.
+        """
+        entry = work.store.entry(table or self.table, self.partition, self.slot)
+        if entry is None or entry.key != self.key:
+            where = " ".join(str(value) for value in self.partition.values())
+            raise StageError(f"the rows of {table or self.table} are gone from the store", where=where, fix="run the same command again")
+        return work.store.read_entry(entry)
 
     @classmethod
     def to(cls, entry: Entry, *, reused: bool) -> Reference:

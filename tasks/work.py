@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import polars as pl
 from filelock import FileLock, Timeout
 
 from valuedrift.cache import cache_folder
@@ -32,7 +31,6 @@ from valuedrift.study.runtime import Runtime
 from valuedrift.study.spec import Model
 from valuedrift.tasks.board import board
 from valuedrift.tasks.sources import brought, count_of, probes_of, rows_of
-from valuedrift.tasks.stage import Reference, Stage
 from valuedrift.weights import Weights
 
 _POLL_SECONDS = 0.2
@@ -62,8 +60,6 @@ class Work:
         self.runtime = runtime
         self.store = Store(root)
         self.shelf = Steps(self.store.root)
-        self.listed: dict[str, Stage] = {}
-        """The stages under way by their labels; see `valuedrift.tasks.carry_out`."""
         self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
         self._guard = threading.Lock()
         self._closing = threading.Event()
@@ -105,24 +101,6 @@ class Work:
                     write_jsonl(rows.rows, path)
                 self._corpora[key] = Corpus(path, rows.fingerprint, rows)
             return self._corpora[key]
-
-    def rows(self, reference: Reference) -> pl.DataFrame:
-        """The rows of a result.
-
-        Raises:
-            StageError: They are gone from the store.
-            DataError: They are damaged.
-        """
-        return self.rows_beside(reference, reference.table)
-
-    def rows_beside(self, reference: Reference, table: str) -> pl.DataFrame:
-        """The rows that a result's stage wrote into one of its tables; see `rows`."""
-        entry = self.store.entry(table, reference.partition, reference.slot)
-        if entry is None or entry.key != reference.key:
-            raise StageError(
-                f"the rows of {table} are gone from the store", where=str(reference.partition), fix="run the same command again"
-            )
-        return self.store.read_entry(entry)
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:

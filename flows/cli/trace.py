@@ -140,20 +140,22 @@ def status(
 
 def _show_status(standings: Sequence[Standing], console: Console) -> None:
     """A line a run with how much of each kind is done, then the stages of the whole study."""
-    from valuedrift.tasks.stages.registry import KINDS
+    from valuedrift.tasks.stages.registry import kinds
     from valuedrift.tasks.survey import State
 
     of_runs = [one for one in standings if one.stage.run_id]
-    kinds = [kind for kind in KINDS if any(one.stage.name == kind.name for one in of_runs)]
-    table = Table("run", *(kind.done for kind in kinds), box=None, header_style="bold")
+    shown = [kind for kind in kinds() if any(one.stage.name == kind.name for one in of_runs)]
+    table = Table("run", *(kind.done for kind in shown), box=None, header_style="bold")
     for run_id in dict.fromkeys(one.stage.run_id for one in of_runs):
         cells = []
-        for kind in kinds:
-            done = [one.state is State.CACHED for one in of_runs if one.stage.run_id == run_id and one.stage.name == kind.name]
-            cells.append(("yes" if all(done) else "no") if len(done) == 1 and kind.name == "train" else f"{sum(done)}/{len(done)}")
+        for kind in shown:
+            mine = [one for one in of_runs if one.stage.run_id == run_id and one.stage.name == kind.name]
+            done = sum(one.state is State.CACHED for one in mine)
+            once_a_run = all(one.stage.step is None for one in mine)
+            cells.append(("yes" if done else "no") if once_a_run and mine else f"{done}/{len(mine)}")
         table.add_row(escape(run_id), *cells)
     console.print(table)
-    for kind in KINDS:
+    for kind in kinds():
         others = [one for one in standings if one.stage.name == kind.name and not one.stage.run_id]
         if len(others) == 1:
             console.print(f"{kind.name}: {others[0].state.value} ({escape(others[0].why)})", highlight=False, soft_wrap=True)

@@ -52,7 +52,7 @@ def _single(work: StudyWork, judge: JudgeConfig, answers: Stage) -> Stage:
         return stance_identity(judge, needs[0].key)
 
     def make(_: Work, needs: Sequence[Reference]) -> Frames:
-        stances = _judged(work, judge, where, work.rows(needs[0]))
+        stances = _judged(work, judge, where, needs[0].read(work))
         tell(_means(where, stances))
         return {"stances": stances}
 
@@ -69,7 +69,7 @@ def _panel(work: StudyWork, panel: Panel, answers: Stage, members: tuple[Stage, 
 
     def make(_: Work, needs: Sequence[Reference]) -> Frames:
         with shown(f"panel {where}"):
-            frames = [work.rows(stances).sort(_ANSWER) for stances in needs]
+            frames = [stances.read(work).sort(_ANSWER) for stances in needs]
             combined = combine([frame.select(_JUDGED) for frame in frames], panel.weights_of_members(), panel.temperatures_of_members())
             on_some_members = lacking(combined, len(frames))
             if on_some_members:

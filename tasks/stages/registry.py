@@ -3,7 +3,7 @@
     probes    train ──▶ sample ──▶ judge ──▶ analyze ──▶ (correct, where people labelled answers) ──▶ conclude ──▶ report
               train (preference) ──▶ …       audit of what the runs train on
 
-A kind of stage is one file and one entry in `KINDS`. Where it needs the stages of another kind it finds them in the list so far, so that a kind stands
+A kind of stage is one file and one entry in the list below. Where it needs the stages of another kind it finds them in the list so far, so that a kind stands
 behind those that it needs.
 """
 
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
 from typing import Protocol
 
 from valuedrift.errors import UserError
@@ -51,7 +53,7 @@ class Kind:
     tables: tuple[str, ...] = ()
 
 
-KINDS: list[Kind] = [
+_KINDS: list[Kind] = [
     Kind("probes", probes.stages, "kept", probes.TABLES),
     Kind("train", train.stages, "trained", train.TABLES),
     Kind("sample", sample.stages, "sampled", sample.TABLES),
@@ -62,7 +64,19 @@ KINDS: list[Kind] = [
     Kind("conclude", conclude.stages, "concluded", CONCLUDED),
     Kind("report", report.stages, "written"),
 ]
-"""All kinds, each behind those that it needs."""
+
+
+@cache
+def _enter_installed() -> None:
+    """Let installed packages enter kinds of their own: entry points of the group ``valuedrift.stages`` name the modules that do."""
+    for module in entry_points(group="valuedrift.stages"):
+        module.load()
+
+
+def kinds() -> Sequence[Kind]:
+    """All kinds, each behind those that it needs."""
+    _enter_installed()
+    return tuple(_KINDS)
 
 
 def enter(kind: Kind, *, after: str, tables: Sequence[TableSchema] = ()) -> None:
@@ -77,14 +91,14 @@ def enter(kind: Kind, *, after: str, tables: Sequence[TableSchema] = ()) -> None
         UserError: There is a kind of this name already, or none that it could stand behind.
         ValueError: There is another table of a name that it wants.
     """
-    names = [one.name for one in KINDS]
+    names = [one.name for one in _KINDS]
     if kind.name in names or after not in names:
         raise UserError(
             f"no place for a kind of stage {kind.name!r} after {after!r}", fix=f"kinds are {', '.join(names)}; each has one name"
         )
     for table in tables:
         register(table)
-    KINDS.insert(names.index(after) + 1, kind)
+    _KINDS.insert(names.index(after) + 1, kind)
 
 
 def stages_of(work: StudyWork) -> list[Stage]:
@@ -94,6 +108,6 @@ def stages_of(work: StudyWork) -> list[Stage]:
         work: The study and where it works.
     """
     listed: list[Stage] = []
-    for kind in KINDS:
+    for kind in kinds():
         listed.extend(kind.stages(work, tuple(listed)))
     return listed

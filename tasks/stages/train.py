@@ -66,7 +66,7 @@ def checkpoints_of(work: Work, trained: Reference) -> dict[int, Checkpoint]:
     """
     if not trained.there:
         raise NotYetError
-    rows = work.rows_beside(trained, "checkpoints").sort("step").iter_rows(named=True)
+    rows = trained.read(work, "checkpoints").sort("step").iter_rows(named=True)
     return {
         row["step"]: Checkpoint(
             step=row["step"],

@@ -37,7 +37,7 @@ def lengths(_: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
 
     def make(work: Work, answers: Sequence[Reference]) -> Frames:
         words = pl.col("response").str.extract_all(r"\S+").list.len().alias("n_words")
-        return {"answer_lengths": work.rows(answers[0]).select("run_id", "step", "probe_set", "prompt_id", "sample_idx", words)}
+        return {"answer_lengths": answers[0].read(work).select("run_id", "step", "probe_set", "prompt_id", "sample_idx", words)}
 
     for sampled in listed:
         if sampled.name == "sample":
