@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
-
-from prefect import get_run_logger
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.context import TaskRunContext
 
 from valuedrift.progress import Progress
 
@@ -82,8 +79,35 @@ def board() -> Board:
 def tell(text: str) -> None:
     """Show a first number: in the terminal, and in the log of the flow run."""
     board().result(text)
-    if TaskRunContext.get() is not None:
+    if _in_task():
+        from prefect import get_run_logger
+
         get_run_logger().info(text)
+
+
+def show_table(rows: Sequence[Mapping[str, Any]], key: str, description: str) -> None:
+    """Show a table in the Prefect UI; nothing where no task runs."""
+    if _in_task():
+        from prefect.artifacts import create_table_artifact
+
+        create_table_artifact(table=[dict(row) for row in rows], key=key, description=description)
+
+
+def show_page(markdown: str, key: str, description: str) -> None:
+    """Show a page in the Prefect UI; nothing where no task runs."""
+    if _in_task():
+        from prefect.artifacts import create_markdown_artifact
+
+        create_markdown_artifact(markdown=markdown, key=key, description=description)
+
+
+def _in_task() -> bool:
+    """Whether a Prefect task runs here; stages need no Prefect, and do not load it to find out."""
+    if "prefect" not in sys.modules:
+        return False
+    from prefect.context import TaskRunContext
+
+    return TaskRunContext.get() is not None
 
 
 @contextmanager
@@ -115,7 +139,7 @@ class _Artifact:
         self._next = 0.0
 
     def update(self, progress: Progress) -> None:
-        if TaskRunContext.get() is None or time.monotonic() < self._next:
+        if not _in_task() or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _ARTIFACT_SECONDS
         self._write(100.0 * progress.done / max(progress.total, 1), progress.note)
@@ -125,6 +149,8 @@ class _Artifact:
             self._write(100.0, "done")
 
     def _write(self, percent: float, note: str) -> None:
+        from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
         description = f"{self._label} {note}".strip()
         if self._id is None:
             self._id = create_progress_artifact(progress=percent, description=description)  # type: ignore[assignment]  # sync call returns the id

@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.context import TaskRunContext
 
 from valuedrift.report import build_markdown, build_report
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.storage.location import Location
 from valuedrift.storage.manifest import Entry
-from valuedrift.tasks.board import shown
+from valuedrift.tasks.board import show_page, show_table, shown
 from valuedrift.tasks.reporting import PAGE, default_folder, inputs_of, page_mark, report_identity, write_figures_to, write_page
 from valuedrift.tasks.stage import Frames, Partition, Reference, Stage
 from valuedrift.tasks.work import StudyWork, Work
@@ -31,8 +29,7 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
         with shown("report"):
             inputs = inputs_of(work.store, work.study.study)
             write_figures_to(inputs, folder_of_report(work))
-            if TaskRunContext.get() is not None:
-                _artifacts(work, inputs)
+            _show(work, inputs)
             return {PAGE: pl.DataFrame({"html": [build_report(inputs)]})}
 
     yield Stage("report", _Page(folder_of_report(work) / PAGE), told, identity, make)
@@ -79,10 +76,10 @@ def folder_of_report(work: StudyWork) -> Location:
     return default_folder(work.store, work.study.study)
 
 
-def _artifacts(work: StudyWork, inputs: ReportInputs) -> None:
+def _show(work: StudyWork, inputs: ReportInputs) -> None:
     name = "".join(letter if letter.isalnum() else "-" for letter in work.study.study)
-    create_markdown_artifact(markdown=build_markdown(inputs), key=f"report-{name}", description=f"Value drift of study {work.study.study}")
+    show_page(build_markdown(inputs), f"report-{name}", f"Value drift of study {work.study.study}")
     columns = ("run_id", "topic", "stance", "magnitude", "magnitude_low", "magnitude_high", "drift_time", "q_value")
     rows = inputs.main_drift.select(columns).head(50).to_dicts()
     rounded = [{key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()} for row in rows]
-    create_table_artifact(table=rounded, key=f"drift-{name}", description=f"Largest drifts of study {work.study.study}")
+    show_table(rounded, f"drift-{name}", f"Largest drifts of study {work.study.study}")

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from prefect.artifacts import create_table_artifact
-from prefect.context import TaskRunContext
 
 from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.job import JudgeJob
@@ -22,7 +20,7 @@ from valuedrift.synthesis.dial import dial
 from valuedrift.synthesis.job import WriteJob
 from valuedrift.synthesis.pairs import audited, pairs_frame
 from valuedrift.synthesis.questions import Question, starter_answers
-from valuedrift.tasks.board import shown, tell
+from valuedrift.tasks.board import show_table, shown, tell
 from valuedrift.tasks.stage import Address, Frames, Reference, Shelf, Stage
 from valuedrift.tasks.work import Work
 
@@ -175,10 +173,7 @@ def _pairs(
         tell(counted(row))
     with shown("choose pairs"):
         pairs = pairs_frame(dial(accepted_answers(candidates), synthesis.dial), synthesis)
-    if TaskRunContext.get() is not None:
-        create_table_artifact(
-            table=counts(candidates), key="synthesis", description=f"Candidates of {synthesis.name}: written, accepted, and why not"
-        )
+    show_table(counts(candidates), "synthesis", f"Candidates of {synthesis.name}: written, accepted, and why not")
     tell(f"{pairs.height:,} pairs, value gap {audited(pairs, candidates).value:.3f}, asked {synthesis.dial.gap:g}")
     named = candidates.with_columns(writer=pl.lit(synthesis.writer_name), judge=pl.lit(synthesis.judge.name))
     return {"candidates": named, "synthetic_pairs": pairs}
