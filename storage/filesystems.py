@@ -10,11 +10,9 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fsspec import get_filesystem_class
 from fsspec.core import url_to_fs
 
 from valuedrift.atomic import flush, is_aside, put_in_place, written_aside
@@ -215,30 +213,6 @@ class LocalFiles(Files):
 
     def _uri(self, path: str) -> str:
         return path
-
-
-@lru_cache(maxsize=64)
-def files_of(scheme: str, bucket: str) -> Files:
-    """The files of a store.
-
-    Raises:
-        UserError: fsspec knows no such store, or the package that reaches it is not installed.
-    """
-    if scheme == "file":
-        return LocalFiles("file://")
-    if scheme == "s3":
-        from valuedrift.storage.s3 import BucketFiles
-
-        return BucketFiles(f"s3://{bucket}")
-    try:
-        get_filesystem_class(scheme)
-    except ValueError as error:
-        raise UserError(
-            f"no storage for {scheme}://", fix="give a folder or s3://bucket/prefix; gs://, az:// and the like for reading"
-        ) from error
-    except ImportError as error:
-        raise UserError(f"{scheme}:// is not installed: {error}", fix="install the package with pip") from error
-    return Files(f"{scheme}://{bucket}")
 
 
 def _raised_unless_gone(error: OSError) -> None:

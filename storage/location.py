@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -200,9 +201,35 @@ class Location:
         return Found(Location(self.scheme, self.bucket, path), size, modified, tag)
 
     def _files(self) -> Files:
-        from valuedrift.storage.filesystems import files_of
-
         return files_of(self.scheme, self.bucket)
+
+
+@lru_cache(maxsize=64)
+def files_of(scheme: str, bucket: str) -> Files:
+    """The files of a store.
+
+    Raises:
+        UserError: fsspec knows no such store, or the package that reaches it is not installed.
+    """
+    from fsspec import get_filesystem_class
+
+    from valuedrift.storage.filesystems import Files, LocalFiles
+
+    if scheme == "file":
+        return LocalFiles("file://")
+    if scheme == "s3":
+        from valuedrift.storage.s3 import BucketFiles
+
+        return BucketFiles(f"s3://{bucket}")
+    try:
+        get_filesystem_class(scheme)
+    except ValueError as error:
+        raise UserError(
+            f"no storage for {scheme}://", fix="give a folder or s3://bucket/prefix; gs://, az:// and the like for reading"
+        ) from error
+    except ImportError as error:
+        raise UserError(f"{scheme}:// is not installed: {error}", fix="install the package with pip") from error
+    return Files(f"{scheme}://{bucket}")
 
 
 def path_part(value: str | int) -> str:

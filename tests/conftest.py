@@ -48,7 +48,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
 @pytest.fixture
 def s3_root(s3_server: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An empty root on the S3 server, with the environment that reaches it."""
-    from valuedrift.storage.filesystems import files_of
+    from valuedrift.storage.location import files_of
 
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)

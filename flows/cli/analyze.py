@@ -114,8 +114,8 @@ def _labels(labels: str | None, corrected: str | None, between: tuple[str, str] 
     Raises:
         UserError: An option that does not go with the others.
     """
+    from valuedrift.drift.foreign_labels import read_labels
     from valuedrift.errors import UserError
-    from valuedrift.labels.foreign import read_labels
     from valuedrift.storage.fetching import at_hand
 
     if labels is None:
@@ -135,7 +135,7 @@ def _correction(
     from dataclasses import replace
 
     from valuedrift.drift.corrected import corrected
-    from valuedrift.labels.foreign import labelled_rows
+    from valuedrift.drift.foreign_labels import labelled_rows
 
     rows, lost = labelled_rows(frame, labels, where=where[1])
     found = corrected(frame, rows, options, from_step=steps[0], to_step=steps[1], where=where[0])

@@ -120,7 +120,7 @@ def test_errors_name_the_address_and_not_the_copy(s3_root: str) -> None:
 def test_what_is_wrong_with_the_bucket_is_said_for_reading_and_for_writing(
     s3_root: str, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], address: str, message: str
 ) -> None:
-    from valuedrift.storage.filesystems import files_of
+    from valuedrift.storage.location import files_of
 
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

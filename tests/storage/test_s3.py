@@ -15,8 +15,7 @@ from stance_frames import stances_frame
 
 from valuedrift.errors import UserError
 from valuedrift.storage import s3
-from valuedrift.storage.filesystems import files_of
-from valuedrift.storage.location import Location
+from valuedrift.storage.location import Location, files_of
 from valuedrift.storage.sql.catalog import Catalog
 from valuedrift.storage.store import Store
 
