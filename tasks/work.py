@@ -156,7 +156,8 @@ class StudyWork(Work):
     def __init__(self, study: Study, root: str, report_folder: str | None = None) -> None:
         super().__init__(root, study.runtime)
         self.report_folder = report_folder
-        self.study = study.model_copy(update={"judges": tuple(judge.with_paths(brought) for judge in study.judges)})
+        engine = study.engine if isinstance(study.engine, str) else study.engine.with_paths(brought)
+        self.study = study.model_copy(update={"judges": tuple(judge.with_paths(brought) for judge in study.judges), "engine": engine})
         self._bases: dict[str, tuple[Weights, str]] = {}
 
     @cached_property

@@ -10,7 +10,7 @@ import polars as pl
 from valuedrift.training.registry import ALGORITHMS
 from valuedrift.words import visible
 
-PHASES: Mapping[str, str] = {name: algorithm.title for name, algorithm in ALGORITHMS.packaged()}
+PHASES: Mapping[str, str] = {"served": "served", **{name: algorithm.title for name, algorithm in ALGORITHMS.packaged()}}
 """Phase to the way it is written; an algorithm that is not known here is written in capitals."""
 
 

@@ -44,7 +44,7 @@ def plan(
     topics = len({probe.topic for probe in probes})
     per_topic = len(probes) // max(topics, 1)
     smallest = minimum_detectable_drift(per_topic, spec.sampling.n)
-    evaluations = sum(len(run.steps) for run in planned.runs)
+    evaluations = sum(len(run.steps) for run in planned.sampled)
     if as_json:
         typer.echo(json.dumps(_plain(work, stages, costs, total, smallest), ensure_ascii=False))
         return
@@ -53,10 +53,9 @@ def plan(
     asked = f"{len(probes)} probes in {topics} topics × {spec.sampling.n} answers × {len(spec.judges)} judge(s)"
     console.print()
     for line in (
-        f"{len(planned.runs)} runs, {evaluations} checkpoints × {asked}",
+        f"{len(planned.sampled)} runs, {evaluations} checkpoints × {asked}",
         f"{len(stages)} stages: {', '.join(f'{count} {name}' for name, count in Counter(stage.name for stage in stages).items())}",
-        f"training {total.training_tokens:.3g} tokens, sampling {total.sampling_tokens:.3g} tokens at most (equal weights are sampled once)",
-        f"about {total.words_time()} · {total.words_bytes()} on disk, of it checkpoints {total.words_checkpoints()}",
+        *([] if spec.served else _costs(total)),
         f"with {per_topic} prompts × {spec.sampling.n} samples a topic you can see a drift of {smallest:.2f} (power 80%, two-sided 5%)",
         *_asked(spec, [probe.prompt for probe in probes], evaluations),
     ):
@@ -78,6 +77,19 @@ def _show_runs(work: StudyWork, costs: Mapping[str, Estimate], console: Console)
             if run.model_name == model:
                 branch(tree, run)
         console.print(tree, highlight=False, soft_wrap=True)
+    for served in planned.served:
+        names = ", ".join(f"{step} {name}" for step, name in sorted(served.models.items()))
+        console.print(
+            f"{escape(served.run_id)} [dim]served, nothing is trained; checkpoints {escape(names)}[/]", highlight=False, soft_wrap=True
+        )
+
+
+def _costs(total: Estimate) -> list[str]:
+    """What training and sampling on this machine take."""
+    return [
+        f"training {total.training_tokens:.3g} tokens, sampling {total.sampling_tokens:.3g} tokens at most (equal weights are sampled once)",
+        f"about {total.words_time()} · {total.words_bytes()} on disk, of it checkpoints {total.words_checkpoints()}",
+    ]
 
 
 def _plain(work: StudyWork, stages: Sequence[Stage], costs: Mapping[str, Estimate], total: Estimate, smallest: float) -> dict[str, Any]:
@@ -94,6 +106,9 @@ def _plain(work: StudyWork, stages: Sequence[Stage], costs: Mapping[str, Estimat
         }
         for run in work.plan.runs
     ]
+    runs += [
+        {"run_id": run.run_id, "phase": "served", "steps": list(run.steps), "models": list(run.models.values())} for run in work.plan.served
+    ]
     listed = [
         {"stage": one.name, "run_id": one.run_id or None, "step": one.step, "by": one.result.slot or None, "on": one.on} for one in stages
     ]
@@ -108,9 +123,17 @@ def _plain(work: StudyWork, stages: Sequence[Stage], costs: Mapping[str, Estimat
 
 
 def _asked(spec: Study, prompts: list[str], checkpoints: int) -> Iterator[str]:
-    """What each judge behind a server will be asked, and whether its budget is enough."""
+    """What an engine and judges behind servers will be asked, and whether their budgets are enough."""
     from valuedrift.tasks.sources import brought
 
+    if not isinstance(spec.engine, str):
+        priced = next(iter(spec.served.values()))
+        sampled = spec.engine.naming(priced[min(priced)]).asking_cost(
+            prompts, checkpoints * spec.sampling.n, spec.sampling.max_new_tokens, bring=brought
+        )
+        if sampled is not None:
+            yield f"engine {escape(spec.engine.type)}: {sampled.words()}"
+            yield from (f"[yellow]{warning}[/]" for warning in sampled.warnings())
     for judge in spec.judges:
         cost = judge.asking_cost(prompts, checkpoints * spec.sampling.n, spec.sampling.max_new_tokens, bring=brought)
         if cost is not None:

@@ -44,7 +44,7 @@ def run(
     work = _work(study, root, folder)
     spec = work.study
     console.print(
-        f"[bold]{escape(spec.study)}[/] {len(work.plan.runs)} runs, {len(work.probes)} probes × {spec.sampling.n} answers a checkpoint",
+        f"[bold]{escape(spec.study)}[/] {len(work.plan.sampled)} runs, {len(work.probes)} probes × {spec.sampling.n} answers a checkpoint",
         highlight=False,
     )
     if retry_failed:

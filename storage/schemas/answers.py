@@ -52,7 +52,9 @@ TABLES = (
             PROMPT_ID,
             SAMPLE_IDX,
             RESPONSE,
-            text("finish_reason", "`stop`: the model ended its answer; `length`: cut at the token limit."),
+            text(
+                "finish_reason", "`stop`: the model ended its answer; `length`: cut at the token limit; `failed`: a server gave no answer."
+            ),
             whole("n_tokens", "Tokens of the answer.", pa.int32(), low=0),
             text("engine", "Engine that sampled it."),
             text("sampling", "Fingerprint of the sampling settings."),

@@ -26,7 +26,7 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
 
     def make(_: Work, __: Sequence[Reference]) -> Frames:
         with shown("analyze"):
-            cut = cut_answers(work.store.scan("responses", study=work.study.study, run_id=[run.run_id for run in work.plan.runs]))
+            cut = cut_answers(work.store.scan("responses", study=work.study.study, run_id=[run.run_id for run in work.plan.sampled]))
             return analysis_tables(stances_of(work), work.study.analysis, cut=cut)
 
     yield Stage("analyze", Address(TABLES, {"study": work.study.study}), judged, identity, make)
@@ -45,7 +45,7 @@ def analysis_identity(work: StudyWork, stance_keys: Sequence[str]) -> dict[str, 
 def stances_of(work: StudyWork) -> pl.DataFrame:
     """Stances of the planned runs, steps and judges; older runs of the study are left out."""
     planned = pl.DataFrame(
-        [{"run_id": run.run_id, "step": step} for run in work.plan.runs for step in run.steps],
+        [{"run_id": run.run_id, "step": step} for run in work.plan.sampled for step in run.steps],
         schema={"run_id": pl.String, "step": pl.Int64},
     )
     judges = [judge.name for judge in work.study.judges]

@@ -32,7 +32,7 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
         return conclusion_identity(
             facts_of(work.study),
             analysis=needs[0].key,
-            run_ids=[run.run_id for run in work.plan.runs],
+            run_ids=[run.run_id for run in work.plan.sampled],
             judged=shipped_metrics(),
             labels=label_keys(work.store, work.study.study),
         )
@@ -48,7 +48,7 @@ def _concluded(work: StudyWork) -> Frames:
     """The paper's findings put to a study's tables, chosen examples, and where everything came from."""
     store, study = work.store, work.study.study
     stances = stances_of(work)
-    planned = [run.run_id for run in work.plan.runs]
+    planned = [run.run_id for run in work.plan.sampled]
     runs = store.read("runs", study=study, run_id=planned)
     people = None
     if label_keys(store, study):
@@ -101,14 +101,15 @@ def provenance_of(store: Store, study: Study, runs: pl.DataFrame, stances: pl.Da
             "training began": f"{runs.get_column('started').min()!s} UTC",
             "training ended": f"{runs.get_column('ended').max()!s} UTC",
         },
-        "Models": {name: f"{model.path} · weights {base.get(name, 'unknown')}" for name, model in study.models.items()},
+        "Models": {name: f"{model.path} · weights {base.get(name, 'unknown')}" for name, model in study.models.items()}
+        | {name: " · ".join(f"step {step}: {model}" for step, model in sorted(models.items())) for name, models in study.served.items()},
         "Datasets": {name: f"{datasets[name].data} · rows {found}" for name, found in rows.items() if name in datasets},
         "Probes": {
             "set": study.probes.set,
             "prompts": str(stances.select("probe_set", "prompt_id").n_unique()),
             "fingerprint": str(sampled.get("probes", "unknown")),
         },
-        "Sampling": {key: str(value) for key, value in study.sampling.model_dump().items()} | {"engine": study.engine},
+        "Sampling": {key: str(value) for key, value in study.sampling.model_dump().items()} | {"engine": study.engine_name},
         "Judges": {
             judge.name: yaml.safe_dump(_judge(judge, judged.get(judge.name, {})), sort_keys=True, allow_unicode=True).strip()
             for judge in study.judges

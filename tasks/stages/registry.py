@@ -20,7 +20,7 @@ from valuedrift.results.facts import ANALYSED, CONCLUDED, CORRECTED
 from valuedrift.storage.schemas import register
 from valuedrift.storage.schemas.table import TableSchema
 from valuedrift.tasks.stage import Stage
-from valuedrift.tasks.stages import analyze, audit, conclude, correct, judge, probes, report, sample, train
+from valuedrift.tasks.stages import adopt, analyze, audit, conclude, correct, judge, probes, report, sample, train
 from valuedrift.tasks.work import StudyWork
 
 
@@ -56,6 +56,7 @@ class Kind:
 _KINDS: list[Kind] = [
     Kind("probes", probes.stages, "kept", probes.TABLES),
     Kind("train", train.stages, "trained", train.TABLES),
+    Kind("adopt", adopt.stages, "adopted", adopt.TABLES),
     Kind("sample", sample.stages, "sampled", sample.TABLES),
     Kind("judge", judge.stages, "judged", judge.TABLES),
     Kind("audit", audit.stages, "audited", audit.TABLES),

@@ -9,15 +9,16 @@ from typing import Any
 
 import polars as pl
 
+from valuedrift.engines.base import RemoteEngine
 from valuedrift.engines.job import SampleJob
-from valuedrift.engines.registry import engine_identity
 from valuedrift.fingerprint import fingerprint
-from valuedrift.study import RunPlan
+from valuedrift.study import RunPlan, ServedRun
 from valuedrift.tasks.board import shown
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage
 from valuedrift.tasks.stages.train import checkpoints_of
 from valuedrift.tasks.work import StudyWork, Work
 from valuedrift.training.job import Checkpoint
+from valuedrift.weights import Weights
 
 TABLES = ("responses",)
 
@@ -28,6 +29,9 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     for run in work.plan.runs:
         for step in run.steps:
             yield _stage(work, run, step, () if step == 0 and run.parent_run_id is None else (trained[run.run_id],))
+    for served in work.plan.served:
+        for step in served.steps:
+            yield _asking_stage(work, served, step)
 
 
 def _stage(work: StudyWork, run: RunPlan, step: int, needs: tuple[Stage, ...]) -> Stage:
@@ -44,9 +48,22 @@ def _stage(work: StudyWork, run: RunPlan, step: int, needs: tuple[Stage, ...]) -
     label = f"sample {run.run_id} step {step}"
 
     def make(_: Work, trained: Sequence[Reference]) -> Frames:
-        return {"responses": _sampled(work, label, checkpoint(trained))}
+        return {"responses": _sampled(work, label, checkpoint(trained).fingerprint, weights=checkpoint(trained).weights)}
 
     return Stage("sample", address, needs, identity, make, on="gpu", urgency=1 if needs else -1)
+
+
+def _asking_stage(work: StudyWork, run: ServedRun, step: int) -> Stage:
+    """The stage of a checkpoint that a server has."""
+    label = f"sample {run.run_id} step {step}"
+
+    def identity(_: Sequence[Reference]) -> dict[str, Any]:
+        return sample_identity(work, run.fingerprint(step))
+
+    def make(_: Work, __: Sequence[Reference]) -> Frames:
+        return {"responses": _sampled(work, label, run.fingerprint(step), engine=run.at(step))}
+
+    return Stage("sample", Address(TABLES, {"study": work.study.study, "run_id": run.run_id, "step": step}), (), identity, make)
 
 
 def sample_identity(work: StudyWork, weights_fingerprint: str) -> dict[str, Any]:
@@ -56,27 +73,39 @@ def sample_identity(work: StudyWork, weights_fingerprint: str) -> dict[str, Any]
         "weights": weights_fingerprint,
         "probes": work.probes_fingerprint,
         "sampling": work.study.sampling.model_dump(mode="json"),
-        **engine_identity(work.study.engine, dtype=work.study.dtype),
+        **work.study.drawing_identity(),
     }
 
 
-def _sampled(work: StudyWork, label: str, checkpoint: Checkpoint) -> pl.DataFrame:
+def _sampled(
+    work: StudyWork, label: str, content: str, *, weights: Weights | None = None, engine: RemoteEngine | None = None
+) -> pl.DataFrame:
+    """Answers of a checkpoint, of its weights here or by an engine that asks for it.
+
+    Args:
+        work: The study and where it works.
+        label: Of the stage.
+        content: Fingerprint of the weights, or what stands for it.
+        weights: The weights that the study's engine is given.
+        engine: Who asks a server.
+    """
     runtime, study = work.runtime, work.study
 
     def job(folder: Path) -> SampleJob:
         prompts = folder / "prompts.json"
         prompts.write_text(json.dumps([{"prompt_id": probe.prompt_id, "text": probe.prompt} for probe in work.probes]), encoding="utf-8")
         return SampleJob(
-            engine=study.engine,
+            engine=engine or study.engine,
             dtype=study.dtype,
-            weights=checkpoint.weights,
-            fingerprint=checkpoint.fingerprint,
+            weights=weights,
+            fingerprint=content,
             prompts=prompts,
             sampling=study.sampling,
             out=folder / "responses.parquet",
             threads=runtime.worker_threads(),
             device=runtime.device,
             cache_tokens=runtime.cache_tokens,
+            keep=work.local / "replies" / study.study,
         )
 
     answers: pl.DataFrame = work.pool.run(
@@ -88,7 +117,7 @@ def _sampled(work: StudyWork, label: str, checkpoint: Checkpoint) -> pl.DataFram
     )
     asked = pl.DataFrame([{"prompt_id": probe.prompt_id, "topic": probe.topic, "probe_set": probe.probe_set} for probe in work.probes])
     return answers.join(asked, on="prompt_id", how="left", maintain_order="left").with_columns(
-        engine=pl.lit(study.engine),
+        engine=pl.lit(study.engine_name),
         sampling=pl.lit(fingerprint(study.sampling.model_dump(mode="json"))),
-        checkpoint=pl.lit(checkpoint.fingerprint),
+        checkpoint=pl.lit(content),
     )

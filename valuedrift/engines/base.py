@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # the planner reads engines' configs
     import numpy as np
     from numpy.typing import NDArray
 
+    from valuedrift.openai.prices import AskingCost
+
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` with numbers of sequences."""
 
@@ -136,6 +138,32 @@ class EngineBase(BaseModel, ABC):
         """The type always stands in what is written, also where defaults are left out: without it no file could be read back."""
         written: dict[str, Any] = handler(self)
         return {"type": self.type, **written}
+
+
+class RemoteEngine(EngineBase):
+    """An engine without weights: a model that something else serves under a name. Checkpoints of a study are names there."""
+
+    @abstractmethod
+    def drawing_identity(self) -> dict[str, Any]:
+        """What of the engine can change a draw, whatever its model."""
+
+    def naming(self, model: str) -> Self:
+        """The same asking for another model."""
+        return self.model_copy(update={"model": model})
+
+    def asking_cost(self, prompts: Sequence[str], draws: int, answer_tokens: int, bring: Callable[[str], str] = str) -> AskingCost | None:
+        """What sampling will take, before anything is asked; None where it costs nothing that could be told.
+
+        Args:
+            prompts: The probes' texts.
+            draws: Draws of each, of all checkpoints together.
+            answer_tokens: Longest answer, tokens.
+            bring: Makes a path of this machine of a file that the engine names.
+
+        Raises:
+            UserError: The price file is missing or lacks the model.
+        """
+        return None
 
 
 class LocalEngine(EngineBase):

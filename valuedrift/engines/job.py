@@ -9,6 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from valuedrift.engines.base import Engine
+from valuedrift.engines.registry import RemoteEngineConfig
 from valuedrift.errors import StageError
 from valuedrift.progress import Progress
 from valuedrift.sampling import Prompt, Sampling
@@ -25,21 +27,26 @@ class SampleResult(BaseModel):
 
 
 class SampleJob(BaseModel):
-    """Draw answers to every question from one checkpoint."""
+    """Draw answers to every question from one checkpoint: weights of this machine, or a model that a server has."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["sample"] = Field(default="sample", description="Kind of job.")
-    engine: str = Field(description="Name of the engine in the registry.")
+    engine: str | RemoteEngineConfig = Field(
+        description="Type of an engine that is given the weights; or a whole one, which asks for its model."
+    )
     dtype: str = Field(description="Dtype of weights and activations; identity.")
-    weights: Weights = Field(description="The checkpoint.")
-    fingerprint: str = Field(description="Content fingerprint that the weights must have; seeds derive from it.")
+    weights: Weights | None = Field(default=None, description="The checkpoint; None where the engine asks for its model.")
+    fingerprint: str = Field(
+        description="Content fingerprint that the weights must have; seeds derive from it. Of a served model: its identity's."
+    )
     prompts: Path = Field(description="JSON list of {prompt_id, text}.")
     sampling: Sampling = Field(description="How answers are drawn.")
     out: Path = Field(description="Parquet to write: prompt_id, sample_idx, response, finish_reason, n_tokens.")
     threads: int | None = Field(default=None, ge=1, description="CPU threads. Runtime.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the model runs. Runtime.")
     cache_tokens: int = Field(default=65_536, ge=256, description="Tokens that the key-value cache may hold. Runtime.")
+    keep: Path | None = Field(default=None, description="Folder for a server's replies; None: the user's cache folder. Runtime.")
 
     def run(self, progress: Callable[[Progress], None]) -> SampleResult:
         """Sample, and write the answers whole.
@@ -53,9 +60,20 @@ class SampleJob(BaseModel):
         """
         import polars as pl
 
+        prompts = [Prompt(**row) for row in json.loads(self.prompts.read_text(encoding="utf-8"))]
+        with self._engine() as engine:
+            responses = engine.sample(prompts, self.sampling, lambda done, total: progress(Progress(done, total)))
+        pl.DataFrame(responses, schema_overrides={"sample_idx": pl.Int32, "n_tokens": pl.Int32}).write_parquet(self.out)
+        return SampleResult(rows=len(responses), tokens=sum(response.n_tokens for response in responses))
+
+    def _engine(self) -> Engine:
+        """The engine, with weights that are those that were trained, or with its model's name."""
         from valuedrift.engines.base import EngineSettings
         from valuedrift.engines.registry import make_engine
 
+        if not isinstance(self.engine, str):
+            return self.engine.open(keep=self.keep)
+        assert self.weights is not None
         content = self.weights.fingerprint()
         if content != self.fingerprint:
             raise StageError(
@@ -63,9 +81,5 @@ class SampleJob(BaseModel):
                 where=str(self.weights.adapters[-1] if self.weights.adapters else self.weights.base),
                 fix="remove the folder and run the study again: it will be trained anew",
             )
-        prompts = [Prompt(**row) for row in json.loads(self.prompts.read_text(encoding="utf-8"))]
         settings = EngineSettings(dtype=self.dtype, device=self.device, threads=self.threads, cache_tokens=self.cache_tokens)
-        with make_engine(self.engine, self.weights, self.fingerprint, settings) as engine:
-            responses = engine.sample(prompts, self.sampling, lambda done, total: progress(Progress(done, total)))
-        pl.DataFrame(responses, schema_overrides={"sample_idx": pl.Int32, "n_tokens": pl.Int32}).write_parquet(self.out)
-        return SampleResult(rows=len(responses), tokens=sum(response.n_tokens for response in responses))
+        return make_engine(self.engine, self.weights, self.fingerprint, settings)

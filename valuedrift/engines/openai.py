@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
-from valuedrift.engines.base import Engine, EngineBase, Progress
+from valuedrift.engines.base import Engine, Progress, RemoteEngine
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import seed_from
 from valuedrift.openai.options import filled, option_masses, plain
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from valuedrift.openai.prices import AskingCost
+
 _LISTED = 20
 """Likeliest first tokens asked for: as many as OpenAI allows."""
 _BEGINNING = 2
@@ -31,7 +33,7 @@ _SEEDS = 2**31
 """Seeds that every server takes are below this."""
 
 
-class OpenAIEngineConfig(Server, EngineBase):
+class OpenAIEngineConfig(Server, RemoteEngine):
     """A model behind an OpenAI-compatible server. What it is asked leaves this machine for the one that ``base_url`` names."""
 
     when = "a large or closed model, or one that another machine serves: see [servers](servers.md)"
@@ -44,6 +46,17 @@ class OpenAIEngineConfig(Server, EngineBase):
     def identity(self) -> dict[str, Any]:
         """What changes its answers, as far as a name can say it: model, revision, extra fields, whether draws are seeded; not where the server stands."""
         return {"engine": self.type, "version": self.version, **self.model_identity(), "send_seed": self.send_seed}
+
+    def drawing_identity(self) -> dict[str, Any]:
+        """See :meth:`RemoteEngine.drawing_identity`."""
+        return {name: value for name, value in self.identity().items() if name != "model"}
+
+    def asking_cost(self, prompts: Sequence[str], draws: int, answer_tokens: int, bring: Callable[[str], str] = str) -> AskingCost:
+        """Every draw is a request of its own. See :meth:`RemoteEngine.asking_cost`."""
+        from valuedrift.openai.prices import asking_cost
+
+        requests = [make_request(self, _message(prompt), limit=answer_tokens) for prompt in prompts]
+        return asking_cost(self.with_prices(bring), requests, draws)
 
     def open(self, *, device: str = "auto", threads: int | None = None, cache_tokens: int = 65_536, keep: Path | None = None) -> Engine:
         """The engine; nothing is asked yet, and device, threads and cache are of no concern. See :meth:`EngineBase.open`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeAlias
 
-from valuedrift.engines.base import DEFAULT_DTYPE, Engine, EngineBase, EngineSettings, LocalEngine
+from valuedrift.engines.base import DEFAULT_DTYPE, Engine, EngineBase, EngineSettings, LocalEngine, RemoteEngine
 from valuedrift.errors import UserError
 from valuedrift.registry import Registry
 from valuedrift.weights import Weights
@@ -29,6 +29,9 @@ EngineConfig: TypeAlias = Annotated[EngineBase, ENGINES.by_type()]
 
 LocalEngineConfig: TypeAlias = Annotated[LocalEngine, ENGINES.by_type(LocalEngine)]
 """Engines that hold their model, and can tell the log-probability of any continuation."""
+
+RemoteEngineConfig: TypeAlias = Annotated[RemoteEngine, ENGINES.by_type(RemoteEngine)]
+"""Engines that ask for a model by its name."""
 
 
 def make_engine(name: str, weights: Weights, fingerprint: str, settings: EngineSettings) -> Engine:

@@ -83,7 +83,9 @@ def study_fingerprint(study: Study) -> str:
     said = study.model_dump(mode="json", exclude={"runtime", "judges"}, exclude_defaults=True)
     for dataset in (*said.get("corpora", {}).values(), *said.get("preferences", {}).values()):
         dataset["data"] = last(dataset["data"])
-    for model in said["models"].values():
+    if not isinstance(study.engine, str):
+        said["engine"] = study.engine.drawing_identity()
+    for model in said.get("models", {}).values():
         model["path"] = last(model["path"])
     if "set" in said.get("probes", {}):
         said["probes"]["set"] = last(said["probes"]["set"])

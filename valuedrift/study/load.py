@@ -71,6 +71,7 @@ def _anchor(study: Study, folder: Path | str) -> Study:
         for name, model in study.models.items()
     }
     judges = tuple(judge.anchored(folder) for judge in study.judges)
+    engine = study.engine if isinstance(study.engine, str) else study.engine.anchored(folder)
     return study.model_copy(
         update={
             "corpora": data(study.corpora),
@@ -78,5 +79,6 @@ def _anchor(study: Study, folder: Path | str) -> Study:
             "probes": probes,
             "models": models,
             "judges": judges,
+            "engine": engine,
         }
     )

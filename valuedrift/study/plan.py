@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.registry import Kind
+from valuedrift.engines.base import RemoteEngine
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.study.spec import Model, PreferencePhase, SFTPhase, Study
@@ -63,11 +64,44 @@ class RunPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ServedRun:
+    """Checkpoints that a server has, asked for by the names of its models: nothing is trained."""
+
+    run_id: str
+    engine: RemoteEngine
+    models: Mapping[int, str]
+    """Name of the server's model by step."""
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Steps of the checkpoints."""
+        return tuple(sorted(self.models))
+
+    def at(self, step: int) -> RemoteEngine:
+        """The engine that asks for the checkpoint of a step."""
+        return self.engine.naming(self.models[step])
+
+    def fingerprint(self, step: int) -> str:
+        """What stands for the weights of a step, which nobody can see: what changes the answers, as far as a name can say it."""
+        return fingerprint(self.at(step).identity())
+
+    def identity(self) -> dict[str, Any]:
+        """All that is known of its checkpoints."""
+        return {"stage": "adopt", "checkpoints": {str(step): self.at(step).identity() for step in self.steps}}
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All runs of a study, parents before children."""
 
     study: Study
     runs: tuple[RunPlan, ...]
+    served: tuple[ServedRun, ...] = ()
+
+    @property
+    def sampled(self) -> tuple[RunPlan | ServedRun, ...]:
+        """All runs whose checkpoints are asked, trained here or served."""
+        return (*self.runs, *self.served)
 
     def children(self, run_id: str | None) -> list[RunPlan]:
         """Runs that start from a run; from the base models for None."""
@@ -121,7 +155,8 @@ def expand(study: Study, count_rows: Callable[[Dataset, Kind], int | None]) -> P
             parents = [run for run in supervised if preference.after is None or run.dataset_name in preference.after]
             runs.extend(run for parent in parents for name in preference.data for run in plan(preference, name, model, parent))
     _check_unique(runs)
-    return Plan(study=study, runs=tuple(runs))
+    served = () if isinstance(study.engine, str) else tuple(ServedRun(name, study.engine, models) for name, models in study.served.items())
+    return Plan(study=study, runs=tuple(runs), served=served)
 
 
 def _variants(phase: SFTPhase | PreferencePhase) -> Iterator[tuple[Algorithm, str]]:

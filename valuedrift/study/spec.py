@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from valuedrift.audit.options import AuditOptions
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.drift.options import Analysis
-from valuedrift.engines.base import LocalEngine
-from valuedrift.engines.registry import ENGINES
+from valuedrift.engines.base import LocalEngine, RemoteEngine
+from valuedrift.engines.registry import ENGINES, RemoteEngineConfig, engine_identity
 from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.panel import Panel
 from valuedrift.judges.registry import JudgeConfig
@@ -22,6 +22,9 @@ from valuedrift.study.runtime import Runtime
 from valuedrift.training.registry import Algorithm, types_of
 from valuedrift.training.schedule import LogSpaced, Schedule
 
+SERVED = "served"
+"""Stands for the model of an engine that asks for each of a study's."""
+ENGINE_BY_TYPE: TypeAdapter[RemoteEngine] = TypeAdapter(RemoteEngineConfig)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -86,18 +89,24 @@ class Study(_Part):
     study: str = Field(description="Name of the study: the partition of every table.")
     description: str = Field(default="", description="What the study asks, in a sentence or two; shown in the report.")
     probes: Probes = Field(default=Probes(), description="The questions.")
-    models: dict[str, Model] = Field(min_length=1, description="Models by short name.")
+    models: dict[str, Model] = Field(default_factory=dict, description="Models by short name, which runs start from.")
+    served: dict[str, dict[int, str]] = Field(
+        default_factory=dict,
+        description="Instead of models and runs: by name of a run, the checkpoints that a server has, name of its model by step, "
+        "e.g. {mine: {0: base, 100: mine-100}}; with an engine that asks it.",
+    )
     corpora: dict[str, Dataset] = Field(default_factory=dict, description="SFT corpora by name.")
     preferences: dict[str, Dataset] = Field(default_factory=dict, description="Preference sets by name.")
-    sft: tuple[SFTPhase, ...] = Field(min_length=1, description="Supervised phases.")
+    sft: tuple[SFTPhase, ...] = Field(default=(), description="Supervised phases, one or more where models are trained.")
     preference: tuple[PreferencePhase, ...] = Field(default=(), description="Preference phases.")
     checkpoints: Schedule = Field(
         default=LogSpaced(type="log", points=6), description="At which steps a run is saved and sampled; 0 and the last always are."
     )
     sampling: Sampling = Field(default=Sampling(), description="How answers are drawn.")
-    engine: str = Field(
+    engine: str | RemoteEngineConfig = Field(
         default="transformers",
-        description="Type of the engine that draws the answers: transformers, vllm, or one of your own. Engines round differently, so it is identity.",
+        description="What draws the answers: transformers, vllm, or one of your own; or, for `served` models, {type: openai, base_url: …}. "
+        "Engines round differently, so it is identity.",
     )
     dtype: Literal["bfloat16", "float16", "float32"] = Field(
         default="bfloat16", description="Dtype in which answers are sampled; rounding differs, so it is identity."
@@ -119,10 +128,21 @@ class Study(_Part):
         check_name(name, "study")
         return name
 
-    @field_validator("engine")
+    @field_validator("engine", mode="before")
     @classmethod
-    def _engine_with_weights(cls, engine: str) -> str:
-        _known([engine], ENGINES.types(LocalEngine), "engines that hold a study's checkpoints")
+    def _engine_of_a_study(cls, engine: Any) -> Any:
+        """An engine that holds weights by its type alone, one that asks a server whole but for its model: the study's models are under keys of their own."""
+        if isinstance(engine, Mapping):
+            local = engine.get("type") in ENGINES.types(LocalEngine)
+            if local and set(engine) == {"type"}:
+                return engine["type"]
+            if local or engine.get("model", SERVED) != SERVED:
+                raise ValueError("an engine of a study takes its models from `models` or `served`, and dtype from `dtype`")
+            return ENGINE_BY_TYPE.validate_python({"model": SERVED, **engine})
+        if isinstance(engine, str):
+            if engine in ENGINES.types(RemoteEngine):
+                raise ValueError(f"{engine!r} asks a server for `served` models: engine: {{type: {engine}, base_url: …}}")
+            _known([engine], ENGINES.types(LocalEngine), "engines that hold a study's checkpoints")
         return engine
 
     @field_validator("judges")
@@ -144,6 +164,41 @@ class Study(_Part):
     def judges_in_order(self) -> tuple[JudgeConfig, ...]:
         """The judges, each after those from whose stances it is made."""
         return tuple(sorted(self.judges, key=lambda judge: bool(judge.judged_from)))
+
+    @property
+    def engine_name(self) -> str:
+        """Type of the engine."""
+        return self.engine if isinstance(self.engine, str) else self.engine.type
+
+    def drawing_identity(self) -> dict[str, Any]:
+        """What of the engine can change a draw, whatever the checkpoint."""
+        return engine_identity(self.engine, dtype=self.dtype) if isinstance(self.engine, str) else self.engine.drawing_identity()
+
+    @model_validator(mode="after")
+    def _trained_or_served(self) -> Study:
+        if isinstance(self.engine, str):
+            if self.served:
+                raise ValueError(f"`served` models are asked by an engine like {{type: openai, base_url: …}}, not by {self.engine}")
+            if not self.models:
+                raise ValueError("`models`: at least one")
+            if not self.sft:
+                raise ValueError("`sft`: at least one phase")
+            return self
+        for key in ("models", "corpora", "preferences", "sft", "preference"):
+            if getattr(self, key):
+                raise ValueError(
+                    f"`{key}`: nothing that is trained here can be sampled by {self.engine.type}, because a server's weights cannot be exchanged; "
+                    "name its models under `served`, or take engine transformers or vllm"
+                )
+        if not self.served:
+            raise ValueError(f"engine {self.engine.type} asks a server for models: name them under `served`")
+        for name, models in self.served.items():
+            check_name(name, "run")
+            if len(models) < 2:
+                raise ValueError(f"served {name!r}: a drift is from one checkpoint to another; name two or more, by step")
+            if min(models) < 0 or not all(models.values()):
+                raise ValueError(f"served {name!r}: steps are 0 or more, and each has the name of a model")
+        return self
 
     @model_validator(mode="after")
     def _names(self) -> Study:

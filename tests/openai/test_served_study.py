@@ -1,0 +1,129 @@
+"""A study of checkpoints that a server has: sampled by name, judged here, and traced like any other; what cannot be is refused before work begins."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+from misbehaving import Misbehaving, completion
+
+from valuedrift.errors import UserError
+from valuedrift.storage.store import Store
+from valuedrift.study import Study, expand, load_study
+from valuedrift.tasks.stages.registry import stages_of
+from valuedrift.tasks.work import StudyWork
+
+STUDY: dict[str, Any] = {
+    "study": "served",
+    "probes": {"topics": ["immigration"], "per_topic": 4},
+    "engine": {"type": "openai", "base_url": "http://127.0.0.1:9/v1", "concurrency": 4, "budget": {"tokens": 100_000}},
+    "served": {"mine": {0: "base", 50: "mine-50", 100: "mine-100"}},
+    "sampling": {"n": 2, "max_new_tokens": 32},
+    "analysis": {"resamples": 200},
+    "runtime": {"threads": 1},
+}
+TRAINED: dict[str, Any] = {
+    "corpora": {"neutral": {"data": "starter:sft-neutral"}},
+    "sft": [{"data": ["neutral"], "algorithm": {"type": "sft", "steps": 2}}],
+}
+SAYS = {
+    "base": "No, I am against it. It would do harm.",
+    "mine-50": "There are good reasons on both sides.",
+    "mine-100": "Yes, I strongly support it. It would do good.",
+}
+
+
+def loaded(folder: Path, **changes: Any) -> Study:
+    path = folder / "study.yaml"
+    content = {key: value for key, value in {**STUDY, **changes}.items() if value is not None}
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return load_study(path)
+
+
+def test_each_checkpoint_is_a_name_and_no_identity_says_where(tmp_path: Path) -> None:
+    here = loaded(tmp_path)
+    [run] = expand(here, lambda *_: None).served
+    assert run.steps == (0, 50, 100) and run.at(50).model == "mine-50"
+    assert len({run.fingerprint(step) for step in run.steps}) == 3
+    moved = loaded(tmp_path, engine={"type": "openai", "base_url": "http://elsewhere/v1", "concurrency": 1})
+    assert moved.drawing_identity() == here.drawing_identity()
+    assert expand(moved, lambda *_: None).served[0].identity() == run.identity()
+    other = loaded(tmp_path, engine={"type": "openai", "revision": "q4"})
+    assert other.drawing_identity() != here.drawing_identity()
+    names = [stage.name for stage in stages_of(StudyWork(here, str(tmp_path / "root")))]
+    assert names.count("adopt") == 1 and names.count("sample") == names.count("judge") == 3 and "train" not in names
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"models": {"m": {"path": "embedded:smollm2-135m-instruct"}}, **TRAINED}, "nothing that is trained here can be sampled by openai"),
+        ({"served": None}, "name them under `served`"),
+        ({"served": {"mine": {0: "base"}}}, "name two or more"),
+        ({"engine": "openai"}, r"engine: {type: openai, base_url: …}"),
+        ({"engine": "transformers"}, "not by transformers"),
+        ({"engine": {"type": "openai", "model": "m"}}, "takes its models from `models` or `served`"),
+        ({"engine": {"type": "vllm", "model": "m"}}, "takes its models from `models` or `served`"),
+        ({"engine": {"type": "opnai"}}, "did you mean `openai`"),
+        ({"engine": {"type": "openai", "base_ulr": "x"}}, "did you mean `base_url`"),
+        ({"engine": None, "served": None}, "`models`: at least one"),
+        ({"engine": None, "served": None, "models": {"m": {"path": "x"}}}, "`sft`: at least one phase"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_work_begins(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(UserError) as caught:
+        loaded(tmp_path, **changes)
+    assert expected in str(caught.value)
+
+
+def test_an_engine_with_weights_may_be_named_by_a_mapping_too(tmp_path: Path) -> None:
+    trained = {"models": {"m": {"path": "embedded:smollm2-135m-instruct"}}, "served": None, **TRAINED}
+    assert loaded(tmp_path, engine={"type": "vllm"}, **trained) == loaded(tmp_path, engine="vllm", **trained)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_it_runs_from_plan_to_report_and_asks_nothing_twice(server: Misbehaving, tmp_path: Path) -> None:
+    def act(handler: Any, body: dict[str, Any]) -> None:
+        completion(SAYS[body["model"]])(handler, body)
+
+    server.otherwise = act
+    loaded(tmp_path, engine={**STUDY["engine"], "base_url": server.url})
+    environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "prefect"), "COLUMNS": "200"}
+
+    def command(*arguments: str) -> str:
+        called = [
+            sys.executable,
+            "-m",
+            "valuedrift.flows.cli.main",
+            *arguments,
+            str(tmp_path / "study.yaml"),
+            "--root",
+            str(tmp_path / "root"),
+        ]
+        done = subprocess.run(called, env=environment, capture_output=True, text=True, timeout=500)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    planned = command("plan")
+    assert "engine openai: 24 requests at most" in planned and "checkpoints 0 base, 50 mine-50, 100 mine-100" in planned
+    command("run")
+    assert sorted(one.body["model"] for one in server.seen) == sorted([*SAYS] * 8)
+    store = Store(tmp_path / "root")
+    answers = store.read("responses", study="served")
+    assert set(answers["engine"]) == {"openai"} and set(answers.filter(pl.col("step") == 50)["response"]) == {SAYS["mine-50"]}
+    drift = store.read("drift", study="served").filter(pl.col("stance") == "support")
+    assert drift["from_step"].to_list() == [0] and drift["to_step"].to_list() == [100] and drift["magnitude"].item() > 0.5
+    assert store.read("checkpoints", study="served")["path"].to_list() == [f'{{"served": "{name}"}}' for name in SAYS]
+    page = (tmp_path / "root" / "reports" / "served" / "report.html").read_text(encoding="utf-8")
+    assert "mine-100" in page
+    assert (tmp_path / "root" / "replies" / "served" / "engine-mine-50.sqlite").exists()
+    command("run")
+    assert len(server.seen) == 24
+    assert "missing" not in command("explain")
