@@ -120,6 +120,7 @@ def _raise_failures(futures: Sequence[PrefectFuture[Any]]) -> None:
     """Raise the fault that made stages fail; stages that only waited for a failed one are not counted."""
     faults: list[BaseException] = []
     for future in futures:
+        future.wait()  # it has ended; the server may still say that it runs, its state is at hand only now
         if future.state.is_completed() or future.state.name == "NotReady":
             continue
         outcome = future.state.result(raise_on_failure=False)
