@@ -72,7 +72,7 @@ def test_a_stage_of_ones_own_is_one_file_and_one_entry(folder: Path, valuedrift:
     answers = store.read("responses", study="own").join(words, on=["run_id", "step", "prompt_id", "sample_idx"])
     assert answers.height == words.height == 2 * 2 * 2
     assert answers.filter(pl.col("response").str.split(" ").list.eval(pl.element() != "").list.sum() < pl.col("n_words")).height == 0
-    assert "nothing to do: all 9 stages" in valuedrift("run", "own.yaml").stdout
+    assert "nothing to do: all 11 stages" in valuedrift("run", "own.yaml").stdout
 
     status = valuedrift("status", "own.yaml").stdout
     assert "measured" in status and " ".join(status.splitlines()[1].split()).endswith("2/2 2/2 2/2")
