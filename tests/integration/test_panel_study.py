@@ -114,7 +114,9 @@ def test_people_label_it_a_judge_is_calibrated_and_it_runs_again(folder: Path, s
         read = json.loads(valuedrift("labels", "add", "jury.yaml", f"{who}.csv", "--labeller", who, "--json").stdout)
     assert read["agreement"]["n"] == len(sheet) and 0.3 < read["agreement"]["alpha"] < 1
     told = valuedrift("explain", "jury.yaml").stdout
-    assert f"people labelled answers: {2 * len(sheet)} labels" in told and "2 missing" in told  # the correction, and the conclusions that tell of it
+    assert (
+        f"people labelled answers: {2 * len(sheet)} labels" in told and "2 missing" in told
+    )  # the correction, and the conclusions that tell of it
 
     # fitted on this study's labels for the judge as it judged; nobody else can use it
     fitted = valuedrift("judge", "calibrate", "--study", "jury.yaml", "--judge", "cross-encoder", "--out", "calibration.json", "--json")
