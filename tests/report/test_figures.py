@@ -14,8 +14,8 @@ import polars as pl
 import pytest
 from made_study import Made
 
-from valuedrift.errors import UserError
-from valuedrift.report import write_figures
+from valuedrift.errors import DataError, UserError
+from valuedrift.report import trajectory_figure, write_figures
 from valuedrift.report.figures.style import LOOKS, house_style, new_figure, step_axis
 from valuedrift.report.figures.svg import inline_svg
 from valuedrift.report.figures.trajectory import trajectory_panel
@@ -103,6 +103,22 @@ def test_the_drawn_line_is_the_trajectory(small: Made) -> None:
     np.testing.assert_array_equal(line.get_xdata(), rows.get_column("step").to_numpy())
     np.testing.assert_array_equal(line.get_ydata(), rows.get_column("mean").to_numpy())
     assert figure.axes[0].get_ylim() == (0, 1)  # shared by all panels of a topic
+
+
+def test_a_figure_can_be_drawn_from_a_trajectory_table_alone(small: Made, tmp_path: Path) -> None:
+    figure = trajectory_figure(small.trajectory, interval="95% interval")
+    names = [axes.get_title("left").split("\n") for axes in figure.axes]
+    assert names == [[run, "immigration"] for run in small.trajectory["run_id"].unique(maintain_order=True)]
+    rows = small.trajectory.filter((pl.col("run_id") == "smollm.sft-neutral") & (pl.col("stance") == "oppose")).sort("step")
+    panel = next(axes for axes in figure.axes if axes.get_title("left").startswith("smollm.sft-neutral\n"))
+    line = next(line for line in panel.lines if line.get_color() == LOOKS["oppose"].colour)
+    np.testing.assert_array_equal(line.get_ydata(), rows["mean"].to_numpy())
+    figure.savefig(tmp_path / "trajectory.svg")
+    assert "95% interval" in (tmp_path / "trajectory.svg").read_text()
+    with pytest.raises(DataError, match="judge 'nobody' has no rows"):
+        trajectory_figure(small.trajectory, judge="nobody")
+    with pytest.raises(DataError, match="missing column low"):
+        trajectory_figure(small.trajectory.drop("low"))
 
 
 @pytest.mark.parametrize("steps", [[0], [0, 1], [0, 1, 2, 3, 4, 6, 10, 16, 25, 40], list(range(0, 10001, 100)), [500, 1000, 1500]])

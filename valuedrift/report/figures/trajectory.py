@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from valuedrift.errors import DataError
 from valuedrift.lineage import Run
 from valuedrift.report.figures.style import LOOKS, MUTED, PAPER, frame_panel, house_style, new_figure, new_panel, step_axis
 from valuedrift.report.inputs import ReportInputs
@@ -13,6 +14,7 @@ from valuedrift.stance import STANCES
 from valuedrift.words import known, visible
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
@@ -23,20 +25,18 @@ _MARGIN, _COLUMN = 60, 190
 """Points: what stands left of the panels, and a column of them, in the figure for files."""
 
 
-def draw_trajectory(axes: Axes, inputs: ReportInputs, run_id: str, topic: str) -> None:
+def draw_trajectory(axes: Axes, trajectory: pl.DataFrame, drift: pl.DataFrame | None = None, *, alpha: float = 0.05) -> None:
     """Draw one run on one topic: mean stance probabilities, interval bands, and a ring at the drift time of each stance that moved.
 
     Args:
         axes: Where to draw.
-        inputs: The study.
-        run_id: The run.
-        topic: The topic.
+        trajectory: Rows of the table trajectory, of one judge, run and topic.
+        drift: Those of the table drift, with ``q``; None draws no rings.
+        alpha: Level of the tests: a stance with q below it moved.
     """
-    here = (pl.col("run_id") == run_id) & (pl.col("topic") == topic)
-    frame = inputs.main_trajectory.filter(here)
-    drift = {row["stance"]: row for row in inputs.main_drift.filter(here).iter_rows(named=True)}
+    drifts = {row["stance"]: row for row in drift.iter_rows(named=True)} if drift is not None else {}
     for stance in STANCES:
-        rows = frame.filter(pl.col("stance") == stance.value)
+        rows = trajectory.filter(pl.col("stance") == stance.value).sort("step")
         if not rows.height:
             continue
         look = LOOKS[stance]
@@ -46,15 +46,19 @@ def draw_trajectory(axes: Axes, inputs: ReportInputs, run_id: str, topic: str) -
         if len(steps) == 1:
             axes.errorbar(steps, mean, yerr=[mean - low, high - mean], color=look.colour, elinewidth=1.2)
         axes.plot(steps, mean, color=look.colour, linestyle=look.line, marker=look.marker, markeredgewidth=0)
-        row = drift.get(stance.value)
-        if row and known(row["drift_time"]) and known(row["q"]) and row["q"] < inputs.alpha:
-            _ring(
-                axes, steps.tolist(), mean.tolist(), row["from_step"] + row["drift_time"] * (row["to_step"] - row["from_step"]), look.colour
-            )
+        row = drifts.get(stance.value)
+        if row and known(row["drift_time"]) and known(row["q"]) and row["q"] < alpha:
+            at = row["from_step"] + row["drift_time"] * (row["to_step"] - row["from_step"])
+            _ring(axes, steps.tolist(), mean.tolist(), at, look.colour)
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
     frame_panel(axes)
-    step_axis(axes, frame.get_column("step").unique().to_list())
+    step_axis(axes, trajectory.get_column("step").unique().to_list())
+
+
+def _draw_run(axes: Axes, inputs: ReportInputs, run_id: str, topic: str) -> None:
+    here = (pl.col("run_id") == run_id) & (pl.col("topic") == topic)
+    draw_trajectory(axes, inputs.main_trajectory.filter(here), inputs.main_drift.filter(here), alpha=inputs.alpha)
 
 
 def _ring(axes: Axes, steps: list[int], mean: list[float], at: float, colour: str) -> None:
@@ -77,7 +81,49 @@ def trajectory_panel(inputs: ReportInputs, run_id: str, topic: str) -> Figure:
     """One panel for the page, whose title and key stand beside it in HTML."""
     with house_style():
         figure, axes = new_panel(*PANEL)
-        draw_trajectory(axes, inputs, run_id, topic)
+        _draw_run(axes, inputs, run_id, topic)
+    return figure
+
+
+def trajectory_figure(trajectory: pl.DataFrame, *, judge: str | None = None, interval: str = "interval") -> Figure:
+    """A figure of the table trajectory alone: runs down, topics across, as they come in it.
+
+    Args:
+        trajectory: Rows of the table, from `valuedrift.drift.analyze.analyze`, SQL or a file: run_id, step, topic, stance, mean, low, high; ``judge``
+            where there are several.
+        judge: Whose; by default the table's first.
+        interval: What to call the band, e.g. ``95% interval``.
+
+    Returns:
+        A figure on a white ground; ``figure.savefig("trajectory.pdf")`` writes it.
+
+    Raises:
+        DataError: There are no rows, or none of this judge; or a column is missing.
+    """
+    columns = ("run_id", "step", "topic", "stance", "mean", "low", "high")
+    if missing := [name for name in columns if name not in trajectory.columns]:
+        raise DataError(f"missing column {', '.join(missing)}", where="trajectory", fix=f"it has {', '.join(trajectory.columns)}")
+    mine = trajectory
+    if "judge" in trajectory.columns and trajectory.height:
+        mine = trajectory.filter(pl.col("judge") == (judge or trajectory["judge"][0]))
+    if not mine.height:
+        raise DataError("there is nothing to draw", where="trajectory", fix=f"judge {judge!r} has no rows" if judge else "it has no rows")
+    runs, topics = (mine.get_column(name).unique(maintain_order=True).to_list() for name in ("run_id", "topic"))
+    with house_style():
+        figure = new_figure(max(620.0, _MARGIN + _COLUMN * len(topics)), 46 + 158 * len(runs))
+        figure.set_facecolor(PAPER)
+        grid = figure.subplots(len(runs), len(topics), sharey=True, squeeze=False)
+        for line, run in zip(grid, runs, strict=True):
+            for place, (axes, topic) in enumerate(zip(line, topics, strict=True)):
+                here = mine.filter((pl.col("run_id") == run) & (pl.col("topic") == topic))
+                if here.height:
+                    draw_trajectory(axes, here)
+                else:
+                    axes.set_axis_off()
+                name = "" if place else visible(str(run))  # above the first panel, over the others of its row
+                axes.set_title(f"{name}\n{visible(str(topic))}", fontsize=8.5)
+            line[0].set_ylabel("mean stance probability")
+        figure.legend(handles=_key(interval), loc="outside upper right", ncols=4)
     return figure
 
 
@@ -110,7 +156,7 @@ def topic_figure(inputs: ReportInputs, topic: str) -> Figure:
                 if run is None:
                     axes.set_axis_off()
                     continue
-                draw_trajectory(axes, inputs, run.run_id, topic)
+                _draw_run(axes, inputs, run.run_id, topic)
                 arrow = "" if run is root else "→ "
                 title = run.title if run is root or run.parent_run_id != root.run_id else run.label
                 axes.set_title(f"{arrow}{title}")
@@ -124,7 +170,6 @@ def _width(most: int) -> float:
 
 def _heading(figure: SubFigure, inputs: ReportInputs, topic: str, most: int) -> None:
     from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
 
     figure.text(0.01, 0.94, visible(topic[:1].upper() + topic[1:]), fontsize=13, fontweight="bold", va="top")
     width, left = _width(most), 36.0  # where constrained layout puts the first panel
@@ -138,9 +183,16 @@ def _heading(figure: SubFigure, inputs: ReportInputs, topic: str, most: int) -> 
             color=MUTED,
             va="top",
         )
-    lines = [Line2D([], [], color=LOOKS[s].colour, linestyle=LOOKS[s].line, marker=LOOKS[s].marker, label=s.value) for s in STANCES]
-    band = Patch(facecolor=MUTED, alpha=0.2, label=f"{100 * inputs.confidence:g}% interval")
     ring = Line2D(
         [], [], marker="o", markersize=8, markerfacecolor="none", markeredgecolor=MUTED, linestyle="none", label="drift time, where moved"
     )
-    figure.legend(handles=[*lines, band, ring], loc="upper right", ncols=5, borderaxespad=0.2)
+    figure.legend(handles=[*_key(f"{100 * inputs.confidence:g}% interval"), ring], loc="upper right", ncols=5, borderaxespad=0.2)
+
+
+def _key(interval: str) -> list[Artist]:
+    """What the lines of the stances and their bands are."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    lines = [Line2D([], [], color=LOOKS[s].colour, linestyle=LOOKS[s].line, marker=LOOKS[s].marker, label=s.value) for s in STANCES]
+    return [*lines, Patch(facecolor=MUTED, alpha=0.2, label=interval)]
