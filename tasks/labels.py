@@ -11,7 +11,7 @@ import polars as pl
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.labels.draw import VERSION, draw
-from valuedrift.labels.settle import ANSWER, settled
+from valuedrift.labels.people import ANSWER, settled
 from valuedrift.labels.sheet import read_sheet
 from valuedrift.stance import STANCE_COLUMNS, JudgeStatus
 from valuedrift.storage.store import Part, Store
@@ -172,7 +172,7 @@ def keep_labels(store: Store, study: str, sheet: Path, labeller: str) -> Kept:
 
 
 def labelled(store: Store, study: str) -> pl.DataFrame:
-    """The study's labelled answers; see `valuedrift.labels.settle.settled`."""
+    """The study's labelled answers; see `valuedrift.labels.people.settled`."""
     return settled(store.read("label_draws", study=study), store.read("labels", study=study))
 
 

@@ -73,8 +73,8 @@ def analyze(
     import polars as pl
 
     from valuedrift.drift.analyze import analyze as compute
-    from valuedrift.drift.columns import OPTIONAL, REQUIRED, check_alike, check_columns
     from valuedrift.drift.options import Analysis, Towards
+    from valuedrift.drift.stance_frame import OPTIONAL, REQUIRED, check_alike, check_columns
     from valuedrift.storage.parquet_files import broken_file, find_parquet, own_table, scan_parquet
 
     addresses = {"drift": out, "trajectory": trajectory, "corrected drift": corrected}
@@ -114,7 +114,7 @@ def _labels(labels: str | None, corrected: str | None, between: tuple[str, str] 
     Raises:
         UserError: An option that does not go with the others.
     """
-    from valuedrift.drift.foreign_labels import read_labels
+    from valuedrift.drift.label_file import read_labels
     from valuedrift.errors import UserError
     from valuedrift.storage.fetching import at_hand
 
@@ -135,7 +135,7 @@ def _correction(
     from dataclasses import replace
 
     from valuedrift.drift.corrected import corrected
-    from valuedrift.drift.foreign_labels import labelled_rows
+    from valuedrift.drift.label_file import labelled_rows
 
     rows, lost = labelled_rows(frame, labels, where=where[1])
     found = corrected(frame, rows, options, from_step=steps[0], to_step=steps[1], where=where[0])

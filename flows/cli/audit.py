@@ -110,7 +110,7 @@ def _run(datasets: dict[str, Dataset], kinds: dict[str, Kind], judge: JudgeConfi
 
 def _object(measures: pl.DataFrame, name: str, judge: str) -> dict[str, Any]:
     """One JSON object a dataset: figures of all examples, and below them those of value-laden ones, topics and style."""
-    from valuedrift.audit.summary import summary
+    from valuedrift.audit.words import summary
 
     return {"dataset": name, "judge": judge, **summary(measures, name)}
 
@@ -145,7 +145,7 @@ def _has_gap(measures: pl.DataFrame, name: str) -> bool:
 
 def _carriers(work: Work, name: str, judge: str) -> None:
     """The examples that carry most of the value gap."""
-    from valuedrift.audit.carriers import carriers
+    from valuedrift.audit.words import carriers
     from valuedrift.tasks.stages.audit import BY_ITSELF
 
     console = make_console()

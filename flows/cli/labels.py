@@ -104,8 +104,7 @@ def _add_or_show(
 
 def _labels(study: str, sheet: str | None, labeller: str, export: str | None, as_json: bool, root: str | None) -> None:
     from valuedrift.errors import UserError
-    from valuedrift.labels.agree import labellers_agree
-    from valuedrift.labels.settle import gold
+    from valuedrift.labels.people import gold, labellers_agree
     from valuedrift.statistics.agreement import agreement_words
     from valuedrift.storage.fetching import at_hand
     from valuedrift.storage.store import Store

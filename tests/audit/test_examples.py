@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from valuedrift.audit.examples import examples_of
-from valuedrift.audit.style import STYLE, words
+from valuedrift.audit.examples import STYLE, examples_of, words
 
 
 def test_rows_of_each_form() -> None:

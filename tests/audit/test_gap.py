@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from valuedrift.audit.gap import cluster_means, estimates, value_gap
+from valuedrift.audit.measures import cluster_means, estimates, value_gap
 from valuedrift.statistics.distances import total_variation
 
 

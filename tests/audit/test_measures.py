@@ -6,13 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from valuedrift.audit.carriers import carriers
-from valuedrift.audit.examples import Example
-from valuedrift.audit.judged import judged_frame, pairs_frame
+from valuedrift.audit.examples import Example, judged_frame, pairs_frame
 from valuedrift.audit.measures import measure
 from valuedrift.audit.options import MEASURES, AuditOptions
-from valuedrift.audit.summary import summary
-from valuedrift.audit.words import sentences, side_by_side
+from valuedrift.audit.words import carriers, sentences, side_by_side, summary
 from valuedrift.judges.base import Judgement
 from valuedrift.judges.files import judgements_frame
 from valuedrift.stance import JudgeStatus

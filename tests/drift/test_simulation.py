@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from valuedrift.drift.analyze import analyze
-from valuedrift.drift.cells import Cell
 from valuedrift.drift.options import Analysis
+from valuedrift.drift.prompt_means import Cell
 from valuedrift.drift.timing import drift_times
 from valuedrift.statistics.intervals import mean_interval
 
@@ -33,7 +33,7 @@ class World:
     scores: tuple[float, float, float]
     sure: float = 1.0
     at_ten: float = 0.93
-    """Coverage promised at 10 prompts. A stance that less than one of them takes may not be met at all: see `valuedrift.drift.warn`."""
+    """Coverage promised at 10 prompts. A stance that less than one of them takes may not be met at all: see `valuedrift.drift.coverage`."""
 
     def prompts(self, rng: np.random.Generator, count: int, replicates: int, curve: Array) -> Array:
         """Prompt means, shape (count, replicates, T, 3); ``curve`` moves the first stance's score at each of T checkpoints."""

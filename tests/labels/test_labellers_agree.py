@@ -9,8 +9,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from valuedrift.labels.agree import labellers_agree
-from valuedrift.labels.vocabulary import LABELS
+from valuedrift.labels.people import LABELS, labellers_agree
 
 
 def drawn(answers: int, draw: str = "one") -> pl.DataFrame:

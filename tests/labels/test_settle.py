@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from valuedrift.labels.settle import gold, settled, without_stance
+from valuedrift.labels.people import gold, settled, without_stance
 
 
 def draws() -> pl.DataFrame:

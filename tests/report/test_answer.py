@@ -12,9 +12,9 @@ from statsmodels.stats.power import TTestPower
 
 from valuedrift.lineage import trace_lineage
 from valuedrift.report.answer import answer
+from valuedrift.report.data import count_judgements
 from valuedrift.report.examples import examples
 from valuedrift.report.judge import caution, distrust, measured
-from valuedrift.report.quality import count_judgements
 from valuedrift.report.rows import drift_rows
 from valuedrift.results.conclusions import MOST_MOVED, RANDOM, Chosen, choose_examples
 from valuedrift.stance import LITTLE, JudgeStatus

@@ -17,8 +17,8 @@ from made_study import Made
 from valuedrift.errors import DataError, UserError
 from valuedrift.report import trajectory_figure, write_figures
 from valuedrift.report.figures.style import LOOKS, house_style, new_figure, step_axis
-from valuedrift.report.figures.svg import inline_svg
 from valuedrift.report.figures.trajectory import trajectory_panel
+from valuedrift.report.figures.write import inline_svg
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ class AuditJob(BaseModel):
     dataset: Path = Field(description="Rows in normal form, JSONL (``valuedrift.corpora.normal.Row``).")
     options: AuditOptions = Field(default=AuditOptions(), description="Which rows are judged.")
     judge: JudgeConfig = Field(default=CrossEncoder(), description="Who judges.")
-    out: Path = Field(description="Parquet to write, see ``valuedrift.audit.judged.judged_frame``.")
+    out: Path = Field(description="Parquet to write, see ``valuedrift.audit.examples.judged_frame``.")
     threads: int | None = Field(default=None, ge=1, description="CPU threads; None leaves torch's setting. Runtime.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where models run. Runtime.")
 
@@ -45,8 +45,7 @@ class AuditJob(BaseModel):
         Raises:
             UserError: The judge is at fault.
         """
-        from valuedrift.audit.examples import examples_of
-        from valuedrift.audit.judged import judged_frame, pairs_frame
+        from valuedrift.audit.examples import examples_of, judged_frame, pairs_frame
         from valuedrift.audit.relevance import relevance
         from valuedrift.corpora.normal import sample
         from valuedrift.judges.base import Pair

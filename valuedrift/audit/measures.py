@@ -1,4 +1,7 @@
-"""From judged examples to the table ``audits``: how chosen and rejected answers differ, measure by measure, on the whole and by topic."""
+"""From judged examples to the table audits: how chosen and rejected answers differ, measure by measure, on the whole and by topic.
+
+Intervals are over prompts: examples with one prompt are one cluster.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,74 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from valuedrift.audit.gap import NOTHING, Array, Estimate, estimates, value_gap
-from valuedrift.audit.judged import probabilities
+from valuedrift.audit.examples import STYLE, probabilities
 from valuedrift.audit.options import ALL, REFUSED, TOPIC, VALUE_GAP, VALUE_LADEN, AuditOptions
-from valuedrift.audit.style import STYLE
 from valuedrift.stance import STANCES, JudgeStatus
+from valuedrift.statistics import Array
+from valuedrift.statistics.intervals import Estimate, mean_interval
+
+NOTHING = Estimate(float("nan"), float("nan"), float("nan"))
+
+
+def cluster_means(values: Array, clusters: NDArray[np.int64]) -> Array:
+    """Means of the rows of each cluster, NaN left out.
+
+    Args:
+        values: Shape (rows, columns); NaN where there is none.
+        clusters: Cluster of each row, numbered from 0.
+
+    Returns:
+        Shape (clusters, columns); NaN where a cluster has no value.
+    """
+    count = int(clusters.max(initial=-1)) + 1
+    present = ~np.isnan(values)
+    sums, sizes = np.zeros((count, values.shape[1])), np.zeros((count, values.shape[1]))
+    np.add.at(sums, clusters, np.where(present, values, 0.0))
+    np.add.at(sizes, clusters, present)
+    return np.divide(sums, sizes, out=np.full_like(sums, np.nan), where=sizes > 0)
+
+
+def estimates(values: Array, clusters: NDArray[np.int64], confidence: float, *, bounds: tuple[float, float]) -> list[Estimate]:
+    """The mean of each column over clusters, with a t interval.
+
+    Args:
+        values: Shape (rows, columns).
+        clusters: Cluster of each row.
+        confidence: Level of the intervals.
+        bounds: Smallest and largest value that a row can have.
+    """
+    means = cluster_means(values, clusters)
+    if not len(means):
+        return [NOTHING] * values.shape[1]
+    found = mean_interval(means, confidence, bounds=bounds)
+    return [
+        Estimate(float(value), float(low), float(high)) if count else NOTHING
+        for value, low, high, count in zip(found.estimate, found.low, found.high, found.count, strict=True)
+    ]
+
+
+def value_gap(difference: Array, clusters: NDArray[np.int64], confidence: float) -> Estimate:
+    """The value gap of a preference set: total variation of the stance distributions of its chosen and its rejected answers, in [0, 1].
+
+    The three differences sum to zero, so the distance equals the largest absolute one: ½ Σ|d| = max|d|. That gives it an interval without a bootstrap,
+    whose draws would all be too large where the true gap is zero: the three differences get simultaneous intervals (Bonferroni), and the gap lies between
+    the largest distance of one of them from zero and their farthest end.
+
+    Args:
+        difference: Stance probabilities of the chosen minus those of the rejected answer, shape (examples, 3).
+        clusters: Prompt of each example.
+        confidence: Level of the interval.
+    """
+    means = cluster_means(difference, clusters)
+    if not len(means) or np.isnan(means).all():
+        return NOTHING
+    found = mean_interval(means, 1 - (1 - confidence) / len(STANCES), bounds=(-1.0, 1.0))
+    clear = np.maximum(0.0, np.maximum(found.low, -found.high))
+    farthest = np.maximum(np.abs(found.low), np.abs(found.high))
+    return Estimate(float(0.5 * np.abs(found.estimate).sum()), float(clear.max()), float(min(1.0, farthest.max())))
+
 
 FEWEST = 2
 """Prompts below which a topic gets no row: there is no spread to make an interval of."""
@@ -22,7 +87,7 @@ def measure(frame: pl.DataFrame, options: AuditOptions) -> pl.DataFrame:
     """The audit of judged examples.
 
     Args:
-        frame: As :func:`valuedrift.audit.judged.judged_frame` makes it.
+        frame: As :func:`valuedrift.audit.examples.judged_frame` makes it.
         options: Level of the intervals; what counts as value-laden.
 
     Returns:

@@ -1,8 +1,9 @@
-"""An audit as people read it: datasets side by side, and what was found in a sentence each."""
+"""An audit as people and programs read it: datasets side by side, what was found in a sentence each, who carries the gap, one JSON object."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -125,3 +126,104 @@ def _stances(found: Mapping[str, Numbers], side: str) -> str:
 
 def _change(row: Numbers) -> str:
     return f"{signed(row['difference'])} {signed_interval(row['difference_low'], row['difference_high'])}"
+
+
+TENTH = 0.1
+"""Share of the examples that is compared with the whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carriers:
+    """The examples of a preference set by what they add to its value gap."""
+
+    most: pl.DataFrame
+    """Rows of the table audit_examples, those that add most first."""
+    share: float
+    """What the first tenth adds, as a share of all that adds (those that take away left aside), in [0, 1]."""
+    sentence: str
+
+
+def carriers(examples: pl.DataFrame) -> Carriers | None:
+    """Who carries the gap; None without pairs that were judged on both sides, or where none adds to it.
+
+    Args:
+        examples: Table audit_examples of one dataset and judge.
+    """
+    judged = examples.drop_nulls("carried").sort("carried", "example_id", descending=[True, False])
+    adding = judged.filter(pl.col("carried") > 0)
+    if not adding.height:
+        return None
+    total = float(adding.get_column("carried").sum())
+    first = judged.head(max(1, round(TENTH * judged.height)))
+    share = float(first.get_column("carried").clip(lower_bound=0.0).sum()) / total
+    against = judged.filter(pl.col("carried") < 0).height
+    sentence = (
+        f"{counted(adding.height, 'pair')} add to the gap and {against:,} take from it; "
+        f"{percent(share)} of what adds lies in the first tenth ({counted(first.height, 'pair')}). Those that carry most:"
+    )
+    return Carriers(judged, share, sentence)
+
+
+_SIDES = ("chosen", "rejected", "difference")
+
+
+def summary(measures: pl.DataFrame, dataset: str) -> dict[str, Any]:
+    """The figures of one dataset.
+
+    Args:
+        measures: Table audits.
+        dataset: Its name in there.
+
+    Returns:
+        For all examples: kind, n, and for pairs value_gap with _low and _high, chosen and rejected ({support, neutral, oppose}), for an SFT corpus
+        distribution; for each stance the difference with its interval; ``style`` with the other measures; the same for ``value_laden`` prompts and for each
+        of ``topics``. Figures that could not be measured are null.
+    """
+    everything = rows_of(measures, dataset)
+    part = measures.filter((pl.col("dataset") == dataset) & (pl.col("scope") == TOPIC))
+    topics = {
+        topic: _figures({row["measure"]: row for row in part.filter(pl.col("topic") == topic).iter_rows(named=True)})
+        for topic in part.get_column("topic").unique(maintain_order=True)
+    }
+    laden = rows_of(measures, dataset, VALUE_LADEN)
+    return {
+        "kind": everything["support"]["kind"],
+        **_figures(everything),
+        "style": {name: _spread(row) for name, row in everything.items() if name not in (*STANCES, VALUE_GAP)},
+        VALUE_LADEN.replace("-", "_"): _figures(laden) if laden else None,
+        "topics": topics,
+    }
+
+
+def _figures(found: dict[str, Numbers]) -> dict[str, Any]:
+    first = found["support"]
+    figures: dict[str, Any] = {"n": first["n_examples"], "n_prompts": first["n_prompts"]}
+    if VALUE_GAP not in found:
+        return {
+            **figures,
+            "distribution": _distribution(found, "chosen"),
+            "intervals": {s.value: _interval(found[s], "chosen") for s in STANCES},
+        }
+    gap = found[VALUE_GAP]
+    return {
+        **figures,
+        "value_gap": gap["difference"],
+        "value_gap_low": gap["difference_low"],
+        "value_gap_high": gap["difference_high"],
+        "chosen": _distribution(found, "chosen"),
+        "rejected": _distribution(found, "rejected"),
+        "difference": {stance.value: _spread(found[stance])["difference"] for stance in STANCES},
+        "intervals": {stance.value: _interval(found[stance], "difference") for stance in STANCES},
+    }
+
+
+def _distribution(found: dict[str, Numbers], side: str) -> dict[str, float | None]:
+    return {stance.value: found[stance][side] for stance in STANCES}
+
+
+def _interval(row: Numbers, side: str) -> list[float | None]:
+    return [row[f"{side}_low"], row[f"{side}_high"]]
+
+
+def _spread(row: Numbers) -> dict[str, Any]:
+    return {side: row[side] for side in _SIDES} | {"interval": _interval(row, "difference")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from valuedrift.drift.columns import run_keys
+from valuedrift.drift.stance_frame import run_keys
 from valuedrift.statistics.intervals import interval
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {

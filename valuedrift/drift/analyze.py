@@ -9,17 +9,12 @@ import polars as pl
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no types
 
 from valuedrift.drift.acquiescence import acquiescence
-from valuedrift.drift.between import compare_runs
-from valuedrift.drift.cells import Cell, cells
-from valuedrift.drift.check import check_stances
-from valuedrift.drift.columns import run_keys
-from valuedrift.drift.coverage import asked, coverage, with_missing
+from valuedrift.drift.comparisons import Phases, compare_runs
+from valuedrift.drift.coverage import asked, coverage, warnings_of, with_missing
 from valuedrift.drift.options import Analysis
-from valuedrift.drift.orient import oriented, wordings_note
-from valuedrift.drift.phase import Phases
-from valuedrift.drift.prompt_means import prompt_means
+from valuedrift.drift.prompt_means import Cell, cells, oriented, prompt_means, wordings_note
+from valuedrift.drift.stance_frame import check_stances, run_keys
 from valuedrift.drift.tables import DriftRows, TrajectoryRows
-from valuedrift.drift.warn import warnings_of
 from valuedrift.errors import DataError
 
 _BATCH_ROWS = 4_000_000
@@ -77,7 +72,7 @@ def analyze(
         The tables, sorted by study, judge, run_id, topic.
 
     Raises:
-        DataError: See `valuedrift.drift.check.check_stances`; or no run has the checkpoints asked for, or no topic has two prompts.
+        DataError: See `valuedrift.drift.stance_frame.check_stances`; or no run has the checkpoints asked for, or no topic has two prompts.
     """
     frame = stances.lazy()
     if from_step is not None and to_step is not None and between is None and from_step >= to_step:
@@ -126,7 +121,7 @@ def trajectory(stances: pl.DataFrame | pl.LazyFrame, options: Analysis, *, where
         The table ``Drift.trajectory``. With one prompt the interval is [0, 1].
 
     Raises:
-        DataError: See `valuedrift.drift.check.check_stances`.
+        DataError: See `valuedrift.drift.stance_frame.check_stances`.
     """
     frame = stances.lazy()
     rows = TrajectoryRows(options.confidence)

@@ -1,13 +1,19 @@
-"""The prompt is the unit: the samples of one prompt at one checkpoint become one row before anything else is done."""
+"""The prompt is the unit: the samples of one prompt at one checkpoint become one row before anything else is done, and the rows of a run and topic an array."""
 
 from __future__ import annotations
 
-import polars as pl
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from valuedrift.drift.check import check_duplicates
-from valuedrift.drift.columns import canonical, prompt_keys, run_keys
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from valuedrift.drift.options import Towards
+from valuedrift.drift.stance_frame import canonical, check_duplicates, prompt_keys, run_keys
 from valuedrift.errors import DataError
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
+from valuedrift.statistics import Array
 
 _SCALE = 46
 """Probabilities are summed as whole multiples of 2⁻⁴⁶ (1.4e-14): such sums are the same to the last bit in any order of rows."""
@@ -89,3 +95,98 @@ def _repeated(stances: pl.LazyFrame, beyond: pl.DataFrame, by: list[str]) -> pl.
         .filter(pl.col("distinct") < pl.col("rows"))
         .collect()
     )
+
+
+def oriented(means: pl.DataFrame, towards: Towards, *, where: str | None = None) -> pl.DataFrame:
+    """Prompt means with support and oppose as they are to be read.
+
+    Args:
+        means: As `valuedrift.drift.prompt_means.prompt_means` returns them.
+        towards: What the stance is taken on.
+        where: The file or address, for the message.
+
+    Raises:
+        DataError: The proposition is asked for and a prompt has no polarity.
+    """
+    if towards is Towards.QUESTION:
+        return means
+    fix = "polarity is +1 where yes supports the proposition, -1 where yes opposes it"
+    if "polarity" not in means.columns:
+        raise DataError("missing column 'polarity', needed for the stance towards the proposition", where=where, fix=fix)
+    without = means.filter(pl.col("polarity").is_null())
+    if len(without):
+        shown = ", ".join(repr(prompt) for prompt in without["prompt_id"].unique().sort().head(5))
+        raise DataError(f"column polarity: empty for prompts {shown}", where=where, fix=fix)
+    against = pl.col("polarity") == -1
+    return means.with_columns(
+        support=pl.when(against).then("oppose").otherwise("support"), oppose=pl.when(against).then("support").otherwise("oppose")
+    )
+
+
+def wordings_note(means: pl.DataFrame, towards: Towards) -> str | None:
+    """What to know of stances on questions that are worded both ways; None where there is nothing to say."""
+    if towards is Towards.PROPOSITION or "polarity" not in means.columns or means["polarity"].n_unique() < 2:
+        return None
+    return (
+        "prompts are worded for and against their proposition: support here is agreement with the question as worded, in which views cancel and "
+        "yes-saying adds up; the acquiescence table tells the two apart, and towards=proposition counts support of the proposition"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The prompts of one topic over the checkpoints of one run, under one judge.
+
+    Attributes:
+        keys: Values of study, judge (where given), run_id and topic.
+        steps: Checkpoint steps, rising. Shape (T,).
+        prompts: Prompt identifiers, sorted. Length P.
+        values: Prompt means in [0, 1], NaN where a prompt has no judged sample. Shape (P, T, 3), stances in the order of ``STANCES``.
+    """
+
+    keys: dict[str, str]
+    steps: NDArray[np.int64]
+    prompts: tuple[str, ...]
+    values: Array
+
+    @property
+    def draws_key(self) -> tuple[str, str]:
+        """Runs of one study with the same prompts of a topic share their draws."""
+        return self.keys.get("study", ""), self.keys["topic"]
+
+    def at(self, step: int) -> Array | None:
+        """Prompt means at a step, shape (P, 3); None if the run has no such checkpoint."""
+        found = np.flatnonzero(self.steps == step)
+        return self.values[:, found[0]] if len(found) else None
+
+    def between(self, first: int, last: int) -> Cell:
+        """The same cell with only the checkpoints from first to last, both included."""
+        kept = (self.steps >= first) & (self.steps <= last)
+        return Cell(self.keys, self.steps[kept], self.prompts, self.values[:, kept])
+
+
+def cells(means: pl.DataFrame) -> Iterator[Cell]:
+    """Cut prompt means into cells.
+
+    Args:
+        means: As `valuedrift.drift.prompt_means.prompt_means` returns them, sorted.
+
+    Yields:
+        Cells in the order of study, judge, run_id, topic.
+    """
+    keys = [*run_keys(means.schema), "topic"]
+    names = prompt_keys(means.schema)
+    prompt = pl.concat_str(names, separator="\x1f") if len(names) > 1 else pl.col(names[0])
+    frame = means.select(*keys, "step", prompt.alias("prompt"), *STANCES)
+    known = frame["prompt"].unique().sort()
+    codes = frame["prompt"].cast(pl.Enum(known)).to_physical().to_numpy()
+    all_steps = frame["step"].to_numpy()
+    numbers = frame.select(STANCES).to_numpy()
+    bounds = frame.select(keys).with_row_index("__first__").unique(keys, keep="first", maintain_order=True)
+    first = bounds["__first__"].to_list()
+    for row, start, end in zip(bounds.drop("__first__").iter_rows(named=True), first, [*first[1:], len(frame)], strict=True):
+        steps, step_code = np.unique(all_steps[start:end], return_inverse=True)
+        prompts, code = np.unique(codes[start:end], return_inverse=True)
+        values = np.full((len(prompts), len(steps), len(STANCES)), np.nan)
+        values[code, step_code] = numbers[start:end]
+        yield Cell(row, steps, tuple(known.gather(prompts).to_list()), values)

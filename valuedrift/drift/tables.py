@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from valuedrift.drift.cells import Cell
+from valuedrift.drift.prompt_means import Cell
 from valuedrift.drift.timing import DriftTime
 from valuedrift.stance import STANCES
 from valuedrift.statistics import Array

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from valuedrift.drift.cells import Cell
 from valuedrift.drift.options import Analysis
+from valuedrift.drift.prompt_means import Cell
 from valuedrift.statistics.bootstrap import critical_value, largest_deviations
 from valuedrift.statistics.intervals import Interval, mean_interval
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from valuedrift.findings.checks import drives_up, early, little, sft_larger
-from valuedrift.findings.gaps import ALIGNED, amplifies_most, favoured_more, moves_later, moves_less
+from valuedrift.findings.checks import ALIGNED, amplifies_most, drives_up, early, favoured_more, little, moves_later, moves_less, sft_larger
 from valuedrift.findings.registry import EARLY, Finding, Verdict
 from valuedrift.findings.tables import Tables
 from valuedrift.stance import LITTLE

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from valuedrift.errors import DataError
-from valuedrift.labels.vocabulary import LABELS, label_of
+from valuedrift.labels.people import LABELS, label_of
 from valuedrift.tabular import read_csv
 
 COLUMNS = ("id", "topic", "prompt", "response", "stance")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from valuedrift.lineage import Run
-from valuedrift.report.figures.acquiescence import yes_saying
+from valuedrift.report.figures.curves import yes_saying
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.rows import DriftRow, by_run, drift_rows, questions_per_topic
 from valuedrift.results.drifts import of_judge

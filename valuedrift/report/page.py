@@ -16,23 +16,19 @@ from markupsafe import Markup
 from valuedrift.findings.registry import Outcome
 from valuedrift.lineage import PHASES
 from valuedrift.report.answer import answer, asked, told_findings
-from valuedrift.report.audits import audited
+from valuedrift.report.data import audited, count_judgements
 from valuedrift.report.examples import RULES, examples
-from valuedrift.report.figures.acquiescence import yes_saying, yes_saying_panel
-from valuedrift.report.figures.forest import forest_panel
-from valuedrift.report.figures.heatmap import FULL
-from valuedrift.report.figures.svg import inline_svg
-from valuedrift.report.figures.training import MEASURES, training_panel
-from valuedrift.report.figures.training import measured as measures_of
+from valuedrift.report.figures.curves import MEASURES, training_panel, yes_saying, yes_saying_panel
+from valuedrift.report.figures.curves import measured as measures_of
+from valuedrift.report.figures.magnitudes import FULL, forest_panel
 from valuedrift.report.figures.trajectory import trajectory_panel
-from valuedrift.report.glossary import GLOSSARY
+from valuedrift.report.figures.write import inline_svg
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.judge import caution, distrust, measured, second_opinions
 from valuedrift.report.jury import jury
 from valuedrift.report.labels import labels_section
-from valuedrift.report.quality import count_judgements
+from valuedrift.report.reading import GLOSSARY, stations
 from valuedrift.report.rows import DriftRow, drift_rows
-from valuedrift.report.strip import stations
 from valuedrift.stance import LITTLE, STANCES
 from valuedrift.words import counted, percent, plain, signed, slug, visible
 

@@ -16,14 +16,15 @@ from valuedrift.judges.files import judgements_of
 from valuedrift.judges.quality.agreement import ANSWER, PROMPT
 from valuedrift.judges.quality.agreement import agreement as measured_agreement
 from valuedrift.judges.quality.validation import validate
-from valuedrift.labels.agree import labellers_agree
-from valuedrift.labels.settle import ANSWER as LABELLED
+from valuedrift.labels.people import ANSWER as LABELLED
+from valuedrift.labels.people import labellers_agree
 from valuedrift.lineage import trace_lineage
 from valuedrift.results.drifts import of_judge, told_drifts
 from valuedrift.results.facts import StudyFacts
 from valuedrift.results.quality import Figures, quality_tables
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
-from valuedrift.statistics.agreement import Agreement, Estimate
+from valuedrift.statistics.agreement import Agreement
+from valuedrift.statistics.intervals import Estimate
 
 VERSION = 1
 """Raised when the conclusions change what they say."""

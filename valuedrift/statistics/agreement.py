@@ -15,28 +15,10 @@ from numpy.typing import NDArray
 
 from valuedrift.statistics import Array
 from valuedrift.statistics.bootstrap import weight_chunks
+from valuedrift.statistics.intervals import Estimate
 
 MISSING = -1
 """Code of an answer that a judge has no verdict on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A figure with its interval; NaN where it is not defined."""
-
-    value: float
-    low: float
-    high: float
-
-    def flat(self, name: str) -> dict[str, float | None]:
-        """As JSON has it: ``name``, ``name_low``, ``name_high``; null where it is not defined."""
-        numbers = {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
-        return {key: round(number, 4) if np.isfinite(number) else None for key, number in numbers.items()}
-
-    def __str__(self) -> str:
-        if not np.isfinite(self.value):
-            return "not defined (one verdict throughout)"
-        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
 @dataclass(frozen=True, slots=True)

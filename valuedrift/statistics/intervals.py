@@ -42,6 +42,25 @@ class Interval:
     count: Array
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with its interval; NaN where it is not defined."""
+
+    value: float
+    low: float
+    high: float
+
+    def flat(self, name: str) -> dict[str, float | None]:
+        """As JSON has it: ``name``, ``name_low``, ``name_high``; null where it is not defined."""
+        numbers = {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+        return {key: round(number, 4) if np.isfinite(number) else None for key, number in numbers.items()}
+
+    def __str__(self) -> str:
+        if not np.isfinite(self.value):
+            return "not defined (one verdict throughout)"
+        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
 def mean_interval(values: Array, confidence: float, *, bounds: tuple[float, float]) -> Interval:
     """Mean over prompts with a t interval on prompts − 1 degrees of freedom, longer on the side to which the prompts are skewed.
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from valuedrift.audit.gap import Estimate, value_gap
+from valuedrift.audit.measures import value_gap
 from valuedrift.stance import STANCE_COLUMNS, Stance
+from valuedrift.statistics.intervals import Estimate
 from valuedrift.synthesis.candidates import counts
 from valuedrift.synthesis.config import Synthesis
 from valuedrift.synthesis.slots import Pair

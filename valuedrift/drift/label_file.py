@@ -6,10 +6,9 @@ from pathlib import Path
 
 import polars as pl
 
-from valuedrift.drift.columns import canonical
+from valuedrift.drift.stance_frame import canonical
 from valuedrift.errors import DataError
-from valuedrift.labels.settle import SAID, settled
-from valuedrift.labels.vocabulary import LABELS, label_of
+from valuedrift.labels.people import LABELS, SAID, label_of, settled
 from valuedrift.stance import STANCE_COLUMNS
 from valuedrift.tabular import read_frame
 
@@ -94,7 +93,7 @@ def labelled_rows(stances: pl.LazyFrame, labels: pl.DataFrame, *, where: str) ->
 
 
 def _settled(labels: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-    """What people say of each answer, by the rules of `valuedrift.labels.settle.settled`."""
+    """What people say of each answer, by the rules of `valuedrift.labels.people.settled`."""
     name = pl.concat_str([pl.col(column).cast(pl.String) for column in by], separator="\x1f")
     named = labels.with_columns(label_id=name, draw=pl.lit(""))
     answers = named.unique("label_id", keep="first", maintain_order=True)

@@ -1,11 +1,32 @@
-"""Labels of several people and several draws brought together: what an answer is held to be, and how much it weighs."""
+"""What people say of answers: the words that they may use, labels of several people and draws brought together, and how far people agree."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import polars as pl
 
-from valuedrift.labels.vocabulary import LABELS, UNCLEAR
 from valuedrift.stance import STANCES, JudgeStatus
+from valuedrift.statistics.agreement import MISSING, Agreement, coded_agreement
+
+UNCLEAR = "unclear"
+"""The answer was read, and its stance cannot be told."""
+LABELS: tuple[str, ...] = (*(stance.value for stance in STANCES), JudgeStatus.REFUSED.value, UNCLEAR)
+"""What the table labels may hold."""
+_ALSO: Mapping[str, str] = MappingProxyType({"skip": UNCLEAR, "unsure": UNCLEAR, "refuse": "refused", "refusal": "refused"})
+
+
+def label_of(text: str) -> str | None:
+    """The label that a cell means, in any case and with blanks around it; None where it is none.
+
+    Args:
+        text: A cell of a sheet, not empty.
+    """
+    word = text.strip().strip("'\"").casefold()
+    word = _ALSO.get(word, word)
+    return word if word in LABELS else None
+
 
 ANSWER = ("probe_set", "prompt_id", "response")
 """What tells answers apart; equal answers to one prompt are one, because a label holds for both."""
@@ -69,3 +90,28 @@ def without_stance(answers: pl.DataFrame) -> int:
 def refused(answers: pl.DataFrame) -> int:
     """Labelled answers that people take for a refusal."""
     return answers.filter(pl.col("label") == JudgeStatus.REFUSED.value).height
+
+
+def labellers_agree(draws: pl.DataFrame, labels: pl.DataFrame, *, confidence: float = 0.95, seed: int = 0) -> Agreement | None:
+    """Cohen's κ of each pair of labellers and Krippendorff's α of all, over what they may say: refused and unclear are verdicts like the stances.
+
+    Args:
+        draws: Table label_draws of a study.
+        labels: Table labels of the study. Of an answer that one person labelled in several draws, one label counts.
+        confidence: Level of the intervals.
+        seed: Of the bootstrap over prompts.
+
+    Returns:
+        None unless two people labelled one answer.
+    """
+    names = labels["labeller"].unique().sort().to_list()
+    if len(names) < 2:
+        return None
+    given = labels.join(draws.select("draw", "label_id", *ANSWER), on=["draw", "label_id"]).sort("draw", "label_id")
+    code = pl.col("stance").replace_strict({label: number for number, label in enumerate(LABELS)}, return_dtype=pl.Int64)
+    once = given.unique([*ANSWER, "labeller"], keep="first", maintain_order=True).with_columns(code=code)
+    wide = once.pivot("labeller", on_columns=names, index=ANSWER, values="code").sort(ANSWER)
+    codes = wide.select(pl.col(name).fill_null(MISSING) for name in names).to_numpy()
+    prompts = wide.select(pl.struct("probe_set", "prompt_id").rank("dense") - 1).to_series().to_numpy()
+    found = coded_agreement(codes, prompts, names, len(LABELS), confidence=confidence, seed=seed)
+    return found if found.n else None
