@@ -128,7 +128,7 @@ class _ByRun:
     def _widths(self, room: int) -> list[int]:
         """Columns of the terminal for each column: those of words give way, down to a word."""
         cells = [[row[at] for rows in self.runs.values() for row in rows] for at in range(len(self.columns))]
-        widths = [max([*map(cell_len, column), *map(len, name.split())]) for name, column in zip(self.columns, cells, strict=True)]
+        widths = [max([1, *map(cell_len, column), *map(len, name.split())]) for name, column in zip(self.columns, cells, strict=True)]
         foldable = {at: max([_LEAST, *(len(word) for cell in cells[at] for word in cell.split())]) for at in self._of_words}
         while sum(widths) + len(widths) - 1 > room and (wide := [at for at in foldable if widths[at] > foldable[at]]):
             widths[max(wide, key=lambda at: widths[at])] -= 1
