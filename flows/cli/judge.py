@@ -44,7 +44,7 @@ def run(
     import polars as pl
 
     from valuedrift.judges.base import remarks_of
-    from valuedrift.judges.files import judgements_frame, read_pairs
+    from valuedrift.judges.frames import judgements_frame, read_pairs
     from valuedrift.storage.fetching import at_hand
 
     place = target(out, "--out", ".parquet")
@@ -140,7 +140,7 @@ def replies(
 ) -> None:
     """Write what a server was asked and answered, attempt by attempt, as Parquet; the file of replies stays as it is."""
     from valuedrift.errors import UserError
-    from valuedrift.openai.record import attempts_frame
+    from valuedrift.servers.record import attempts_frame
     from valuedrift.storage.fetching import at_hand
 
     place = target(out, "--out", ".parquet")

@@ -103,7 +103,7 @@ def from_study(study: str, judge: str, root: str | None) -> Labelled:
     Raises:
         UserError: No such study or judge, or nothing is labelled.
     """
-    from valuedrift.judges.files import judgements_of
+    from valuedrift.judges.frames import judgements_of
     from valuedrift.storage.store import Store
     from valuedrift.tasks.labels import judge_name, judged_labels, study_name
 

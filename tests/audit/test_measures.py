@@ -11,7 +11,7 @@ from valuedrift.audit.measures import measure
 from valuedrift.audit.options import MEASURES, AuditOptions
 from valuedrift.audit.words import carriers, sentences, side_by_side, summary
 from valuedrift.judges.base import Judgement
-from valuedrift.judges.files import judgements_frame
+from valuedrift.judges.frames import judgements_frame
 from valuedrift.stance import JudgeStatus
 from valuedrift.storage.rules import conformed
 from valuedrift.storage.schemas import table_schema

@@ -6,7 +6,7 @@ import pytest
 
 from valuedrift.judges.base import Pair
 from valuedrift.judges.cross_encoder import CrossEncoder
-from valuedrift.judges.files import judgements_frame
+from valuedrift.judges.frames import judgements_frame
 from valuedrift.synthesis.candidates import accepted_answers, candidates_frame, counts, written_frame
 from valuedrift.synthesis.config import Dial, Setting, Synthesis, stances_of
 from valuedrift.synthesis.dial import TOLERANCE, dial

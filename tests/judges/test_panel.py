@@ -17,7 +17,7 @@ from valuedrift.errors import DataError, UserError
 from valuedrift.flows.cli.naming import judge_config
 from valuedrift.judges.base import Judgement, Pair
 from valuedrift.judges.cross_encoder import CrossEncoder
-from valuedrift.judges.files import judgements_frame
+from valuedrift.judges.frames import judgements_frame
 from valuedrift.judges.network.weights import WEIGHTS_FILE, weights_folder
 from valuedrift.judges.panel import Panel, combine, lacking, load_panel
 from valuedrift.judges.quality.panel_fit import fit_panel

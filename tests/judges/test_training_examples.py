@@ -9,13 +9,12 @@ import torch
 
 from valuedrift.judges.network.model import StanceNetwork, load_body
 from valuedrift.judges.network.windows import Encoder
-from valuedrift.judges.training.apart import apart
 from valuedrift.judges.training.augment import Augmenter
 from valuedrift.judges.training.examples import Example, plain_examples
 from valuedrift.judges.training.grids import Step, centred
 from valuedrift.judges.training.loop import Recipe
 from valuedrift.judges.training.sources import Issue, first_sentence, flipped, issues, phrases
-from valuedrift.judges.training.train import BODY, course
+from valuedrift.judges.training.train import BODY, course, without_near_held_out
 from valuedrift.models.resolve import resolve_model
 from valuedrift.stance import Stance
 from valuedrift.starter import TOPICS, instructions
@@ -24,7 +23,7 @@ from valuedrift.starter import TOPICS, instructions
 @pytest.fixture(scope="module")
 def seen() -> list[Issue]:
     body = resolve_model(BODY)
-    return apart(issues(), StanceNetwork(load_body(body)).eval(), Encoder(body))
+    return without_near_held_out(issues(), StanceNetwork(load_body(body)).eval(), Encoder(body))
 
 
 @pytest.fixture(scope="module")

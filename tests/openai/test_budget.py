@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from misbehaving import Misbehaving, completion, slow, status
 
 from valuedrift.errors import UserError
-from valuedrift.openai.client import Client
-from valuedrift.openai.record import Begun, Limit, Outcome, Record, Spent, TooDear, attempts_frame
-from valuedrift.openai.request import Request, make_request
-from valuedrift.openai.server import Budget, Server
+from valuedrift.servers.chat import Request, make_request
+from valuedrift.servers.client import Client
+from valuedrift.servers.record import Begun, Limit, Outcome, Record, Spent, TooDear, attempts_frame
+from valuedrift.servers.server import Budget, Server
 
 TEXT = "word " * 40
 """Of 40 tokens by the test server's count, 200 bytes."""
@@ -113,9 +113,9 @@ def test_errors_cost_nothing_and_answers_that_never_came_count_in_full(server: M
 _CHILD = """
 import sys
 from pathlib import Path
-from valuedrift.openai.client import Client
-from valuedrift.openai.request import make_request
-from valuedrift.openai.server import Server
+from valuedrift.servers.client import Client
+from valuedrift.servers.chat import make_request
+from valuedrift.servers.server import Server
 server = Server(model="m", base_url=sys.argv[1], concurrency=4)
 Client(server, Path(sys.argv[2])).ask([make_request(server, [{"role": "user", "content": str(n)}], limit=4) for n in range(200)])
 """

@@ -13,10 +13,9 @@ import pytest
 from misbehaving import Misbehaving, completion, cut, cut_midway, echo, raw, slow, status
 
 from valuedrift.errors import StageError, UserError
-from valuedrift.openai.client import Client
-from valuedrift.openai.reply import Fault, Reply
-from valuedrift.openai.request import Request, make_request
-from valuedrift.openai.server import Server
+from valuedrift.servers.chat import Fault, Reply, Request, make_request
+from valuedrift.servers.client import Client
+from valuedrift.servers.server import Server
 
 KEY = "sk-secret-0123456789"
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from valuedrift.openai.options import filled, option_logprobs, option_masses, vote_of
-from valuedrift.openai.reply import Answer, Token
+from valuedrift.servers.chat import Answer, Token
+from valuedrift.servers.options import filled, option_logprobs, option_masses, vote_of
 
 LETTERS = ("A", "B", "C")
 WORDS = ("support", "neutral", "oppose")

@@ -14,7 +14,7 @@ from made_study import Made
 
 from valuedrift.drift.corrected import corrected
 from valuedrift.drift.options import Analysis
-from valuedrift.judges.files import judgements_of
+from valuedrift.judges.frames import judgements_of
 from valuedrift.judges.quality.validation import validate
 from valuedrift.report import build_markdown, build_report
 from valuedrift.report.inputs import PeoplesLabels

@@ -37,7 +37,7 @@ from valuedrift.flows.cli import main
 from valuedrift.flows.cli.app import app
 from valuedrift.judges.registry import judge_identity
 from valuedrift.models.resolve import resolve_model
-from valuedrift.openai.record import Record
+from valuedrift.servers.record import Record
 from valuedrift.storage.location import Location
 from valuedrift.storage.store import Store
 from valuedrift.study.runtime import Runtime

@@ -49,7 +49,7 @@ class AuditJob(BaseModel):
         from valuedrift.audit.relevance import relevance
         from valuedrift.corpora.normal import sample
         from valuedrift.judges.base import Pair
-        from valuedrift.judges.files import judgements_frame, write_whole
+        from valuedrift.judges.frames import judgements_frame, write_whole
 
         rows = [json.loads(line) for line in self.dataset.read_text(encoding="utf-8").splitlines()]
         examples = examples_of(sample(rows, self.options.rows))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the planner reads engines' configs
     import numpy as np
     from numpy.typing import NDArray
 
-    from valuedrift.openai.prices import AskingCost
+    from valuedrift.servers.prices import AskingCost
 
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` with numbers of sequences."""

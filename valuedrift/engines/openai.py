@@ -12,18 +12,17 @@ from pydantic import Field
 from valuedrift.engines.base import Engine, Progress, RemoteEngine
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import seed_from
-from valuedrift.openai.options import filled, option_masses, plain
-from valuedrift.openai.reply import Fault, Reply
-from valuedrift.openai.request import Request, make_request
-from valuedrift.openai.server import Server
 from valuedrift.progress import Progress as Step
 from valuedrift.sampling import Prompt, Response, Sampling
+from valuedrift.servers.chat import Fault, Reply, Request, make_request
+from valuedrift.servers.options import filled, option_masses, plain
+from valuedrift.servers.server import Server
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from valuedrift.openai.prices import AskingCost
+    from valuedrift.servers.prices import AskingCost
 
 _LISTED = 20
 """Likeliest first tokens asked for: as many as OpenAI allows."""
@@ -53,14 +52,14 @@ class OpenAIEngineConfig(Server, RemoteEngine):
 
     def asking_cost(self, prompts: Sequence[str], draws: int, answer_tokens: int, bring: Callable[[str], str] = str) -> AskingCost:
         """Every draw is a request of its own. See :meth:`RemoteEngine.asking_cost`."""
-        from valuedrift.openai.prices import asking_cost
+        from valuedrift.servers.prices import asking_cost
 
         requests = [make_request(self, _message(prompt), limit=answer_tokens) for prompt in prompts]
         return asking_cost(self.with_prices(bring), requests, draws)
 
     def open(self, *, device: str = "auto", threads: int | None = None, cache_tokens: int = 65_536, keep: Path | None = None) -> Engine:
         """The engine; nothing is asked yet, and device, threads and cache are of no concern. See :meth:`EngineBase.open`."""
-        from valuedrift.openai.record import replies_file
+        from valuedrift.servers.record import replies_file
 
         return OpenAIEngine(self, replies_file(keep, f"engine-{self.model}", self.identity()))
 
@@ -81,7 +80,7 @@ class OpenAIEngine:
     """
 
     def __init__(self, config: OpenAIEngineConfig, replies: Path) -> None:
-        from valuedrift.openai.client import Client
+        from valuedrift.servers.client import Client
 
         self._config = config
         self._client = Client(config, replies)

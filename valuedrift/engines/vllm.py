@@ -139,11 +139,11 @@ class VllmEngine:
             SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=sorted(stems[stem]), detokenize=False) for _, stem in asked
         ]
         outputs = self._generate([[*tokenised[place], *stem] for place, stem in asked], params, None)
-        found = {key: output.outputs[0].logprobs[0] for key, output in zip(asked, outputs, strict=True)}
+        first_logprobs = {key: output.outputs[0].logprobs[0] for key, output in zip(asked, outputs, strict=True)}
         scores = np.full((len(prompts), len(options)), np.nan)
         for place in fitting:
             for column, way in enumerate(ways):
-                scores[place, column] = sum(found[place, way[:at]][token].logprob for at, token in enumerate(way))
+                scores[place, column] = sum(first_logprobs[place, way[:at]][token].logprob for at, token in enumerate(way))
         return scores
 
     def option_tokens(self, option: str) -> list[int]:

@@ -16,7 +16,7 @@ from valuedrift.references import beside
 from valuedrift.stance import JudgeStatus
 
 if TYPE_CHECKING:
-    from valuedrift.openai.prices import AskingCost
+    from valuedrift.servers.prices import AskingCost
 
 
 @dataclass(frozen=True, slots=True)

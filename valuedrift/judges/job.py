@@ -50,7 +50,7 @@ class JudgeJob(BaseModel):
             DataError: The responses are not readable or lack a column.
         """
         from valuedrift.judges.base import remarks_of
-        from valuedrift.judges.files import judgements_frame, read_pairs, write_whole
+        from valuedrift.judges.frames import judgements_frame, read_pairs, write_whole
 
         begun = time.monotonic()
         pairs = read_pairs(self.responses)

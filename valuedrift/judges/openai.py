@@ -11,16 +11,15 @@ from pydantic import Field
 from valuedrift.errors import UserError
 from valuedrift.judges.base import Configured, Judge, Judgement, Pair
 from valuedrift.judges.prompted import JudgePrompt, PromptedJudge, judge_prompts, stance_distribution, status_before_asking
-from valuedrift.openai.options import option_logprobs, vote_of
-from valuedrift.openai.reply import Fault, Reply
-from valuedrift.openai.request import Request, make_request
-from valuedrift.openai.server import Server
 from valuedrift.progress import Progress
+from valuedrift.servers.chat import Fault, Reply, Request, make_request
+from valuedrift.servers.options import option_logprobs, vote_of
+from valuedrift.servers.server import Server
 from valuedrift.stance import JudgeStatus
 
 if TYPE_CHECKING:
-    from valuedrift.openai.client import Client
-    from valuedrift.openai.prices import AskingCost
+    from valuedrift.servers.client import Client
+    from valuedrift.servers.prices import AskingCost
 
 READING_VERSION = 1
 """Raised whenever the same reply would be read as another stance; part of the identity."""
@@ -68,7 +67,7 @@ class OpenAI(PromptedJudge, Server):
 
     def load_uncalibrated(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
         """The judge; nothing is asked yet. See :meth:`JudgeBase.load`."""
-        from valuedrift.openai.record import replies_file
+        from valuedrift.servers.record import replies_file
 
         return OpenAIJudge(self, replies_file(keep, self.name, self.own_identity()))
 
@@ -82,8 +81,8 @@ class OpenAI(PromptedJudge, Server):
 
     def asking_cost(self, prompts: Sequence[str], answers: int, answer_tokens: int, bring: Callable[[str], str] = str) -> AskingCost:
         """At most: answers that are refusals, empty or equal are not asked about. See :meth:`JudgeBase.asking_cost`."""
-        from valuedrift.openai.prices import asking_cost
-        from valuedrift.openai.request import BYTES_A_TOKEN
+        from valuedrift.servers.chat import BYTES_A_TOKEN
+        from valuedrift.servers.prices import asking_cost
 
         longest = "a" * (answer_tokens * BYTES_A_TOKEN)
         asker = OpenAIJudge(self, Path())  # its requests are made, none is sent
@@ -126,7 +125,7 @@ class OpenAIJudge(Configured[OpenAI]):
         judgements = [Judgement.without_stance(status) for status in statuses]
         rows = [row for row, status in enumerate(statuses) if status is JudgeStatus.OK]
         if rows:
-            from valuedrift.openai.client import Client
+            from valuedrift.servers.client import Client
 
             with Client(self._config, self._replies) as client:
                 for start in range(0, len(rows), _CHUNK):

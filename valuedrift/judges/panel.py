@@ -194,7 +194,7 @@ class PanelJudge(Configured[Panel]):
 
     def judge(self, pairs: Sequence[Pair], progress: Callable[[Progress], None] | None = None) -> list[Judgement]:
         """Judge pairs; see :class:`valuedrift.judges.base.Judge`."""
-        from valuedrift.judges.files import judgements_of
+        from valuedrift.judges.frames import judgements_of
 
         said: list[str] = []
         frames = _judged_by_each(self._config, self._load, pairs, progress, said)
@@ -248,7 +248,7 @@ def _judged_by_each(
     config: Panel, load: Callable[[Any], Judge], pairs: Sequence[Pair], progress: Callable[[Progress], None] | None, said: list[str]
 ) -> list[pl.DataFrame]:
     """Let the members judge, one after the other; their remarks go to ``said``."""
-    from valuedrift.judges.files import judgements_frame
+    from valuedrift.judges.frames import judgements_frame
 
     frames = []
     for at, member in enumerate(config.members):

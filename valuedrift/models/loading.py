@@ -99,8 +99,8 @@ def resolve_dtype(dtype: str | torch.dtype) -> torch.dtype:
         return dtype
     if dtype not in DTYPES:
         raise UserError(f"no such dtype: {dtype!r}", fix="one of " + ", ".join(DTYPES))
-    found: torch.dtype = getattr(torch, dtype)
-    return found
+    resolved: torch.dtype = getattr(torch, dtype)
+    return resolved
 
 
 def _merged(model: Any, adapter: Path) -> Any:

@@ -12,7 +12,7 @@ import polars as pl
 from valuedrift.findings.paper import evaluate
 from valuedrift.findings.tables import Tables
 from valuedrift.fingerprint import fingerprint, seed_from
-from valuedrift.judges.files import judgements_of
+from valuedrift.judges.frames import judgements_of
 from valuedrift.judges.quality.agreement import ANSWER, PROMPT
 from valuedrift.judges.quality.agreement import agreement as measured_agreement
 from valuedrift.judges.quality.validation import validate

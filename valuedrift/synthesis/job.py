@@ -48,7 +48,7 @@ class WriteJob(BaseModel):
         Raises:
             UserError: The model is missing, or its server refuses.
         """
-        from valuedrift.judges.files import write_whole
+        from valuedrift.judges.frames import write_whole
         from valuedrift.synthesis.candidates import written_frame
         from valuedrift.synthesis.prompts import read_answers, requests, writing
         from valuedrift.synthesis.questions import Question

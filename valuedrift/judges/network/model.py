@@ -117,15 +117,15 @@ class StanceNetwork(nn.Module):
     def read(self, windows: Sequence[Window], pad: int, device: str = "cpu", tokens: int = BATCH_TOKENS) -> Reading:
         """Readings of windows in their order, worked out in batches of similar length, longest first so that memory is asked for once."""
         order = sorted(range(len(windows)), key=lambda row: (-len(windows[row]), row))
-        found: list[Reading] = []
+        readings: list[Reading] = []
         start = 0
         while start < len(order):
             size = max(1, tokens // len(windows[order[start]]))
-            found.append(self._read(*collate([windows[row] for row in order[start : start + size]], pad, device)))
+            readings.append(self._read(*collate([windows[row] for row in order[start : start + size]], pad, device)))
             start += size
         place = torch.empty(len(order), dtype=torch.long)
         place[torch.tensor(order)] = torch.arange(len(order))
-        return Reading(torch.cat([one.first for one in found]), torch.cat([one.mean for one in found])).rows(place.to(device))
+        return Reading(torch.cat([one.first for one in readings]), torch.cat([one.mean for one in readings])).rows(place.to(device))
 
     def _read(self, tokens: Tensor, mask: Tensor) -> Reading:
         states = self.body(input_ids=tokens, attention_mask=mask).last_hidden_state.float()

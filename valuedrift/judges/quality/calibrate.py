@@ -37,15 +37,15 @@ class Calibrating(BaseModel):
     @property
     def notes(self) -> list[str]:
         """What to know before using it."""
-        found = []
+        notes = []
         if self.calibration.method == "temperature":
-            found.append(
+            notes.append(
                 f"temperature alone: biases need {FEW_LABELS} labelled answers and {FEW_OF_A_STANCE} of each stance; "
                 f"there are {', '.join(f'{count} {stance}' for stance, count in self.calibration.labels.items())}"
             )
         if self.log_loss_change.high >= 0:
-            found.append("no clear gain: the interval of the change of the log loss contains 0")
-        return found
+            notes.append("no clear gain: the interval of the change of the log loss contains 0")
+        return notes
 
     def flat(self, data: str) -> dict[str, Any]:
         """One JSON-able object."""

@@ -7,7 +7,7 @@ from random import Random
 from typing import TypeVar
 
 from valuedrift.judges.training.examples import Example, as_written
-from valuedrift.judges.training.sources import Issue, Wording, first_sentence, flipped
+from valuedrift.judges.training.sources import Issue, Phrases, Wording, first_sentence, flipped
 from valuedrift.stance import Stance
 
 _T = TypeVar("_T")
@@ -16,6 +16,9 @@ _PROPER = ("Israel", "Zionism", "Arab", "Palestin", "I ", "I'", "Pride", "God", 
 _CUT_WORDS = (25, 60)
 """An answer cut off by a sampler that stops after 40 to 80 tokens has about so many words."""
 
+_SIDES = (Stance.SUPPORT, Stance.OPPOSE)
+_MORE = 0.5
+"""How often an issue gives a neutral example as well, and a bare verdict, and how often a form is drawn again that came out plain."""
 _KEEP_NEUTRAL = 0.5
 KEEP = {
     "plain": 0.6,
@@ -34,34 +37,6 @@ KEEP = {
     "offtopic": 0.3,
 }
 """Share of an answer's words that a cut must leave, so that its stance is still in it."""
-
-
-class Phrases:
-    """Stock phrases by kind, and prompts framed with them.
-
-    Args:
-        kinds: The phrases.
-        random: Where draws come from.
-    """
-
-    def __init__(self, kinds: Mapping[str, Sequence[str]], random: Random) -> None:
-        self._kinds = kinds
-        self._random = random
-
-    def all(self, kind: str) -> Sequence[str]:
-        """All phrases of a kind."""
-        return self._kinds[kind]
-
-    def one(self, kind: str) -> str:
-        """A phrase of a kind."""
-        return self._kinds[kind][self._random.randrange(len(self._kinds[kind]))]
-
-    def prompt(self, text: str, form: str) -> str:
-        """A question or statement as it is, or within a frame, sometimes with a request at its end."""
-        if self._random.random() < 0.5:
-            return text
-        frame = self.one(f"prompt-{form}").replace("{question}", text).replace("{statement}", text)
-        return f"{frame}\n\n{self.one('prompt-suffix')}" if self._random.random() < 0.25 else frame
 
 
 class Augmenter:
@@ -268,3 +243,37 @@ class Augmenter:
 
     def _pick(self, choices: Sequence[_T]) -> _T:
         return choices[self._random.randrange(len(choices))]
+
+
+class BesideGrids(Augmenter):
+    """Draws the examples that stand beside the grids of a training step: framed prompts, verdicts, quoted, hedged, cut and buried answers, hard cases.
+
+    Arguments as for :class:`Augmenter`.
+    """
+
+    def draw(self, issue: Issue) -> list[Example]:
+        """One to three examples of an issue with answers of several stances; a hard case under both its wordings."""
+        if len(issue.answers) == 1:
+            answer = issue.answers[0]
+            text = self._finish(answer.text, answer.stance, KEEP[answer.kind])
+            return [
+                Example(self._prompt(wording), text, flipped(answer.stance, wording.polarity), issue.name, answer.kind)
+                for wording in issue.wordings
+            ]
+        examples = [self._formed(issue, self._pick(_SIDES))]
+        if self._random.random() < _MORE:
+            examples.append(self._formed(issue, Stance.NEUTRAL))
+        if self._random.random() < _MORE:
+            wording, stance = self._pick(issue.wordings), self._pick(_SIDES)
+            response = self._verdict(issue, wording, stance)
+            examples.append(Example(self._prompt(wording), response, flipped(stance, wording.polarity), issue.name, "verdict-only"))
+        return examples
+
+    def _formed(self, issue: Issue, stance: Stance) -> Example:
+        wording = self._pick(issue.wordings)
+        kind, make = self._form()
+        if kind == "plain" and self._random.random() < _MORE:  # the grids are full of them
+            kind, make = self._form()
+        keep = 0.5 if stance is Stance.NEUTRAL and kind != "buried" else KEEP[kind]
+        response = self._finish(make(issue, wording, stance), stance, keep)
+        return Example(self._prompt(wording), response, flipped(stance, wording.polarity), issue.name, kind)

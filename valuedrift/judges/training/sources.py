@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from random import Random
 from typing import Any, Literal
 
 from valuedrift.fingerprint import fingerprint, seed_from
@@ -178,3 +179,31 @@ def first_sentence(text: str) -> str:
         if letter in ".!?:;" and text[index + 1].isspace():
             return text[: index + 1]
     return text
+
+
+class Phrases:
+    """Stock phrases by kind, and prompts framed with them.
+
+    Args:
+        kinds: The phrases.
+        random: Where draws come from.
+    """
+
+    def __init__(self, kinds: Mapping[str, Sequence[str]], random: Random) -> None:
+        self._kinds = kinds
+        self._random = random
+
+    def all(self, kind: str) -> Sequence[str]:
+        """All phrases of a kind."""
+        return self._kinds[kind]
+
+    def one(self, kind: str) -> str:
+        """A phrase of a kind."""
+        return self._kinds[kind][self._random.randrange(len(self._kinds[kind]))]
+
+    def prompt(self, text: str, form: str) -> str:
+        """A question or statement as it is, or within a frame, sometimes with a request at its end."""
+        if self._random.random() < 0.5:
+            return text
+        frame = self.one(f"prompt-{form}").replace("{question}", text).replace("{statement}", text)
+        return f"{frame}\n\n{self.one('prompt-suffix')}" if self._random.random() < 0.25 else frame

@@ -10,7 +10,7 @@ import pytest
 
 from valuedrift.errors import DataError, UserError
 from valuedrift.judges.base import Judgement, Pair
-from valuedrift.judges.files import judgements_frame, read_pairs, write_whole
+from valuedrift.judges.frames import judgements_frame, read_pairs, write_whole
 from valuedrift.stance import JudgeStatus
 
 ROWS = [

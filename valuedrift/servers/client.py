@@ -11,13 +11,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from valuedrift.errors import UserError
-from valuedrift.openai.asking import Asking, Means
-from valuedrift.openai.prices import price_of
-from valuedrift.openai.record import Limit, Record, Spent
-from valuedrift.openai.reply import Fault, Reply, parse_reply
-from valuedrift.openai.request import Request
-from valuedrift.openai.server import OPENAI, Server
 from valuedrift.progress import Progress
+from valuedrift.servers.asking import Asking, Means
+from valuedrift.servers.chat import Fault, Reply, Request, parse_reply
+from valuedrift.servers.prices import price_of
+from valuedrift.servers.record import Limit, Record, Spent
+from valuedrift.servers.server import OPENAI, Server
 
 _T = TypeVar("_T")
 
@@ -74,19 +73,19 @@ class Client:
         self.close()
 
     async def _ask(self, requests: Sequence[Request], progress: Callable[[Progress], None] | None) -> list[Reply | Fault]:
-        found: dict[str, Reply | Fault] = {}
+        answers: dict[str, Reply | Fault] = {}
         missing: dict[str, Request] = {}
         for request in requests:
-            if request.key not in found and request.key not in missing:
+            if request.key not in answers and request.key not in missing:
                 kept = self._means.record.find(request.key)
                 reply = None if kept is None else parse_reply(kept)
                 if reply is None:
                     missing[request.key] = request
                 else:
-                    found[request.key] = reply
+                    answers[request.key] = reply
         if missing:
-            await Asking(self._means, missing, found, progress).run()
-        return [found[request.key] for request in requests]
+            await Asking(self._means, missing, answers, progress).run()
+        return [answers[request.key] for request in requests]
 
 
 def _key(server: Server) -> str:

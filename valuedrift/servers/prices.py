@@ -12,8 +12,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from valuedrift.errors import UserError
-from valuedrift.openai.request import Request
-from valuedrift.openai.server import Budget, Server
+from valuedrift.servers.chat import Request
+from valuedrift.servers.server import Budget, Server
 
 _MILLION = 1_000_000
 _Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]

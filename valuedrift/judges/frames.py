@@ -1,13 +1,15 @@
-"""Pairs from CSV, JSONL or Parquet, and judgements to Parquet, whole or not at all."""
+"""Pairs from files of any kind, judgements as frames, and frames to Parquet, whole or not at all."""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
+from valuedrift.atomic import put_in_place, written_aside
 from valuedrift.errors import UserError
 from valuedrift.judges.base import Judgement, Pair
 from valuedrift.stance import STANCE_COLUMNS, JudgeStatus
@@ -42,21 +44,18 @@ def judgements_of(frame: pl.DataFrame) -> list[Judgement]:
 
 
 def write_whole(frame: pl.DataFrame, path: Path) -> None:
-    """Write Parquet under a temporary name beside ``path``, then rename: a reader sees the old file or the whole new one.
+    """Write Parquet; a reader sees the old file or the whole new one.
 
     Raises:
         UserError: The folder does not exist or cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as stream:
-            frame.write_parquet(stream, compression="zstd")
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
+        if not path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        with written_aside(path) as aside:
+            frame.write_parquet(aside, compression="zstd")
+            put_in_place(aside, path)
     except OSError as error:
         raise UserError(
             f"cannot write: {error.strerror or error}", where=str(path), fix="give a path in a folder that exists and has room"
         ) from error
-    finally:
-        part.unlink(missing_ok=True)

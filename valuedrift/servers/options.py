@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from valuedrift.openai.reply import Answer, Token
+from valuedrift.servers.chat import Answer, Token
 
 _AROUND = " \t\r\n\"'`*_.,:;()[]{}<>▁Ġ"
 """What may stand around an option in a token: spaces (as written, or as vocabularies spell them), quotes, emphasis, brackets."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from valuedrift.cache import cache_folder
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import fingerprint
-from valuedrift.openai.request import Request
+from valuedrift.servers.chat import Request
 
 if TYPE_CHECKING:
     import polars as pl

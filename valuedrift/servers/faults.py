@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from valuedrift.errors import UserError
-from valuedrift.openai.server import Server
+from valuedrift.servers.server import Server
 
 _SHOWN = 300
 """Characters of a server's message that are shown."""

@@ -12,13 +12,12 @@ import httpx
 import tenacity
 
 from valuedrift.errors import StageError, UserError
-from valuedrift.openai.faults import Refusal, RequestFault, TransientFault, fault_of, shown
-from valuedrift.openai.prices import Price
-from valuedrift.openai.record import Begun, Limit, NotYet, Outcome, Record, Spent, TooDear
-from valuedrift.openai.reply import Fault, Reply, parse_reply
-from valuedrift.openai.request import Request
-from valuedrift.openai.server import Server
 from valuedrift.progress import Progress
+from valuedrift.servers.chat import Fault, Reply, Request, parse_reply
+from valuedrift.servers.faults import Refusal, RequestFault, TransientFault, fault_of, shown
+from valuedrift.servers.prices import Price
+from valuedrift.servers.record import Begun, Limit, NotYet, Outcome, Record, Spent, TooDear
+from valuedrift.servers.server import Server
 
 _LARGEST = 16 << 20
 """Bytes of a response that are read; no completion is near it, and a server that never ends must not fill the memory."""
@@ -53,23 +52,23 @@ class Means:
 
 
 class Asking:
-    """One call of :meth:`valuedrift.openai.client.Client.ask` under way.
+    """One call of :meth:`valuedrift.servers.client.Client.ask` under way.
 
     Args:
         means: What it is asked with.
         missing: Requests without an answer, by key.
-        found: Answers by key; filled here.
+        answers: Answers by key; filled here.
         progress: Called with how many are answered, and what was spent.
     """
 
     def __init__(
-        self, means: Means, missing: dict[str, Request], found: dict[str, Reply | Fault], progress: Callable[[Progress], None] | None
+        self, means: Means, missing: dict[str, Request], answers: dict[str, Reply | Fault], progress: Callable[[Progress], None] | None
     ) -> None:
         self._means = means
         self._server = means.server
         self._queue = deque(missing.values())
-        self._found = found
-        self._total = len(missing) + len(found)
+        self._answers = answers
+        self._total = len(missing) + len(answers)
         self._progress = progress
         self._door = asyncio.Lock()
         self._stopped = asyncio.Event()
@@ -84,7 +83,7 @@ class Asking:
         """Ask until all are answered.
 
         Raises:
-            UserError: See :meth:`valuedrift.openai.client.Client.ask`; what was under way is waited for and kept.
+            UserError: See :meth:`valuedrift.servers.client.Client.ask`; what was under way is waited for and kept.
         """
         key = self._means.key
         workers = min(self._server.concurrency, len(self._queue))
@@ -101,7 +100,7 @@ class Asking:
                     group.create_task(self._work(http))
         if self._error is not None:
             raise self._error
-        if self._last_fault is not None and not any(isinstance(answer, Reply) for answer in self._found.values()):
+        if self._last_fault is not None and not any(isinstance(answer, Reply) for answer in self._answers.values()):
             raise self._hopeless(self._last_fault)
 
     async def _work(self, http: httpx.AsyncClient) -> None:
@@ -111,7 +110,7 @@ class Asking:
     async def _next(self, http: httpx.AsyncClient) -> None:
         request = self._queue.popleft()
         try:
-            self._found[request.key] = await self._reply(http, request)
+            self._answers[request.key] = await self._reply(http, request)
         except _Stopped:
             return
         except Exception as error:  # whatever it is, requests under way are waited for and kept
@@ -246,7 +245,7 @@ class Asking:
         of_money = f", ${spent.usd:.4f} of ${budget.usd:.4f}" if budget.usd is not None else f", ${spent.usd:.4f}" if prices.prompt else ""
         return UserError(
             f"the budget is used up: {of_tokens}{of_money} spent, and the next request may take {most.tokens:,} tokens; "
-            f"{len(self._found):,} of {self._total:,} requests are answered",
+            f"{len(self._answers):,} of {self._total:,} requests are answered",
             where=self._server.model,
             fix="raise the budget and run the same command again: what was answered is kept and not asked again",
         )
@@ -262,7 +261,7 @@ class Asking:
 
     def _tell(self, note: str = "") -> None:
         if self._progress is not None:
-            self._progress(Progress(len(self._found), self._total, note or self._means.record.spent().words()))
+            self._progress(Progress(len(self._answers), self._total, note or self._means.record.spent().words()))
 
 
 class _Stopped(Exception):
