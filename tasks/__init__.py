@@ -1,1 +1,1 @@
-"""Prefect tasks: cache key, retries, progress and artifacts around one function of valuedrift and one of storage."""
+"""The work as stages: which there are, how one is done and kept, and how a list of them is carried out as Prefect tasks."""

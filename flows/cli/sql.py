@@ -60,7 +60,7 @@ def answer(root: str, query: str, format: Format, limit: int) -> None:
     Raises:
         UserError: The question cannot be answered; says where it is wrong.
     """
-    from valuedrift.flows.cli.cells import FORMATS, safe
+    from valuedrift.flows.cli.query_output import FORMATS, safe
     from valuedrift.storage.sql.catalog import Catalog
     from valuedrift.storage.sql.guard import QueryError
     from valuedrift.storage.store import Store

@@ -133,7 +133,7 @@ def _store(context: typer.Context, root: str | None) -> Any:
 
 
 def _show(root: str) -> None:
-    from valuedrift.flows.cli.cells import as_table
+    from valuedrift.flows.cli.query_output import as_table
     from valuedrift.storage.store import Store
 
     store = Store(root)
@@ -163,6 +163,6 @@ def _versions(group: Sequence[Any]) -> str:
 
 
 def _safe(text: str) -> str:
-    from valuedrift.flows.cli.cells import safe
+    from valuedrift.flows.cli.query_output import safe
 
     return safe(text)

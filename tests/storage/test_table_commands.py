@@ -20,7 +20,7 @@ import valuedrift.flows.cli.sql
 import valuedrift.flows.cli.tables  # noqa: F401 — hangs its commands on the application
 from valuedrift.errors import UserError
 from valuedrift.flows.cli.app import app
-from valuedrift.flows.cli.cells import safe
+from valuedrift.flows.cli.query_output import safe
 from valuedrift.storage.store import Store
 
 _NASTY = "a\x1b[31mred\x07\r\n\u202eevil\u2066\x9b0mend\x00"

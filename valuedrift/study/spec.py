@@ -84,7 +84,7 @@ class PreferencePhase(_Part):
 
 
 class Study(_Part):
-    """A study of value drift. ``identity()`` is all that changes its numbers."""
+    """A study of value drift. All but its name, description and ``runtime`` can change its numbers; each stage's identity holds the part that changes its own."""
 
     study: str = Field(description="Name of the study: the partition of every table.")
     description: str = Field(default="", description="What the study asks, in a sentence or two; shown in the report.")
@@ -116,7 +116,7 @@ class Study(_Part):
     )
     audit: AuditOptions | None = Field(
         default=AuditOptions(rows=300),
-        description="How the study's datasets are audited for the stances they teach, by the main judge; null leaves it out.",
+        description="How the study's datasets are audited for the stances they teach, by the first judge that is no panel; null leaves it out.",
     )
     analysis: Analysis = Field(default=Analysis(), description="Confidence level and resamples.")
     seed: int = Field(default=0, ge=0, description="Seed of training: data order and initial adapters.")
