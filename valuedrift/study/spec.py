@@ -84,7 +84,7 @@ class PreferencePhase(_Part):
 
 
 class Study(_Part):
-    """A study of value drift. All but its name, description and ``runtime`` can change its numbers; each stage's identity holds the part that changes its own."""
+    """A study of value drift. All but its name, description and ``runtime`` can change its numbers; each stage's identity holds its part."""
 
     study: str = Field(description="Name of the study: the partition of every table.")
     description: str = Field(default="", description="What the study asks, in a sentence or two; shown in the report.")
