@@ -90,3 +90,7 @@ def test_a_stage_of_ones_own_is_one_file_and_one_entry(folder: Path, valuedrift:
     assert "done sample" in first.stdout and "done" not in again.stdout.split("value drift")[0].replace("nothing to do", "")
     assert lengths(Store(folder / "root")).equals(words)
     valuedrift("tables", "check")
+
+
+def test_the_docs_show_this_very_stage() -> None:
+    assert OWN.read_text(encoding="utf-8") in (Path(__file__).parents[2] / "docs" / "stages.md").read_text(encoding="utf-8")
