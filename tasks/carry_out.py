@@ -6,7 +6,6 @@ Prefect shows, retries and cancels; it keeps no results of its own: what is done
 from __future__ import annotations
 
 import asyncio
-import queue
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,13 +34,15 @@ def _may_pass(_task: object, _run: object, state: Any) -> bool:
 
 
 class _Listed:
-    """The stages under way by their labels, and where they work. No dataclass: Prefect would look into it for futures."""
+    """The stages that were submitted, and where they work. No dataclass: Prefect would look into it for futures."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
-        self.stages: dict[str, Stage] = {}
+        self.submitted: list[Stage] = []
         self.futures: dict[str, PrefectFuture[Any]] = {}
-        self.ended: queue.SimpleQueue[PrefectFuture[Any]] = queue.SimpleQueue()
+        """The latest of every label."""
+        self.needs: dict[str, tuple[str, ...]] = {}
+        """Labels of what the latest of every label was submitted with."""
 
 
 @task(
@@ -52,14 +53,14 @@ class _Listed:
     retry_jitter_factor=0.5,
     retry_condition_fn=_may_pass,
 )
-def _carry_out_one(listed: _Listed, label: str, needs: list[Reference], whole: bool) -> Any:
-    """One stage of the list, by its label.
+def _carry_out_one(listed: _Listed, number: int, label: str, needs: list[Reference], whole: bool) -> Any:
+    """One stage of the list, by its number in the order of submission.
 
     Raises:
         UserError: A fault in what the user gave; not tried again.
         StageError: The stage died; tried again as often as the runtime says.
     """
-    reference = once(listed.work, listed.stages[label], needs, whole=whole)
+    reference = once(listed.work, listed.submitted[number], needs, whole=whole)
     board().settled()
     return Completed(name="Cached", data=reference) if reference.reused else reference
 
@@ -69,7 +70,8 @@ def carry_out(work: Work, stages_now: Callable[[], Sequence[Stage]]) -> dict[str
 
     Args:
         work: What stages share.
-        stages_now: The list as it stands now; asked again after each finished stage, since it may have grown.
+        stages_now: The list as it stands now; asked again after each stage that ends, and when a source reports more (`Work.source`). A stage that needs
+            more than when it was submitted is done again.
 
     Returns:
         Where every stage's result lies, by the stage's label.
@@ -79,20 +81,20 @@ def carry_out(work: Work, stages_now: Callable[[], Sequence[Stage]]) -> dict[str
     """
     listed = _Listed(work)
     left = _submit_new(listed, stages_now())
-    while left:
-        listed.ended.get()
-        left -= 1
+    while left or work.sources:
+        left -= work.news.get() is not None
         left += _submit_new(listed, stages_now())
     _raise_failures(list(listed.futures.values()))
     return {label: future.result() for label, future in listed.futures.items()}
 
 
 def _submit_new(listed: _Listed, stages: Sequence[Stage]) -> int:
-    """Submit the stages that were not submitted yet; returns how many."""
-    new = [stage for stage in stages if stage.label not in listed.futures]
+    """Submit the stages that were not submitted yet, or with fewer needs; returns how many."""
+    wanted = {stage.label: tuple(need.label for need in stage.needs) for stage in stages}
+    new = [stage for stage in stages if listed.needs.get(stage.label) != wanted[stage.label]]
     if not new:
         return 0
-    board().expect(len(stages))
+    board().expect(len(listed.submitted) + len(new))
     runtime = listed.work.runtime
     patience: dict[str, Any] = {
         "retries": runtime.retries,
@@ -100,13 +102,14 @@ def _submit_new(listed: _Listed, stages: Sequence[Stage]) -> int:
     }
     # what a stage left outside the tables is asked for only where something that is not done needs it
     unfinished = {one.stage.label for one in survey(listed.work, stages) if one.state in (State.MISSING, State.WAITS)}
-    listed.stages.update({stage.label: stage for stage in new})
     for stage in _in_order(new):
         needs: Any = [listed.futures[need.label] for need in stage.needs]
         one: Any = _carry_out_one.with_options(name=stage.name, **patience)
-        future = one.submit(listed, stage.label, needs, stage.label in unfinished)
-        listed.futures[stage.label] = future
-        future.add_done_callback(listed.ended.put)
+        before = [listed.futures[stage.label]] if stage.label in listed.futures else []  # the later result is the one that stays
+        future = one.submit(listed, len(listed.submitted), stage.label, needs, stage.label in unfinished, wait_for=before)
+        listed.submitted.append(stage)
+        listed.futures[stage.label], listed.needs[stage.label] = future, wanted[stage.label]
+        future.add_done_callback(listed.work.news.put)
     return len(new)
 
 

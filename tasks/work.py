@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from queue import SimpleQueue
 
 from filelock import FileLock, Timeout
 
@@ -63,6 +64,10 @@ class Work:
         self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
         self._guard = threading.Lock()
         self._closing = threading.Event()
+        self.sources = 0
+        """Sources of checkpoints that may still report some."""
+        self.news: SimpleQueue[object] = SimpleQueue()
+        """What ended, and None for what a source reports."""
         self._corpora: dict[tuple[str, str], Corpus] = {}
 
     @cached_property
@@ -136,6 +141,18 @@ class Work:
             yield
         finally:
             lock.release()
+
+    @contextmanager
+    def source(self) -> Iterator[Callable[[], None]]:
+        """While this is open the list of stages may grow; yields what a source calls when it did."""
+        with self._guard:
+            self.sources += 1
+        try:
+            yield lambda: self.news.put(None)
+        finally:
+            with self._guard:
+                self.sources -= 1
+            self.news.put(None)
 
     def close(self) -> None:
         """End the children and whatever waits."""

@@ -24,10 +24,10 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     def identity(stances: Sequence[Reference]) -> dict[str, Any]:
         return analysis_identity(work, [part.key for part in stances])
 
-    def make(_: Work, __: Sequence[Reference]) -> Frames:
+    def make(_: Work, stances: Sequence[Reference]) -> Frames:
         with shown("analyze"):
             cut = cut_answers(work.store.scan("responses", study=work.study.study, run_id=[run.run_id for run in work.plan.sampled]))
-            return analysis_tables(stances_of(work), work.study.analysis, cut=cut)
+            return analysis_tables(stances_of(work, stances), work.study.analysis, cut=cut)
 
     yield Stage("analyze", Address(TABLES, {"study": work.study.study}), judged, identity, make)
 
@@ -42,12 +42,16 @@ def analysis_identity(work: StudyWork, stance_keys: Sequence[str]) -> dict[str, 
     }
 
 
-def stances_of(work: StudyWork) -> pl.DataFrame:
-    """Stances of the planned runs, steps and judges; older runs of the study are left out."""
-    planned = pl.DataFrame(
-        [{"run_id": run.run_id, "step": step} for run in work.plan.sampled for step in run.steps],
-        schema={"run_id": pl.String, "step": pl.Int64},
+def stances_of(work: StudyWork, parts: Sequence[Reference]) -> pl.DataFrame:
+    """The rows of some parts of the table stances, all of this study; its older runs and other judges are left out.
+
+    Args:
+        work: The study and where it works.
+        parts: Results of its judge stages.
+    """
+    wanted = pl.DataFrame(
+        [{"run_id": part.partition["run_id"], "step": part.partition["step"], "judge": part.slot} for part in parts],
+        schema={"run_id": pl.String, "step": pl.Int64, "judge": pl.String},
     )
-    judges = [judge.name for judge in work.study.judges]
-    frame = work.store.read("stances", study=work.study.study, judge=judges)
-    return frame.join(planned, on=["run_id", "step"], how="semi")
+    frame = work.store.read("stances", study=work.study.study, judge=sorted({part.slot for part in parts}))
+    return frame.join(wanted, on=["run_id", "step", "judge"], how="semi")

@@ -26,7 +26,7 @@ from valuedrift.tasks.work import StudyWork, Work
 
 def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     """One stage, made of the analysis, of what people labelled, and of what the tables know of their own making."""
-    analyzed = tuple(stage for stage in listed if stage.name == "analyze")
+    analyzed = next(stage for stage in listed if stage.name == "analyze")
 
     def identity(needs: Sequence[Reference]) -> dict[str, Any]:
         return conclusion_identity(
@@ -37,17 +37,17 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
             labels=label_keys(work.store, work.study.study),
         )
 
-    def make(_: Work, __: Sequence[Reference]) -> Frames:
+    def make(_: Work, needs: Sequence[Reference]) -> Frames:
         with shown("conclude"):
-            return _concluded(work)
+            return _concluded(work, needs[1:])
 
-    yield Stage("conclude", Address(TABLES, {"study": work.study.study}), analyzed, identity, make)
+    yield Stage("conclude", Address(TABLES, {"study": work.study.study}), (analyzed, *analyzed.needs), identity, make)
 
 
-def _concluded(work: StudyWork) -> Frames:
+def _concluded(work: StudyWork, parts: Sequence[Reference]) -> Frames:
     """The paper's findings put to a study's tables, chosen examples, and where everything came from."""
     store, study = work.store, work.study.study
-    stances = stances_of(work)
+    stances = stances_of(work, parts)
     planned = [run.run_id for run in work.plan.sampled]
     runs = store.read("runs", study=study, run_id=planned)
     people = None

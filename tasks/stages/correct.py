@@ -29,9 +29,9 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     def identity(stances: Sequence[Reference]) -> dict[str, Any]:
         return correction_identity(work, [part.key for part in stances], labels)
 
-    def make(_: Work, __: Sequence[Reference]) -> Frames:
+    def make(_: Work, parts: Sequence[Reference]) -> Frames:
         with shown("correct"):
-            stances = stances_of(work)
+            stances = stances_of(work, parts)
             labelled = labelled_stances(store, study, stances.lazy())
             frames = correction_tables(stances, labelled, work.study.analysis, where=f"study {study}")
             for note in frames["correction_notes"].get_column("note"):
