@@ -17,9 +17,9 @@ from valuedrift.stance import Stance
 from valuedrift.synthesis.candidates import accepted_answers, candidates_frame, counts, written_frame
 from valuedrift.synthesis.config import Synthesis, stances_of
 from valuedrift.synthesis.dial import dial
-from valuedrift.synthesis.job import WriteJob
 from valuedrift.synthesis.pairs import audited, pairs_frame
 from valuedrift.synthesis.questions import Question, starter_answers
+from valuedrift.synthesis.writing import WriteJob
 from valuedrift.tasks.board import show_table, shown, tell
 from valuedrift.tasks.stage import Address, Frames, Reference, Shelf, Stage
 from valuedrift.tasks.work import Work

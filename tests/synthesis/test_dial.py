@@ -13,7 +13,7 @@ from valuedrift.statistics.distances import total_variation
 from valuedrift.synthesis.candidates import Answer
 from valuedrift.synthesis.config import CONTRASTS, Dial, Setting
 from valuedrift.synthesis.dial import TOLERANCE, dial
-from valuedrift.synthesis.slots import slots_of
+from valuedrift.synthesis.openings import openings_of
 
 EXACT = 0.005
 """A gap is named with two digits."""
@@ -39,12 +39,12 @@ def largest_gap(made: list[Answer], setting: Setting, size: int) -> tuple[float,
 
     With two kinds, how many of each there must be is left open: every pair counts with its weaker kind, and with its stronger one.
     """
-    first = [slot for slot in slots_of(made, setting, 0) if slot.layer == 0]
-    topics = sorted({slot.topic for slot in first})
+    first = [opening for opening in openings_of(made, setting, 0) if opening.layer == 0]
+    topics = sorted({opening.topic for opening in first})
     strongest: list[list[np.ndarray]] = []
     for place, topic in enumerate(topics):
         share = size // len(topics) + (place < size % len(topics))
-        differences = [[pair.difference for pair in slot.aligned] for slot in first if slot.topic == topic]
+        differences = [[pair.difference for pair in opening.aligned] for opening in first if opening.topic == topic]
         strongest += sorted(differences, key=lambda kinds: max(map(_size, kinds)))[-share:]
     if len(CONTRASTS[setting]) == 1:
         exact = _size(np.mean([kinds[0] for kinds in strongest], axis=0))

@@ -25,9 +25,9 @@ from valuedrift.stance import Stance
 from valuedrift.synthesis.candidates import accepted_answers, candidates_frame
 from valuedrift.synthesis.config import Dial, Setting, Synthesis, stances_of
 from valuedrift.synthesis.dial import dial
-from valuedrift.synthesis.job import WriteJob
 from valuedrift.synthesis.pairs import jsonl, pairs_frame
 from valuedrift.synthesis.questions import Question
+from valuedrift.synthesis.writing import WriteJob
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

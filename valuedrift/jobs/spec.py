@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter
 from valuedrift.audit.job import AuditJob
 from valuedrift.engines.job import SampleJob
 from valuedrift.judges.job import JudgeJob
-from valuedrift.synthesis.job import WriteJob
+from valuedrift.synthesis.writing import WriteJob
 from valuedrift.training.job import TrainJob
 
 Job = Annotated[TrainJob | SampleJob | JudgeJob | AuditJob | WriteJob, Field(discriminator="kind")]

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from valuedrift.synthesis.slots import Pair, Slot
-from valuedrift.synthesis.spread import spread
+from valuedrift.synthesis.openings import Opening, Pair
 
 ENOUGH = 0.005
 """A gap that is this near the asked one is not tuned further."""
@@ -35,33 +34,33 @@ class Assembly:
         self.parts[place] *= -1
 
 
-def assemble(slots: Sequence[Slot], total: int, aligned: int, *, strongest: bool = False) -> Assembly | None:
+def assemble(openings: Sequence[Opening], total: int, aligned: int, *, strongest: bool = False) -> Assembly | None:
     """A set of pairs.
 
     Args:
-        slots: What the answers can give.
+        openings: What the answers can give.
         total: Pairs in all.
         aligned: Pairs whose two answers differ in stance; the others are of one stance.
         strongest: Take the aligned pairs that add most first, not those that the seed puts first.
 
     Returns:
-        The pairs; None where the slots can't give so many.
+        The pairs; None where the openings can't give so many.
     """
-    topics = sorted({slot.topic for slot in slots})
-    by_topic = [[slot for slot in slots if slot.topic == topic] for topic in topics]
+    topics = sorted({opening.topic for opening in openings})
+    by_topic = [[opening for opening in openings if opening.topic == topic] for topic in topics]
     shares = _shares(by_topic, total, aligned)
     if shares is None:
         return None
-    chosen: list[tuple[Slot, bool]] = []
+    chosen: list[tuple[Opening, bool]] = []
     for found, (differing, same) in zip(by_topic, shares, strict=True):
         chosen += _choose(found, differing, same, strongest)
     return _assembled(chosen)
 
 
-def _shares(by_topic: Sequence[Sequence[Slot]], total: int, aligned: int) -> list[tuple[int, int]] | None:
+def _shares(by_topic: Sequence[Sequence[Opening]], total: int, aligned: int) -> list[tuple[int, int]] | None:
     """For each topic its number of aligned pairs and of pairs of one stance, both as equal as can be."""
-    can_align = [sum(bool(slot.aligned) for slot in found) for found in by_topic]
-    can_same = [sum(bool(slot.same) for slot in found) for found in by_topic]
+    can_align = [sum(bool(opening.aligned) for opening in found) for found in by_topic]
+    can_same = [sum(bool(opening.same) for opening in found) for found in by_topic]
     nothing = [0] * len(by_topic)
     rate = aligned / total
     # what a topic can give while its mixture is that of the whole; the whole topic where that is not enough
@@ -70,59 +69,80 @@ def _shares(by_topic: Sequence[Sequence[Slot]], total: int, aligned: int) -> lis
         for found, a, s in zip(by_topic, can_align, can_same, strict=True)
     ]
     for most in (mixed, [len(found) for found in by_topic]):
-        sizes = spread(total, nothing, most)
+        sizes = _shared_out(total, nothing, most)
         if sizes is None:
             continue
         low = [max(0, size - s) for size, s in zip(sizes, can_same, strict=True)]
         high = [min(size, a) for size, a in zip(sizes, can_align, strict=True)]
         if any(least > greatest for least, greatest in zip(low, high, strict=True)):
             continue
-        differing = spread(aligned, low, high)
+        differing = _shared_out(aligned, low, high)
         if differing is not None:
             return [(one, size - one) for one, size in zip(differing, sizes, strict=True)]
     return None
 
 
-def _choose(slots: Sequence[Slot], aligned: int, same: int, strongest: bool) -> list[tuple[Slot, bool]]:
+def _shared_out(total: int, low: Sequence[int], high: Sequence[int]) -> list[int] | None:
+    """Whole shares that sum to a total, as equal as their bounds allow.
+
+    Args:
+        total: What is shared out.
+        low: Smallest share of each.
+        high: Largest share of each, at least ``low``.
+
+    Returns:
+        The shares (where they cannot be equal, earlier ones are larger); None where the bounds allow no such total.
+    """
+    if not sum(low) <= total <= sum(high):
+        return None
+    shares = list(low)
+    for _ in range(total - sum(low)):
+        least = min((share, place) for place, share in enumerate(shares) if share < high[place])
+        shares[least[1]] += 1
+    return shares
+
+
+def _choose(openings: Sequence[Opening], aligned: int, same: int, strongest: bool) -> list[tuple[Opening, bool]]:
     """Slots of one topic with whether each takes an aligned pair; those that can take either are left to whom they are needed by."""
-    only_same = sum(not slot.aligned for slot in slots)
-    spare = sum(bool(slot.aligned and slot.same) for slot in slots) - max(0, same - only_same)
-    taken: list[Slot] = []
-    for slot in sorted((slot for slot in slots if slot.aligned), key=lambda slot: _rank(slot, strongest)):
+    only_same = sum(not opening.aligned for opening in openings)
+    spare = sum(bool(opening.aligned and opening.same) for opening in openings) - max(0, same - only_same)
+    taken: list[Opening] = []
+    for opening in sorted((opening for opening in openings if opening.aligned), key=lambda opening: _rank(opening, strongest)):
         if len(taken) == aligned:
             break
-        if slot.same:
+        if opening.same:
             if not spare:
                 continue
             spare -= 1
-        taken.append(slot)
-    used = {id(slot) for slot in taken}
+        taken.append(opening)
+    used = {id(opening) for opening in taken}
     left = sorted(
-        (slot for slot in slots if slot.same and id(slot) not in used), key=lambda slot: (slot.layer, bool(slot.aligned), slot.order)
+        (opening for opening in openings if opening.same and id(opening) not in used),
+        key=lambda opening: (opening.layer, bool(opening.aligned), opening.order),
     )
-    return [(slot, True) for slot in taken] + [(slot, False) for slot in left[:same]]
+    return [(opening, True) for opening in taken] + [(opening, False) for opening in left[:same]]
 
 
-def _rank(slot: Slot, strongest: bool) -> tuple[float, ...]:
+def _rank(opening: Opening, strongest: bool) -> tuple[float, ...]:
     if strongest:
-        return (-max(float(np.abs(pair.difference).sum()) for pair in slot.aligned), slot.order)
-    return (slot.layer, bool(slot.same), slot.order)
+        return (-max(float(np.abs(pair.difference).sum()) for pair in opening.aligned), opening.order)
+    return (opening.layer, bool(opening.same), opening.order)
 
 
-def _assembled(chosen: list[tuple[Slot, bool]]) -> Assembly:
-    """One pair for each slot: of the kinds that it offers the one that was taken less, of one stance turned so that both sides stay alike."""
+def _assembled(chosen: list[tuple[Opening, bool]]) -> Assembly:
+    """One pair for each opening: of the kinds that it offers the one that was taken less, of one stance turned so that both sides stay alike."""
     chosen.sort(key=lambda one: (one[0].layer, one[0].order))
-    sizes = Counter(slot.prompt_id for slot, _ in chosen)
+    sizes = Counter(opening.prompt_id for opening, _ in chosen)
     kinds: Counter[tuple[str, str]] = Counter()
     pairs: list[Pair] = []
     parts = np.zeros((len(chosen), 3))
     tilt = np.zeros(3)
-    # slots that offer one kind go first, so that those that offer two can make up for them
+    # openings that offer one kind go first, so that those that offer two can make up for them
     for place in sorted(range(len(chosen)), key=lambda place: len(_offered(*chosen[place]))):
-        slot, differing = chosen[place]
-        pair = min(_offered(slot, differing), key=lambda pair: kinds[pair.chosen.stance, pair.rejected.stance])
+        opening, differing = chosen[place]
+        pair = min(_offered(opening, differing), key=lambda pair: kinds[pair.chosen.stance, pair.rejected.stance])
         kinds[pair.chosen.stance, pair.rejected.stance] += 1
-        part = pair.difference / (sizes[slot.prompt_id] * len(sizes))
+        part = pair.difference / (sizes[opening.prompt_id] * len(sizes))
         if not differing:
             if np.abs(tilt - part).sum() < np.abs(tilt + part).sum():
                 pair, part = pair.turned(), -part
@@ -132,8 +152,8 @@ def _assembled(chosen: list[tuple[Slot, bool]]) -> Assembly:
     return Assembly(pairs, parts)
 
 
-def _offered(slot: Slot, differing: bool) -> tuple[Pair, ...]:
-    return slot.aligned if differing else slot.same
+def _offered(opening: Opening, differing: bool) -> tuple[Pair, ...]:
+    return opening.aligned if differing else opening.same
 
 
 def tune(found: Assembly, gap: float) -> None:

@@ -88,7 +88,7 @@ class Synthesis(BaseModel):
         Raises:
             UserError: The writer's model is missing.
         """
-        from valuedrift.synthesis.prompts import PROMPT_VERSION, writing
+        from valuedrift.synthesis.writing import PROMPT_VERSION, writing
 
         if self.writer is None:
             return {"writer": STARTER_WRITER}

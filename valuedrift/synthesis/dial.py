@@ -13,7 +13,7 @@ from valuedrift.fingerprint import seed_from
 from valuedrift.synthesis.assemble import ENOUGH, Assembly, assemble, tune
 from valuedrift.synthesis.candidates import Answer
 from valuedrift.synthesis.config import Dial
-from valuedrift.synthesis.slots import Pair, Slot, slots_of
+from valuedrift.synthesis.openings import Opening, Pair, openings_of
 
 TOLERANCE = 0.05
 """An audited gap farther than this from the asked one is not given out."""
@@ -37,27 +37,27 @@ def dial(answers: Sequence[Answer], asked: Dial) -> list[Pair]:
     Raises:
         UserError: The answers can't give such a set; the largest gap that they can give, or the largest number of pairs, is named.
     """
-    slots = slots_of(answers, asked.setting, asked.seed)
-    if not any(slot.aligned for slot in slots):
+    openings = openings_of(answers, asked.setting, asked.seed)
+    if not any(opening.aligned for opening in openings):
         raise UserError(
             f"no prompt has accepted answers of both stances that {asked.setting.value} sets against each other",
             where="--setting",
             fix="a better writer, more --candidates, or a lower --accept",
         )
-    found = _of_size(slots, asked, asked.pairs) if asked.pairs is not None else _as_many_as_go(slots, asked)
+    found = _of_size(openings, asked, asked.pairs) if asked.pairs is not None else _as_many_as_go(openings, asked)
     return sorted(found.pairs, key=lambda pair: seed_from(asked.seed, pair.chosen.prompt, pair.chosen.text, pair.rejected.text))
 
 
-def _of_size(slots: Sequence[Slot], asked: Dial, total: int) -> Assembly:
+def _of_size(openings: Sequence[Opening], asked: Dial, total: int) -> Assembly:
     """Exactly so many pairs."""
-    if total > len(slots):
+    if total > len(openings):
         raise UserError(
-            f"the accepted answers give at most {len(slots):,} pairs", where=f"--pairs {total}", fix="fewer pairs, or more --candidates"
+            f"the accepted answers give at most {len(openings):,} pairs", where=f"--pairs {total}", fix="fewer pairs, or more --candidates"
         )
-    found = _nearest(slots, asked.gap, total)
+    found = _nearest(openings, asked.gap, total)
     if found is not None and abs(found.gap - asked.gap) <= TOLERANCE:
         return found
-    largest, smallest = _largest(slots, total), _smallest(slots, total)
+    largest, smallest = _largest(openings, total), _smallest(openings, total)
     if largest is not None and asked.gap > largest.gap:
         raise _too_large(asked.gap, largest)
     if smallest is not None and asked.gap < smallest.gap:
@@ -72,11 +72,11 @@ def _of_size(slots: Sequence[Slot], asked: Dial, total: int) -> Assembly:
     )
 
 
-def _as_many_as_go(slots: Sequence[Slot], asked: Dial) -> Assembly:
+def _as_many_as_go(openings: Sequence[Opening], asked: Dial) -> Assembly:
     """As many pairs as the gap allows, one a prompt."""
-    first = [slot for slot in slots if slot.layer == 0]
-    whole = _largest(first, sum(bool(slot.aligned) for slot in first))
-    assert whole is not None  # the slots that can take an aligned pair, each with one
+    first = [opening for opening in openings if opening.layer == 0]
+    whole = _largest(first, sum(bool(opening.aligned) for opening in first))
+    assert whole is not None  # the openings that can take an aligned pair, each with one
     for total in _sizes(first, asked.gap, whole.gap):
         largest = _largest(first, total)
         if largest is None or largest.gap < asked.gap - TOLERANCE:
@@ -87,7 +87,7 @@ def _as_many_as_go(slots: Sequence[Slot], asked: Dial) -> Assembly:
     fewest = _largest(first, min(_FEWEST, len(whole.pairs))) or whole
     if asked.gap > max(whole.gap, fewest.gap):
         raise _too_large(asked.gap, max(whole, fewest, key=lambda one: one.gap))
-    can_same = sum(bool(slot.same) for slot in first)
+    can_same = sum(bool(opening.same) for opening in first)
     raise UserError(
         f"the accepted answers can't give this gap within {TOLERANCE:g}: of {len(first):,} prompts {len(whole.pairs):,} have an aligned pair "
         f"(together a gap of {whole.gap:.2f}) and {can_same:,} two answers of one stance",
@@ -96,11 +96,11 @@ def _as_many_as_go(slots: Sequence[Slot], asked: Dial) -> Assembly:
     )
 
 
-def _sizes(slots: Sequence[Slot], gap: float, whole: float) -> Iterator[int]:
+def _sizes(openings: Sequence[Opening], gap: float, whole: float) -> Iterator[int]:
     """Numbers of pairs to try, the largest first: what the two kinds of pairs allow at the share of aligned ones that the gap takes."""
     rate = min(1.0, gap / whole) if whole else 1.0
-    aligned, same = sum(bool(slot.aligned) for slot in slots), sum(bool(slot.same) for slot in slots)
-    bounds = [float(len(slots)), *([aligned / rate] if rate else []), *([same / (1 - rate)] if rate < 1 else [])]
+    aligned, same = sum(bool(opening.aligned) for opening in openings), sum(bool(opening.same) for opening in openings)
+    bounds = [float(len(openings)), *([aligned / rate] if rate else []), *([same / (1 - rate)] if rate < 1 else [])]
     total = max(1, int(min(bounds)))
     least = min(_FEWEST, total)
     while total >= least:
@@ -108,19 +108,19 @@ def _sizes(slots: Sequence[Slot], gap: float, whole: float) -> Iterator[int]:
         total = min(total - 1, int(total * _SHRINK))
 
 
-def _nearest(slots: Sequence[Slot], gap: float, total: int) -> Assembly | None:
+def _nearest(openings: Sequence[Opening], gap: float, total: int) -> Assembly | None:
     """Of sets of one size the one whose gap is nearest."""
-    most = _most_aligned(slots, total)
-    full = assemble(slots, total, most)
+    most = _most_aligned(openings, total)
+    full = assemble(openings, total, most)
     if full is None:
         return None
     strongest = gap > full.gap
     if strongest:
-        full = assemble(slots, total, most, strongest=True) or full
+        full = assemble(openings, total, most, strongest=True) or full
     best = full
     middle = min(most, round(most * gap / full.gap)) if full.gap else most
     for aligned in sorted(range(max(0, middle - _STEPS), min(most, middle + _STEPS) + 1), key=lambda number: abs(number - middle)):
-        found = assemble(slots, total, aligned, strongest=strongest)
+        found = assemble(openings, total, aligned, strongest=strongest)
         if found is None:
             continue
         tune(found, gap)
@@ -131,16 +131,16 @@ def _nearest(slots: Sequence[Slot], gap: float, total: int) -> Assembly | None:
     return best
 
 
-def _most_aligned(slots: Sequence[Slot], total: int) -> int:
-    return min(total, sum(bool(slot.aligned) for slot in slots))
+def _most_aligned(openings: Sequence[Opening], total: int) -> int:
+    return min(total, sum(bool(opening.aligned) for opening in openings))
 
 
-def _largest(slots: Sequence[Slot], total: int) -> Assembly | None:
-    return assemble(slots, total, _most_aligned(slots, total), strongest=True)
+def _largest(openings: Sequence[Opening], total: int) -> Assembly | None:
+    return assemble(openings, total, _most_aligned(openings, total), strongest=True)
 
 
-def _smallest(slots: Sequence[Slot], total: int) -> Assembly | None:
-    found = assemble(slots, total, max(0, total - sum(bool(slot.same) for slot in slots)))
+def _smallest(openings: Sequence[Opening], total: int) -> Assembly | None:
+    found = assemble(openings, total, max(0, total - sum(bool(opening.same) for opening in openings)))
     if found is not None:
         tune(found, 0.0)
     return found

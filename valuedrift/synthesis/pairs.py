@@ -15,7 +15,7 @@ from valuedrift.stance import STANCE_COLUMNS, Stance
 from valuedrift.statistics.intervals import Estimate
 from valuedrift.synthesis.candidates import counts
 from valuedrift.synthesis.config import Synthesis
-from valuedrift.synthesis.slots import Pair
+from valuedrift.synthesis.openings import Pair
 
 CONFIDENCE = 0.95
 LABEL = "synthetic; for controlled studies"

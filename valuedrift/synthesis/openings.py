@@ -38,13 +38,13 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class Opening:
     """Room for one pair of a prompt: it takes one of the aligned pairs, or one of the same stance."""
 
     prompt_id: str
     topic: str
     layer: int
-    """How many slots of the prompt come before it."""
+    """How many openings of the prompt come before it."""
     aligned: tuple[Pair, ...]
     """One for each contrast of the setting that the answers allow."""
     same: tuple[Pair, ...]
@@ -53,8 +53,8 @@ class Slot:
     """A number from the seed and the prompt, in place of chance."""
 
 
-def slots_of(answers: Sequence[Answer], setting: Setting, seed: int) -> list[Slot]:
-    """All slots, those of one prompt behind each other.
+def openings_of(answers: Sequence[Answer], setting: Setting, seed: int) -> list[Opening]:
+    """All openings, those of one prompt behind each other.
 
     Args:
         answers: Accepted ones.
@@ -64,10 +64,10 @@ def slots_of(answers: Sequence[Answer], setting: Setting, seed: int) -> list[Slo
     by_prompt: dict[str, list[Answer]] = {}
     for answer in answers:
         by_prompt.setdefault(answer.prompt_id, []).append(answer)
-    return [slot for prompt_id in sorted(by_prompt) for slot in _slots(prompt_id, by_prompt[prompt_id], setting, seed)]
+    return [opening for prompt_id in sorted(by_prompt) for opening in _openings(prompt_id, by_prompt[prompt_id], setting, seed)]
 
 
-def _slots(prompt_id: str, answers: list[Answer], setting: Setting, seed: int) -> Iterator[Slot]:
+def _openings(prompt_id: str, answers: list[Answer], setting: Setting, seed: int) -> Iterator[Opening]:
     shuffled = sorted(answers, key=lambda answer: (seed_from(seed, prompt_id, answer.stance, answer.candidate_idx), answer.candidate_idx))
     by_stance = {stance: [answer for answer in shuffled if answer.stance is stance] for stance in Stance}
     needed = {stance for contrast in CONTRASTS[setting] for stance in contrast}
@@ -84,4 +84,4 @@ def _slots(prompt_id: str, answers: list[Answer], setting: Setting, seed: int) -
         )
         if not aligned and not same:
             return
-        yield Slot(prompt_id, answers[0].topic, layer, aligned, same, seed_from("slot", seed, prompt_id))
+        yield Opening(prompt_id, answers[0].topic, layer, aligned, same, seed_from("slot", seed, prompt_id))
