@@ -46,7 +46,10 @@ def drives_up(answers: str) -> Check:
             cells = tables.cells(run["run_id"], answers)
             up = sum(tables.moved(row) and row["magnitude"] > 0 for row in cells)
             overall = f"{answers} {told(effect)} over all topics ({counted(effect.n_prompts, 'question')})"
-            verdicts.append(Verdict(outcome, f"{tables.title(run)}: {overall}; up in {up} of {counted(len(cells), 'topic')}."))
+            alone = (
+                " by itself: each is tested on fewer questions, and corrected for all tests" if outcome is Outcome.SEEN and not up else ""
+            )
+            verdicts.append(Verdict(outcome, f"{tables.title(run)}: {overall}; up in {up} of {counted(len(cells), 'topic')}{alone}."))
         return combine(verdicts, f"No SFT run is on a corpus whose answers are known to be mostly {answers}.")
 
     return check

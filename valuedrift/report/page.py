@@ -60,6 +60,7 @@ def build_report(inputs: ReportInputs) -> str:
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             asked=asked(inputs),
             answer=answer(inputs),
+            largest=_largest(inputs, rows),
             findings=findings,
             tally=[(outcome.value, count) for outcome in Outcome if (count := sum(finding.outcome == outcome for finding in findings))],
             glossary=GLOSSARY,
@@ -109,6 +110,16 @@ def _shown(value: object) -> object:
 
 def _figure(figure: Any, name: str, description: str) -> Markup:
     return Markup(inline_svg(figure, name, description))
+
+
+def _largest(inputs: ReportInputs, rows: list[DriftRow]) -> dict[str, Any] | None:
+    """The run and topic that the headline tells of, drawn; None where there is no drift."""
+    if not rows:
+        return None
+    top = next((row for row in rows if row.kind == "moved"), rows[0])
+    panel = trajectory_panel(inputs, top.run.run_id, top.topic, size=(392, 262))
+    mine = [row for row in rows if row.topic == top.topic]
+    return {"row": top, "figure": _figure(panel, "largest", _described(top.run.title, top.topic, mine))}
 
 
 def _topics(inputs: ReportInputs, rows: list[DriftRow]) -> list[dict[str, Any]]:

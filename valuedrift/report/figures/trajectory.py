@@ -77,10 +77,10 @@ def _ring(axes: Axes, steps: list[int], mean: list[float], at: float, colour: st
     )
 
 
-def trajectory_panel(inputs: ReportInputs, run_id: str, topic: str) -> Figure:
-    """One panel for the page, whose title and key stand beside it in HTML."""
+def trajectory_panel(inputs: ReportInputs, run_id: str, topic: str, *, size: tuple[float, float] = PANEL) -> Figure:
+    """One panel for the page, so many points wide and high, whose title and key stand beside it in HTML."""
     with house_style():
-        figure, axes = new_panel(*PANEL)
+        figure, axes = new_panel(*size)
         _draw_run(axes, inputs, run_id, topic)
     return figure
 
