@@ -88,7 +88,8 @@ def _costs(total: Estimate) -> list[str]:
     """What training and sampling on this machine take."""
     return [
         f"training {total.training_tokens:.3g} tokens, sampling {total.sampling_tokens:.3g} tokens at most (equal weights are sampled once)",
-        f"about {total.words_time()} · {total.words_bytes()} on disk, of it checkpoints {total.words_checkpoints()}",
+        f"about {total.words_time()} · {total.words_bytes()} on disk, of it checkpoints {total.words_checkpoints()} · "
+        f"training holds up to {total.words_memory()} of weights in memory",
     ]
 
 

@@ -22,7 +22,7 @@ TRAIN_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """One training phase, as planned."""
+    """One run, as planned."""
 
     run_id: str
     parent_run_id: str | None
