@@ -117,6 +117,7 @@ def _copy(found: Found, target: Path) -> None:
     """Write an object where its copy belongs, whole or not at all, unless it is there."""
     if found.tag and target.is_file() and target.stat().st_size == found.size:  # without a tag nothing says whether it is still the same
         return
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with written_aside(target) as aside:
             found.location.save_as(aside)

@@ -224,6 +224,7 @@ def _raised_unless_gone(error: OSError) -> None:
 def _writing(path: Path, data: bytes) -> Iterator[Path]:
     """A temporary file with some bytes beside a path, for a block that puts it in place."""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with written_aside(path) as aside:
             aside.write_bytes(data)
             yield aside

@@ -22,7 +22,7 @@ from valuedrift.storage.location import Location, path_part
 from valuedrift.storage.manifest import FOLDER, Address, Entry, Manifest, Snapshot, folder_of, seq_of, study_of
 from valuedrift.storage.parquet import frame_of, lazy_frame_of
 from valuedrift.storage.rules import conformed
-from valuedrift.storage.schemas import SHARED_STUDY, table_schema
+from valuedrift.storage.schemas import SHARED_STUDY, TABLES, table_schema
 from valuedrift.storage.schemas.table import TableSchema, values_of
 
 _LOOKS = 4
@@ -198,6 +198,15 @@ class Store:
     def studies(self) -> list[str]:
         """Names of the studies that have tables here."""
         return sorted({entry.study for snapshot in self.snapshots() for entry in snapshot.entries.values()} - {SHARED_STUDY})
+
+    def why_empty(self) -> str:
+        """What to say where there are no parts: there is nothing yet, or there are files whose manifests are gone."""
+        for table in TABLES.values():
+            if any(found.location.name.endswith(".parquet") for found in (self.root / table.name).listing()):
+                return (
+                    f"files of tables lie under {self.root.uri}, but no manifest names them: {FOLDER}/ is not there or empty; copy it too"
+                )
+        return f"there are no tables under {self.root.uri} yet"
 
     def snapshots(self) -> list[Snapshot]:
         """The latest snapshot of every study: one listing, and one read for each that changed since the last look."""

@@ -27,7 +27,6 @@ def write_whole(path: Path, content: bytes) -> None:
 @contextlib.contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """A temporary name beside a path, for a block that writes the file there and puts it in place; gone afterwards, whatever happens."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         yield aside

@@ -66,9 +66,10 @@ def answer(root: str, query: str, format: Format, limit: int) -> None:
     from valuedrift.storage.store import Store
 
     try:
-        with Catalog(Store(root)) as catalog:
+        store = Store(root)
+        with Catalog(store) as catalog:
             if catalog.is_empty:
-                sys.stderr.write(f"there are no tables under {root} yet\n")
+                sys.stderr.write(f"{store.why_empty()}\n")
             result = catalog.rows(query)
             _print(FORMATS[format](result.names, result.types, result.rows, limit))
     except QueryError as error:  # it may quote what a model said

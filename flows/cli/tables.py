@@ -139,7 +139,7 @@ def _show(root: str) -> None:
     store = Store(root)
     entries = store.entries()
     if not entries:
-        typer.echo(f"no tables under {store.root.uri} yet")
+        typer.echo(store.why_empty())
         return
     groups: dict[tuple[str, str], list[Any]] = {}
     for entry in entries:

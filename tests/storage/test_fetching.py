@@ -15,11 +15,11 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stance_frames import stances_frame
-from valuedrift.flows.cli.out import parquet_bytes
 
 from valuedrift.cache import CACHE_VARIABLE
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.errors import DataError, UserError
+from valuedrift.flows.cli.app import parquet_bytes
 from valuedrift.storage.check_tables import check
 from valuedrift.storage.compaction import compact
 from valuedrift.storage.fetching import at_hand, fetched, is_copy, place_of_copy, sent

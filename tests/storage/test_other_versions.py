@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -154,3 +155,13 @@ def test_a_damaged_object_is_the_concern_of_its_table_only(root: Path) -> None:
         assert catalog.frame("FROM value_profile").height
         with pytest.raises(DataError, match=r"the table trajectory cannot be opened.*tables check"):
             catalog.frame("FROM trajectory")
+
+
+def test_a_root_that_was_copied_without_its_manifests_says_so(root: Path) -> None:
+    shutil.rmtree(root / "_manifests")
+    for words in (("tables",), ("sql", "FROM drift")):
+        result = _run(root, *words)
+        assert result.exit_code == 0 and "no manifest names them: _manifests/ is not there or empty" in result.output
+    assert {finding.kind for finding in check(Store(root))} == {Kind.ORPHAN}
+    shutil.rmtree(root)
+    assert "there are no tables under" in _run(root, "tables").output

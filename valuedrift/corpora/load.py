@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
+from valuedrift.atomic import put_in_place, written_aside
 from valuedrift.corpora.dataset import STARTER, Dataset
 from valuedrift.corpora.normal import Row, rows_fingerprint, sample, uniform, with_topic
 from valuedrift.corpora.record import LeftOutError, Record
@@ -123,15 +122,10 @@ def write_jsonl(rows: Sequence[Row], path: Path) -> None:
         UserError: The disk is full or the folder not writable.
     """
     try:
-        with NamedTemporaryFile("w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-            try:
+        with written_aside(path) as aside:
+            with aside.open("w", encoding="utf-8", newline="\n") as stream:
                 stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-                stream.flush()
-                os.fsync(stream.fileno())
-                Path(stream.name).replace(path)
-            except BaseException:
-                Path(stream.name).unlink(missing_ok=True)
-                raise
+            put_in_place(aside, path)
     except OSError as error:
         raise UserError(f"cannot be written: {error.strerror or error}", where=str(path), fix="free or choose another disk") from error
 

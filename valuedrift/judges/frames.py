@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,8 +48,6 @@ def write_whole(frame: pl.DataFrame, path: Path) -> None:
         UserError: The folder does not exist or cannot be written.
     """
     try:
-        if not path.parent.is_dir():
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         with written_aside(path) as aside:
             frame.write_parquet(aside, compression="zstd")
             put_in_place(aside, path)

@@ -12,7 +12,6 @@ What is in the folder is whole, and nothing in it is later than the state that t
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from valuedrift.atomic import flush, is_aside, write_whole
 from valuedrift.errors import UserError
 from valuedrift.weights import Weights
 
@@ -136,11 +136,11 @@ class RunFolder:
     def forget_after(self, step: int) -> None:
         """Remove partial folders, and checkpoints and metrics later than a step: they will be made again."""
         for path in self.out.iterdir():
-            if path.name.startswith(_PARTIAL) or (path.name.startswith(_STEP) and int(path.name.removeprefix(_STEP)) > step):
+            if _is_partial(path) or (path.name.startswith(_STEP) and int(path.name.removeprefix(_STEP)) > step):
                 _remove(path)
         rows = [row for row in self.metrics() if row.step <= step]
         text = "".join(row.model_dump_json() + "\n" for row in rows)
-        _write(self.out / "metrics.jsonl", text)
+        write_whole(self.out / "metrics.jsonl", text.encode())
 
     def checkpoint_path(self, step: int) -> Path:
         """Where the checkpoint of a step lies."""
@@ -189,31 +189,18 @@ class RunFolder:
 def commit(written: Path, target: Path) -> None:
     """Rename a folder into place after its files have reached the disk."""
     for path in [*written.rglob("*"), written]:
-        _sync(path)
+        flush(path)
     written.rename(target)
-    _sync(target.parent)
+    flush(target.parent)
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file so that it appears whole."""
-    _write(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    write_whole(path, (json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
 
 
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(_PARTIAL + path.name)
-    with partial.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _is_partial(path: Path) -> bool:
+    return path.name.startswith(_PARTIAL) or is_aside(path.name)
 
 
 def _remove(path: Path) -> None:
