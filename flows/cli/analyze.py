@@ -91,16 +91,16 @@ def analyze(
         frame = scan_parquet(files, [*REQUIRED, *OPTIONAL, "stance"])
     options = Analysis(confidence=confidence, resamples=resamples, seed=seed, towards=Towards(towards))
     try:
-        found = compute(frame, options, from_step=from_step, to_step=to_step, between=between, where=stances)
+        analysis = compute(frame, options, from_step=from_step, to_step=to_step, between=between, where=stances)
         correction = _correction(frame, people, options, (from_step, to_step), (stances, labels or "")) if people is not None else None
     except (pl.exceptions.ComputeError, OSError) as error:
         raise broken_file(files, error) from error
-    tables = {"drift": found.drift, "trajectory": found.trajectory}
+    tables = {"drift": analysis.drift, "trajectory": analysis.trajectory}
     if correction is not None:
         tables["corrected drift"] = correction.drift
     for name, target in targets.items():
         target.put_bytes(parquet_bytes(tables[name]))
-    _show(found, options.alpha)
+    _show(analysis, options.alpha)
     if correction is not None:
         Console().print("\n[bold]corrected by people's labels[/]", highlight=False)
         show_corrected(correction.drift, correction.notes)
@@ -138,8 +138,8 @@ def _correction(
     from valuedrift.drift.label_file import labelled_rows
 
     rows, lost = labelled_rows(frame, labels, where=where[1])
-    found = corrected(frame, rows, options, from_step=steps[0], to_step=steps[1], where=where[0])
-    return replace(found, notes=[*lost, *found.notes])
+    correction = corrected(frame, rows, options, from_step=steps[0], to_step=steps[1], where=where[0])
+    return replace(correction, notes=[*lost, *correction.notes])
 
 
 def _target(address: str) -> Location:
@@ -176,16 +176,16 @@ def _check_targets(targets: dict[str, Location], stances: str) -> None:
         )
 
 
-def _show(found: Drift, alpha: float) -> None:
+def _show(analysis: Drift, alpha: float) -> None:
     """The drift as tables, one a study and judge, and what to know before trusting it."""
     from valuedrift.flows.cli.drift_table import drift_table
 
     console = Console()
-    keys = [name for name in ("study", "judge") if name in found.drift.columns]
-    parts = found.drift.partition_by(keys, maintain_order=True) if keys else [found.drift]
+    keys = [name for name in ("study", "judge") if name in analysis.drift.columns]
+    parts = analysis.drift.partition_by(keys, maintain_order=True) if keys else [analysis.drift]
     for part in parts:
         if len(parts) > 1:
             console.print(" · ".join(f"{name} [bold]{escape(str(part[name][0]))}[/]" for name in keys), highlight=False)
         console.print(drift_table(part, alpha=alpha, shown=_SHOWN, more=""), highlight=False)
-    for warning in found.warnings:
+    for warning in analysis.warnings:
         console.print(f"[yellow]note[/] {escape(warning)}", soft_wrap=True, highlight=False)

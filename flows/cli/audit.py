@@ -81,17 +81,17 @@ def _named(data: list[str]) -> dict[str, Dataset]:
     from valuedrift.corpora.dataset import Dataset
     from valuedrift.errors import UserError
 
-    found: dict[str, Dataset] = {}
+    named: dict[str, Dataset] = {}
     for address in data:
         try:
             dataset = Dataset(data=address).anchored(Path.cwd())
         except ValidationError as error:
             raise UserError(error.errors()[0]["msg"].removeprefix("Value error, "), where=address) from error
         name = address.partition(":")[2] if dataset.packaged or dataset.in_hub else Path(address).name.split(".")[0]
-        if name in found:
+        if name in named:
             raise UserError(f"two datasets called {name!r}", where=address, fix="audit them one after the other, or rename a file")
-        found[name] = dataset
-    return found
+        named[name] = dataset
+    return named
 
 
 def _kinds(datasets: dict[str, Dataset], kind: Kind | None) -> dict[str, Kind]:
@@ -149,11 +149,11 @@ def _carriers(work: Work, name: str, judge: str) -> None:
     from valuedrift.tasks.stages.audit import BY_ITSELF
 
     console = make_console()
-    found = carriers(work.store.read("audit_examples", study=BY_ITSELF, dataset=name, judge=judge))
-    if found is None:
+    carrying = carriers(work.store.read("audit_examples", study=BY_ITSELF, dataset=name, judge=judge))
+    if carrying is None:
         return
-    console.print(f"  {escape(found.sentence)}", highlight=False, soft_wrap=True)
-    for row in found.most.head(_CARRIERS).iter_rows(named=True):
+    console.print(f"  {escape(carrying.sentence)}", highlight=False, soft_wrap=True)
+    for row in carrying.most.head(_CARRIERS).iter_rows(named=True):
         prompt = " ".join(row["prompt"].split())
         shown = prompt if len(prompt) <= _SHOWN else f"{prompt[:_SHOWN]}…"
         console.print(f"    {row['carried']:+.2f}  {escape(shown)}", highlight=False, soft_wrap=True)

@@ -99,8 +99,8 @@ def validate(
             fix="use --json and keep its output",
         )
     rows = labelled(gold, study, judge, settings, weights, threads, root)
-    found = compare(rows.judgements, rows.labels, rows.prompts, row_weights=rows.weights)
-    figures = found.flat(rows.judge, record or rows.data)
+    validation = compare(rows.judgements, rows.labels, rows.prompts, row_weights=rows.weights)
+    figures = validation.flat(rows.judge, record or rows.data)
     if record is not None and isinstance(config, CrossEncoder):
         record_metrics(weights_folder(config.weights), figures)
     if as_json:

@@ -60,12 +60,12 @@ def calibrate(
     else:
         store = Store(resolve_root(root))
         key = judge_fingerprint(store, study_name(store, study), rows.judge)
-    found = fit(rows.judgements, rows.labels, rows.prompts, judge=rows.judge, judge_fingerprint=key, row_weights=rows.weights)
-    place.put_bytes((found.calibration.model_dump_json(indent=1) + "\n").encode())
+    calibrated = fit(rows.judgements, rows.labels, rows.prompts, judge=rows.judge, judge_fingerprint=key, row_weights=rows.weights)
+    place.put_bytes((calibrated.calibration.model_dump_json(indent=1) + "\n").encode())
     if as_json:
-        typer.echo(json.dumps(found.flat(rows.data) | {"out": out}, ensure_ascii=False))
+        typer.echo(json.dumps(calibrated.flat(rows.data) | {"out": out}, ensure_ascii=False))
         return
-    _show(found, rows.data, out)
+    _show(calibrated, rows.data, out)
 
 
 @judge_app.command("fit-panel")
@@ -105,29 +105,33 @@ def fit_panel(
     labels = [label.strip().lower() for label in frame.get_column("stance")]
     with progress_bar("judging", len(pairs) * len(config.members)) as progress:
         frames = judge_by_each(config.with_paths(brought), pairs, progress, threads=threads)
-    found = fit(config.names, frames, labels)
-    fitted = config.model_copy(update={"how": "calibrated", "weights": dict(found.weights), "temperatures": dict(found.temperatures)})
+    fitted_panel = fit(config.names, frames, labels)
+    fitted = config.model_copy(
+        update={"how": "calibrated", "weights": dict(fitted_panel.weights), "temperatures": dict(fitted_panel.temperatures)}
+    )
     text = yaml.safe_dump(fitted.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True)
     place.put_bytes(text.encode())
     console = make_console()
     for name in config.names:
-        console.print(f"{escape(name)}: weight {found.weights[name]:.3f}, temperature {found.temperatures[name]:.3f}", highlight=False)
+        console.print(
+            f"{escape(name)}: weight {fitted_panel.weights[name]:.3f}, temperature {fitted_panel.temperatures[name]:.3f}", highlight=False
+        )
     console.print(
-        f"fitted on {found.n} answers (log loss {found.before:.3f} → {found.after:.3f} on these same), written to {escape(out)}",
+        f"fitted on {fitted_panel.n} answers (log loss {fitted_panel.before:.3f} → {fitted_panel.after:.3f} on these same), written to {escape(out)}",
         highlight=False,
         soft_wrap=True,
     )
 
 
-def _show(found: Calibrating, data: str, out: str) -> None:
+def _show(calibrating: Calibrating, data: str, out: str) -> None:
     console = make_console()
-    one, flat = found.calibration, found.flat(data)
+    one, flat = calibrating.calibration, calibrating.flat(data)
     console.print(
         f"[bold]{escape(one.judge)}[/] on {escape(data)}: {flat['n']} answers to {flat['prompts']} prompts"
-        + (f", {found.left_out} left out (refused or not judged)" if found.left_out else ""),
+        + (f", {calibrating.left_out} left out (refused or not judged)" if calibrating.left_out else ""),
         highlight=False,
     )
-    title = f"out of sample, {found.folds} folds of whole prompts"
+    title = f"out of sample, {calibrating.folds} folds of whole prompts"
     table = Table(
         "figure",
         "before",
@@ -149,7 +153,7 @@ def _show(found: Calibrating, data: str, out: str) -> None:
     console.print(table)
     biases = ", ".join(f"{name} {value:+.2f}" for name, value in zip(("support", "neutral", "oppose"), one.bias, strict=True))
     console.print(f"temperature {one.temperature:.2f}; biases {biases} (written to {escape(out)})", highlight=False, soft_wrap=True)
-    for note in found.notes:
+    for note in calibrating.notes:
         console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
 
 

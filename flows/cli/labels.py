@@ -113,18 +113,18 @@ def _labels(study: str, sheet: str | None, labeller: str, export: str | None, as
     place = target(export, "--export") if export is not None else None
     store = Store(resolve_root(root))
     name = study_name(store, study)
-    found: dict[str, Any] = {"study": name}
+    figures: dict[str, Any] = {"study": name}
     if sheet is not None:
         if not labeller.strip():
             raise UserError("a labeller has a name", where="--labeller", fix="--labeller anna")
         with at_hand(sheet) as path:
             kept = keep_labels(store, name, path, labeller.strip())
-        found |= asdict(kept)
+        figures |= asdict(kept)
     answers = labelled(store, name)
     people = store.read("labels", study=name)
     draws = store.read("label_draws", study=name)
     agreed = labellers_agree(draws, people)
-    found |= {
+    figures |= {
         "drawn": draws.height,
         "labelled": answers.height,
         "labellers": dict(people["labeller"].value_counts().sort("labeller").iter_rows()),
@@ -134,9 +134,9 @@ def _labels(study: str, sheet: str | None, labeller: str, export: str | None, as
     if place is not None:
         place.put_bytes(gold(answers).write_ndjson().encode())
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps(figures, ensure_ascii=False))
         return
-    _show(found, agreement_words(agreed) if agreed is not None else [])
+    _show(figures, agreement_words(agreed) if agreed is not None else [])
 
 
 @labels_app.command("correct")
@@ -170,26 +170,30 @@ def correct(
         raise UserError(
             "no answers are labelled", where=f"study {name}", fix="valuedrift labels draw STUDY, then valuedrift labels add STUDY SHEET"
         )
-    found = corrected(stances, labelled, Analysis(confidence=confidence), where=f"study {name}, judge {by}")
+    correction = corrected(stances, labelled, Analysis(confidence=confidence), where=f"study {name}, judge {by}")
     if place is not None:
-        place.put_bytes(parquet_bytes(found.drift))
+        place.put_bytes(parquet_bytes(correction.drift))
     if as_json:
-        typer.echo(json.dumps({"study": name, "judge": by, "rows": found.drift.to_dicts(), "notes": found.notes}, ensure_ascii=False))
+        typer.echo(
+            json.dumps({"study": name, "judge": by, "rows": correction.drift.to_dicts(), "notes": correction.notes}, ensure_ascii=False)
+        )
         return
-    show_corrected(found.drift, found.notes)
+    show_corrected(correction.drift, correction.notes)
 
 
-def _show(found: dict[str, Any], agreed: list[str]) -> None:
+def _show(figures: dict[str, Any], agreed: list[str]) -> None:
     console = make_console()
     lines = []
-    if "read" in found:
-        lines.append(f"{found['read']} labels read: {found['new']} new, {found['changed']} changed")
-        if found["empty"] or found["absent"]:
-            lines.append(f"missing: {found['empty']} rows without a stance, {found['absent']} drawn answers that the file does not have")
-    lines.append(f"study {found['study']}: {found['labelled']} of {found['drawn']} drawn answers are labelled")
-    lines += [f"  {who}: {count}" for who, count in found["labellers"].items()]
-    if found["stances"]:
-        lines.append("  " + ", ".join(f"{count} {stance}" for stance, count in found["stances"].items()))
+    if "read" in figures:
+        lines.append(f"{figures['read']} labels read: {figures['new']} new, {figures['changed']} changed")
+        if figures["empty"] or figures["absent"]:
+            lines.append(
+                f"missing: {figures['empty']} rows without a stance, {figures['absent']} drawn answers that the file does not have"
+            )
+    lines.append(f"study {figures['study']}: {figures['labelled']} of {figures['drawn']} drawn answers are labelled")
+    lines += [f"  {who}: {count}" for who, count in figures["labellers"].items()]
+    if figures["stances"]:
+        lines.append("  " + ", ".join(f"{count} {stance}" for stance, count in figures["stances"].items()))
     lines += [f"  {line}" for line in agreed]
     for line in lines:
         console.print(escape(line), soft_wrap=True, highlight=False)

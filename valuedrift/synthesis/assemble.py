@@ -52,23 +52,23 @@ def assemble(openings: Sequence[Opening], total: int, aligned: int, *, strongest
     if shares is None:
         return None
     chosen: list[tuple[Opening, bool]] = []
-    for found, (differing, same) in zip(by_topic, shares, strict=True):
-        chosen += _choose(found, differing, same, strongest)
+    for of_topic, (differing, same) in zip(by_topic, shares, strict=True):
+        chosen += _choose(of_topic, differing, same, strongest)
     return _assembled(chosen)
 
 
 def _shares(by_topic: Sequence[Sequence[Opening]], total: int, aligned: int) -> list[tuple[int, int]] | None:
     """For each topic its number of aligned pairs and of pairs of one stance, both as equal as can be."""
-    can_align = [sum(bool(opening.aligned) for opening in found) for found in by_topic]
-    can_same = [sum(bool(opening.same) for opening in found) for found in by_topic]
+    can_align = [sum(bool(opening.aligned) for opening in of_topic) for of_topic in by_topic]
+    can_same = [sum(bool(opening.same) for opening in of_topic) for of_topic in by_topic]
     nothing = [0] * len(by_topic)
     rate = aligned / total
     # what a topic can give while its mixture is that of the whole; the whole topic where that is not enough
     mixed = [
-        min(len(found), int(a / rate) if rate else len(found), int(s / (1 - rate)) if rate < 1 else len(found))
-        for found, a, s in zip(by_topic, can_align, can_same, strict=True)
+        min(len(of_topic), int(a / rate) if rate else len(of_topic), int(s / (1 - rate)) if rate < 1 else len(of_topic))
+        for of_topic, a, s in zip(by_topic, can_align, can_same, strict=True)
     ]
-    for most in (mixed, [len(found) for found in by_topic]):
+    for most in (mixed, [len(of_topic) for of_topic in by_topic]):
         sizes = _shared_out(total, nothing, most)
         if sizes is None:
             continue
@@ -156,15 +156,15 @@ def _offered(opening: Opening, differing: bool) -> tuple[Pair, ...]:
     return opening.aligned if differing else opening.same
 
 
-def tune(found: Assembly, gap: float) -> None:
+def tune(assembly: Assembly, gap: float) -> None:
     """Turn pairs of one stance round, one after the other, as long as that brings the value gap nearer to the asked one."""
-    free = np.array([place for place, pair in enumerate(found.pairs) if not pair.aligned], dtype=np.int64)
+    free = np.array([place for place, pair in enumerate(assembly.pairs) if not pair.aligned], dtype=np.int64)
     for _ in range(len(free)):
-        off = abs(found.gap - gap)
+        off = abs(assembly.gap - gap)
         if off <= ENOUGH:
             return
-        after = 0.5 * np.abs(found.parts.sum(axis=0) - 2 * found.parts[free]).sum(axis=1)
+        after = 0.5 * np.abs(assembly.parts.sum(axis=0) - 2 * assembly.parts[free]).sum(axis=1)
         best = int(np.abs(after - gap).argmin())
         if abs(float(after[best]) - gap) >= off:
             return
-        found.turn(int(free[best]))
+        assembly.turn(int(free[best]))

@@ -125,8 +125,9 @@ def counts(candidates: pl.DataFrame) -> list[dict[str, int | str]]:
     for stance in Stance:
         part = candidates.filter(pl.col("stance") == stance.value)
         if part.height:
-            found = dict(part.get_column("reason").value_counts().iter_rows())
+            by_reason = dict(part.get_column("reason").value_counts().iter_rows())
             rows.append(
-                {"stance": stance.value, "written": part.height, "accepted": found.get(ACCEPTED, 0)} | {r: found.get(r, 0) for r in REASONS}
+                {"stance": stance.value, "written": part.height, "accepted": by_reason.get(ACCEPTED, 0)}
+                | {r: by_reason.get(r, 0) for r in REASONS}
             )
     return rows

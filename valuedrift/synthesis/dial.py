@@ -44,8 +44,8 @@ def dial(answers: Sequence[Answer], asked: Dial) -> list[Pair]:
             where="--setting",
             fix="a better writer, more --candidates, or a lower --accept",
         )
-    found = _of_size(openings, asked, asked.pairs) if asked.pairs is not None else _as_many_as_go(openings, asked)
-    return sorted(found.pairs, key=lambda pair: seed_from(asked.seed, pair.chosen.prompt, pair.chosen.text, pair.rejected.text))
+    assembly = _of_size(openings, asked, asked.pairs) if asked.pairs is not None else _as_many_as_go(openings, asked)
+    return sorted(assembly.pairs, key=lambda pair: seed_from(asked.seed, pair.chosen.prompt, pair.chosen.text, pair.rejected.text))
 
 
 def _of_size(openings: Sequence[Opening], asked: Dial, total: int) -> Assembly:
@@ -54,9 +54,9 @@ def _of_size(openings: Sequence[Opening], asked: Dial, total: int) -> Assembly:
         raise UserError(
             f"the accepted answers give at most {len(openings):,} pairs", where=f"--pairs {total}", fix="fewer pairs, or more --candidates"
         )
-    found = _nearest(openings, asked.gap, total)
-    if found is not None and abs(found.gap - asked.gap) <= TOLERANCE:
-        return found
+    assembly = _nearest(openings, asked.gap, total)
+    if assembly is not None and abs(assembly.gap - asked.gap) <= TOLERANCE:
+        return assembly
     largest, smallest = _largest(openings, total), _smallest(openings, total)
     if largest is not None and asked.gap > largest.gap:
         raise _too_large(asked.gap, largest)
@@ -66,7 +66,7 @@ def _of_size(openings: Sequence[Opening], asked: Dial, total: int) -> Assembly:
             where=f"--gap {asked.gap:g}",
             fix="fewer --pairs, or more --candidates",
         )
-    nearest = "" if found is None else f"; the nearest is {found.gap:.2f}"
+    nearest = "" if assembly is None else f"; the nearest is {assembly.gap:.2f}"
     raise UserError(
         f"{total:,} pairs can't give this gap within {TOLERANCE:g}{nearest}", where=f"--gap {asked.gap:g}", fix="another number of --pairs"
     )
@@ -81,9 +81,9 @@ def _as_many_as_go(openings: Sequence[Opening], asked: Dial) -> Assembly:
         largest = _largest(first, total)
         if largest is None or largest.gap < asked.gap - TOLERANCE:
             continue
-        found = _nearest(first, asked.gap, total)
-        if found is not None and abs(found.gap - asked.gap) <= TOLERANCE:
-            return found
+        assembly = _nearest(first, asked.gap, total)
+        if assembly is not None and abs(assembly.gap - asked.gap) <= TOLERANCE:
+            return assembly
     fewest = _largest(first, min(_FEWEST, len(whole.pairs))) or whole
     if asked.gap > max(whole.gap, fewest.gap):
         raise _too_large(asked.gap, max(whole, fewest, key=lambda one: one.gap))
@@ -120,12 +120,12 @@ def _nearest(openings: Sequence[Opening], gap: float, total: int) -> Assembly | 
     best = full
     middle = min(most, round(most * gap / full.gap)) if full.gap else most
     for aligned in sorted(range(max(0, middle - _STEPS), min(most, middle + _STEPS) + 1), key=lambda number: abs(number - middle)):
-        found = assemble(openings, total, aligned, strongest=strongest)
-        if found is None:
+        tried = assemble(openings, total, aligned, strongest=strongest)
+        if tried is None:
             continue
-        tune(found, gap)
-        if abs(found.gap - gap) < abs(best.gap - gap):
-            best = found
+        tune(tried, gap)
+        if abs(tried.gap - gap) < abs(best.gap - gap):
+            best = tried
         if abs(best.gap - gap) <= ENOUGH:
             break
     return best
@@ -140,10 +140,10 @@ def _largest(openings: Sequence[Opening], total: int) -> Assembly | None:
 
 
 def _smallest(openings: Sequence[Opening], total: int) -> Assembly | None:
-    found = assemble(openings, total, max(0, total - sum(bool(opening.same) for opening in openings)))
-    if found is not None:
-        tune(found, 0.0)
-    return found
+    assembly = assemble(openings, total, max(0, total - sum(bool(opening.same) for opening in openings)))
+    if assembly is not None:
+        tune(assembly, 0.0)
+    return assembly
 
 
 def _too_large(gap: float, largest: Assembly) -> UserError:

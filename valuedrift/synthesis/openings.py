@@ -78,9 +78,9 @@ def _openings(prompt_id: str, answers: list[Answer], setting: Setting, seed: int
             if layer < min(len(by_stance[chosen]), len(by_stance[rejected]))
         )
         same = tuple(
-            Pair(found[2 * layer], found[2 * layer + 1])
-            for stance, found in by_stance.items()
-            if stance in needed and 2 * layer + 1 < len(found)
+            Pair(answers_in[2 * layer], answers_in[2 * layer + 1])
+            for stance, answers_in in by_stance.items()
+            if stance in needed and 2 * layer + 1 < len(answers_in)
         )
         if not aligned and not same:
             return

@@ -36,10 +36,10 @@ class Written:
 
 def of_probes(probes: Sequence[Probe]) -> list[Question]:
     """Probes as questions; of several with the same prompt the first: an audit takes a prompt for one unit."""
-    found: dict[str, Question] = {}
+    by_prompt: dict[str, Question] = {}
     for probe in probes:
-        found.setdefault(probe.prompt, Question(probe.prompt_id, probe.topic, probe.prompt))
-    return list(found.values())
+        by_prompt.setdefault(probe.prompt, Question(probe.prompt_id, probe.topic, probe.prompt))
+    return list(by_prompt.values())
 
 
 def starter_questions(topics: Sequence[str] | None = None, per_topic: int | None = None) -> list[Question]:
@@ -59,12 +59,12 @@ def starter_questions(topics: Sequence[str] | None = None, per_topic: int | None
             fix = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
             raise UserError(f"no topic {topic!r} in the starter set", where="--topics", fix=fix)
     chosen = [item for item in stance_items() if topics is None or item.topic in topics]
-    found: list[Question] = []
+    questions: list[Question] = []
     for topic in known:
         items = sorted((item for item in chosen if item.topic == topic), key=lambda item: seed_from("choose", item.question_id))
         for item in items[:per_topic]:
-            found += [Question(prompt_id, item.topic, prompt) for prompt_id, prompt, _ in _wordings(item)]
-    return found
+            questions += [Question(prompt_id, item.topic, prompt) for prompt_id, prompt, _ in _wordings(item)]
+    return questions
 
 
 def starter_answers(questions: Sequence[Question]) -> list[Written]:

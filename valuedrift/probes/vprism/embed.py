@@ -51,7 +51,7 @@ class Encoder:
         import torch
 
         model, tokenizer = self._load()
-        found: list[NDArray[np.float32]] = [np.zeros(0, np.float32)] * len(texts)
+        embeddings: list[NDArray[np.float32]] = [np.zeros(0, np.float32)] * len(texts)
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
         for start in range(0, len(order), _BATCH):
             chosen = order[start : start + _BATCH]
@@ -61,10 +61,10 @@ class Encoder:
             mask = batch["attention_mask"].unsqueeze(-1).float()
             mean = torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=1).numpy()
             for index, row in zip(chosen, mean, strict=True):
-                found[index] = row
+                embeddings[index] = row
             if progress is not None:
                 progress(Progress(min(start + _BATCH, len(order)), len(order)))
-        return np.stack(found) if found else np.zeros((0, 1), np.float32)
+        return np.stack(embeddings) if embeddings else np.zeros((0, 1), np.float32)
 
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:

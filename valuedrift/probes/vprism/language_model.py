@@ -91,17 +91,17 @@ def rewrite_with(engine: Engine, ids: Sequence[str], prompts: Sequence[str], pro
     Returns:
         For each prompt a question, or why there is none.
     """
-    found = [Rewriting(None, _unfit(prompt)) for prompt in prompts]
-    asked = [index for index, one in enumerate(found) if not one.reason]
+    rewritings = [Rewriting(None, _unfit(prompt)) for prompt in prompts]
+    asked = [index for index, one in enumerate(rewritings) if not one.reason]
     sampling = Sampling(n=1, temperature=0.0, max_new_tokens=_NEW_TOKENS)
     for start in range(0, len(asked), _CHUNK):
         chosen = asked[start : start + _CHUNK]
         answers = engine.sample([Prompt(ids[index], _REWRITE.format(plain(prompts[index]))) for index in chosen], sampling)
         for index, answer in zip(chosen, answers, strict=True):
-            found[index] = _read(answer.response, answer.finish_reason)
+            rewritings[index] = _read(answer.response, answer.finish_reason)
         if progress is not None:
             progress(Progress(start + len(chosen), len(asked)))
-    return found
+    return rewritings
 
 
 def value_laden_with(engine: Engine, questions: Sequence[str], progress: Report | None = None) -> NDArray[np.float64]:

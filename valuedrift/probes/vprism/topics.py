@@ -102,12 +102,12 @@ def by_clusters(
     own = np.array([int(row.argmax()) for row in closeness])
     named = {cluster: _theme_of(closeness[labels == cluster]) for cluster in range(count)}
     words = _names([[question for question, label in zip(questions, labels, strict=True) if label == cluster] for cluster in range(count)])
-    found = {theme for theme in named.values() if theme is not None}
+    themes_named = {theme for theme in named.values() if theme is not None}
     places = []
     for index, label in enumerate(labels):
         cluster, theme = int(label), named[int(label)]
         placed = _placed(closeness[index], int(own[index]), themes, cluster, 0.0 if own[index] == theme else _FAR_MARGIN)
-        if own[index] not in found or (theme is None and placed.topic is None):
+        if own[index] not in themes_named or (theme is None and placed.topic is None):
             placed = (
                 Place(cluster, words[cluster], float(similar[index, label]))
                 if theme is None

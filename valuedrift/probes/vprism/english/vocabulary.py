@@ -76,8 +76,8 @@ def mended(word: str) -> str | None:
     near |= {head + tail[1] + tail[0] + tail[2:] for head, tail in cuts if len(tail) > 1}
     near |= {head + letter + tail[1:] for head, tail in cuts if tail for letter in letters}
     near |= {head + letter + tail for head, tail in cuts for letter in letters}
-    found = near & _known_well()
-    return found.pop() if len(found) == 1 else None
+    near_words = near & _known_well()
+    return near_words.pop() if len(near_words) == 1 else None
 
 
 @functools.cache
@@ -99,16 +99,16 @@ def _is_compound(word: str) -> bool:
 
 def _stems(word: str) -> list[str]:
     """What a word may be an inflection of."""
-    found = []
+    stems = []
     for suffix in _SUFFIXES:
         stem = word.removesuffix(suffix)
         if stem != word and len(stem) >= _STEM and (suffix != "d" or stem.endswith("e")):
-            found += [stem, f"{stem}e", f"{stem}y"]
+            stems += [stem, f"{stem}e", f"{stem}y"]
             if stem.endswith("i"):
-                found.append(f"{stem[:-1]}y")
+                stems.append(f"{stem[:-1]}y")
             if stem[-1] == stem[-2]:
-                found.append(stem[:-1])
+                stems.append(stem[:-1])
     for british, american in (("isation", "ization"), ("ise", "ize"), ("ising", "izing"), ("ised", "ized"), ("our", "or"), ("yse", "yze")):
         if british in word:
-            found.append(word.replace(british, american))
-    return [*found, *(one.replace("is", "iz") for one in found if one.endswith("ise"))]
+            stems.append(word.replace(british, american))
+    return [*stems, *(one.replace("is", "iz") for one in stems if one.endswith("ise"))]
