@@ -173,20 +173,20 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class OnShelf:
     """An intermediate result: kept by its key alone, in no table, and shared by all who need it.
 
     Attributes:
-        step: What kind of result it is.
+        kind: What kind of result it is.
     """
 
-    step: str
+    kind: str
     partition: Partition = field(default_factory=dict)
     slot: str = ""
 
     def here(self, work: Work, key: str) -> Reference | None:
         """See :class:`Result`."""
-        return Reference(table=self.step, key=key, reused=True) if work.shelf.exists(self.step, key) else None
+        return Reference(table=self.kind, key=key, reused=True) if work.shelf.exists(self.kind, key) else None
 
     def elsewhere(self, work: Work, key: str) -> Reference | None:
         """See :class:`Result`. It lies in one place for all."""
@@ -198,9 +198,9 @@ class Shelf:
 
     def keep(self, work: Work, frames: Frames, key: str, identity: Mapping[str, Any]) -> Reference:
         """See :class:`Result`."""
-        frame = frames[self.step]
-        work.shelf.put(self.step, key, frame)
-        return Reference(table=self.step, key=key, rows=frame.height)
+        frame = frames[self.kind]
+        work.shelf.put(self.kind, key, frame)
+        return Reference(table=self.kind, key=key, rows=frame.height)
 
     def before(self, work: Work) -> Entry | None:
         """See :class:`Result`."""
@@ -209,7 +209,7 @@ class Shelf:
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """One step of a pipeline.
+    """One part of a pipeline that is done once.
 
     Attributes:
         name: The kind of stage: train, sample, judge, ….

@@ -25,7 +25,7 @@ from valuedrift.judges.panel import Panel
 from valuedrift.judges.registry import JudgeConfig
 from valuedrift.models.resolve import resolve_model
 from valuedrift.probes import Probe, probes_fingerprint
-from valuedrift.storage.steps import Steps
+from valuedrift.storage.shelf import Shelf
 from valuedrift.storage.store import Store
 from valuedrift.study import Plan, Study, expand
 from valuedrift.study.runtime import Runtime
@@ -60,7 +60,7 @@ class Work:
         self.root = root
         self.runtime = runtime
         self.store = Store(root)
-        self.shelf = Steps(self.store.root)
+        self.shelf = Shelf(self.store.root)
         self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
         self._guard = threading.Lock()
         self._closing = threading.Event()

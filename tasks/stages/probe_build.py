@@ -28,7 +28,7 @@ from valuedrift.probes.vprism.themes import Theme, probe_topics
 from valuedrift.probes.vprism.topics import Place, by_clusters, by_themes, similarities
 from valuedrift.progress import Progress
 from valuedrift.tasks.board import shown
-from valuedrift.tasks.stage import Address, Frames, Reference, Shelf, Stage
+from valuedrift.tasks.stage import Address, Frames, OnShelf, Reference, Stage
 from valuedrift.tasks.work import Work
 
 _HINT = ". The embedded models know English only; for another language name --language, --rewriter, --filter and --embedder"
@@ -72,7 +72,7 @@ def _intermediate(
         with shown(label) as report:
             return {step: rows(results, report)}
 
-    return Stage(step, Shelf(step), needs, identity, make)
+    return Stage(step, OnShelf(step), needs, identity, make)
 
 
 class _Building:

@@ -21,7 +21,7 @@ from valuedrift.synthesis.pairs import audited, pairs_frame
 from valuedrift.synthesis.questions import Question, starter_answers
 from valuedrift.synthesis.writing import WriteJob
 from valuedrift.tasks.board import show_table, shown, tell
-from valuedrift.tasks.stage import Address, Frames, Reference, Shelf, Stage
+from valuedrift.tasks.stage import Address, Frames, OnShelf, Reference, Stage
 from valuedrift.tasks.work import Work
 
 VERSION = 1
@@ -122,7 +122,7 @@ def _write(work: Work, synthesis: Synthesis, questions: Sequence[Question], stan
 
         return {WRITTEN: _in_child(work, job, f"write {stance.value} answers", "written.parquet")}
 
-    return Stage("write", Shelf(WRITTEN), (), identity, make, on="gpu", what=f"{stance.value} answers, part {number + 1}")
+    return Stage("write", OnShelf(WRITTEN), (), identity, make, on="gpu", what=f"{stance.value} answers, part {number + 1}")
 
 
 def _judge(work: Work, synthesis: Synthesis, questions: Sequence[Question], stance: Stance, written: Stage) -> Stage:
@@ -148,7 +148,7 @@ def _judge(work: Work, synthesis: Synthesis, questions: Sequence[Question], stan
 
         return {JUDGED: _in_child(work, job, f"judge {stance.value} answers", "judged.parquet")}
 
-    return Stage("judge", Shelf(JUDGED), (written,), identity, make, on="gpu", what=written.what)
+    return Stage("judge", OnShelf(JUDGED), (written,), identity, make, on="gpu", what=written.what)
 
 
 def _in_child(work: Work, job: Callable[[Path], Any], label: str, out: str) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from valuedrift.study.runtime import Runtime
-from valuedrift.tasks.stage import Frames, Reference, Shelf, Stage
+from valuedrift.tasks.stage import Frames, OnShelf, Reference, Stage
 from valuedrift.tasks.work import Work
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -31,7 +31,7 @@ def test_the_list_grows_by_what_is_made_and_by_what_a_source_reports(tmp_path: P
             made.append(f"{what} of {len(results)}")
             return {"rows": pl.DataFrame({"n": [len(results)]})}
 
-        return Stage("count", Shelf("rows"), needs, lambda results: {"what": what, "of": [one.key for one in results]}, make, what=what)
+        return Stage("count", OnShelf("rows"), needs, lambda results: {"what": what, "of": [one.key for one in results]}, make, what=what)
 
     def listed() -> list[Stage]:
         """First one checkpoint; a second once that is done; and those that the source reported. The sum is made of all there are."""

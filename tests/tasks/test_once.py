@@ -16,7 +16,7 @@ from valuedrift.fingerprint import fingerprint
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study.runtime import Runtime
 from valuedrift.tasks.once import once, once_each
-from valuedrift.tasks.stage import Address, Frames, NotYetError, Reference, Shelf, Stage
+from valuedrift.tasks.stage import Address, Frames, NotYetError, OnShelf, Reference, Stage
 from valuedrift.tasks.survey import State, difference, survey
 from valuedrift.tasks.work import Work
 
@@ -122,7 +122,7 @@ def test_what_lies_outside_the_tables_is_made_again_only_where_something_needs_i
         weights.touch()
         return {"step": pl.DataFrame({"x": [1]})}
 
-    trained = Stage("train", Shelf("step"), (), lambda _: {}, make, left_outside=lambda *_: weights.exists())
+    trained = Stage("train", OnShelf("step"), (), lambda _: {}, make, left_outside=lambda *_: weights.exists())
     sampled = stage("responses", at("tiny", "b", 0), {"w": 1}, answers(), needs=(trained,))
     once_each(work, [trained, sampled])
     weights.unlink()
@@ -143,7 +143,7 @@ def test_a_stage_waits_for_the_rows_that_say_what_it_is_made_of(tmp_path: Path) 
             raise NotYetError
         return {"rows": needs[0].rows}
 
-    second = Stage("count", Shelf("count"), (first,), identity, lambda *_: {"count": pl.DataFrame({"n": [1]})})
+    second = Stage("count", OnShelf("count"), (first,), identity, lambda *_: {"count": pl.DataFrame({"n": [1]})})
     told = survey(work, [first, second])
     assert [(one.state, one.why) for one in told] == [(State.MISSING, "never done"), (State.WAITS, "waits for responses b step 0")]
     done = once_each(work, [first, second])

@@ -1,7 +1,7 @@
 """Results on the way to a table, kept by the fingerprint of what they were made of, so that the same work is not done twice.
 
 They are no tables: nobody queries them, no manifest names them, and any of them may be deleted at any time. Each lies in one object,
-``_steps/<step>/<key>.parquet``, that is written in one piece and never changed.
+``_steps/<kind>/<key>.parquet``, that is written in one piece and never changed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from valuedrift.storage.location import Location, path_part
 FOLDER = "_steps"
 
 
-class Steps:
+class Shelf:
     """Intermediate results under a root.
 
     Args:
@@ -27,21 +27,21 @@ class Steps:
     def __init__(self, root: Location) -> None:
         self._folder = root / FOLDER
 
-    def place(self, step: str, key: str) -> Location:
+    def place(self, kind: str, key: str) -> Location:
         """Where a result lies or would lie."""
-        return self._folder / f"{path_part(step)}/{path_part(key)}.parquet"
+        return self._folder / f"{path_part(kind)}/{path_part(key)}.parquet"
 
-    def exists(self, step: str, key: str) -> bool:
+    def exists(self, kind: str, key: str) -> bool:
         """Whether the result is there."""
-        return self.place(step, key).exists()
+        return self.place(kind, key).exists()
 
-    def read(self, step: str, key: str) -> pl.DataFrame:
+    def read(self, kind: str, key: str) -> pl.DataFrame:
         """The rows of a result.
 
         Raises:
             DataError: It is gone or damaged; made again by the next run.
         """
-        place = self.place(step, key)
+        place = self.place(kind, key)
         try:
             return parquet.decoded(place.read_bytes(), place.uri)
         except FileNotFoundError as error:
@@ -50,8 +50,8 @@ class Steps:
             place.delete()
             raise
 
-    def put(self, step: str, key: str, frame: pl.DataFrame) -> None:
+    def put(self, kind: str, key: str, frame: pl.DataFrame) -> None:
         """Keep the rows of a result."""
         buffer = io.BytesIO()
         frame.write_parquet(buffer, compression="zstd")
-        self.place(step, key).put_bytes(buffer.getvalue())
+        self.place(kind, key).put_bytes(buffer.getvalue())
