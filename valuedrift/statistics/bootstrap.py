@@ -34,18 +34,19 @@ def weight_chunks(n_prompts: int, resamples: int, seed: int, key: tuple[str, ...
         return
     generator = np.random.default_rng(seed_from(seed, *key))
     for start in range(0, resamples, chunk):
-        yield _weights(generator, n_prompts, min(chunk, resamples - start))
+        yield multinomial_weights(generator, n_prompts, min(chunk, resamples - start))
 
 
 @lru_cache(maxsize=16)
 def _all_weights(n_prompts: int, resamples: int, seed: int, key: tuple[str, ...]) -> Array:
     """Draws of a topic, kept for the next run with the same prompts."""
-    weights = _weights(np.random.default_rng(seed_from(seed, *key)), n_prompts, resamples)
+    weights = multinomial_weights(np.random.default_rng(seed_from(seed, *key)), n_prompts, resamples)
     weights.flags.writeable = False
     return weights
 
 
-def _weights(generator: np.random.Generator, n_prompts: int, draws: int) -> Array:
+def multinomial_weights(generator: np.random.Generator, n_prompts: int, draws: int) -> Array:
+    """How often each prompt counts when as many are drawn with replacement as there are. Shape (n_prompts, draws)."""
     drawn = generator.multinomial(n_prompts, np.full(n_prompts, 1.0 / n_prompts), size=draws)
     return np.ascontiguousarray(drawn.T, dtype=np.float64)
 

@@ -17,6 +17,7 @@ from valuedrift.judges.base import Judgement
 from valuedrift.judges.calibrated import LEAST_P
 from valuedrift.stance import STANCES, JudgeStatus
 from valuedrift.statistics.agreement import cohen_kappa
+from valuedrift.statistics.bootstrap import multinomial_weights
 
 GOLD_LABELS: tuple[str, ...] = (*(stance.value for stance in STANCES), JudgeStatus.REFUSED.value)
 """What people may have labelled: the three stances, or refused."""
@@ -191,8 +192,8 @@ def _probabilities(judgement: Judgement) -> list[float]:
 
 def _resamples(groups: int, seed: int) -> Array:
     """How often each group counts: once in row 0, as drawn with replacement in the others."""
-    drawn = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=_RESAMPLES)
-    return np.concatenate([np.ones((1, groups)), drawn]).astype(np.float64)
+    drawn = multinomial_weights(np.random.default_rng(seed), groups, _RESAMPLES)
+    return np.ascontiguousarray(np.concatenate([np.ones((1, groups)), drawn.T]))
 
 
 def _figure(values: Array) -> Figure:
@@ -210,7 +211,7 @@ def _f1(confusion: Array, index: int) -> Array:
 
 
 def _kappa(confusion: Array) -> Array:
-    """Cohen's κ over all labels and answers; 1 where chance alone gives perfect agreement. Nobody labels an answer unjudged."""
+    """Cohen's κ over all labels and answers; 1 where chance alone gives perfect agreement. Nobody labels an answer unjudged: that row is empty."""
     _, kappa = cohen_kappa(np.pad(confusion, ((0, 0), (0, len(ANSWERS) - len(GOLD_LABELS)), (0, 0))))
     return np.where(np.isnan(kappa), 1.0, kappa)
 
