@@ -30,7 +30,9 @@ def run(
     report: ReportOption = None,
     retry_failed: Annotated[
         bool,
-        typer.Option("--retry-failed", help="Ask again for judgements that a server failed to give, and make again what rests on them."),
+        typer.Option(
+            "--retry-failed", help="Ask again for answers and judgements that a server failed to give, and make again what rests on them."
+        ),
     ] = False,
 ) -> None:
     """Trace a study: train, sample, judge, analyse, report. What is finished is never done again."""
@@ -68,8 +70,9 @@ def _forget_failed(work: StudyWork, console: Console) -> None:
     from valuedrift.tasks.asking_again import forget_failed
 
     gone = forget_failed(work)
+    answers = f"{gone.answers:,} failed answers and " if gone.answers else ""
     console.print(
-        f"{gone.judgements:,} failed judgements are asked for again, {gone.parts} parts of the tables made again", highlight=False
+        f"{answers}{gone.judgements:,} failed judgements are asked for again, {gone.parts} parts of the tables made again", highlight=False
     )
     if gone.others:
         console.print(f"the same judgements were taken over by {escape(', '.join(gone.others))}: run these again too", highlight=False)

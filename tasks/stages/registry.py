@@ -2,6 +2,7 @@
 
     probes    train ──▶ sample ──▶ judge ──▶ analyze ──▶ (correct, where people labelled answers) ──▶ conclude ──▶ report
               train (preference) ──▶ …       audit of what the runs train on
+              adopt (checkpoints that a server has) ──▶ sample …
 
 A kind of stage is one file and one entry in the list below. Where it needs the stages of another kind it finds them in the list so far, so that a kind stands
 behind those that it needs.

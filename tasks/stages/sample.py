@@ -13,7 +13,7 @@ from valuedrift.engines.base import RemoteEngine
 from valuedrift.engines.job import SampleJob
 from valuedrift.fingerprint import fingerprint
 from valuedrift.study import RunPlan, ServedRun
-from valuedrift.tasks.board import shown
+from valuedrift.tasks.board import board, shown
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage
 from valuedrift.tasks.stages.train import checkpoints_of
 from valuedrift.tasks.work import StudyWork, Work
@@ -61,9 +61,18 @@ def _asking_stage(work: StudyWork, run: ServedRun, step: int) -> Stage:
         return sample_identity(work, run.fingerprint(step))
 
     def make(_: Work, __: Sequence[Reference]) -> Frames:
-        return {"responses": _sampled(work, label, run.fingerprint(step), engine=run.at(step))}
+        responses = _sampled(work, label, run.fingerprint(step), engine=run.at(step))
+        if failures := _failures(responses):
+            board().result(f"{label}: {failures} answers failed; valuedrift run --retry-failed asks for them again")
+        return {"responses": responses}
 
-    return Stage("sample", Address(TABLES, {"study": work.study.study, "run_id": run.run_id, "step": step}), (), identity, make)
+    address = Address(TABLES, {"study": work.study.study, "run_id": run.run_id, "step": step})
+    return Stage("sample", address, (), identity, make, failed=_failures)
+
+
+def _failures(responses: pl.DataFrame) -> int:
+    """Answers that a server failed to give."""
+    return responses.filter(pl.col("finish_reason") == "failed").height
 
 
 def sample_identity(work: StudyWork, weights_fingerprint: str) -> dict[str, Any]:

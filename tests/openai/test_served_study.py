@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
-from misbehaving import Misbehaving, completion
+from misbehaving import Misbehaving, completion, raw
 
 from valuedrift.errors import UserError
 from valuedrift.storage.store import Store
@@ -22,7 +23,7 @@ from valuedrift.tasks.work import StudyWork
 STUDY: dict[str, Any] = {
     "study": "served",
     "probes": {"topics": ["immigration"], "per_topic": 4},
-    "engine": {"type": "openai", "base_url": "http://127.0.0.1:9/v1", "concurrency": 4, "budget": {"tokens": 100_000}},
+    "engine": {"type": "openai", "base_url": "http://127.0.0.1:9/v1", "concurrency": 4, "retries": 0, "budget": {"tokens": 100_000}},
     "served": {"mine": {0: "base", 50: "mine-50", 100: "mine-100"}},
     "sampling": {"n": 2, "max_new_tokens": 32},
     "analysis": {"resamples": 200},
@@ -90,8 +91,11 @@ def test_an_engine_with_weights_may_be_named_by_a_mapping_too(tmp_path: Path) ->
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_it_runs_from_plan_to_report_and_asks_nothing_twice(server: Misbehaving, tmp_path: Path) -> None:
+    good, calls = {model: completion(text) for model, text in SAYS.items()}, itertools.count()
+
     def act(handler: Any, body: dict[str, Any]) -> None:
-        completion(SAYS[body["model"]])(handler, body)
+        bad_day = body["model"] == "mine-50" and next(calls) % 4 == 1
+        (raw(b"<html>we are sorry</html>") if bad_day else good[body["model"]])(handler, body)
 
     server.otherwise = act
     loaded(tmp_path, engine={**STUDY["engine"], "base_url": server.url})
@@ -114,9 +118,14 @@ def test_it_runs_from_plan_to_report_and_asks_nothing_twice(server: Misbehaving,
     planned = command("plan")
     assert "engine openai: 24 requests at most" in planned and "checkpoints 0 base, 50 mine-50, 100 mine-100" in planned
     command("run")
-    assert sorted(one.body["model"] for one in server.seen) == sorted([*SAYS] * 8)
     store = Store(tmp_path / "root")
+    failed = store.read("responses", study="served").filter(pl.col("finish_reason") == "failed").height
+    assert failed == 2
+    server.otherwise, asked = lambda handler, body: good[body["model"]](handler, body), len(server.seen)
+    assert f"{failed} failed answers and 0 failed judgements are asked for again" in command("run", "--retry-failed")
+    assert len(server.seen) == asked + failed
     answers = store.read("responses", study="served")
+    assert answers.height == 24 and set(answers["finish_reason"]) == {"stop"}
     assert set(answers["engine"]) == {"openai"} and set(answers.filter(pl.col("step") == 50)["response"]) == {SAYS["mine-50"]}
     drift = store.read("drift", study="served").filter(pl.col("stance") == "support")
     assert drift["from_step"].to_list() == [0] and drift["to_step"].to_list() == [100] and drift["magnitude"].item() > 0.5
@@ -124,6 +133,7 @@ def test_it_runs_from_plan_to_report_and_asks_nothing_twice(server: Misbehaving,
     page = (tmp_path / "root" / "reports" / "served" / "report.html").read_text(encoding="utf-8")
     assert "mine-100" in page
     assert (tmp_path / "root" / "replies" / "served" / "engine-mine-50.sqlite").exists()
+    asked = len(server.seen)
     command("run")
-    assert len(server.seen) == 24
+    assert len(server.seen) == asked
     assert "missing" not in command("explain")
