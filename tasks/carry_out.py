@@ -106,8 +106,8 @@ def _submit_new(listed: _Listed, stages: Sequence[Stage]) -> int:
         needs: Any = [listed.futures[need.label] for need in stage.needs]
         one: Any = _carry_out_one.with_options(name=stage.name, **patience)
         before = [listed.futures[stage.label]] if stage.label in listed.futures else []  # the later result is the one that stays
-        future = one.submit(listed, len(listed.submitted), stage.label, needs, stage.label in unfinished, wait_for=before)
-        listed.submitted.append(stage)
+        listed.submitted.append(stage)  # before its thread can ask for it
+        future = one.submit(listed, len(listed.submitted) - 1, stage.label, needs, stage.label in unfinished, wait_for=before)
         listed.futures[stage.label], listed.needs[stage.label] = future, wanted[stage.label]
         future.add_done_callback(listed.work.news.put)
     return len(new)
