@@ -1,4 +1,4 @@
-"""``valuedrift sql``: questions to the tables in SQL, from the command line, a pipe, or a prompt."""
+"""``valuedrift sql``: queries to the tables, from the command line, a pipe, or a prompt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FIRST = "valuedrift> "
 _NEXT = "       ...> "
 _HISTORY = 2000
 _HELP = r"""
-A question ends with a semicolon and may take several lines.
+A query ends with a semicolon and may take several lines.
   \d        the views          \d NAME   the columns of one
   \q        leave              \?        this help
 """.strip()
@@ -39,11 +39,11 @@ def sql(
     rows: Annotated[int, typer.Option(min=0, help="Rows that a table shows; 0: all. CSV and JSON always give all.")] = 200,
     root: RootOption = None,
 ) -> None:
-    r"""Ask the tables a question in SQL (DuckDB). They can only be read here.
+    r"""Ask the tables in SQL (DuckDB). They can only be read here.
 
     Views: probes, runs, checkpoints, training, responses, stances, trajectory, drift, drift_corrected, value_profile, stance_counts,
     judge_confusion, judge_agreement, study_agreement, and more.
-    `valuedrift sql` opens a prompt, where `\d` lists them; docs/sql-cookbook.md has questions to start from.
+    `valuedrift sql` opens a prompt, where `\d` lists them; docs/sql-cookbook.md has queries to start from.
     """
     place = resolve_root(root)
     if query == "-":
@@ -51,14 +51,14 @@ def sql(
     if query is not None:
         answer(place, query, format, rows)
     else:
-        converse(lambda question: answer(place, question, format, rows))
+        converse(lambda asked: answer(place, asked, format, rows))
 
 
 def answer(root: str, query: str, format: Format, limit: int) -> None:
-    """Print the answer to one question about the tables as they are now.
+    """Print the answer to one query about the tables as they are now.
 
     Raises:
-        UserError: The question cannot be answered; says where it is wrong.
+        UserError: The query cannot be answered; says where it is wrong.
     """
     from valuedrift.flows.cli.query_output import FORMATS, safe
     from valuedrift.storage.sql.catalog import Catalog
@@ -89,21 +89,21 @@ def _print(lines: Iterator[str]) -> None:
 
 
 def converse(answer: Callable[[str], None]) -> None:
-    r"""Read questions from standard input and answer them until ``\q`` or the end of input.
+    r"""Read queries from standard input and answer them until ``\q`` or the end of input.
 
     Args:
-        answer: Prints the answer to a question.
+        answer: Prints the answer to a query.
 
     Raises:
-        UserError: A question is wrong and nobody sits at a terminal to correct it.
+        UserError: A query is wrong and nobody sits at a terminal to correct it.
     """
     person = sys.stdin.isatty()
     if person:
         sys.stdout.write("Ask in SQL; \\d lists the views, \\? helps, \\q leaves.\n")
     with _history() if person else contextlib.nullcontext():
-        for question in _questions(_FIRST if person else "", _NEXT if person else ""):
+        for query in _queries(_FIRST if person else "", _NEXT if person else ""):
             try:
-                answer(question)
+                answer(query)
             except UserError as error:
                 if not person:
                     raise
@@ -112,7 +112,7 @@ def converse(answer: Callable[[str], None]) -> None:
                 sys.stderr.write("interrupted\n")
 
 
-def _questions(first: str, following: str) -> Iterator[str]:
+def _queries(first: str, following: str) -> Iterator[str]:
     lines: list[str] = []
     while True:
         try:
@@ -162,7 +162,7 @@ def _command(line: str) -> str:
 
 @contextlib.contextmanager
 def _history() -> Iterator[None]:
-    """Arrow keys and questions of earlier sessions, where the platform has readline."""
+    """Arrow keys and queries of earlier sessions, where the platform has readline."""
     try:
         import readline
     except ImportError:  # Windows: the console has its own

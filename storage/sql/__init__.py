@@ -1,1 +1,1 @@
-"""The tables as SQL: views over what the manifests name, and what keeps a question from being anything else."""
+"""The tables as SQL: views over what the manifests name, and what keeps a query from being anything else."""

@@ -24,7 +24,7 @@ from valuedrift.storage.manifest import Entry
 from valuedrift.storage.parquet import lazy_frame_of, whole_objects
 from valuedrift.storage.schemas import TABLES
 from valuedrift.storage.schemas.table import TableSchema
-from valuedrift.storage.sql.guard import check_question, explained, first_reason
+from valuedrift.storage.sql.guard import check_query, explained, first_reason
 from valuedrift.storage.sql.readonly import SCHEME, TableFiles
 from valuedrift.storage.sql.views import views
 from valuedrift.storage.store import Store
@@ -94,12 +94,12 @@ class Catalog:
         self._connection.close()
 
     def rows(self, query: str) -> Rows:
-        """The answer to one question as Python values, one at a time: the next question ends it.
+        """The answer to one query as Python values, one at a time: the next query ends it.
 
         Raises:
-            QueryError: It is no question, DuckDB does not understand it, or it fails; says where.
+            QueryError: It is no query, DuckDB does not understand it, or it fails; says where.
         """
-        check_question(self._connection, query)
+        check_query(self._connection, query)
         try:
             answer = self._connection.execute(query)
             described = answer.description or []
@@ -108,12 +108,12 @@ class Catalog:
             raise self._explained(error) from error
 
     def frame(self, query: str) -> pl.DataFrame:
-        """The answer to one question as a polars frame.
+        """The answer to one query as a polars frame.
 
         Raises:
             QueryError: As for `rows`.
         """
-        check_question(self._connection, query)
+        check_query(self._connection, query)
         try:
             frame: pl.DataFrame = self._connection.sql(query).pl()
         except duckdb.Error as error:
@@ -121,7 +121,7 @@ class Catalog:
         return frame
 
     def _explained(self, error: duckdb.Error) -> UserError:
-        """What is wrong with a question, or with the table that it asks."""
+        """What is wrong with a query, or with the table that it asks."""
         asked = _NO_TABLE.search(str(error))
         return self._unopened.get(asked[1].lower(), explained(error)) if asked else explained(error)
 

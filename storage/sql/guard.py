@@ -11,7 +11,7 @@ import duckdb
 
 from valuedrift.errors import UserError
 
-_QUESTIONS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)
+_QUERIES = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)
 """MULTI is how DuckDB calls a PIVOT whose columns it must look up first."""
 _WRITING = frozenset(
     (
@@ -40,8 +40,8 @@ class QueryError(UserError):
     """A query that DuckDB does not understand or cannot answer; the message holds the line and a mark under the place."""
 
 
-def check_question(connection: duckdb.DuckDBPyConnection, query: str) -> None:
-    """Refuse what is not exactly one question.
+def check_query(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Refuse what is not exactly one query.
 
     Raises:
         QueryError: It is empty, several statements, cannot be parsed, or would write.
@@ -51,9 +51,9 @@ def check_question(connection: duckdb.DuckDBPyConnection, query: str) -> None:
     except duckdb.Error as error:
         raise explained(error) from error
     if len(statements) != 1:
-        raise QueryError("one question at a time" if statements else "an empty query", fix=_HELP)
+        raise QueryError("one query at a time" if statements else "an empty query", fix=_HELP)
     kind = statements[0].type
-    if word := _writing_word(query) if kind in _QUESTIONS else kind.name:
+    if word := _writing_word(query) if kind in _QUERIES else kind.name:
         raise QueryError(f"{word.upper()} is refused: the tables can only be read here", fix='a column of that name goes in "quotes"')
 
 
