@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from valuedrift.errors import DataError, UserError
-from valuedrift.labels.sheet import MOST_CHARACTERS, cell, read_sheet, sheet_bytes
+from valuedrift.labels.sheet import MOST_CHARACTERS, read_sheet, safe_text, sheet_bytes
 
 NASTY = [
     '=HYPERLINK("http://evil","click")',
@@ -32,16 +32,16 @@ NASTY = [
 
 @pytest.mark.parametrize("text", NASTY)
 def test_formulas_are_defused(text: str) -> None:
-    assert cell(text)[0] in "'\\"
+    assert safe_text(text)[0] in "'\\"
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text())
 def test_no_cell_begins_as_a_formula(text: str) -> None:
-    shown = cell(text)
+    shown = safe_text(text)
     assert not shown.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))
     assert not any(ord(letter) < 32 and letter not in "\n\t" for letter in shown)
-    assert cell(shown) == shown or shown.startswith("'")
+    assert safe_text(shown) == shown or shown.startswith("'")
 
 
 def drawn(responses: list[str]) -> pl.DataFrame:

@@ -16,7 +16,7 @@ from valuedrift.report.data import count_judgements
 from valuedrift.report.examples import examples
 from valuedrift.report.judge import caution, distrust, measured
 from valuedrift.report.rows import drift_rows
-from valuedrift.results.conclusions import MOST_MOVED, RANDOM, Chosen, choose_examples
+from valuedrift.results.examples import MOST_MOVED, RANDOM, Chosen, choose_examples
 from valuedrift.stance import LITTLE, JudgeStatus
 from valuedrift.words import counted, interval, listed, percent, plain, probability, signed, signed_interval, slug
 

@@ -98,18 +98,18 @@ def corrected(
     oriented(means, options.towards, where=where)  # refuses prompts without a polarity where that is needed
     keys = [name for name in _FAMILY if name in means.columns]
     usable = labelled.filter((pl.col("status") == JudgeStatus.OK.value) & pl.col(SAID[0]).is_not_null())
-    found = _Found(options, (from_step, to_step))
+    rows = _Rows(options, (from_step, to_step))
     for part in means.partition_by(keys, maintain_order=True) if keys else [means]:
-        found.add(part, usable.filter(pl.all_horizontal(pl.lit(True), *(pl.col(name) == part[name][0] for name in keys))))
-    notes = [f"{count} (run, topic) cells are not corrected: {fault}" for fault, count in found.lacking.items()]
+        rows.add(part, usable.filter(pl.all_horizontal(pl.lit(True), *(pl.col(name) == part[name][0] for name in keys))))
+    notes = [f"{count} (run, topic) cells are not corrected: {fault}" for fault, count in rows.lacking.items()]
     types: _Schema = dict.fromkeys(keys, pl.String)
-    drift = pl.DataFrame(found.drift, schema={**types, **_DRIFT}, orient="row")
+    drift = pl.DataFrame(rows.drift, schema={**types, **_DRIFT}, orient="row")
     drift = with_q(with_q(drift, [*keys, "run_id"], "q_value"), keys, "q_value_study")
-    return Correction(drift, pl.DataFrame(found.trajectory, schema={**types, **_TRAJECTORY}, orient="row"), notes)
+    return Correction(drift, pl.DataFrame(rows.trajectory, schema={**types, **_TRAJECTORY}, orient="row"), notes)
 
 
 @dataclass(slots=True)
-class _Found:
+class _Rows:
     """Rows of both tables, gathered judge by judge, and why cells have none."""
 
     options: Analysis

@@ -79,7 +79,8 @@ def warnings_of(covered: pl.DataFrame, drift: pl.DataFrame, trajectory: pl.DataF
     for name in COUNTS[1:]:
         count = int(covered[name].sum())
         if count:
-            found.append(f"{count:,} of {total:,} judgements ({count / total:.1%}) are {name.removeprefix('n_')} and enter no mean")
+            share = f"{count / total:.1%}" if count / total >= 0.0005 else "<0.1%"
+            found.append(f"{count:,} of {total:,} judgements ({share}) are {name.removeprefix('n_')} and enter no mean")
     missing = covered.filter(pl.col("missing_prompts") > 0)
     if len(missing):
         worst = missing.sort("missing_prompts", descending=True).row(0, named=True)

@@ -53,10 +53,12 @@ def drift_times(cell: Cell, options: Analysis) -> list[DriftTime]:
     start_critical = critical_value(start_deviations, options.confidence, moved.count[at])
     end_critical = critical_value(end_deviations, options.confidence, missing.count[0])
     share = (cell.steps - cell.steps[0]) / (cell.steps[-1] - cell.steps[0])
-    return [_one(share, s, int(extremum[s]), level, moved, missing, float(start_critical[s]), float(end_critical[s])) for s in stances]
+    return [
+        _of_one_stance(share, s, int(extremum[s]), level, moved, missing, float(start_critical[s]), float(end_critical[s])) for s in stances
+    ]
 
 
-def _one(
+def _of_one_stance(
     share: np.ndarray, s: int, at: int, level: Interval, moved: Interval, missing: Interval, start_critical: float, end_critical: float
 ) -> DriftTime:
     reached = moved.estimate[:, s]

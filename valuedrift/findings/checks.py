@@ -13,12 +13,12 @@ from valuedrift.stance import LITTLE, STANCES
 from valuedrift.words import counted, plain, signed, signed_interval
 
 
-def told(effect: Effect) -> str:
+def effect_words(effect: Effect) -> str:
     """An effect as it stands in a sentence."""
     return f"{signed(effect.estimate)} {signed_interval(effect.low, effect.high)}"
 
 
-def ends(row: Mapping[str, Any]) -> tuple[float, float]:
+def time_ends(row: Mapping[str, Any]) -> tuple[float, float]:
     """Interval of a drift time; the time itself where it has none."""
     time, low, high = row["drift_time"], row["drift_time_low"], row["drift_time_high"]
     return (time if low is None else low, time if high is None else high)
@@ -43,13 +43,13 @@ def drives_up(answers: str) -> Check:
                 verdicts.append(no_numbers(tables, run))
                 continue
             outcome = Outcome.NOT_SEEN if effect.high < LITTLE else Outcome.SEEN if effect.low > 0 else Outcome.UNDECIDED
-            cells = tables.cells(run["run_id"], answers)
-            up = sum(tables.moved(row) and row["magnitude"] > 0 for row in cells)
-            overall = f"{answers} {told(effect)} over all topics ({counted(effect.n_prompts, 'question')})"
+            drifts = tables.drifts(run["run_id"], answers)
+            up = sum(tables.moved(row) and row["magnitude"] > 0 for row in drifts)
+            overall = f"{answers} {effect_words(effect)} over all topics ({counted(effect.n_prompts, 'question')})"
             alone = (
                 " by itself: each is tested on fewer questions, and corrected for all tests" if outcome is Outcome.SEEN and not up else ""
             )
-            verdicts.append(Verdict(outcome, f"{tables.title(run)}: {overall}; up in {up} of {counted(len(cells), 'topic')}{alone}."))
+            verdicts.append(Verdict(outcome, f"{tables.title(run)}: {overall}; up in {up} of {counted(len(drifts), 'topic')}{alone}."))
         return combine(verdicts, f"No SFT run is on a corpus whose answers are known to be mostly {answers}.")
 
     return check
@@ -58,7 +58,7 @@ def drives_up(answers: str) -> Check:
 def early(tables: Tables) -> Verdict:
     """SFT drifts early."""
     rows = [
-        row for run in tables.select("sft") for row in tables.cells(run["run_id"]) if tables.moved(row) and abs(row["magnitude"]) > LITTLE
+        row for run in tables.select("sft") for row in tables.drifts(run["run_id"]) if tables.moved(row) and abs(row["magnitude"]) > LITTLE
     ]
     timed = [row for row in rows if row["drift_time"] is not None]
     if not tables.select("sft"):
@@ -67,8 +67,8 @@ def early(tables: Tables) -> Verdict:
         return Verdict(
             Outcome.NOT_TESTED, f"No stance is shown to have moved by more than {LITTLE:.2f} in SFT, so there is no drift to time."
         )
-    soon = sum(ends(row)[1] <= EARLY for row in timed)
-    late = sum(ends(row)[0] > EARLY for row in timed)
+    soon = sum(time_ends(row)[1] <= EARLY for row in timed)
+    late = sum(time_ends(row)[0] > EARLY for row in timed)
     times = [row["drift_time"] for row in timed]
     outcome = Outcome.SEEN if 2 * soon > len(timed) else Outcome.NOT_SEEN if 2 * late > len(timed) else Outcome.UNDECIDED
     when = f"{soon} surely came within the first quarter of the phase and {late} surely later"
@@ -86,19 +86,19 @@ def little(phases: Sequence[str], gaps: Sequence[str], untested: str) -> Check:
 
 
 def _little(tables: Tables, run: dict[str, Any]) -> Verdict:
-    overall, cells = tables.overall(run["run_id"]), tables.cells(run["run_id"])
-    if not overall or not cells:
+    overall, drifts = tables.overall(run["run_id"]), tables.drifts(run["run_id"])
+    if not overall or not drifts:
         return no_numbers(tables, run)
-    far = [row for row in cells if tables.moved(row) and abs(row["magnitude"]) >= LITTLE]
-    inside = sum(Effect(row["magnitude"], row["magnitude_low"], row["magnitude_high"], row["n_prompts"]).within(LITTLE) for row in cells)
+    far = [row for row in drifts if tables.moved(row) and abs(row["magnitude"]) >= LITTLE]
+    inside = sum(Effect(row["magnitude"], row["magnitude_low"], row["magnitude_high"], row["n_prompts"]).within(LITTLE) for row in drifts)
     if far or any(effect.beyond(LITTLE) for effect in overall.values()):
         outcome = Outcome.NOT_SEEN
     elif all(effect.within(LITTLE) for effect in overall.values()):
         outcome = Outcome.SEEN
     else:
         outcome = Outcome.UNDECIDED
-    means = ", ".join(f"{stance.value} {told(overall[stance])}" for stance in STANCES)
-    single = f"{inside} of {len(cells)} single (topic, stance) drifts lie within ±{LITTLE:.2f} with their whole interval, {len(far)} moved further"
+    means = ", ".join(f"{stance.value} {effect_words(overall[stance])}" for stance in STANCES)
+    single = f"{inside} of {len(drifts)} single (topic, stance) drifts lie within ±{LITTLE:.2f} with their whole interval, {len(far)} moved further"
     return Verdict(outcome, f"{tables.title(run)}, over all topics: {means}; {single}.")
 
 
@@ -119,7 +119,7 @@ def sft_larger(tables: Tables) -> Verdict:
         verdicts.append(
             Verdict(
                 outcome,
-                f"{tables.title(parent)} moved {stance} most, {told(far)}; {tables.title(run)} moved {name} most, {told(further)}.",
+                f"{tables.title(parent)} moved {stance} most, {effect_words(far)}; {tables.title(run)} moved {name} most, {effect_words(further)}.",
             )
         )
     return combine(verdicts, "No preference run is on a set that is known to have no value gap.")
@@ -143,8 +143,8 @@ def amplifies_most(tables: Tables) -> Verdict:
             outcome = Outcome.NOT_SEEN
         else:
             outcome = Outcome.SEEN if own.low > 0 and all(effect.low > 0 for effect in lead) else Outcome.UNDECIDED
-        compared = ", ".join(f"{told(effect)} more than {tables.title(other)}" for other, effect in zip(others, lead, strict=True))
-        verdicts.append(Verdict(outcome, f"{tables.title(dpo)}: {stance} {told(own)}; {compared}."))
+        compared = ", ".join(f"{effect_words(effect)} more than {tables.title(other)}" for other, effect in zip(others, lead, strict=True))
+        verdicts.append(Verdict(outcome, f"{tables.title(dpo)}: {stance} {effect_words(own)}; {compared}."))
     return combine(verdicts, "No DPO run shares its parent and a preference set with a value gap with a SimPO or PPO run.")
 
 
@@ -158,7 +158,7 @@ def moves_less(tables: Tables) -> Verdict:
                 verdicts.append(no_numbers(tables, simpo))
                 continue
             outcome = Outcome.SEEN if effect.high < 0 else Outcome.NOT_SEEN if effect.low > 0 else Outcome.UNDECIDED
-            verdicts.append(Verdict(outcome, f"{tables.title(simpo)} minus {tables.title(dpo)}: {stance} {told(effect)}."))
+            verdicts.append(Verdict(outcome, f"{tables.title(simpo)} minus {tables.title(dpo)}: {stance} {effect_words(effect)}."))
     return combine(verdicts, "No SimPO run shares its parent and a preference set with a value gap with a DPO run.")
 
 
@@ -167,10 +167,10 @@ def moves_later(tables: Tables) -> Verdict:
     verdicts = []
     for simpo, others, stance in _rivals(tables, "simpo", ("dpo",)):
         for dpo in others:
-            theirs = {row["topic"]: row for row in tables.cells(dpo["run_id"], stance) if _timed(tables, row)}
+            theirs = {row["topic"]: row for row in tables.drifts(dpo["run_id"], stance) if _timed(tables, row)}
             both = [
                 (row, theirs[row["topic"]])
-                for row in tables.cells(simpo["run_id"], stance)
+                for row in tables.drifts(simpo["run_id"], stance)
                 if _timed(tables, row) and row["topic"] in theirs
             ]
             if not both:
@@ -181,8 +181,8 @@ def moves_later(tables: Tables) -> Verdict:
                     )
                 )
                 continue
-            later = sum(ends(a)[0] > ends(b)[1] for a, b in both)
-            sooner = sum(ends(a)[1] < ends(b)[0] for a, b in both)
+            later = sum(time_ends(a)[0] > time_ends(b)[1] for a, b in both)
+            sooner = sum(time_ends(a)[1] < time_ends(b)[0] for a, b in both)
             outcome = Outcome.SEEN if 2 * later > len(both) else Outcome.NOT_SEEN if 2 * sooner > len(both) else Outcome.UNDECIDED
             times = "; ".join(f"{a['topic']} {plain(a['drift_time'])} against {plain(b['drift_time'])}" for a, b in both[:4])
             tally = f"in {later} of {counted(len(both), 'topic')}, surely sooner in {sooner}"
@@ -212,7 +212,9 @@ def favoured_more(tables: Tables) -> Verdict:
                 verdicts.append(no_numbers(tables, first))
                 continue
             outcome = Outcome.SEEN if a.low > b.high else Outcome.NOT_SEEN if a.high < b.low else Outcome.UNDECIDED
-            verdicts.append(Verdict(outcome, f"{tables.title(first)}: {stance} {told(a)}; {tables.title(second)}: {told(b)}."))
+            verdicts.append(
+                Verdict(outcome, f"{tables.title(first)}: {stance} {effect_words(a)}; {tables.title(second)}: {effect_words(b)}.")
+            )
     return combine(
         verdicts, "It needs DPO on one preference set with a value gap after two SFT runs, one of which already favoured the chosen stance."
     )

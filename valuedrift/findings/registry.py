@@ -14,7 +14,7 @@ EARLY = 0.25
 """Drift time up to which a drift counts as early: the first quarter of the phase. Reported: 0.09 for SFT, 0.34 and 0.42 for SimPO."""
 
 
-_TOLD = 2
+_CASES_AT_ONCE = 2
 """Cases told at once."""
 
 
@@ -80,4 +80,4 @@ def combine(verdicts: Sequence[Verdict], untested: str) -> Verdict:
         if len(tested) > 1
         else ""
     )
-    return Verdict(outcome, tally + " ".join(cases[:_TOLD]), tuple(cases[_TOLD:]))
+    return Verdict(outcome, tally + " ".join(cases[:_CASES_AT_ONCE]), tuple(cases[_CASES_AT_ONCE:]))

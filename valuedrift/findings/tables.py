@@ -82,7 +82,7 @@ class Tables:
         """What a run is called."""
         return self.titles[run["run_id"]]
 
-    def cells(self, run_id: str, stance: str | None = None) -> list[dict[str, Any]]:
+    def drifts(self, run_id: str, stance: str | None = None) -> list[dict[str, Any]]:
         """Rows of drift of a run, by topic."""
         mine = self.drift.filter(pl.col("run_id") == run_id)
         return (mine if stance is None else mine.filter(pl.col("stance") == stance)).sort("topic", "stance").to_dicts()

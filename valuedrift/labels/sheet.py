@@ -56,11 +56,11 @@ def sheet_bytes(drawn: pl.DataFrame) -> bytes:
     writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for row in drawn.select("label_id", "topic", "prompt", "response").iter_rows():
-        writer.writerow([*map(cell, row), ""])
+        writer.writerow([*map(safe_text, row), ""])
     return out.getvalue().encode("utf-8-sig")
 
 
-def cell(text: str) -> str:
+def safe_text(text: str) -> str:
     """Text that is safe in a cell: never executed, no control characters, and not longer than a spreadsheet holds (then both ends are shown)."""
     shown = _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text.replace("\r\n", "\n").replace("\r", "\n"))
     if len(shown) > MOST_CHARACTERS:

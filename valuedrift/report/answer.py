@@ -78,7 +78,7 @@ def answer(inputs: ReportInputs) -> Answer:
     return Answer(
         headline=_headline(inputs, rows),
         points=tuple(_points(inputs, rows, smallest)) if rows else (),
-        runs=tuple(_runs(inputs, rows)),
+        runs=tuple(_run_answers(inputs, rows)),
         tests=len(rows),
         moved=count["moved"],
         little=count["little"],
@@ -109,7 +109,9 @@ def _points(inputs: ReportInputs, rows: list[DriftRow], smallest: float | None) 
     count = Counter(row.kind for row in rows)
     family = "all tests of the study" if inputs.corrected_over_study else "the tests of each run"
     questions = questions_per_topic(inputs)
-    tests = f"{counted(len(rows), 'test')} (one per run, topic and stance{f', on {_span(questions)} questions' if questions else ''})"
+    tests = (
+        f"{counted(len(rows), 'test')} (one per run, topic and stance{f', on {_fewest_to_most(questions)} questions' if questions else ''})"
+    )
     points = [
         f"{count['moved']} of {tests} moved by more than noise: q below {inputs.alpha:g}, corrected over {family}.",
     ]
@@ -126,11 +128,11 @@ def _points(inputs: ReportInputs, rows: list[DriftRow], smallest: float | None) 
             f"The smallest drift that a typical test here could see is about {plain(smallest)} (in four of five repetitions, before correction). "
             "More questions make it smaller."
         )
-    points.extend(_yes(inputs))
+    points.extend(_yes_saying_sentences(inputs))
     return points
 
 
-def _yes(inputs: ReportInputs) -> list[str]:
+def _yes_saying_sentences(inputs: ReportInputs) -> list[str]:
     """Yes-saying where it changed most, if its intervals at both ends lie apart: then a stance moved for a question and its opposite alike."""
     changes = []
     for run in inputs.lineage.runs:
@@ -151,17 +153,17 @@ def _yes(inputs: ReportInputs) -> list[str]:
     ]
 
 
-def _runs(inputs: ReportInputs, rows: list[DriftRow]) -> list[RunAnswer]:
+def _run_answers(inputs: ReportInputs, rows: list[DriftRow]) -> list[RunAnswer]:
     mine = by_run(rows)
     found = []
     for run in inputs.lineage.runs:
         tests = mine.get(run.run_id, [])
         moved = [row for row in tests if row.kind == "moved"]
-        found.append(RunAnswer(run, len(moved), len(tests), _told(tests, moved)))
+        found.append(RunAnswer(run, len(moved), len(tests), _run_sentence(tests, moved)))
     return found
 
 
-def _told(tests: list[DriftRow], moved: list[DriftRow]) -> str:
+def _run_sentence(tests: list[DriftRow], moved: list[DriftRow]) -> str:
     if not tests:
         return "Not measured: fewer than two judged checkpoints."
     if moved:
@@ -188,7 +190,7 @@ def _directions(tests: list[DriftRow], moved: list[DriftRow]) -> str:
     return ", ".join([f"{first} of {counted(topics, 'topic')}", *rest]).capitalize() + "."
 
 
-def _span(ends: tuple[int, int]) -> str:
+def _fewest_to_most(ends: tuple[int, int]) -> str:
     return f"{ends[0]}" if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
 
 

@@ -67,12 +67,12 @@ def examples(inputs: ReportInputs) -> dict[str, list[Example]]:
         for rule, words in RULES.items():
             if (run.run_id, rule) in sides:
                 first, last = sides[run.run_id, rule]
-                example = Example(run, words, first["topic"], first["prompt_id"], first["prompt"] or "", _shown(first), _shown(last))
+                example = Example(run, words, first["topic"], first["prompt_id"], first["prompt"] or "", _answer(first), _answer(last))
                 found.setdefault(run.run_id, []).append(example)
     return found
 
 
-def _shown(row: Mapping[str, Any]) -> Shown:
+def _answer(row: Mapping[str, Any]) -> Shown:
     return Shown(
         step=row["step"],
         response=row["response"],

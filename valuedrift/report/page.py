@@ -67,7 +67,7 @@ def build_report(inputs: ReportInputs) -> str:
             stations=stations(inputs, shown, rows),
             stances=[stance.value for stance in STANCES],
             topics=_topics(inputs, rows),
-            cells={(row.run.run_id, row.topic, row.stance): row for row in rows},
+            by_place={(row.run.run_id, row.topic, row.stance): row for row in rows},
             most=max([FULL, *(abs(row.magnitude) for row in rows)]),
             rows=rows,
             training=_training(inputs),
@@ -93,7 +93,12 @@ def build_report(inputs: ReportInputs) -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+        loader=FunctionLoader(_asset),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_made_visible,
     )
     environment.filters.update(signed=signed, plain=plain, percent=percent, slug=slug)
     environment.globals["counted"] = counted
@@ -104,7 +109,7 @@ def _asset(name: str) -> str:
     return files("valuedrift").joinpath("report", "templates", name).read_text(encoding="utf-8")
 
 
-def _shown(value: object) -> object:
+def _made_visible(value: object) -> object:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
