@@ -180,9 +180,9 @@ class Study(_Part):
             if self.served:
                 raise ValueError(f"`served` models are asked by an engine like {{type: openai, base_url: …}}, not by {self.engine}")
             if not self.models:
-                raise ValueError("`models`: at least one")
+                raise ValueError("missing key `models`: a study starts from one at least")
             if not self.sft:
-                raise ValueError("`sft`: at least one phase")
+                raise ValueError("missing key `sft`: a study has one phase of it at least")
             return self
         for key in ("models", "corpora", "preferences", "sft", "preference"):
             if getattr(self, key):
