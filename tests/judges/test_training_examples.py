@@ -10,10 +10,9 @@ import torch
 from valuedrift.judges.network.model import StanceNetwork, load_body
 from valuedrift.judges.network.windows import Encoder
 from valuedrift.judges.training.augment import Augmenter
-from valuedrift.judges.training.examples import Example, plain_examples
 from valuedrift.judges.training.grids import Step, centred
 from valuedrift.judges.training.loop import Recipe
-from valuedrift.judges.training.sources import Issue, first_sentence, flipped, issues, phrases
+from valuedrift.judges.training.sources import Example, Issue, first_sentence, flipped, issues, phrases, plain_examples
 from valuedrift.judges.training.train import BODY, course, without_near_held_out
 from valuedrift.models.resolve import resolve_model
 from valuedrift.stance import Stance

@@ -1,6 +1,6 @@
 """Every kind of engine: a file each, entered here by one line. Light to import, because the planner reads it.
 
-A kind is a class made from :class:`valuedrift.engines.base.LocalEngine`, or from ``EngineBase`` where it holds no weights, with a ``type`` of its own; see
+A kind is a class made from :class:`valuedrift.engines.base.LocalEngine`, or from ``RemoteEngine`` where it holds no weights, with a ``type`` of its own; see
 :mod:`valuedrift.registry` for engines of other packages.
 """
 

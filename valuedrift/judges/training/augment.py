@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import TypeVar
 
-from valuedrift.judges.training.examples import Example, as_written
-from valuedrift.judges.training.sources import Issue, Phrases, Wording, first_sentence, flipped
+from valuedrift.judges.training.sources import Example, Issue, Phrases, Wording, as_written, first_sentence, flipped
 from valuedrift.stance import Stance
 
 _T = TypeVar("_T")

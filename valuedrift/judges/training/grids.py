@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from valuedrift.judges.network.model import Reading, StanceNetwork, unit
 from valuedrift.judges.network.windows import Encoder
-from valuedrift.judges.training.examples import Example
-from valuedrift.judges.training.sources import Issue, flipped
+from valuedrift.judges.training.sources import Example, Issue, flipped
 from valuedrift.stance import STANCES, Stance
 
 _SHARPNESS = 20.0

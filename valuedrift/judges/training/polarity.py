@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from valuedrift.judges.training.examples import Example
-from valuedrift.judges.training.sources import Action, Phrases
+from valuedrift.judges.training.sources import Action, Example, Phrases
 from valuedrift.stance import Stance
 
 _STANCES = {1: Stance.SUPPORT, 0: Stance.NEUTRAL, -1: Stance.OPPOSE}

@@ -23,11 +23,10 @@ from valuedrift.judges.network.windows import Encoder
 from valuedrift.judges.quality.scaling import fit_temperature
 from valuedrift.judges.quality.validation import Validation, validate
 from valuedrift.judges.training.augment import Augmenter, BesideGrids
-from valuedrift.judges.training.examples import Example, plain_examples
 from valuedrift.judges.training.grids import Step, make_step
 from valuedrift.judges.training.loop import Recipe, fit
 from valuedrift.judges.training.polarity import PolarityDrill
-from valuedrift.judges.training.sources import Issue, actions, issues, phrases
+from valuedrift.judges.training.sources import Example, Issue, actions, issues, phrases, plain_examples
 from valuedrift.models.resolve import resolve_model
 from valuedrift.progress import Progress
 from valuedrift.stance import STANCES, Stance
