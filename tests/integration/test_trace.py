@@ -167,7 +167,7 @@ def test_explain_names_the_part_of_the_identity_that_differs(place: Place, undis
     changed.write_text(STUDY.read_text(encoding="utf-8").replace("temperature: 0.7", "temperature: 0.8"), encoding="utf-8")
     told = place.run("explain", str(changed)).stdout
     assert "sampling.temperature: 0.7 → 0.8" in " ".join(told.split())
-    assert "4 cached" in told  # both trainings, and the audits of what they train on
+    assert "5 cached" in told  # the probes, both trainings, and the audits of what they train on
 
 
 def test_a_report_is_read_from_the_tables_where_weights_and_caches_are_gone(
