@@ -21,8 +21,11 @@ from valuedrift.storage.schemas import TABLES, table_schema
 from valuedrift.storage.schemas.table import TableSchema
 from valuedrift.storage.sql.views import views
 from valuedrift.storage.store import Part, Store
+from valuedrift.tabular import separator_of
 
 _ROWS_A_GROUP = 200_000
+_HEADER = 1 << 20
+"""Bytes in which the header of a CSV file is looked for."""
 
 
 def export_tables(
@@ -118,10 +121,15 @@ _Texts = dict[str, type[pl.String]]
 """Columns that are text, whatever their values look like: in CSV, which has no types, `01` is no number."""
 _READERS: dict[str, Callable[[io.BytesIO, _Texts], pl.DataFrame]] = {
     ".parquet": lambda stream, _: pl.read_parquet(stream),
-    ".csv": lambda stream, texts: pl.read_csv(stream, infer_schema_length=None, schema_overrides=texts),
+    ".csv": lambda stream, texts: pl.read_csv(stream, separator=_separator(stream), infer_schema_length=None, schema_overrides=texts),
     ".jsonl": lambda stream, _: pl.read_ndjson(stream, infer_schema_length=None),
     ".ndjson": lambda stream, _: pl.read_ndjson(stream, infer_schema_length=None),
 }
+
+
+def _separator(stream: io.BytesIO) -> str:
+    header = stream.getvalue()[:_HEADER].decode("utf-8-sig", "replace")
+    return separator_of(header)
 
 
 @dataclass(frozen=True)

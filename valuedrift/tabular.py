@@ -128,6 +128,23 @@ def kind_of_file(file: Path) -> str:
     return Path(file.name.lower().removesuffix(".gz")).suffix
 
 
+def separator_of(text: str) -> str:
+    """What stands between the cells of a CSV file: what gives its header the most columns.
+
+    Args:
+        text: Its beginning, with the whole header.
+    """
+
+    def columns(separator: str) -> int:
+        try:
+            records = csv.reader(io.StringIO(text[:_HEADER], newline=""), delimiter=separator, strict=True)
+            return len(next((cells for cells in records if cells), []))
+        except csv.Error:
+            return 0
+
+    return max(_SEPARATORS, key=columns)
+
+
 def _frame(file: Path, kind: str) -> pl.DataFrame:
     import polars as pl
 
@@ -256,7 +273,7 @@ def _object(row: Any, where: str, record: int) -> Row:
 def _csv(file: Path, lenient: bool) -> Table:
     csv.field_size_limit(_CELL)
     text = _whole(file, lenient)
-    records = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
+    records = csv.reader(io.StringIO(text, newline=""), delimiter=separator_of(text), strict=True)
     header: list[str] = []
     try:
         header = next((cells for cells in records if cells), [])
@@ -281,19 +298,6 @@ def _cells(file: Path, header: list[str], records: Any, lenient: bool) -> Iterat
             yield Row(dict(zip(header, cells, strict=False)), where, record)
     except csv.Error as error:
         raise DataError(f"not valid CSV: {error}", where=f"{file}, line {records.line_num}") from error
-
-
-def _separator(text: str) -> str:
-    """What stands between the cells of a CSV file: what gives its header the most columns."""
-
-    def columns(separator: str) -> int:
-        try:
-            records = csv.reader(io.StringIO(text[:_HEADER], newline=""), delimiter=separator, strict=True)
-            return len(next((cells for cells in records if cells), []))
-        except csv.Error:
-            return 0
-
-    return max(_SEPARATORS, key=columns)
 
 
 def _parquet(file: Path, lenient: bool) -> Table:

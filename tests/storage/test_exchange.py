@@ -46,6 +46,14 @@ def test_a_stance_table_of_others_comes_in(root: str, tmp_path: Path, theirs: pl
     assert rows.select("study", "judge").unique().rows() == [("new", "gpt")]
 
 
+def test_semicolons_and_names_that_look_like_numbers_come_in_as_they_are(root: str, tmp_path: Path, theirs: pl.DataFrame) -> None:
+    named = theirs.with_columns(run_id=pl.col("run_id").replace({"a": "01", "b": "1"}))
+    named.write_csv(tmp_path / "theirs.csv", separator=";", include_bom=True)
+    store = Store(root)
+    assert import_table(store, str(tmp_path / "theirs.csv"), "stances", "new", fill={"judge": "gpt"}).rows == theirs.height
+    assert set(store.read("stances")["run_id"]) == {"01", "1"}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
