@@ -24,6 +24,7 @@ def test_formats_are_auto_and_the_registry() -> None:
         ("hf:allenai/WildChat-1M", "hf:allenai/WildChat-1M"),
         ("s3://bucket/rows.jsonl", "s3://bucket/rows.jsonl"),
         ("gs://bucket/rows.jsonl", "gs://bucket/rows.jsonl"),
+        ("hf://datasets/organisation/name/rows.jsonl", "hf://datasets/organisation/name/rows.jsonl"),
     ],
 )
 def test_relative_paths_are_taken_from_the_study_folder(data: str, anchored: str) -> None:

@@ -15,14 +15,13 @@ from typing import get_args, get_type_hints
 import polars as pl
 import pytest
 import small_study
-import valuedrift.flows.cli.judge_correct
-import valuedrift.flows.cli.judge_labels
 from typer.testing import CliRunner, Result
 
 import valuedrift.flows.cli.analyze
 import valuedrift.flows.cli.audit
 import valuedrift.flows.cli.judge
 import valuedrift.flows.cli.judge_fit
+import valuedrift.flows.cli.labels
 import valuedrift.flows.cli.plan
 import valuedrift.flows.cli.probes
 import valuedrift.flows.cli.report
@@ -112,7 +111,7 @@ def test_a_study_with_all_that_it_names_in_a_bucket_is_the_study_on_disk(bases: 
         assert count_of(far.corpora[name], "sft") == 6 and audit_kind_of(far.corpora[name]) == "sft"
     assert probes_of(far.probes.set) == probes_of(near.probes.set)
     here, there = (StudyWork(study, f"{base}/root") for base, study in zip(bases, studies, strict=True))
-    assert judge_identity(here.judge("cross-encoder")) == judge_identity(there.judge("cross-encoder"))
+    assert judge_identity(here.study.judges[0]) == judge_identity(there.study.judges[0])
     assert here.base(near.models["mini"])[1] == there.base(far.models["mini"])[1]
     for command in (("plan",), ("explain", "--all"), ("status",)):
         said = [

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from valuedrift.references import beside
+from valuedrift.references import beside, is_address
 
 STARTER = "starter:"
 """Prefix of data that ship with the package."""
@@ -47,8 +47,8 @@ class Dataset(BaseModel):
     @field_validator("data")
     @classmethod
     def _names_data(cls, data: str) -> str:
-        hub_name = data.removeprefix(HUB) if data.startswith(HUB) else None
-        if not data.removeprefix(STARTER).strip() or data.endswith("://") or (hub_name is not None and not _HUB_NAME.fullmatch(hub_name)):
+        misnamed = _in_hub(data) and not _HUB_NAME.fullmatch(data.removeprefix(HUB))
+        if not data.removeprefix(STARTER).strip() or data.endswith("://") or misnamed:
             raise ValueError(
                 f"{data!r} names no data: give starter:NAME, a file or folder (also s3://bucket/key, gs://…), or hf:organisation/name"
             )
@@ -63,7 +63,7 @@ class Dataset(BaseModel):
     @property
     def in_hub(self) -> bool:
         """Whether the data must be fetched from the Hugging Face hub."""
-        return self.data.startswith(HUB)
+        return _in_hub(self.data)
 
     @property
     def packaged(self) -> bool:
@@ -73,3 +73,7 @@ class Dataset(BaseModel):
     def anchored(self, folder: Path | str) -> Dataset:
         """The same with a relative path taken from what the study file lies in; see :func:`valuedrift.references.beside`."""
         return self if self.in_hub or self.packaged else self.model_copy(update={"data": beside(folder, self.data)})
+
+
+def _in_hub(data: str) -> bool:
+    return data.startswith(HUB) and not is_address(data)
