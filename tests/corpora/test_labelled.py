@@ -64,6 +64,11 @@ def test_as_answers_to_learn_the_bad_ones_are_left_out_and_counted(tmp_path: Pat
     assert len(load_rows(everything, "sft").rows) == 4
 
 
+def test_a_first_row_without_a_label_hides_no_bad_answers(tmp_path: Path) -> None:
+    loaded = load_rows(written(tmp_path / "kto.jsonl", [{**GOOD, "label": None}, GOOD, BAD]), "sft")
+    assert (len(loaded.rows), loaded.dropped) == (2, {"labelled false": 1})
+
+
 def test_a_pair_is_two_labelled_answers_and_a_sample_is_of_pairs(tmp_path: Path) -> None:
     pairs = [{"prompt": f"Why {n}?", "chosen": "Because.", "rejected": "No reason.", "topic": "why"} for n in range(5)]
     data = written(tmp_path / "pairs.jsonl", pairs)
@@ -76,6 +81,13 @@ def test_a_pair_is_two_labelled_answers_and_a_sample_is_of_pairs(tmp_path: Path)
     long = [*question, {"role": "assistant", "content": "So."}, *question]
     told = load_rows(written(tmp_path / "long.jsonl", [{"prompt": long, "chosen": "a", "rejected": "b"}]), "labelled")
     assert told.rows[1] == {"messages": [*long, {"role": "assistant", "content": "b"}], "label": False}
+
+
+def test_pairs_that_are_not_at_hand_are_two_answers_each_if_their_format_is_named(tmp_path: Path) -> None:
+    away = {"data": str(tmp_path / "away.jsonl"), "rows": 50, "limit": 20}
+    assert count_rows(Dataset(**away, format="preference"), "labelled") == 40
+    assert count_rows(Dataset(**away, format="preference"), "preference") == 20
+    assert count_rows(Dataset(**away), "labelled") == 20
 
 
 def test_what_is_no_label_is_told(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from valuedrift.atomic import put_in_place, written_aside
 from valuedrift.corpora.dataset import STARTER, Dataset
 from valuedrift.corpora.normal import Row, rows_fingerprint, sample, uniform, with_topic
 from valuedrift.corpora.record import LeftOutError, Record
-from valuedrift.corpora.registry import ADAPTERS, CONVERSIONS, Adapter, Kind
+from valuedrift.corpora.registry import ADAPTERS, CONVERSIONS, Adapter, Kind, is_bad
 from valuedrift.corpora.sources import read_files, read_hub, stated_rows
 from valuedrift.errors import DataError, UserError
 from valuedrift.starter import DATASETS
@@ -72,6 +72,8 @@ def load_rows(dataset: Dataset, kind: Kind) -> Rows:
     for record in chain([first], records):
         named = _renamed(record, dataset.columns)
         try:
+            if dataset.format == "auto" and adapter.kind == "sft" and is_bad(named.values):
+                raise LeftOutError("labelled false")  # of data whose first row has no label
             row = with_topic(adapter.read(named), named.values.get("topic"))
             convert(row)  # leaves out what can't be converted; the sample is of the rows as they lie, so that pairs stay together
             rows.append(row)
@@ -103,7 +105,8 @@ def count_rows(dataset: Dataset, kind: Kind) -> int | None:
 
     Returns:
         For data at hand exactly what ``load_rows`` keeps. Otherwise the declared number, or for hub data the number that the hub states
-        (before rows are left out); None where it is not declared and no hub is reachable.
+        (before rows are left out); None where it is not declared and no hub is reachable. Pairs that are not at hand are known as such, and
+        counted as two labelled answers each, only if ``format`` says so.
 
     Raises:
         UserError: Data at hand that ``load_rows`` would refuse too; a missing file whose number of rows is not declared.
@@ -112,7 +115,9 @@ def count_rows(dataset: Dataset, kind: Kind) -> int | None:
     if at_hand or (not dataset.in_hub and dataset.rows is None):
         return len(load_rows(dataset, kind).rows)
     count = dataset.rows if dataset.rows is not None else stated_rows(dataset)
-    return count if count is None or dataset.limit is None else min(count, dataset.limit)
+    count = count if count is None or dataset.limit is None else min(count, dataset.limit)
+    pairs = dataset.format != "auto" and ADAPTERS[dataset.format].kind == "preference"
+    return 2 * count if count is not None and pairs and kind == "labelled" else count
 
 
 def write_jsonl(rows: Sequence[Row], path: Path) -> None:

@@ -128,6 +128,11 @@ def _has_label(row: Mapping[str, Any]) -> bool:
     return any(is_label(row.get(name)) for name in _LABEL) and any(recognises(row) for recognises, _ in _ANSWERS)
 
 
+def is_bad(row: Mapping[str, Any]) -> bool:
+    """Whether a row says in so many words that its answer is bad; a 0 may be anything."""
+    return any(row.get(name) is False for name in _LABEL)
+
+
 def _read_label(record: Record) -> Row:
     read = next((read for recognises, read in _ANSWERS if recognises(record.values)), _read_question)
     name = next((name for name in _LABEL if name in record.values), _LABEL[0])
