@@ -110,11 +110,13 @@ class Address:
         tables: The tables that the stage writes; the last one says that all are there.
         partition: Values of their partition columns.
         slot: Tells parts of one partition apart (the judge).
+        of_this_study: Whether its rows call runs and judges by this study's names: equal work of another study is then made again.
     """
 
     tables: tuple[str, ...]
     partition: Partition
     slot: str = ""
+    of_this_study: bool = False
 
     def here(self, work: Work, key: str) -> Reference | None:
         """See :class:`Result`."""
@@ -123,7 +125,7 @@ class Address:
 
     def elsewhere(self, work: Work, key: str) -> Reference | None:
         """See :class:`Result`."""
-        for entry in work.store.find(self.tables[-1], key):
+        for entry in () if self.of_this_study else work.store.find(self.tables[-1], key):
             if Address(self.tables, entry.partition, entry.slot).here(work, key) is not None:
                 return Reference.to(entry, reused=True)
         return None

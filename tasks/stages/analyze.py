@@ -29,7 +29,7 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
             cut = cut_answers(work.store.scan("responses", study=work.study.study, run_id=[run.run_id for run in work.plan.sampled]))
             return analysis_tables(stances_of(work, stances), work.study.analysis, cut=cut)
 
-    yield Stage("analyze", Address(TABLES, {"study": work.study.study}), judged, identity, make)
+    yield Stage("analyze", Address(TABLES, {"study": work.study.study}, of_this_study=True), judged, identity, make)
 
 
 def analysis_identity(work: StudyWork, stance_keys: Sequence[str]) -> dict[str, Any]:

@@ -38,7 +38,14 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
                 board().result(f"correct: {note}")
             return frames
 
-    yield Stage("correct", Address(TABLES, {"study": study}), judged, identity, make, remark=f"people labelled answers: {given} labels")
+    yield Stage(
+        "correct",
+        Address(TABLES, {"study": study}, of_this_study=True),
+        judged,
+        identity,
+        make,
+        remark=f"people labelled answers: {given} labels",
+    )
 
 
 def correction_identity(work: StudyWork, stance_keys: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:

@@ -81,6 +81,30 @@ def test_stances_are_taken_over_under_the_name_that_this_study_gives_its_judge(t
     assert work.store.read("stances", study="tiny").get_column("judge").to_list() == ["ours"]
 
 
+def test_an_analysis_is_not_taken_over_from_a_study_that_calls_its_runs_otherwise(tmp_path: Path) -> None:
+    work = room(tmp_path)
+
+    def analysis(study: str, run_id: str) -> Stage:
+        row = {
+            "judge": "j",
+            "run_id": run_id,
+            "step": 0,
+            "topic": "t",
+            "stance": "support",
+            "mean": 0.5,
+            "low": 0.4,
+            "high": 0.6,
+            "n_prompts": 4,
+        }
+        address = Address(("trajectory",), {"study": study}, of_this_study=True)
+        return Stage("analyze", address, (), lambda _: {"stances": ["equal"]}, lambda *_: {"trajectory": pl.DataFrame([row])})
+
+    for study, run_id in (("other", "smollm.sft-wild"), ("tiny", "small.sft-chats")):
+        assert not once(work, analysis(study, run_id), ()).reused
+        assert work.store.read("trajectory", study=study)["run_id"].to_list() == [run_id]
+    assert once(work, analysis("tiny", "another name"), ()).reused
+
+
 def test_an_object_that_is_gone_is_not_believed(tmp_path: Path) -> None:
     work = room(tmp_path)
     once(work, stage("responses", at("other", "a", 8), {}, answers()), ())
