@@ -110,13 +110,11 @@ class Address:
         tables: The tables that the stage writes; the last one says that all are there.
         partition: Values of their partition columns.
         slot: Tells parts of one partition apart (the judge).
-        of_this_study: Whether its rows call runs and judges by this study's names: equal work of another study is then made again.
     """
 
     tables: tuple[str, ...]
     partition: Partition
     slot: str = ""
-    of_this_study: bool = False
 
     def here(self, work: Work, key: str) -> Reference | None:
         """See :class:`Result`."""
@@ -125,7 +123,7 @@ class Address:
 
     def elsewhere(self, work: Work, key: str) -> Reference | None:
         """See :class:`Result`."""
-        for entry in () if self.of_this_study else work.store.find(self.tables[-1], key):
+        for entry in work.store.find(self.tables[-1], key):
             if Address(self.tables, entry.partition, entry.slot).here(work, key) is not None:
                 return Reference.to(entry, reused=True)
         return None
@@ -172,6 +170,36 @@ class Address:
     def _part(self, work: Work, table: str, key: str) -> Entry | None:
         entry = work.store.entry(table, self.partition, self.slot)
         return entry if entry is not None and entry.key == key and work.store.exists(entry) else None
+
+
+@dataclass(frozen=True)
+class NamedAddress(Address):
+    """A part of tables whose rows call runs and judges by a study's names, which are in no key: under other names it is made again.
+
+    Attributes:
+        names: The (run_id, judge) that its rows may have.
+        witness: The table whose rows tell.
+    """
+
+    names: frozenset[tuple[str, str]] = frozenset()
+    witness: str = ""
+
+    def here(self, work: Work, key: str) -> Reference | None:
+        """See :class:`Result`."""
+        found = super().here(work, key)
+        if found is None:
+            return None
+        rows = work.store.scan(self.witness, **self.partition).select("run_id", "judge").unique().collect()
+        return found if self.names.issuperset(rows.iter_rows()) else None
+
+    def elsewhere(self, work: Work, key: str) -> Reference | None:
+        """See :class:`Result`. Rows of another study have its names."""
+        return None
+
+
+def names_in(stages: Sequence[Stage]) -> frozenset[tuple[str, str]]:
+    """The (run_id, judge) of some judge stages."""
+    return frozenset((stage.run_id, stage.result.slot) for stage in stages)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import polars as pl
 from valuedrift.results.analysis import analysis_tables, cut_answers
 from valuedrift.results.facts import ANALYSED as TABLES
 from valuedrift.tasks.board import shown
-from valuedrift.tasks.stage import Address, Frames, Reference, Stage
+from valuedrift.tasks.stage import Frames, NamedAddress, Reference, Stage, names_in
 from valuedrift.tasks.work import StudyWork, Work
 
 ANALYSIS_VERSION = 2
@@ -29,7 +29,9 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
             cut = cut_answers(work.store.scan("responses", study=work.study.study, run_id=[run.run_id for run in work.plan.sampled]))
             return analysis_tables(stances_of(work, stances), work.study.analysis, cut=cut)
 
-    yield Stage("analyze", Address(TABLES, {"study": work.study.study}, of_this_study=True), judged, identity, make)
+    yield Stage(
+        "analyze", NamedAddress(TABLES, {"study": work.study.study}, names=names_in(judged), witness="coverage"), judged, identity, make
+    )
 
 
 def analysis_identity(work: StudyWork, stance_keys: Sequence[str]) -> dict[str, Any]:

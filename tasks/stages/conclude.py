@@ -41,7 +41,7 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
         with shown("conclude"):
             return _concluded(work, needs[1:])
 
-    yield Stage("conclude", Address(TABLES, {"study": work.study.study}, of_this_study=True), (analyzed, *analyzed.needs), identity, make)
+    yield Stage("conclude", Address(TABLES, {"study": work.study.study}), (analyzed, *analyzed.needs), identity, make)
 
 
 def _concluded(work: StudyWork, parts: Sequence[Reference]) -> Frames:

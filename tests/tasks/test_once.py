@@ -16,7 +16,7 @@ from valuedrift.fingerprint import fingerprint
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study.runtime import Runtime
 from valuedrift.tasks.once import once, once_each
-from valuedrift.tasks.stage import Address, Frames, NotYetError, OnShelf, Reference, Stage
+from valuedrift.tasks.stage import Address, Frames, NamedAddress, NotYetError, OnShelf, Reference, Stage
 from valuedrift.tasks.survey import State, difference, survey
 from valuedrift.tasks.work import Work
 
@@ -81,7 +81,7 @@ def test_stances_are_taken_over_under_the_name_that_this_study_gives_its_judge(t
     assert work.store.read("stances", study="tiny").get_column("judge").to_list() == ["ours"]
 
 
-def test_an_analysis_is_not_taken_over_from_a_study_that_calls_its_runs_otherwise(tmp_path: Path) -> None:
+def test_an_analysis_under_other_names_of_runs_is_made_again(tmp_path: Path) -> None:
     work = room(tmp_path)
 
     def analysis(study: str, run_id: str) -> Stage:
@@ -96,13 +96,13 @@ def test_an_analysis_is_not_taken_over_from_a_study_that_calls_its_runs_otherwis
             "high": 0.6,
             "n_prompts": 4,
         }
-        address = Address(("trajectory",), {"study": study}, of_this_study=True)
+        address = NamedAddress(("trajectory",), {"study": study}, names=frozenset({(run_id, "j")}), witness="trajectory")
         return Stage("analyze", address, (), lambda _: {"stances": ["equal"]}, lambda *_: {"trajectory": pl.DataFrame([row])})
 
-    for study, run_id in (("other", "smollm.sft-wild"), ("tiny", "small.sft-chats")):
+    for study, run_id in (("other", "smollm.sft-wild"), ("tiny", "small.sft-chats"), ("tiny", "small.sft-renamed")):
         assert not once(work, analysis(study, run_id), ()).reused
         assert work.store.read("trajectory", study=study)["run_id"].to_list() == [run_id]
-    assert once(work, analysis("tiny", "another name"), ()).reused
+    assert once(work, analysis("tiny", "small.sft-renamed"), ()).reused
 
 
 def test_an_object_that_is_gone_is_not_believed(tmp_path: Path) -> None:
