@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+from valuedrift.flows.cli.console import start_own_server
 from valuedrift.progress import Progress
 
 
@@ -99,6 +100,7 @@ def progress_of(console: Console, stages: int, kept: str) -> Iterator[None]:
     with TerminalBoard(console, stages) as board:
         use_board(board)
         try:
+            start_own_server()
             yield
         except KeyboardInterrupt as error:
             board.say(f"[bold red]interrupted[/] {kept}")

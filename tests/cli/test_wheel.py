@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -57,7 +58,9 @@ def elsewhere(tmp_path: Path) -> Path:
 def start(installed: Path, elsewhere: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "valuedrift.flows.cli.main", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(installed), "PREFECT_HOME": str(elsewhere / "prefect"), "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(command, cwd=elsewhere, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command, cwd=elsewhere, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
 
 
 def test_it_has_one_name_and_all_data_and_an_entry_point(wheel: Path) -> None:
@@ -90,15 +93,18 @@ def test_it_plans_beside_folders_called_flows_and_tasks(installed: Path, elsewhe
     assert where.stdout.strip() == str(installed / "valuedrift/__init__.py")
 
 
-def test_its_demo_begins_from_any_folder(installed: Path, elsewhere: Path) -> None:
+def test_its_demo_begins_from_any_folder_and_ends_at_ctrl_c(installed: Path, elsewhere: Path) -> None:
     process = start(installed, elsewhere, "demo", "--root", "root")
     end = time.monotonic() + 180
     try:
         while not (written := list((elsewhere / "root").rglob("*.parquet"))) and process.poll() is None and time.monotonic() < end:
             time.sleep(0.2)
-        process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=60)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the command, Prefect's own server among them
+        output, _ = process.communicate(timeout=90)  # minutes, where the server ends before the run
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process.pid, 0)  # nothing of it is left
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     assert written and process.returncode == 130, output
-    assert output.startswith("demo 6 runs, 30 probes") and "interrupted" in output
+    assert output.startswith("demo 6 runs, 30 probes") and "interrupted" in output and "EventsWorker" not in output
