@@ -117,8 +117,9 @@ class Files:
         except (FileNotFoundError, NotADirectoryError):
             raise
         except Exception as error:  # each store has errors of its own
-            reason = (str(error).splitlines() or [""])[0]
-            raise UserError(f"cannot be read: {reason or type(error).__name__}", where=self._uri(path)) from error
+            reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+            plain, _, signature = path.partition("?")  # of a web address; nobody's business
+            raise UserError(f"cannot be read: {reason.replace(signature, '…') if signature else reason}", where=self._uri(plain)) from error
 
     def _found(self, path: str) -> list[Mapping[str, Any]]:
         """What fsspec says of every file below a folder."""

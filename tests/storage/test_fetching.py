@@ -195,6 +195,23 @@ def test_a_file_of_the_web_is_read_and_its_signature_is_not_shown(tmp_path: Path
     assert "none.csv" in str(caught.value) and "secret" not in str(caught.value)
 
 
+def test_a_file_of_the_web_that_is_refused_shows_no_signature() -> None:
+    class Refuses(SimpleHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_error(403)
+
+        def do_GET(self) -> None:
+            self.send_error(403)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/a.csv?signature=secret"
+        with pytest.raises(UserError) as caught:
+            fetched(address)
+        server.shutdown()
+    assert "a.csv" in str(caught.value) and "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("address", "message"),
     [
