@@ -33,8 +33,8 @@ def _may_pass(_task: object, _run: object, state: Any) -> bool:
     return isinstance(error, StageError)
 
 
-class _Listed:
-    """The stages that were submitted, and where they work. No dataclass: Prefect would look into it for futures."""
+class _Underway:
+    """What was submitted, and how it ended. No dataclass: Prefect would look into it for futures."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -42,7 +42,10 @@ class _Listed:
         self.futures: dict[str, PrefectFuture[Any]] = {}
         """The latest of every label."""
         self.needs: dict[str, tuple[str, ...]] = {}
-        """Labels of what the latest of every label was submitted with."""
+        """Labels of what the latest of every label was made of."""
+        self.running: dict[PrefectFuture[Any], str] = {}
+        self.done: dict[str, Reference] = {}
+        self.faults: list[BaseException] = []
 
 
 @task(
@@ -53,81 +56,91 @@ class _Listed:
     retry_jitter_factor=0.5,
     retry_condition_fn=_may_pass,
 )
-def _carry_out_one(listed: _Listed, number: int, label: str, needs: list[Reference], whole: bool) -> Any:
+def _carry_out_one(underway: _Underway, number: int, label: str, needs: list[Reference], whole: bool) -> Any:
     """One stage of the list, by its number in the order of submission.
 
     Raises:
         UserError: A fault in what the user gave; not tried again.
         StageError: The stage died; tried again as often as the runtime says.
     """
-    reference = once(listed.work, listed.submitted[number], needs, whole=whole)
+    reference = once(underway.work, underway.submitted[number], needs, whole=whole)
     board().settled()
     return Completed(name="Cached", data=reference) if reference.reused else reference
 
 
 def carry_out(work: Work, stages_now: Callable[[], Sequence[Stage]]) -> dict[str, Reference]:
-    """Carry out a list of stages; to be called in a flow.
+    """Carry out a list of stages; to be called in a flow. A stage is submitted once all that it needs is done.
 
     Args:
         work: What stages share.
         stages_now: The list as it stands now; asked again after each stage that ends, and when a source reports more (`Work.source`). A stage that needs
-            more than when it was submitted is done again.
+            more than when it was done is done again.
 
     Returns:
         Where every stage's result lies, by the stage's label.
 
     Raises:
-        UserError: What the first stage that failed by itself said, and how many others failed; what had finished is kept.
+        UserError: What the first stage that failed said, and how many others failed; what had finished is kept.
     """
-    listed = _Listed(work)
-    left = _submit_new(listed, stages_now())
-    while left or work.sources:
-        left -= work.news.get() is not None
-        left += _submit_new(listed, stages_now())
-    _raise_failures(list(listed.futures.values()))
-    return {label: future.result() for label, future in listed.futures.items()}
+    underway = _Underway(work)
+    _submit_ready(underway, stages_now())
+    while underway.running or work.sources:
+        ended = work.news.get()
+        if isinstance(ended, PrefectFuture):
+            _note(underway, ended)
+        _submit_ready(underway, stages_now())
+    _raise(underway.faults)
+    return underway.done
 
 
-def _submit_new(listed: _Listed, stages: Sequence[Stage]) -> int:
-    """Submit the stages that were not submitted yet, or with fewer needs; returns how many."""
+def _submit_ready(underway: _Underway, stages: Sequence[Stage]) -> None:
+    """Submit the stages whose needs are all done, and which were not submitted with these needs yet."""
+    board().expect(len(stages))
     wanted = {stage.label: tuple(need.label for need in stage.needs) for stage in stages}
-    new = [stage for stage in stages if listed.needs.get(stage.label) != wanted[stage.label]]
-    if not new:
-        return 0
-    board().expect(len(listed.submitted) + len(new))
-    runtime = listed.work.runtime
+    running = set(underway.running.values())
+    ready = [
+        stage
+        for stage in stages
+        if underway.needs.get(stage.label) != wanted[stage.label]
+        and stage.label not in running
+        and all(label in underway.done and underway.needs[label] == wanted[label] for label in wanted[stage.label])
+    ]
+    if not ready:
+        return
+    runtime = underway.work.runtime
     patience: dict[str, Any] = {
         "retries": runtime.retries,
         "retry_delay_seconds": exponential_backoff(backoff_factor=runtime.retry_delay_seconds),
     }
     # what a stage left outside the tables is asked for only where something that is not done needs it
-    unfinished = {one.stage.label for one in survey(listed.work, stages) if one.state in (State.MISSING, State.WAITS)}
-    for stage in _in_order(new):
-        needs: Any = [listed.futures[need.label] for need in stage.needs]
+    leaving = any(stage.left_outside is not None for stage in ready)
+    unfinished = (
+        {one.stage.label for one in survey(underway.work, stages) if one.state in (State.MISSING, State.WAITS)} if leaving else set()
+    )
+    for stage in sorted(ready, key=lambda stage: stage.urgency):
+        needs: Any = [underway.futures[label] for label in wanted[stage.label]]
+        number = len(underway.submitted)
+        underway.submitted.append(stage)
         one: Any = _carry_out_one.with_options(name=stage.name, **patience)
-        before = [listed.futures[stage.label]] if stage.label in listed.futures else []  # the later result is the one that stays
-        listed.submitted.append(stage)  # before its thread can ask for it
-        future = one.submit(listed, len(listed.submitted) - 1, stage.label, needs, stage.label in unfinished, wait_for=before)
-        listed.futures[stage.label], listed.needs[stage.label] = future, wanted[stage.label]
-        future.add_done_callback(listed.work.news.put)
-    return len(new)
+        future = one.submit(underway, number, stage.label, needs, stage.label in unfinished)
+        underway.futures[stage.label], underway.needs[stage.label] = future, wanted[stage.label]
+        underway.running[future] = stage.label
+        future.add_done_callback(underway.work.news.put)
 
 
-def _in_order(stages: Sequence[Stage]) -> list[Stage]:
-    """The stages that show first numbers soonest before the others, each behind those that it needs."""
-    ordered = {stage: None for stage in sorted(stages, key=lambda stage: (bool(stage.needs), stage.urgency)) if not stage.needs}
-    return [*ordered, *(stage for stage in stages if stage not in ordered)]
+def _note(underway: _Underway, future: PrefectFuture[Any]) -> None:
+    """Note how a stage ended."""
+    label = underway.running.pop(future)
+    future.wait()  # it has ended; the server may still say that it runs, its state is at hand only now
+    if future.state.is_completed():
+        underway.done[label] = future.result()
+        return
+    outcome = future.state.result(raise_on_failure=False)
+    underway.faults.append(outcome if isinstance(outcome, BaseException) else StageError(str(future.state.message or future.state.name)))
 
 
-def _raise_failures(futures: Sequence[PrefectFuture[Any]]) -> None:
-    """Raise the fault that made stages fail; stages that only waited for a failed one are not counted."""
-    faults: list[BaseException] = []
-    for future in futures:
-        future.wait()  # it has ended; the server may still say that it runs, its state is at hand only now
-        if future.state.is_completed() or future.state.name == "NotReady":
-            continue
-        outcome = future.state.result(raise_on_failure=False)
-        faults.append(outcome if isinstance(outcome, BaseException) else StageError(str(future.state.message or future.state.name)))
+def _raise(faults: Sequence[BaseException]) -> None:
+    """Raise the fault that made stages fail, if any did."""
     if not faults:
         return
     distinct = {str(fault): fault for fault in faults}
