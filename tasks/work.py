@@ -7,7 +7,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
@@ -39,15 +38,6 @@ _PATIENCE_SECONDS = 5.0
 """How long a stage waits for another process before it says so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Corpus:
-    """A dataset as training reads it."""
-
-    path: Path
-    fingerprint: str
-    rows: Rows
-
-
 class Work:
     """Built once a run; shared by its threads.
 
@@ -68,7 +58,7 @@ class Work:
         """Sources of checkpoints that may still report some."""
         self.news: SimpleQueue[object] = SimpleQueue()
         """What ended, and None for what a source reports."""
-        self._corpora: dict[tuple[str, str], Corpus] = {}
+        self._corpora: dict[tuple[str, str], Rows] = {}
 
     @cached_property
     def local(self) -> Path:
@@ -94,18 +84,23 @@ class Work:
         runtime = self.runtime
         return ChildPool(self.scratch, workers=runtime.workers, threads=runtime.worker_threads(), launcher=runtime.launcher)
 
-    def corpus(self, dataset: Dataset, kind: Kind) -> Corpus:
-        """A dataset's normalised rows, written where training reads them."""
+    def corpus(self, dataset: Dataset, kind: Kind) -> Rows:
+        """A dataset's normalised rows, read at the first call."""
         key = (dataset.model_dump_json(), kind)
         with self.lock(f"corpus {key}"):
             if key not in self._corpora:
-                rows = rows_of(dataset, kind)
-                path = self.scratch / "datasets" / f"{rows.fingerprint}.jsonl"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                if not path.exists():
-                    write_jsonl(rows.rows, path)
-                self._corpora[key] = Corpus(path, rows.fingerprint, rows)
+                self._corpora[key] = rows_of(dataset, kind)
             return self._corpora[key]
+
+    def corpus_file(self, dataset: Dataset, kind: Kind) -> Path:
+        """A dataset's normalised rows in a file, as training and audits read them."""
+        rows = self.corpus(dataset, kind)
+        path = self.scratch / "datasets" / f"{rows.fingerprint}.jsonl"
+        with self.lock(f"file {path}"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                write_jsonl(rows.rows, path)
+        return path
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:

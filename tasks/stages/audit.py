@@ -84,11 +84,11 @@ def _value_filter() -> dict[str, Any]:
 
 
 def _examples(work: Work, name: str, dataset: Dataset, kind: Kind, judge: JudgeConfig, options: AuditOptions) -> pl.DataFrame:
-    corpus, runtime = work.corpus(dataset, kind), work.runtime
+    runtime = work.runtime
 
     def job(folder: Path) -> AuditJob:
         return AuditJob(
-            dataset=corpus.path,
+            dataset=work.corpus_file(dataset, kind),
             options=options,
             judge=judge,
             out=folder / "examples.parquet",

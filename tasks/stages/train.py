@@ -98,7 +98,7 @@ def _trained(work: StudyWork, run: RunPlan, weights: Weights, key: str) -> Train
     job = TrainJob(
         weights=weights,
         algorithm=run.algorithm,
-        dataset=work.corpus(run.dataset, run.kind).path,
+        dataset=work.corpus_file(run.dataset, run.kind),
         schedule=work.study.checkpoints,
         seed=run.seed,
         out=work.checkpoints_folder(key),
@@ -129,7 +129,7 @@ def _frames(work: StudyWork, run: RunPlan, identity: dict[str, Any], result: Tra
         "algorithm": run.algorithm.model_dump(mode="json"),
         "dataset": run.dataset.model_dump(mode="json"),
         "rows": result.rows,
-        "left_out": {**work.corpus(run.dataset, run.kind).rows.dropped, "too long": result.dropped_rows},
+        "left_out": {**work.corpus(run.dataset, run.kind).dropped, "too long": result.dropped_rows},
         "cut_rows": result.cut_rows,
         "reward_accuracy": result.reward_accuracy,
         "identity": identity,
