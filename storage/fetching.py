@@ -51,7 +51,7 @@ def fetched(address: str, *, folder: bool = False) -> Path:
     place = Location.parse(address)
     if not place.is_remote:
         return Path(place.path)
-    found = _found(place, folder)
+    found = _objects_at(place, folder)
     stamp = sha256("\n".join(f"{one.location.uri}\t{one.size}\t{one.tag}" for one in found).encode()).hexdigest()
     base = _cache() / stamp[:24]
     for one in found:
@@ -101,7 +101,7 @@ def _cache() -> Path:
     return cache_folder() / "fetched"
 
 
-def _found(place: Location, folder: bool) -> Sequence[Found]:
+def _objects_at(place: Location, folder: bool) -> Sequence[Found]:
     """The object at an address, or all objects below it."""
     single = place.look()
     found = [single] if single is not None else place.listing()

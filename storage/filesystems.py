@@ -62,7 +62,7 @@ class Files:
 
     def listing(self, path: str) -> Iterator[Seen]:
         """All finished files below a folder, at any depth; nothing where there is no folder."""
-        return map(self._seen, self._found(path))
+        return map(self._seen, self._entries_below(path))
 
     def leftovers(self, path: str) -> Iterator[Seen]:
         """Temporary files below a folder that a killed writer left."""
@@ -121,7 +121,7 @@ class Files:
             plain, _, signature = path.partition("?")  # of a web address; nobody's business
             raise UserError(f"cannot be read: {reason.replace(signature, '…') if signature else reason}", where=self._uri(plain)) from error
 
-    def _found(self, path: str) -> list[Mapping[str, Any]]:
+    def _entries_below(self, path: str) -> list[Mapping[str, Any]]:
         """What fsspec says of every file below a folder."""
         folder = self._full(path)
         try:
@@ -202,7 +202,7 @@ class LocalFiles(Files):
         except PermissionError as error:
             raise UserError("this file or folder may not be read", where=str(error.filename), fix="check its owner and mode") from error
 
-    def _found(self, path: str) -> list[Mapping[str, Any]]:
+    def _entries_below(self, path: str) -> list[Mapping[str, Any]]:
         found = self._ask(lambda fs: fs.find(path, detail=True, on_error=_raised_unless_gone), path)
         return [info for name, info in found.items() if name != path]
 

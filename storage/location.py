@@ -129,7 +129,7 @@ class Location:
     def look(self) -> Found | None:
         """The object that is here (a file, not a folder), None where there is none."""
         seen = self._files().look(self.path)
-        return None if seen is None else self._found(seen)
+        return None if seen is None else self._located(seen)
 
     def reached(self) -> Location:
         """The same, once it can be written to: what stands against it is told before long work begins, not when the result is to be written.
@@ -194,9 +194,9 @@ class Location:
         self._files().delete(self.path)
 
     def _all(self, lister: Callable[[str], Iterator[Seen]]) -> list[Found]:
-        return sorted(map(self._found, lister(self.path)), key=lambda one: one.location.path)
+        return sorted(map(self._located, lister(self.path)), key=lambda one: one.location.path)
 
-    def _found(self, seen: Seen) -> Found:
+    def _located(self, seen: Seen) -> Found:
         path, size, modified, tag = seen
         return Found(Location(self.scheme, self.bucket, path), size, modified, tag)
 

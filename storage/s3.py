@@ -74,9 +74,9 @@ class BucketFiles(Files):
 
     def reach(self, path: str) -> None:
         """List what lies below a path."""
-        self._found(path)
+        self._entries_below(path)
 
-    def _found(self, path: str) -> list[Mapping[str, Any]]:
+    def _entries_below(self, path: str) -> list[Mapping[str, Any]]:
         folder, _, name = path.rpartition("/")  # asked by prefix, s3fs looks for nothing else where nothing is found
         found = self._ask(lambda fs: fs.find(self._full(folder), prefix=f"{name}/" if name else "", detail=True), path)
         return list(found.values())

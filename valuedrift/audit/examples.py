@@ -58,13 +58,13 @@ def _example(row: Row) -> Example:
 def _asked(row: Row) -> tuple[list[tuple[str, str]], str]:
     """What stands before the answer, as (role, text), and the answer to learn."""
     if "messages" in row:
-        said = list(_said(row["messages"]))
+        said = list(_exchanges(row["messages"]))
         return said[:-1], said[-1][1]
-    before = [("user", row["prompt"])] if isinstance(row["prompt"], str) else list(_said(row["prompt"]))
+    before = [("user", row["prompt"])] if isinstance(row["prompt"], str) else list(_exchanges(row["prompt"]))
     return before, row["chosen"] if "chosen" in row else row["response"]
 
 
-def _said(messages: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+def _exchanges(messages: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     return ((message["role"], message["content"]) for message in messages)
 
 

@@ -93,7 +93,7 @@ def _answered(row: Row, answer: str, *, label: bool) -> Row:
     rest = {name: value for name, value in row.items() if name == "topic"} | {"label": label}
     if isinstance(prompt, str):
         return {"prompt": prompt, "response": answer, **rest}
-    return {"messages": [*prompt, _said("assistant", answer)], **rest}
+    return {"messages": [*prompt, _message("assistant", answer)], **rest}
 
 
 def _sound(turns: list[Message], answer: str = "response") -> list[Message]:
@@ -151,7 +151,7 @@ def uniform(rows: list[Row]) -> list[Row]:
     if any("messages" in row for row in rows):
         return [_conversation(row) for row in rows]
     if any(isinstance(row.get("prompt"), list) for row in rows):
-        return [row if isinstance(row["prompt"], list) else {**row, "prompt": [_said("user", row["prompt"])]} for row in rows]
+        return [row if isinstance(row["prompt"], list) else {**row, "prompt": [_message("user", row["prompt"])]} for row in rows]
     return rows
 
 
@@ -159,10 +159,10 @@ def _conversation(row: Row) -> Row:
     if "messages" in row:
         return row
     rest: Row = {name: row[name] for name in ("label", "topic") if name in row}
-    return {"messages": [_said("user", row["prompt"]), _said("assistant", row["response"])], **rest}
+    return {"messages": [_message("user", row["prompt"]), _message("assistant", row["response"])], **rest}
 
 
-def _said(role: str, content: str) -> Message:
+def _message(role: str, content: str) -> Message:
     return {"role": role, "content": content}
 
 

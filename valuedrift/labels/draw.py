@@ -109,7 +109,7 @@ def draw(answers: pl.DataFrame, n: int, *, key: str, seed: int = 0) -> pl.DataFr
     """
     identity = ["probe_set", "prompt_id", "response"]
     units = answers.sort(*identity, "run_id", "end").unique(identity, keep="first", maintain_order=True)
-    units = units.with_columns(said=_said()).with_columns(
+    units = units.with_columns(said=_status_or_stance()).with_columns(
         order=pl.Series([seed_from(key, seed, *row) for row in units.select(identity).iter_rows()], dtype=pl.Int64)
     )
     units = units.sort("said", "run_id", "end", "topic", "order")
@@ -123,7 +123,7 @@ def draw(answers: pl.DataFrame, n: int, *, key: str, seed: int = 0) -> pl.DataFr
     )
 
 
-def _said() -> pl.Expr:
+def _status_or_stance() -> pl.Expr:
     """What the judge said of an answer: its stance and how surely, or that it refuses."""
     most = pl.max_horizontal(STANCE_COLUMNS)
     support, oppose = pl.col(STANCE_COLUMNS[0]), pl.col(STANCE_COLUMNS[2])
