@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any
 
@@ -12,26 +13,31 @@ from valuedrift.registry import kinds_of
 _TYPE_FAULTS = ("union_tag_invalid", "union_tag_not_found")
 
 
-def describe(error: ValidationError, expected: Any) -> str:
+def describe(error: ValidationError, expected: Any, around: Callable[[Any], tuple[str, str]] = lambda _: ("", "")) -> str:
     """All faults, one a line.
 
     Args:
         error: What pydantic says.
         expected: The model, or the annotation (a union, say), that was validated against.
+        around: What to say before and after a fault, where more is known of it: its line, say.
     """
     lines = []
     for fault in error.errors(include_url=False):
-        key = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            lines.append(f"unknown key `{key}`{_nearest(fault['loc'], expected)}")
-        elif fault["type"] == "missing":
-            lines.append(f"missing key `{key}`")
-        elif fault["type"] in _TYPE_FAULTS:
-            lines.append(_wrong_type(key, fault))
-        else:
-            message = fault["msg"].removeprefix("Value error, ")
-            lines.append(f"`{key}`: {message}" if key else message)
+        before, after = around(fault)
+        lines.append(f"{before}{_fault(fault, expected)}{after}")
     return lines[0] if len(lines) == 1 else "\n  - ".join([f"{len(lines)} faults:", *lines])
+
+
+def _fault(fault: Any, expected: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key `{key}`{_nearest(fault['loc'], expected)}"
+    if fault["type"] == "missing":
+        return f"missing key `{key}`"
+    if fault["type"] in _TYPE_FAULTS:
+        return _wrong_type(key, fault)
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return f"`{key}`: {message}" if key else message
 
 
 def _wrong_type(key: str, fault: Any) -> str:

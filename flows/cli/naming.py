@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from valuedrift.engines.registry import EngineConfig
     from valuedrift.judges.registry import JudgeConfig
     from valuedrift.registry import Registry
+    from valuedrift.yaml_files import Yaml
 
 DEFAULT_JUDGE = "cross-encoder"
 EMBEDDED = "embedded"
@@ -129,6 +130,7 @@ def _named(registry: Registry[Any], given: str, settings: Sequence[str], option:
     from valuedrift.errors import UserError
     from valuedrift.faults import describe
     from valuedrift.references import folder_of
+    from valuedrift.yaml_files import untrue_numbers
 
     adapter: TypeAdapter[Any] = TypeAdapter(registry.annotation)
     from_file = given not in registry.types() and (given.endswith((".yaml", ".yml")) or "/" in given or Path(given).is_file())
@@ -136,39 +138,37 @@ def _named(registry: Registry[Any], given: str, settings: Sequence[str], option:
     try:
         content: dict[str, Any] = {"type": given}
         if from_file:  # paths in the file belong to its folder, those on the command line to where it is typed
-            found = adapter.validate_python(_keys_in(given, registry.what))
+            found = _keys_in(given, registry.what).valid(registry.annotation)
             content = found.anchored(folder_of(given)).model_dump(mode="json", exclude_unset=True)
         for setting in settings:
             _put_key(content, setting, set_option)
             where = f"{option} {given} with {set_option}"
-        return adapter.validate_python(content)
+        made = adapter.validate_python(content)
     except ValidationError as error:
         raise UserError(describe(error, registry.annotation), where=where) from error
+    for path, message in untrue_numbers(content, made):
+        raise UserError(f"`{'.'.join(path)}`: {message}", where=where)
+    return made
 
 
-def _keys_in(address: str, what: str) -> dict[str, Any]:
+def _keys_in(address: str, what: str) -> Yaml:
     """The keys and values of a .yaml file that describes one thing as a study file does.
 
     Raises:
         UserError: No such file, or none with keys and values.
     """
-    import yaml
-
     from valuedrift.errors import UserError
     from valuedrift.storage.fetching import at_hand
+    from valuedrift.yaml_files import read_yaml
 
     try:
         with at_hand(address) as path:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            written = read_yaml(path, address)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise UserError(f"no such {what} file", where=address, fix=f"a .yaml file with one {what}, or a type of {what}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"not UTF-8 text (byte {error.start})", where=address) from error
-    except yaml.YAMLError as error:
-        raise UserError(f"not valid YAML: {getattr(error, 'problem', error)}", where=address) from error
-    if not isinstance(content, dict):
+    if not isinstance(written.content, dict):
         raise UserError(f"not a {what}: expected keys and values", where=address, fix=f"one {what} as it stands in a study: type, …")
-    return content
+    return written
 
 
 def _put_key(content: dict[str, Any], setting: str, option: str) -> None:
@@ -177,18 +177,14 @@ def _put_key(content: dict[str, Any], setting: str, option: str) -> None:
     Raises:
         UserError: The setting is not ``KEY=VALUE``.
     """
-    import yaml
-
     from valuedrift.errors import UserError
+    from valuedrift.yaml_files import parse_yaml
 
     key, equals, text = setting.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
         raise UserError(f"not KEY=VALUE: {setting!r}", where=option, fix=f"e.g. {option} model=NAME")
-    try:
-        value = yaml.safe_load(text) if text.strip() else text
-    except yaml.YAMLError as error:
-        raise UserError(f"not a YAML value: {text!r}", where=f"{option} {key}") from error
+    value = parse_yaml(text, f"{option} {key}").content if text.strip() else text
     for part in parts[:-1]:
         inner = content.get(part)
         content[part] = dict(inner) if isinstance(inner, dict) else {}

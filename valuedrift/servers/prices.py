@@ -8,12 +8,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from valuedrift.errors import UserError
 from valuedrift.servers.chat import Request
 from valuedrift.servers.server import Budget, Server
+from valuedrift.yaml_files import read_yaml
 
 _MILLION = 1_000_000
 _Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -24,9 +24,6 @@ class _Line(BaseModel):
 
     input: _Dollars
     output: _Dollars
-
-
-_FILE = TypeAdapter(dict[str, _Line])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +57,18 @@ def price_of(model: str, budget: Budget | None) -> Price:
 def _read(path: Path) -> Mapping[str, _Line]:
     form = "{MODEL: {input: USD, output: USD}}, each for a million tokens"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))  # YAML holds JSON too
+        written = read_yaml(path)  # YAML holds JSON too
     except OSError as error:
         raise UserError(
             f"cannot read the price file: {error.strerror or error}", where=str(path), fix=f"a YAML or JSON file: {form}"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError("the price file is neither YAML nor JSON", where=str(path), fix=form) from error
+    except UserError as error:
+        raise UserError(f"the price file is neither YAML nor JSON that can be read: {error.what}", where=error.where, fix=form) from error
     try:
-        return _FILE.validate_python(content)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in fault["loc"])
-        raise UserError(f"the price file is not in its form: {key or 'whole file'}: {fault['msg']}", where=str(path), fix=form) from error
+        lines: Mapping[str, _Line] = written.valid(dict[str, _Line])
+    except UserError as error:
+        raise UserError(f"the price file is not in its form: {error.what}", where=error.where, fix=form) from error
+    return lines
 
 
 @dataclass(frozen=True, slots=True)

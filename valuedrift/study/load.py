@@ -6,13 +6,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
 from valuedrift.errors import UserError
-from valuedrift.faults import describe
 from valuedrift.references import beside, names_folder
 from valuedrift.study.spec import Study
+from valuedrift.yaml_files import Yaml, read_yaml
 
 
 def load_study(path: Path, folder: Path | str | None = None) -> Study:
@@ -25,36 +22,23 @@ def load_study(path: Path, folder: Path | str | None = None) -> Study:
     Raises:
         UserError: The file is missing, empty, not UTF-8, not YAML, or not a study; says which key and what would be right.
     """
-    text = _read(path)
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}, line {mark.line + 1}" if mark else str(path)
-        raise UserError(f"not valid YAML: {getattr(error, 'problem', error)}", where=where) from error
-    if not isinstance(content, dict):
+    written = _read(path)
+    if written.content is None:
+        raise UserError("the study file is empty", where=str(path), fix="begin with deployments/studies/demo.yaml")
+    if not isinstance(written.content, dict):
         raise UserError("not a study: expected keys and values", where=str(path), fix="begin with deployments/studies/demo.yaml")
-    try:
-        study = Study.model_validate(content)
-    except ValidationError as error:
-        raise UserError(describe(error, Study), where=str(path)) from error
-    return _anchor(study, path.parent if folder is None else folder)
+    return _anchor(written.valid(Study), path.parent if folder is None else folder)
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> Yaml:
     try:
-        text = path.read_text(encoding="utf-8")
+        return read_yaml(path)
     except FileNotFoundError as error:
         near = get_close_matches(path.name, [other.name for other in path.parent.glob("*.yaml")], n=1) if path.parent.is_dir() else []
         fix = f"did you mean {path.parent / near[0]}?" if near else "give the path of a study file, e.g. deployments/studies/demo.yaml"
         raise UserError("no such study file", where=str(path), fix=fix) from error
     except IsADirectoryError as error:
         raise UserError("a folder, not a study file", where=str(path), fix="give the .yaml file itself") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"not UTF-8 text (byte {error.start})", where=str(path), fix="save the study file as UTF-8") from error
-    if not text.strip():
-        raise UserError("the study file is empty", where=str(path), fix="begin with deployments/studies/demo.yaml")
-    return text
 
 
 def _anchor(study: Study, folder: Path | str) -> Study:

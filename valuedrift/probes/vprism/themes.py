@@ -5,12 +5,11 @@ from __future__ import annotations
 import functools
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from valuedrift.errors import DataError, UserError
+from valuedrift.yaml_files import parse_yaml, read_yaml
 
 
 class Theme(BaseModel):
@@ -55,8 +54,9 @@ def probe_topics() -> tuple[Theme, ...]:
 
 
 def _packaged(name: str) -> tuple[Theme, ...]:
-    read = yaml.safe_load((files("valuedrift") / "data/probes" / name).read_text(encoding="utf-8"))
-    return tuple(Theme.model_validate(one) for one in read)
+    text = (files("valuedrift") / "data/probes" / name).read_text(encoding="utf-8")
+    themes: tuple[Theme, ...] = parse_yaml(text, name).valid(tuple[Theme, ...])
+    return themes
 
 
 def read_topic_file(path: Path) -> tuple[Theme, ...]:
@@ -67,28 +67,15 @@ def read_topic_file(path: Path) -> tuple[Theme, ...]:
         DataError: It is not such a list; says which entry and what is wrong with it.
     """
     try:
-        read: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+        written = read_yaml(path, error=DataError)
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise UserError("no such topic file", where=str(path)) from error
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        mark = getattr(error, "problem_mark", None)
-        what = f"not valid YAML: {getattr(error, 'problem', error)}" if mark else f"unreadable: {str(error).splitlines()[0]}"
-        place = f"{path}, line {mark.line + 1}" if mark else str(path)
-        raise DataError(what, where=place, fix="a YAML list of topics; a text with ?, : or a comma stands in quotes") from error
+    read = written.content
     if not isinstance(read, list) or not read:
         raise DataError("holds no list of topics", where=str(path), fix="- name: death penalty\n  examples: [...]")
-    themes: list[Theme] = []
-    for number, one in enumerate(read, start=1):
-        try:
-            themes.append(Theme.model_validate(one))
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise DataError(
-                f"{place + ': ' if place else ''}{first['msg']}", where=f"{path}, topic {number}", fix="name, and a description or examples"
-            ) from error
+    themes: tuple[Theme, ...] = written.valid(tuple[Theme, ...])
     names = [theme.name for theme in themes]
     doubled = next((name for name in names if names.count(name) > 1), None)
     if doubled is not None:
         raise DataError(f"topic {doubled!r} is there twice", where=str(path))
-    return tuple(themes)
+    return themes

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
-import yaml
-
 from valuedrift.models.resolve import resolve_model
 from valuedrift.probes.vprism.english.grammar import word_set
 from valuedrift.starter import probe_pairs, stance_items
+from valuedrift.yaml_files import parse_yaml
 
 _SUFFIXES = word_set("'s s' s es ed d ing ly er ers or ness ism ist ists able ful less ment ity")
 _PREFIXES = ("un", "re", "non", "anti", "pro", "over", "under", "mis", "dis", "in", "im", "ir", "de", "pre", "inter", "multi")
@@ -38,7 +37,7 @@ class English:
 @functools.cache
 def english() -> English:
     """The packaged lists."""
-    read = yaml.safe_load((files("valuedrift") / "data/probes/english.yaml").read_text(encoding="utf-8"))
+    read = parse_yaml((files("valuedrift") / "data/probes/english.yaml").read_text(encoding="utf-8"), "english.yaml").content
     written = [*read["names"].split(), *read["acronyms"].split()]
     spellings = {str(key): str(value) for key, value in read["spellings"].items()}
     return English(spellings, {word.lower(): word for word in written}, frozenset(read["words"].split()))
