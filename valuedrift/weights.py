@@ -7,18 +7,54 @@ bytes. Step 0 of a phase has the very stack of its parent's last checkpoint, so 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from valuedrift.errors import UserError
+from valuedrift.errors import DataError, UserError
 from valuedrift.fingerprint import files_fingerprint, fingerprint
 
-_CONFIG_FILES = ("config.json", "adapter_config.json", "generation_config.json", "tokenizer_config.json")
+WHOLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+ADAPTER = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+TEMPLATES = "additional_chat_templates"
+"""Folder of a model's further chat templates."""
+TEMPLATE_DATE = date(2024, 7, 26)
+"""The day that a chat template is told when it asks for today's: the one that Llama 3's takes where it is told none."""
+
+_CONFIG_FILES = ("config.json", ADAPTER_CONFIG, "generation_config.json", "tokenizer_config.json")
 _NOT_IDENTITY = frozenset(
     {"_name_or_path", "base_model_name_or_path", "transformers_version", "revision", "inference_mode", "peft_version", "name_or_path"}
 )
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "chat_template.jinja")
+_NO_MATTER = (
+    *(
+        ".*",
+        "*.md",
+        "*.rst",
+        "*.html",
+        "*.pdf",
+        "*.png",
+        "*.jpg",
+        "*.jpeg",
+        "*.gif",
+        "*.svg",
+        "readme*",
+        "license*",
+        "notice*",
+        "use_policy*",
+    ),
+    *("*.py", "*.sh", "*.ipynb", "*.yaml", "*.yml", "*.csv", "*.tsv", "*.jsonl", "*.parquet", "*.log", "*.lock", "events.out.tfevents*"),
+    *("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt", "*.h5", "*.msgpack", "*.onnx", "*.gguf", "*.ot", "*.tflite", "*.zip", "*.tar", "*.gz"),
+    *("checkpoint.json", "trainer_state.json", "training_args*", "*_results.json", "optimizer*", "scheduler*", "rng_state*"),
+    *("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "data_config.json"),
+    *("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"),
+)
+"""Files of a model folder that no loader of a language model and its tokenizer reads, in lower case: every other one is in the fingerprint."""
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
@@ -47,10 +83,14 @@ class Weights(BaseModel):
 
 
 def folder_fingerprint(folder: Path) -> str:
-    """Content hash of a model or adapter folder: its safetensors, config and tokenizer, not paths, logs or optimizer states.
+    """Content hash of a model or adapter folder: its safetensors, configs and whatever else an answer may hang on, not paths, logs or optimizer states.
+
+    A file that repeats what another says (``vocab.json`` beside an equal ``tokenizer.json``, an index that lists what is in the shards) changes nothing,
+    so it is not in it; one that says anything else is.
 
     Raises:
         UserError: The folder is missing or holds no safetensors.
+        DataError: A file of it is not what its name says.
     """
     if not folder.is_dir():
         raise UserError("no such model folder", where=str(folder), fix="give a folder in Hugging Face layout")
@@ -61,39 +101,122 @@ def folder_fingerprint(folder: Path) -> str:
             "convert the weights to safetensors: pickled weights can run code and are never loaded" if pickled else "expected *.safetensors"
         )
         raise UserError("model folder without safetensors weights", where=str(folder), fix=fix)
-    files = _hashed(folder, [*tensors, *(name for name in _TOKENIZER_FILES if (folder / name).exists())])
+    others = [name for name in _others(folder) if not _repeats(folder, name)]
     configs = {name: _config(folder / name) for name in _CONFIG_FILES if (folder / name).exists()}
-    return fingerprint([files, configs])
+    what = [_hashed(folder, [*tensors, *others]), configs]
+    if _asks_for_today(folder, configs.get("tokenizer_config.json", {})):
+        what.append({"today": TEMPLATE_DATE.isoformat()})
+    return fingerprint(what)
+
+
+def _others(folder: Path) -> list[str]:
+    """Files that may change an answer, beside tensors and the configs of which only some keys count; by their paths in the folder."""
+    templates = [f"{TEMPLATES}/{path.name}" for path in (folder / TEMPLATES).glob("*.jinja")]
+    names = [
+        path.name for path in folder.iterdir() if path.is_file() and not any(fnmatch(path.name.lower(), other) for other in _NO_MATTER)
+    ]
+    return sorted([*templates, *(name for name in names if name not in _CONFIG_FILES and not name.endswith(".safetensors"))])
 
 
 _known: dict[tuple[tuple[object, ...], ...], str] = {}
 """Hashes of this process by the files' identity on disk: a changed file has another change time, which no program can set back."""
 
 
+def files_state(folder: Path, names: Iterable[str]) -> tuple[tuple[object, ...], ...]:
+    """What tells files from any other and from what they were before, without reading them."""
+    stats = [(name, (folder / name).stat()) for name in names]
+    return tuple((name, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in stats)
+
+
 def _hashed(folder: Path, names: list[str]) -> str:
-    stats = [(folder / name).stat() for name in names]
-    state = tuple(
-        (name, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in zip(names, stats, strict=True)
-    )
+    state = files_state(folder, names)
     if state not in _known:
         _known[state] = files_fingerprint(folder, names)
     return _known[state]
 
 
-def _config(path: Path) -> dict[str, object]:
+def _asks_for_today(folder: Path, tokenizer_config: Mapping[str, Any]) -> bool:
+    """Whether a chat template of the folder asks for the date: its prompts change with ``TEMPLATE_DATE``."""
+    files = [*folder.glob("*.jinja"), *(folder / TEMPLATES).glob("*.jinja")]
+    texts = [str(tokenizer_config.get("chat_template", "")), *(path.read_text(encoding="utf-8", errors="replace") for path in files)]
+    return any("strftime_now" in text for text in texts)
+
+
+def _config(path: Path) -> dict[str, Any]:
     """A config without what says where or by which version it was written."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"not valid JSON: {error}", where=str(path)) from error
+    content = _json(path)
+    if not isinstance(content, dict):
+        raise DataError("not a config: a JSON object is expected", where=str(path))
     return {key: value for key, value in content.items() if key not in _NOT_IDENTITY}
 
 
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"not valid JSON: {error}", where=str(path)) from error
+
+
+def _repeats(folder: Path, name: str) -> bool:
+    """Whether a file says nothing but what ``tokenizer.json``, ``tokenizer_config.json`` or the shards say."""
+    if name == INDEX:
+        return _index_says_nothing(folder)
+    if name not in _SAID_TWICE or not (folder / "tokenizer.json").exists():
+        return False
+    try:
+        tokenizer = _json(folder / "tokenizer.json")
+        config = _json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
+        return _SAID_TWICE[name]((folder / name).read_text(encoding="utf-8"), tokenizer, config)
+    except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError):  # another shape: it says something else
+        return False
+
+
+def _same_vocabulary(text: str, tokenizer: Any, _: Any) -> bool:
+    return bool(json.loads(text) == tokenizer["model"]["vocab"])
+
+
+def _same_word_list(text: str, tokenizer: Any, _: Any) -> bool:
+    vocabulary = tokenizer["model"]["vocab"]
+    return text.removesuffix("\n").split("\n") == sorted(vocabulary, key=vocabulary.__getitem__)
+
+
+def _same_merges(text: str, tokenizer: Any, _: Any) -> bool:
+    lines = [line for line in text.split("\n") if line and not line.startswith("#version")]
+    return lines == [merge if isinstance(merge, str) else " ".join(merge) for merge in tokenizer["model"]["merges"]]
+
+
+def _same_added(text: str, tokenizer: Any, _: Any) -> bool:
+    return bool(json.loads(text).items() <= {token["content"]: token["id"] for token in tokenizer["added_tokens"]}.items())
+
+
+def _same_special(text: str, tokenizer: Any, config: Any) -> bool:
+    flags = ("content", "lstrip", "rstrip", "normalized", "single_word")
+    known = {token["content"]: [token[flag] for flag in flags] for token in tokenizer["added_tokens"]}
+
+    def token(said: Any) -> Any:
+        if isinstance(said, list):
+            return [token(one) for one in said]
+        return [said[flag] for flag in flags] if isinstance(said, dict) else known[said]
+
+    return all(key in config and token(said) == token(config[key]) for key, said in json.loads(text).items())
+
+
+_SAID_TWICE: Mapping[str, Callable[[str, Any, Any], bool]] = {
+    "vocab.json": _same_vocabulary,
+    "vocab.txt": _same_word_list,
+    "merges.txt": _same_merges,
+    "added_tokens.json": _same_added,
+    "special_tokens_map.json": _same_special,
+}
+"""Files of older tokenizers that a folder may have beside ``tokenizer.json``: whether one says what that and the tokenizer's config say."""
+
+
 def check_model_folder(folder: Path) -> None:
-    """Check that a folder can be loaded as a causal LM with its tokenizer.
+    """Check that a folder can be loaded as a causal LM with its tokenizer; reads the files' headers, no tensors.
 
     Raises:
         UserError: config.json, safetensors or the tokenizer is missing.
+        DataError: The folder holds an adapter, or weights that are cut off or incomplete.
     """
     if not folder.is_dir():
         raise UserError("no such model folder", where=str(folder), fix="give a folder in Hugging Face layout")
@@ -102,3 +225,71 @@ def check_model_folder(folder: Path) -> None:
     if not any((folder / name).exists() for name in _TOKENIZERS):
         raise UserError("model folder without a tokenizer", where=str(folder), fix="expected tokenizer.json beside the weights")
     folder_fingerprint(folder)
+    weight_files(folder)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold a model's weights, each with a whole header.
+
+    Raises:
+        DataError: The folder holds an adapter too, two sets of weights, none, or a file that is cut off or not there.
+    """
+    if (folder / ADAPTER_CONFIG).exists():
+        whole = any(path.name != ADAPTER for path in folder.glob("*.safetensors"))
+        raise DataError(
+            f"a model folder with {ADAPTER_CONFIG}: transformers would put an adapter on the weights, or take others for its base",
+            where=str(folder),
+            fix=f"remove {ADAPTER_CONFIG} and {ADAPTER}, or if the adapter is meant, merge it into the weights"
+            if whole
+            else "merge the adapter into its base (merge_and_unload, save_pretrained) and give that folder",
+        )
+    if (folder / WHOLE).exists() and (folder / INDEX).exists():
+        raise DataError(f"two sets of weights: {WHOLE} and {INDEX}", where=str(folder), fix="remove the one that is not meant")
+    if not (folder / INDEX).exists():
+        if not (folder / WHOLE).exists():
+            raise DataError(f"neither {WHOLE} nor {INDEX}", where=str(folder), fix="name the weights as transformers' save_pretrained does")
+        tensor_names(folder / WHOLE)
+        return [folder / WHOLE]
+    listed = _weight_map(folder)
+    shards = {name: tensor_names(folder / name) for name in sorted(set(listed.values()))}
+    if lost := [tensor for tensor, name in listed.items() if tensor not in shards[name]]:
+        raise DataError(f"{told(lost)} not in the shards that the index names", where=str(folder / INDEX), fix="copy the model again")
+    return [folder / name for name in shards]
+
+
+def _weight_map(folder: Path) -> dict[str, str]:
+    content = _json(folder / INDEX)
+    listed = content.get("weight_map") if isinstance(content, dict) else None
+    if not listed or not isinstance(listed, dict) or not all(isinstance(name, str) and Path(name).name == name for name in listed.values()):
+        raise DataError("not an index of weights: weight_map names no files", where=str(folder / INDEX), fix="copy the model again")
+    return listed
+
+
+def _index_says_nothing(folder: Path) -> bool:
+    """Whether the index lists every tensor of every shard, and no other."""
+    listed = _weight_map(folder)
+    shards = [folder / name for name in {*listed.values(), *(path.name for path in folder.glob("model-*.safetensors"))}]
+    return listed == {tensor: shard.name for shard in shards if shard.exists() for tensor in tensor_names(shard)}
+
+
+def tensor_names(path: Path) -> list[str]:
+    """Names of a safetensors file's tensors.
+
+    Raises:
+        DataError: There is no such file, it is cut off, or no safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            return list(file.keys())
+    except (SafetensorError, OSError) as error:
+        what = "a file of weights is missing" if not path.exists() else f"cut off, or not a safetensors file: {error}"
+        raise DataError(what, where=str(path), fix="copy or download it again") from error
+
+
+def told(tensors: Iterable[str]) -> str:
+    """Names of tensors for a message: how many, and the first few."""
+    names = sorted(tensors)
+    first = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    return f"{len(names)} tensor{'s' if len(names) > 1 else ''} ({first})"

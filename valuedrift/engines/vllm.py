@@ -22,7 +22,7 @@ from valuedrift.engines.prompting import context_length, end_tokens, option_toke
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import seed_from
 from valuedrift.sampling import Prompt, Response, Sampling
-from valuedrift.weights import Weights, check_model_folder, folder_fingerprint
+from valuedrift.weights import Weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -165,11 +165,10 @@ class VllmEngine:
 
     def _prepare(self, weights: Weights) -> tuple[Path, Path | None]:
         """The folder vLLM loads, and the adapter it applies."""
-        from valuedrift.models.loading import load_causal_lm
+        from valuedrift.models.checking import check_weights
+        from valuedrift.models.loading import load_causal_lm, resolve_dtype
 
-        check_model_folder(weights.base)
-        for adapter in weights.adapters:
-            folder_fingerprint(adapter)
+        check_weights(weights, dtype=resolve_dtype(self.settings.dtype))
         if not weights.adapters:
             return weights.base, None
         if len(weights.adapters) == 1 and _applicable(weights.adapters[0]):

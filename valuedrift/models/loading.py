@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from valuedrift.errors import StageError, UserError
-from valuedrift.weights import Weights, check_model_folder, folder_fingerprint
+from valuedrift.models.checking import LOADING_FAULTS, bare, check_model, first_line, with_adapter
+from valuedrift.weights import Weights
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +30,7 @@ def load_causal_lm(weights: Weights, *, dtype: str | torch.dtype = "float32", de
         The model (eval mode, no adapters left) and its tokenizer (``padding_side="left"``, pad token set).
 
     Raises:
-        UserError: A folder is missing or incomplete, weights are not safetensors, or an adapter does not fit the base.
+        UserError: A folder is missing or incomplete, weights are not safetensors or not the model's, or an adapter does not fit the base.
         StageError: The device has not enough memory.
     """
     torch_dtype = resolve_dtype(dtype)
@@ -53,16 +54,17 @@ def load_base(folder: Path, *, dtype: torch.dtype) -> Any:
 
     Raises:
         UserError: The folder is incomplete or does not hold a causal language model.
+        DataError: Its weights are not that model's, or not finite; see :func:`valuedrift.models.checking.check_model`.
     """
     from transformers import AutoModelForCausalLM
 
-    check_model_folder(folder)
+    check_model(folder, AutoModelForCausalLM, dtype=dtype)
     try:
         return AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
         )
-    except (ValueError, OSError, KeyError, RuntimeError) as error:
-        raise UserError(f"not loadable as a causal language model: {_first_line(error)}", where=str(folder)) from error
+    except LOADING_FAULTS as error:
+        raise UserError(f"not loadable as a causal language model: {first_line(error)}", where=str(folder)) from error
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -75,8 +77,8 @@ def load_tokenizer(folder: Path) -> Any:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (ValueError, OSError, KeyError, RuntimeError) as error:
-        raise UserError(f"tokenizer not loadable: {_first_line(error)}", where=str(folder)) from error
+    except LOADING_FAULTS as error:
+        raise UserError(f"tokenizer not loadable: {first_line(error)}", where=str(folder)) from error
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token is None:
@@ -105,20 +107,7 @@ def resolve_dtype(dtype: str | torch.dtype) -> torch.dtype:
 
 def _merged(model: Any, adapter: Path) -> Any:
     """The model with one adapter merged into it."""
-    from peft import PeftModel
-
-    folder_fingerprint(adapter)  # the clear error for a missing or pickled adapter
-    if not (adapter / "adapter_config.json").exists():
-        raise UserError("adapter folder without adapter_config.json", where=str(adapter), fix="expected a PEFT adapter folder")
     try:
-        merged = PeftModel.from_pretrained(model, adapter, is_trainable=False, use_safetensors=True).merge_and_unload(safe_merge=True)
-    except (ValueError, OSError, KeyError, RuntimeError, TypeError) as error:
-        raise UserError(f"adapter does not fit its base: {_first_line(error)}", where=str(adapter)) from error
-    if hasattr(merged, "peft_config"):
-        del merged.peft_config  # a leftover of the merge; with it the next adapter would warn about stacking
-    return merged
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+        return bare(with_adapter(model, adapter).merge_and_unload(safe_merge=True))
+    except LOADING_FAULTS as error:
+        raise UserError(f"adapter does not fit its base: {first_line(error)}", where=str(adapter)) from error

@@ -9,7 +9,7 @@ from valuedrift.errors import UserError
 from valuedrift.models.embedded import EMBEDDED, embedded_folder
 from valuedrift.weights import check_model_folder
 
-_HUB_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model", "*.spm")
+_HUB_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.spm", "*.tiktoken")
 """What is fetched from the hub: weights as safetensors, configs, tokenizers; never pickles or code."""
 
 

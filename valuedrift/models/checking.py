@@ -1,0 +1,200 @@
+"""Whether weights are those of the model that a config describes, before anything is computed with them.
+
+Transformers fills a tensor that is missing at random, differently at each load, and drops one that it has no place for; PEFT does the same with adapters. Both
+only warn.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from valuedrift.errors import DataError, UserError
+from valuedrift.weights import ADAPTER, ADAPTER_CONFIG, Weights, check_model_folder, files_state, folder_fingerprint, told, weight_files
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+LOADING_FAULTS = (ValueError, OSError, KeyError, RuntimeError, TypeError, ImportError)
+"""What transformers and PEFT raise where a folder does not hold what they expect."""
+_TITLES = {"AutoModelForCausalLM": "a causal language model", "AutoModel": "an encoder"}
+_FIX = "give the folder that the model was saved to by save_pretrained, whole"
+
+_finite: set[tuple[object, ...]] = set()
+"""Files that this process found finite, by their identity on disk and the dtype that they are read in."""
+
+
+def check_model(folder: Path, loader: Any, *, dtype: torch.dtype) -> Any:
+    """Check that a folder has every tensor of its model, no other, each in its shape and finite in a dtype.
+
+    Tied weights and buffers that are rightly absent are known to transformers, whose own loading tells what is missing: on torch's meta device, so that
+    names and shapes are compared without reading a number.
+
+    Args:
+        folder: A model folder.
+        loader: The class whose ``from_pretrained`` will load it.
+        dtype: What its weights will be rounded to.
+
+    Returns:
+        The model without numbers, on the meta device.
+
+    Raises:
+        UserError: The folder is incomplete, or not loadable by this class.
+        DataError: Tensors are missing, unexpected, of another shape or not finite, with their names and file.
+    """
+    check_model_folder(folder)
+    files = weight_files(folder)
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # its own report says the same at length, and is only a warning
+    try:
+        model, loading = loader.from_pretrained(
+            folder,
+            dtype=dtype,
+            device_map="meta",
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+    except LOADING_FAULTS as error:
+        raise UserError(
+            f"not loadable as {_TITLES.get(loader.__name__, loader.__name__)}: {first_line(error)}", where=str(folder)
+        ) from error
+    finally:
+        logging.set_verbosity(verbosity)
+    missing, unexpected = set(loading["missing_keys"]), set(loading["unexpected_keys"])
+    if not model.can_generate():  # an encoder: its last states are read, not what others put on top of them
+        inside = {name for name, _ in model.named_children()}
+        missing = {name for name in missing if not name.startswith("pooler.")}
+        unexpected = {name for name in unexpected if name.removeprefix(f"{model.base_model_prefix}.").split(".")[0] in inside}
+    faults = [f"{told(missing)} missing"] if missing else []
+    faults += [f"{told(unexpected)} that the model has no place for"] if unexpected else []
+    if shapes := {f"{name} {list(has)} instead of {list(wants)}" for name, has, wants in loading["mismatched_keys"]}:
+        faults.append(f"{told(shapes)} of another shape")
+    if faults:
+        raise DataError("weights that are not the model's: " + "; ".join(faults), where=_where(files), fix=_FIX)
+    check_finite(files, dtype)
+    return model
+
+
+def check_weights(weights: Weights, *, dtype: torch.dtype) -> None:
+    """Check a model and the adapters on it, for an engine that loads them by itself and goes by the architecture that the config names.
+
+    Of a quantised model such an engine alone knows the tensors; there only what is no number and what is cut off is found.
+
+    Raises:
+        UserError: See :func:`check_model` and :func:`with_adapter`.
+    """
+    import transformers
+
+    check_model_folder(weights.base)
+    try:
+        config = transformers.AutoConfig.from_pretrained(weights.base, trust_remote_code=False, local_files_only=True)
+    except LOADING_FAULTS as error:
+        raise UserError(f"config not loadable: {first_line(error)}", where=str(weights.base)) from error
+    if getattr(config, "quantization_config", None) is not None:
+        check_finite([*weight_files(weights.base), *(adapter / ADAPTER for adapter in weights.adapters)])
+        return
+    named = next(iter(config.architectures or ()), "")
+    model = check_model(weights.base, getattr(transformers, named, transformers.AutoModelForCausalLM), dtype=dtype)
+    for adapter in weights.adapters:
+        model = bare(with_adapter(model, adapter).unload())
+
+
+def with_adapter(model: Any, adapter: Path) -> Any:
+    """The model under an adapter whose every tensor is there, has a place, and is finite.
+
+    Args:
+        model: What it lies on; may be on the meta device.
+        adapter: A PEFT adapter folder.
+
+    Raises:
+        UserError: It is no such folder, or does not fit the model.
+        DataError: Tensors are missing, unexpected, of another shape or not finite, with their names and file.
+    """
+    from peft import PeftModel
+
+    folder_fingerprint(adapter)  # the clear error for a missing or pickled adapter
+    if not (adapter / ADAPTER_CONFIG).exists():
+        raise UserError(f"adapter folder without {ADAPTER_CONFIG}", where=str(adapter), fix="expected a PEFT adapter folder")
+    path = adapter / ADAPTER
+    check_finite([path])
+    how = {"is_trainable": False, "use_safetensors": True, "torch_device": "cpu", "low_cpu_mem_usage": model.device.type == "meta"}
+    try:
+        with warnings.catch_warnings(action="ignore"):  # what is missing is told below
+            adapted = PeftModel.from_pretrained(model, adapter, **how)
+            loading = adapted.load_adapter(adapter, "default", **how)  # once more, because only this tells what it found
+    except LOADING_FAULTS as error:
+        if shapes := re.findall(r"size mismatch for ([^:\s]+)", str(error)):
+            raise DataError(f"adapter does not fit its base: {told(shapes)} of another shape", where=str(path)) from error
+        raise UserError(f"adapter does not fit its base: {first_line(error)}", where=str(adapter)) from error
+    faults = [f"{told(loading.missing_keys)} missing"] if loading.missing_keys else []
+    faults += [f"{told(loading.unexpected_keys)} that the model has no place for"] if loading.unexpected_keys else []
+    if faults:
+        raise DataError("adapter does not fit its base: " + "; ".join(faults), where=str(path), fix="give the whole adapter folder")
+    return adapted
+
+
+def bare(model: Any) -> Any:
+    """A model that adapters were merged into or taken off, without the leftover with which the next one would warn about stacking."""
+    if hasattr(model, "peft_config"):
+        del model.peft_config
+    return model
+
+
+def check_finite(files: list[Path], dtype: torch.dtype | None = None) -> None:
+    """Check that every number of some safetensors files is one.
+
+    Args:
+        files: Of one folder.
+        dtype: What they will be rounded to, which may have a smaller range; None: as they are.
+
+    Raises:
+        DataError: One is not finite, or a file is cut off; names the tensors.
+    """
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    for path in files:
+        try:
+            state = (str(dtype), path.parent, *files_state(path.parent, [path.name]))
+            if state in _finite:
+                continue
+            with safe_open(path, "pt") as file:
+                wrong = [name for name in file.keys() if not _is_finite(file.get_tensor(name), dtype)]  # noqa: SIM118 -- no mapping
+        except (SafetensorError, OSError) as error:
+            raise DataError(f"cut off, or not a safetensors file: {error}", where=str(path), fix="copy or download it again") from error
+        if wrong:
+            within = "" if dtype in (None, torch.float32) else f" in {str(dtype).removeprefix('torch.')}"
+            raise DataError(
+                f"{told(wrong)} with numbers that are not finite{within}", where=str(path), fix="the training that wrote them diverged"
+            )
+        _finite.add(state)
+
+
+def _is_finite(tensor: Tensor, dtype: torch.dtype | None) -> bool:
+    """Whether a tensor's least and greatest number are finite, rounded to a dtype; NaN is both."""
+    import torch
+
+    if not tensor.is_floating_point() or tensor.numel() == 0:
+        return True
+    if tensor.element_size() == 1:  # torch orders no 8-bit floats
+        tensor = tensor.float()
+    ends = torch.stack(torch.aminmax(tensor))
+    return bool(ends.to(dtype or ends.dtype).isfinite().all())
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _where(files: list[Path]) -> str:
+    return str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
