@@ -88,6 +88,8 @@ class ReportInputs:
     """Judges that are made of others, with their members."""
     labels: PeoplesLabels | None = None
     """What people say of the study's answers; None where nobody was asked."""
+    read: Reader = field(default=lambda _: pl.DataFrame(), repr=False)
+    """Reads any other table of the study, for sections of one's own."""
 
     @property
     def alpha(self) -> float:
@@ -183,6 +185,7 @@ def read_inputs(read: Reader) -> ReportInputs:
         audits=_audits(read, runs, study["auditor"]),
         panels=json.loads(study["panels"]),
         labels=_labels(read, quality, agreement),
+        read=read,
     )
 
 
