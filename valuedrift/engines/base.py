@@ -60,6 +60,7 @@ class Engine(Protocol):
 
         Raises:
             UserError: Equal prompt ids, or a prompt that leaves no room for ``max_new_tokens`` in the model's context.
+            DataError: The model's logits after a prompt are not numbers; names its id.
         """
 
     def score(self, prompts: Sequence[str], options: Sequence[str], *, alike: int = 1) -> NDArray[np.float64]:
@@ -74,6 +75,9 @@ class Engine(Protocol):
         Returns:
             Array [n_prompts, n_options] of total natural-log-probabilities (sums over an option's tokens); NaN for prompts that leave no room
             for the longest option in the model's context.
+
+        Raises:
+            DataError: The model's logits after a prompt are not numbers; names it.
         """
 
     def option_tokens(self, option: str) -> list[int]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from valuedrift.errors import UserError
+from valuedrift.errors import DataError, UserError
 from valuedrift.sampling import Prompt, Response, Sampling
+from valuedrift.weights import TEMPLATE_DATE
 
 PROMPT_VERSION = 1
 """Raised when the text put to a model changes."""
@@ -29,10 +30,9 @@ def render_prompt(tokenizer: Any, question: str) -> str:
     from jinja2 import TemplateError
 
     try:
-        text: str = tokenizer.apply_chat_template([{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True)
+        return chat_text(tokenizer, [{"role": "user", "content": question}], add_generation_prompt=True)
     except TemplateError as error:
         raise UserError(f"the model's chat template fails on a user message: {error}", where=str(tokenizer.name_or_path)) from error
-    return text
 
 
 def prompt_tokens(tokenizer: Any, question: str) -> list[int]:
@@ -107,3 +107,25 @@ def to_response(tokenizer: Any, prompt_id: str, sample_idx: int, tokens: Sequenc
         finish_reason="stop" if ended else "length",
         n_tokens=len(tokens),
     )
+
+
+def chat_text(tokenizer: Any, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool) -> str:
+    """Messages by the model's chat template, which is told one day whenever it asks for today's: else answers would change from day to day.
+
+    Raises:
+        jinja2.TemplateError: The template fails on these messages.
+    """
+    text: str = tokenizer.apply_chat_template(
+        list(messages), tokenize=False, add_generation_prompt=add_generation_prompt, strftime_now=TEMPLATE_DATE.strftime
+    )
+    return text
+
+
+def no_numbers(where: str) -> DataError:
+    """The error of a model whose logits are not numbers; no answer can be drawn from them, and no option scored."""
+    return DataError("the model's logits are not numbers", where=where, fix="another dtype (float32), or other weights: these overflow")
+
+
+def excerpt(text: str) -> str:
+    """What names a prompt without an id in a message: its text, the middle left out where it is long."""
+    return repr(text if len(text) <= 200 else f"{text[:100]} … {text[-100:]}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field
 
 from valuedrift.engines.base import Engine, EngineSettings, LocalEngine, Progress
-from valuedrift.engines.prompting import context_length, end_tokens, option_tokens, prompt_tokens, to_response, tokenise_prompts
+from valuedrift.engines.prompting import context_length, end_tokens, excerpt, option_tokens, prompt_tokens, to_response, tokenise_prompts
 from valuedrift.errors import UserError
 from valuedrift.sampling import Prompt, Response, Sampling
 from valuedrift.weights import Weights
@@ -69,7 +69,7 @@ class TransformersEngine:
 
         tokenised = tokenise_prompts(self._tokenizer, self._model.config, prompts, sampling)
         groups = [
-            [Answer(tokens, self._uniforms(prompt.prompt_id, index, sampling)) for index in range(sampling.n)]
+            [Answer(tokens, self._uniforms(prompt.prompt_id, index, sampling), prompt_id=prompt.prompt_id) for index in range(sampling.n)]
             for prompt, tokens in zip(prompts, tokenised, strict=True)
         ]
         total, done = len(prompts) * sampling.n, 0
@@ -105,6 +105,7 @@ class TransformersEngine:
             [option_tokens(self._tokenizer, option) for option in options],
             alike=alike,
             room=context_length(self._model.config),
+            names=[excerpt(prompt) for prompt in prompts],
         )
 
     def option_tokens(self, option: str) -> list[int]:

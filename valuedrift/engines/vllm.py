@@ -7,6 +7,7 @@ LoRA adapter is applied as it is; a deeper stack is merged into a temporary fold
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,16 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field
 
 from valuedrift.engines.base import Engine, EngineSettings, LocalEngine, Progress
-from valuedrift.engines.prompting import context_length, end_tokens, option_tokens, prompt_tokens, to_response, tokenise_prompts
+from valuedrift.engines.prompting import (
+    context_length,
+    end_tokens,
+    excerpt,
+    no_numbers,
+    option_tokens,
+    prompt_tokens,
+    to_response,
+    tokenise_prompts,
+)
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import seed_from
 from valuedrift.sampling import Prompt, Response, Sampling
@@ -113,12 +123,15 @@ class VllmEngine:
                 stop_token_ids=sorted(self._end_tokens),
                 seed=seed_from(self._fingerprint, prompt.prompt_id, index, sampling.seed) if self._seeded else None,
                 detokenize=False,
+                logprobs=0,  # of the drawn token alone: by it a model whose logits are not numbers is known
             )
             for prompt, _, index in wanted
         ]
         outputs = self._generate([tokens for _, tokens, _ in wanted], params, progress)
         responses = []
         for (prompt, _, index), output in zip(wanted, outputs, strict=True):
+            if not math.isfinite(output.outputs[0].cumulative_logprob):
+                raise no_numbers(f"prompt {prompt.prompt_id}")
             drawn = list(output.outputs[0].token_ids)
             ended = bool(drawn) and drawn[-1] in self._end_tokens
             responses.append(to_response(self._tokenizer, prompt.prompt_id, index, drawn[:-1] if ended else drawn, ended=ended))
@@ -144,6 +157,8 @@ class VllmEngine:
         for place in fitting:
             for column, way in enumerate(ways):
                 scores[place, column] = sum(first_logprobs[place, way[:at]][token].logprob for at, token in enumerate(way))
+            if np.isnan(scores[place]).any():
+                raise no_numbers(f"prompt {excerpt(prompts[place])}")
         return scores
 
     def option_tokens(self, option: str) -> list[int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from valuedrift.corpora.registry import Kind
-from valuedrift.engines.prompting import PLAIN_FORM, prompt_tokens
+from valuedrift.engines.prompting import PLAIN_FORM, chat_text, prompt_tokens
 from valuedrift.errors import DataError
 from valuedrift.training.rows import Demonstration, Labelled, Message, Preference
 
@@ -62,7 +62,7 @@ class Encoder:
         if not self.tokenizer.chat_template:
             turns = (_PLAIN_TURNS.get(message["role"], "{0}\n").format(message["content"]) for message in messages)
             return list(self.tokenizer("".join(turns))["input_ids"])
-        text = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        text = chat_text(self.tokenizer, messages, add_generation_prompt=True)
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def answer(self, text: str) -> list[int]:
@@ -171,7 +171,7 @@ class Encoder:
         if not self.tokenizer.chat_template:
             return [eos]
         messages = [{"role": "user", "content": "question"}, {"role": "assistant", "content": _MARK}]
-        text = self.tokenizer.apply_chat_template(messages, tokenize=False)
+        text = chat_text(self.tokenizer, messages, add_generation_prompt=False)
         end = self.tokenizer(text.rpartition(_MARK)[2].rstrip(), add_special_tokens=False)["input_ids"]
         return list(end) if eos in end else [*end, eos]
 

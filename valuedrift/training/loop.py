@@ -20,7 +20,7 @@ from valuedrift.errors import UserError
 from valuedrift.fingerprint import seed_from
 from valuedrift.progress import Progress
 from valuedrift.training.folder import Metrics, RunFolder
-from valuedrift.weights import Weights
+from valuedrift.weights import TEMPLATES, Weights
 
 POLICY = "policy"
 """The model that a run is about; its reward model is trained before it."""
@@ -163,6 +163,8 @@ def _copy_model(written: Path, target: Path, parent: Weights) -> None:
     for name in _TOKENIZER:  # the tokenizer as it was, not as the trainer set its padding
         if (parent.base / name).exists():
             shutil.copyfile(parent.base / name, target / name)
+    if (parent.base / TEMPLATES).is_dir():
+        shutil.copytree(parent.base / TEMPLATES, target / TEMPLATES)
 
 
 class Resumable:

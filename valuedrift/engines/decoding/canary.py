@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 
+from valuedrift.engines.decoding.draws import drawable
 from valuedrift.engines.decoding.prefill import check_attention, prefill
 from valuedrift.engines.decoding.slots import SlotCache
+from valuedrift.engines.prompting import no_numbers
 from valuedrift.errors import UserError
 
 _LENGTHS = (20, 11)
@@ -29,11 +31,16 @@ def check_decoding(model: Any) -> None:
 
     Raises:
         UserError: The architecture cannot be decoded by the loop.
+        DataError: The model's logits are not numbers, whatever it is asked.
     """
     layers = check_attention(model, sum(_LENGTHS) + _STEPS)
     try:
         with torch.inference_mode():
-            divergence = _divergence(model, layers)
+            texts = _texts(int(model.config.get_text_config().vocab_size))
+            expected = _plain(model, texts)
+            if not bool(drawable(expected).all()):
+                raise no_numbers(str(model.config.name_or_path))
+            divergence = _divergence(model, layers, texts, expected)
     except (TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
@@ -42,12 +49,13 @@ def check_decoding(model: Any) -> None:
         raise _refusal(model, f"log-probabilities diverge by {divergence:.3g} nats")
 
 
-def _divergence(model: Any, layers: int) -> float:
-    """Mean Kullback–Leibler divergence of slot decoding from plain forward passes, in nats a token."""
-    vocabulary = int(model.config.get_text_config().vocab_size)
+def _texts(vocabulary: int) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    texts = [torch.randint(vocabulary, (length + _STEPS,), generator=generator) for length in _LENGTHS]
-    expected = _plain(model, texts)
+    return [torch.randint(vocabulary, (length + _STEPS,), generator=generator) for length in _LENGTHS]
+
+
+def _divergence(model: Any, layers: int, texts: list[torch.Tensor], expected: torch.Tensor) -> float:
+    """Mean Kullback–Leibler divergence of slot decoding from plain forward passes, in nats a token."""
     cache = SlotCache(layers=layers, rows=len(texts), places=max(_LENGTHS) + _STEPS, device=model.device)
     rows = torch.arange(len(texts), device=model.device)
     prefilled = prefill(model, [text[:-_STEPS].tolist() for text in texts])

@@ -27,6 +27,11 @@ def sequence_uniforms(weights_fingerprint: str, prompt_id: str, sample_idx: int,
     return np.random.Generator(np.random.Philox(key=key)).random(length)
 
 
+def drawable(logits: torch.Tensor) -> torch.Tensor:
+    """Which rows [..., vocabulary] of logits are numbers to draw from: the greatest is finite (NaN is greater than all; −∞ rules a token out)."""
+    return logits.amax(-1).isfinite()
+
+
 def draw_tokens(logits: torch.Tensor, uniforms: torch.Tensor, *, temperature: float, top_p: float) -> torch.Tensor:
     """Draw one token a row by inverting the cumulative distribution in order of token ids.
 

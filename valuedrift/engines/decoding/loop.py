@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from valuedrift.engines.decoding.draws import draw_tokens
+from valuedrift.engines.decoding.draws import draw_tokens, drawable
 from valuedrift.engines.decoding.prefill import check_attention, prefill, prefill_batches
 from valuedrift.engines.decoding.slots import SlotCache, padded
+from valuedrift.engines.prompting import no_numbers
 
 _FLOOR = 16
 """Rows computed at least. Kernels for fewer rows sum in another order, so that an answer's last bits would depend on how many others are
@@ -36,6 +37,8 @@ class Answer:
     """What was drawn, without the token that ended it."""
     ended: bool = False
     """Whether the model ended it."""
+    prompt_id: str = ""
+    """Of its prompt, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,9 @@ def decode(
         end_tokens: Tokens that end an answer.
         limits: Rows and memory.
         progress: Told how many more answers are done.
+
+    Raises:
+        DataError: The logits after a prompt or its answer are not numbers.
     """
     if not prompts:
         return
@@ -140,6 +146,9 @@ class _Loop:
             use_cache=True,
             logits_to_keep=1,
         ).logits[: len(self.active), -1]
+        numbers = drawable(logits).tolist()
+        if not all(numbers):
+            raise no_numbers(f"prompt {self.active[numbers.index(False)].prompt_id}")
         uniforms = torch.tensor([answer.uniforms[len(answer.tokens)] for answer in self.active], device=device)
         drawn = draw_tokens(logits, uniforms, temperature=self.temperature, top_p=self.top_p).tolist()
         for answer, token in zip(self.active, drawn, strict=True):

@@ -12,13 +12,20 @@ from numpy.typing import NDArray
 
 from valuedrift.engines.decoding.prefill import check_attention, prefill, prefill_batches
 from valuedrift.engines.decoding.slots import SlotCache, padded
+from valuedrift.engines.prompting import no_numbers
 
 _TAIL_TOKENS = 16384
 """Tokens after the shared beginnings that one forward takes at most."""
 
 
 def score_options(
-    model: Any, prompts: Sequence[Sequence[int]], options: Sequence[Sequence[int]], *, alike: int = 1, room: int | None = None
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    options: Sequence[Sequence[int]],
+    *,
+    alike: int = 1,
+    room: int | None = None,
+    names: Sequence[str] = (),
 ) -> NDArray[np.float64]:
     """Total log-probability of every option after every prompt.
 
@@ -31,9 +38,13 @@ def score_options(
         options: Token ids, none empty.
         alike: Every so many prompts in a row begin alike; divides their number.
         room: Tokens that prompt and option may have together.
+        names: What prompts are called in a message; default: their numbers.
 
     Returns:
         Array [n_prompts, n_options]; NaN for prompts that have no room for the longest option.
+
+    Raises:
+        DataError: The logits after a prompt are not numbers.
     """
     scores = np.full((len(prompts), len(options)), np.nan)
     if not scores.size:
@@ -59,6 +70,9 @@ def score_options(
                 rows = [index for group in chosen for index in group]
                 beginnings = [shared[group] for group in chosen]
                 scores[rows] = _score(model, [prompts[index] for index in rows], beginnings, options, layers)
+                for index in rows:
+                    if np.isnan(scores[index]).any():
+                        raise no_numbers(f"prompt {names[index] if names else index}")
             start = end
     return scores
 
