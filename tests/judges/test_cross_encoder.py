@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 from scipy.special import softmax
 
-from valuedrift.errors import UserError
+from valuedrift.errors import DataError, UserError
 from valuedrift.judges.base import Judge, Judgement, Pair
 from valuedrift.judges.cross_encoder import CrossEncoder, combine, load_cross_encoder
 from valuedrift.judges.network.weights import WEIGHTS_FILE, shipped_metrics, weights_folder
@@ -170,6 +172,28 @@ def test_missing_and_foreign_weights(tmp_path: Path) -> None:
     (tmp_path / "judge.json").write_text("{}")
     with pytest.raises(UserError, match="not a judge's description"):
         judge_identity(CrossEncoder(weights=str(tmp_path)))
+
+
+def test_weights_that_are_not_the_judges_are_named(tmp_path: Path) -> None:
+    shutil.copy(weights_folder("embedded") / "judge.json", tmp_path / "judge.json")
+    path, whole = tmp_path / WEIGHTS_FILE, load_file(weights_folder("embedded") / WEIGHTS_FILE)
+    layer = "encoder.layer.3.attention.self.query"
+    faults = {
+        r"1 tensor \(form\) missing": {name: tensor for name, tensor in whole.items() if name != "head.form"},
+        r"1 tensor \(more\) that the model has no place for": whole | {"head.more": torch.ones(2)},
+        r"1 tensor \(side \[4\]\) of another shape": whole | {"head.side": torch.ones(4)},
+        rf"1 tensor \({layer}\.up\) missing": {name: tensor for name, tensor in whole.items() if name != f"{layer}.up"},
+        rf"1 tensor \({layer}\) of another shape": whole | {f"{layer}.up": whole[f"{layer}.up"][:-1].clone()},
+        rf"1 tensor \({layer}\.up\) with numbers that are not finite": whole | {f"{layer}.up": whole[f"{layer}.up"] * float("nan")},
+    }
+    for message, tensors in faults.items():
+        save_file(tensors, path)
+        with pytest.raises(DataError, match=message) as raised:
+            load_cross_encoder(CrossEncoder(weights=str(tmp_path)))
+        assert raised.value.where == str(path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DataError, match="cut off"):
+        load_cross_encoder(CrossEncoder(weights=str(tmp_path)))
 
 
 def test_weights_are_small() -> None:

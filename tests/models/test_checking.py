@@ -18,6 +18,7 @@ from valuedrift.errors import DataError, UserError
 from valuedrift.models.checking import check_model, check_weights
 from valuedrift.models.loading import load_causal_lm
 from valuedrift.models.resolve import resolve_model
+from valuedrift.training.job import TrainJob
 from valuedrift.weights import Weights
 
 Load = Callable[[Path], object]
@@ -31,7 +32,24 @@ def _before_vllm(folder: Path) -> object:
     return check_weights(Weights(base=folder), dtype=torch.float32)
 
 
-LOADERS = pytest.mark.parametrize("load", [_transformers, _before_vllm], ids=["transformers", "vllm"])
+def _training(folder: Path) -> object:
+    """A job that is refused for its weights before its dataset is looked for, and leaves no folder; with good weights for its dataset."""
+    fields = {
+        "weights": Weights(base=folder),
+        "algorithm": {"type": "sft", "steps": 1},
+        "schedule": {"type": "steps", "steps": [1]},
+        "device": "cpu",
+    }
+    job = TrainJob.model_validate(fields | {"dataset": folder / "absent.jsonl", "out": folder / "run"})
+    with pytest.raises(DataError) as raised:
+        job.run(lambda _: None)
+    assert not job.out.exists()
+    if raised.value.where == str(job.dataset):
+        return None
+    raise raised.value
+
+
+LOADERS = pytest.mark.parametrize("load", [_transformers, _before_vllm, _training], ids=["transformers", "vllm", "training"])
 
 
 def _without(*parts: str) -> Callable[[Tensors], Tensors]:

@@ -175,11 +175,11 @@ def load_cross_encoder(config: CrossEncoder, *, threads: int | None = None, devi
 
     Raises:
         UserError: The weights are missing, or the body is not the one they were trained on.
+        DataError: The weights are cut off, not finite, or of another network.
     """
     import torch
-    from safetensors.torch import load_file
 
-    from valuedrift.judges.network.model import StanceNetwork, load_body, merge_adapters
+    from valuedrift.judges.network.model import load_body, load_judge
     from valuedrift.judges.network.weights import WEIGHTS_FILE, body_fingerprint, read_description, weights_folder
     from valuedrift.judges.network.windows import Encoder
     from valuedrift.models.resolve import resolve_model
@@ -195,11 +195,6 @@ def load_cross_encoder(config: CrossEncoder, *, threads: int | None = None, devi
             where=str(body_folder),
             fix="train it again: valuedrift judge train --out FOLDER",
         )
-    tensors = load_file(folder / WEIGHTS_FILE)
-    network = StanceNetwork(load_body(body_folder))
-    network.head.load_state_dict(
-        {name.removeprefix("head."): tensors.pop(name).float() for name in list(tensors) if name.startswith("head.")}
-    )
-    merge_adapters(network.body, tensors)
+    network = load_judge(load_body(body_folder), folder / WEIGHTS_FILE)
     where = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     return CrossEncoderJudge(config, network.eval().to(where), Encoder(body_folder), description.temperature, where)

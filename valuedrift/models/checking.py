@@ -8,11 +8,22 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from valuedrift.errors import DataError, UserError
-from valuedrift.weights import ADAPTER, ADAPTER_CONFIG, Weights, check_model_folder, files_state, folder_fingerprint, told, weight_files
+from valuedrift.weights import (
+    ADAPTER,
+    ADAPTER_CONFIG,
+    Weights,
+    check_model_folder,
+    files_state,
+    folder_fingerprint,
+    tensor_names,
+    told,
+    weight_files,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -73,12 +84,9 @@ def check_model(folder: Path, loader: Any, *, dtype: torch.dtype) -> Any:
         inside = {name for name, _ in model.named_children()}
         missing = {name for name in missing if not name.startswith("pooler.")}
         unexpected = {name for name in unexpected if name.removeprefix(f"{model.base_model_prefix}.").split(".")[0] in inside}
-    faults = [f"{told(missing)} missing"] if missing else []
-    faults += [f"{told(unexpected)} that the model has no place for"] if unexpected else []
-    if shapes := {f"{name} {list(has)} instead of {list(wants)}" for name, has, wants in loading["mismatched_keys"]}:
-        faults.append(f"{told(shapes)} of another shape")
-    if faults:
-        raise DataError("weights that are not the model's: " + "; ".join(faults), where=_where(files), fix=_FIX)
+    shapes = {f"{name} {list(has)} instead of {list(wants)}" for name, has, wants in loading["mismatched_keys"]}
+    if faults := _faults(missing, unexpected, shapes):
+        raise DataError(f"weights that are not the model's: {faults}", where=_where(files), fix=_FIX)
     check_finite(files, dtype)
     return model
 
@@ -134,11 +142,40 @@ def with_adapter(model: Any, adapter: Path) -> Any:
         if shapes := re.findall(r"size mismatch for ([^:\s]+)", str(error)):
             raise DataError(f"adapter does not fit its base: {told(shapes)} of another shape", where=str(path)) from error
         raise UserError(f"adapter does not fit its base: {first_line(error)}", where=str(adapter)) from error
-    faults = [f"{told(loading.missing_keys)} missing"] if loading.missing_keys else []
-    faults += [f"{told(loading.unexpected_keys)} that the model has no place for"] if loading.unexpected_keys else []
-    if faults:
-        raise DataError("adapter does not fit its base: " + "; ".join(faults), where=str(path), fix="give the whole adapter folder")
+    if faults := _faults(loading.missing_keys, loading.unexpected_keys):
+        raise DataError(f"adapter does not fit its base: {faults}", where=str(path), fix="give the whole adapter folder")
     return adapted
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file, in float32.
+
+    Raises:
+        DataError: The file is missing or cut off, or a number is not finite.
+    """
+    from safetensors.torch import load_file
+
+    tensor_names(path)
+    check_finite([path])
+    return {name: tensor.float() for name, tensor in load_file(path).items()}
+
+
+def fill(module: torch.nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Give a module its weights, all of them and no others.
+
+    Args:
+        module: What they are for.
+        tensors: By the names of the module's own.
+        path: The file that they are from, for messages.
+
+    Raises:
+        DataError: Tensors are missing, unexpected or of another shape.
+    """
+    own = module.state_dict()
+    shapes = {f"{name} {list(tensors[name].shape)}" for name in own.keys() & tensors.keys() if tensors[name].shape != own[name].shape}
+    if faults := _faults(own.keys() - tensors.keys(), tensors.keys() - own.keys(), shapes):
+        raise DataError(f"weights that are not the model's: {faults}", where=str(path), fix="copy or make them again")
+    module.load_state_dict(tensors)
 
 
 def bare(model: Any) -> Any:
@@ -194,6 +231,12 @@ def first_line(error: BaseException) -> str:
     """The first line of what an error says."""
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__
+
+
+def _faults(missing: Collection[str], unexpected: Collection[str], shapes: Collection[str] = ()) -> str:
+    """What is wrong with some tensors, in words; empty where nothing is."""
+    words = {"missing": missing, "that the model has no place for": unexpected, "of another shape": shapes}
+    return "; ".join(f"{told(tensors)} {what}" for what, tensors in words.items() if tensors)
 
 
 def _where(files: list[Path]) -> str:

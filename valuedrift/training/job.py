@@ -16,7 +16,7 @@ from valuedrift.training.options import Precision, resolve_precision
 from valuedrift.training.registry import Algorithm
 from valuedrift.training.rows import READERS
 from valuedrift.training.schedule import Schedule
-from valuedrift.weights import Weights, check_model_folder
+from valuedrift.weights import Weights
 
 __all__ = ["Checkpoint", "Metrics", "TrainJob", "TrainResult"]
 
@@ -70,7 +70,7 @@ class TrainJob(BaseModel):
 
         Raises:
             UserError: The model folder is not one, ``out`` holds another training, the disk is full, or the loss is not a number any more.
-            DataError: The dataset is missing, empty, malformed, or its rows are too long.
+            DataError: The weights are not the model's; the dataset is missing, empty, malformed, or its rows are too long.
         """
         try:
             return _train(self, progress)
@@ -87,11 +87,12 @@ def _train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
     from datasets import disable_progress_bars
     from transformers.utils import logging as transformers_logging
 
+    from valuedrift.models.checking import check_weights
     from valuedrift.models.loading import load_tokenizer
     from valuedrift.training.loop import Publisher
     from valuedrift.training.setup import Setup, choose_device
 
-    check_model_folder(job.weights.base)
+    check_weights(job.weights, dtype=torch.float32)
     device = choose_device(job.device)
     algorithm = job.algorithm
     rows = READERS[algorithm.kind](job.dataset)

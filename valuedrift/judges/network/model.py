@@ -9,8 +9,11 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from valuedrift.errors import DataError
 from valuedrift.judges.network.windows import Window
+from valuedrift.models.checking import fill, read_tensors
 from valuedrift.stance import STANCES
+from valuedrift.weights import told
 
 _PRODUCTS = 64
 """Products of a prompt's and a response's features in the head."""
@@ -134,15 +137,17 @@ class StanceNetwork(nn.Module):
 
 
 def load_body(folder: Path) -> nn.Module:
-    """The frozen body from a folder in Hugging Face layout, float32, without its pooler, which the head does not use."""
-    from safetensors.torch import load_file
+    """The frozen body from a folder in Hugging Face layout, float32, without its pooler, which the head does not use.
+
+    Raises:
+        DataError: The weights are not those of the body that the config describes, or not finite.
+    """
     from transformers import BertConfig, BertModel
 
     body = cast(nn.Module, BertModel(BertConfig.from_json_file(folder / "config.json"), add_pooling_layer=False))
-    tensors = load_file(folder / "model.safetensors")
-    body.load_state_dict(
-        {name: tensor.float() for name, tensor in tensors.items() if not name.startswith("pooler.") and name != _POSITIONS}
-    )
+    path = folder / "model.safetensors"
+    tensors = read_tensors(path)
+    fill(body, {name: tensor for name, tensor in tensors.items() if not name.startswith("pooler.") and name != _POSITIONS}, path)
     return body.requires_grad_(False)
 
 
@@ -157,17 +162,30 @@ def add_adapters(body: nn.Module, rank: int, dropout: float = 0.0) -> dict[str, 
     return adapters
 
 
-def merge_adapters(body: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Add stored updates to the body's own weights.
+def load_judge(body: nn.Module, path: Path) -> StanceNetwork:
+    """A body with the head and the updates that a training wrote: one update for each linear layer, added to the layer's own weights.
 
     Args:
-        body: A body without adapters.
-        tensors: ``<layer>.down`` (rank, in) and ``<layer>.up`` (out, rank).
+        body: As :func:`load_body` gives it.
+        path: A file with ``head.…``, and ``<layer>.down`` (rank, in) and ``<layer>.up`` (out, rank).
+
+    Raises:
+        DataError: The file is missing, cut off, not finite, or of another network.
     """
+    tensors = read_tensors(path)
+    network = StanceNetwork(body)
+    fill(network.head, {name.removeprefix("head."): tensors.pop(name) for name in list(tensors) if name.startswith("head.")}, path)
+    layers = {name: layer for name, layer in body.named_modules() if isinstance(layer, nn.Linear)}
+    wanted = {f"{name}.{part}" for name in layers for part in ("down", "up")}
+    if wrong := wanted ^ tensors.keys():
+        raise DataError(f"{told(wrong)} missing, or of no layer of the body", where=str(path), fix="copy the judge or train it again")
     with torch.no_grad():
-        for name in sorted({key.rpartition(".")[0] for key in tensors}):
-            layer = cast(nn.Linear, body.get_submodule(name))
-            layer.weight += tensors[f"{name}.up"].float() @ tensors[f"{name}.down"].float()
+        for name, layer in layers.items():
+            up, down = tensors[f"{name}.up"], tensors[f"{name}.down"]
+            if (up.shape[0], down.shape[1], up.shape[1]) != (*layer.weight.shape, down.shape[0]):
+                raise DataError(f"{told([name])} of another shape", where=str(path), fix="copy the judge or train it again")
+            layer.weight += up @ down
+    return network
 
 
 def collate(windows: Sequence[Window], pad: int, device: str) -> tuple[Tensor, Tensor]:
