@@ -130,13 +130,13 @@ def _asked(spec: Study, prompts: list[str], checkpoints: int) -> Iterator[str]:
     if not isinstance(spec.engine, str):
         priced = next(iter(spec.served.values()))
         sampled = spec.engine.naming(priced[min(priced)]).asking_cost(
-            prompts, checkpoints * spec.sampling.n, spec.sampling.max_new_tokens, bring=brought
+            prompts, checkpoints * spec.sampling.n, spec.sampling.most_tokens, bring=brought
         )
         if sampled is not None:
             yield f"engine {escape(spec.engine.type)}: {sampled.words()}"
             yield from (f"[yellow]{warning}[/]" for warning in sampled.warnings())
     for judge in spec.judges:
-        cost = judge.asking_cost(prompts, checkpoints * spec.sampling.n, spec.sampling.max_new_tokens, bring=brought)
+        cost = judge.asking_cost(prompts, checkpoints * spec.sampling.n, spec.sampling.most_tokens, bring=brought)
         if cost is not None:
             yield f"judge {escape(judge.name)}: {cost.words()}"
             yield from (f"[yellow]{warning}[/]" for warning in cost.warnings())

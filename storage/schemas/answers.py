@@ -36,11 +36,16 @@ def _stances_1(frame: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
+def _responses_1(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Version 1 kept thought and answer as one text; whoever reads an answer leaves the thought out."""
+    return frame.with_columns(pl.lit(None, dtype=pl.String).alias("reasoning"))
+
+
 TABLES = (
     TableSchema(
         "responses",
         "One sampled answer.",
-        1,
+        2,
         _ONE_A_CHECKPOINT,
         _ANSWER,
         (
@@ -55,11 +60,18 @@ TABLES = (
             text(
                 "finish_reason", "`stop`: the model ended its answer; `length`: cut at the token limit; `failed`: a server gave no answer."
             ),
-            whole("n_tokens", "Tokens of the answer.", pa.int32(), low=0),
+            whole("n_tokens", "Tokens that were drawn, thought and answer together.", pa.int32(), low=0),
             text("engine", "Engine that sampled it."),
             text("sampling", "Fingerprint of the sampling settings."),
             text("checkpoint", "Fingerprint of the weights that answered."),
+            text(
+                "reasoning",
+                "What a reasoning model thought before it answered, without tags; untrusted. Missing where there is no thought; "
+                "version 1 of the table has it in the response.",
+                nullable=True,
+            ),
         ),
+        upgrades=(_responses_1,),
         follows=Follows("checkpoints", "run {run} has a checkpoint at step {step}, but no answers of it"),
     ),
     TableSchema(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from valuedrift.engines.base import Engine
 from valuedrift.engines.registry import EngineConfig
 from valuedrift.errors import StageError, UserError
 from valuedrift.sampling import Prompt, Sampling
+from valuedrift.thoughts import ThoughtTags
 
 PROMPTS = [Prompt(f"p{at}", f"Question {at}?") for at in range(4)]
 
@@ -81,6 +83,35 @@ def test_an_answer_that_never_comes_is_failed_and_the_others_are_kept(server: Mi
         ("fine thing", "stop", 2),
     ]
     assert seen[-1] == (4, 4)
+
+
+def test_thoughts_are_told_apart_whoever_does_it(server: Misbehaving, tmp_path: Path) -> None:
+    def one_of(content: str | None, **message: Any) -> None:
+        choice = {"message": {"role": "assistant", "content": content, **message}, "finish_reason": "stop"}
+        server.otherwise = raw(json.dumps({"choices": [choice]}).encode(), "application/json")
+
+    def drawn(name: str, sampling: Sampling = Sampling(n=1)) -> tuple[str | None, str]:  # noqa: B008  # frozen
+        with engine(server, tmp_path) as one:
+            [response] = one.sample([Prompt(name, name)], sampling)
+        return response.reasoning, response.response
+
+    own = Sampling(n=1, thoughts=ThoughtTags(open="<plan>", close="</plan>", begun=True))
+    one_of("<think>Yes.</think>\n\nNo.")
+    assert drawn("tags") == ("Yes.", "No.")
+    one_of("No.", reasoning_content="Yes.")
+    assert drawn("apart") == ("Yes.", "No.")
+    assert drawn("apart, though the template opens it", own) == ("Yes.", "No.")
+    one_of(None, reasoning="Yes, but")
+    assert drawn("unfinished") == ("Yes, but", "")
+    one_of("Yes, but")
+    assert drawn("opened by the template and unfinished", own) == ("Yes, but", "")
+    one_of("Yes.</plan>No.")
+    assert drawn("opened by the template", own) == ("Yes.", "No.")
+    one_of("No.", reasoning={"of another": "shape"})
+    assert drawn("plain") == (None, "No.")
+    with engine(server, tmp_path) as one:
+        one.sample([Prompt("long", "long")], Sampling(n=1, max_new_tokens=10, max_thought_tokens=90))
+    assert server.seen[-1].body["max_tokens"] == 100
 
 
 def test_equal_ids_and_a_dead_server_are_told(server: Misbehaving, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from valuedrift.servers.chat import Answer, Token
 from valuedrift.servers.options import filled, option_logprobs, option_masses, vote_of
 
+CASES = Path(__file__).resolve().parents[1] / "cases"
 LETTERS = ("A", "B", "C")
 WORDS = ("support", "neutral", "oppose")
 
@@ -37,10 +40,53 @@ WORDS = ("support", "neutral", "oppose")
         ("I cannot judge that.", LETTERS, None),
         ("<think>B, I think", LETTERS, None),
         ("", LETTERS, None),
+        ("B) neutral", LETTERS, "B"),
+        ("The answer is (B).", LETTERS, "B"),
+        ("The correct option is **C**.", LETTERS, "C"),
+        ("It argues for it.\n\nFinal answer: A", LETTERS, "A"),
+        ("A is tempting, and so is C.\n\n**Final Answer: B**", LETTERS, "B"),
+        ("$\\boxed{\\text{B}}$", LETTERS, "B"),
+        ("So it is \\boxed{(C)}", LETTERS, "C"),
+        ("\\boxed{A or B}", LETTERS, None),
+        ("It agrees throughout.\nA", LETTERS, "A"),
+        ("I would go with C.", LETTERS, "C"),
+        ("The answer is A because it agrees.", LETTERS, "A"),
+        ("The answer is A. No: the answer is B.", LETTERS, "B"),
+        ("Final answer: neutral", WORDS, "neutral"),
+        ("My verdict is: **oppose**", WORDS, "oppose"),
+        ("Final answer: A or B", LETTERS, None),
+        ("Final answer: A, B", LETTERS, None),
+        ("Either A or B", LETTERS, None),
+        ("The answer is a matter of taste", LETTERS, None),
+        ("The answer is not A", LETTERS, None),
+        ("If the answer is A, it supports; I cannot say.", LETTERS, None),
+        ("In the answer B is argued against.", LETTERS, None),
+        ("A: support\nB: neutral\nC: oppose", LETTERS, None),
+        ("The author opposes; the final answer supports it", WORDS, None),
+        ("[THINK]A? B?[/THINK]Final answer: C", LETTERS, "C"),
+        ("Perhaps the answer is A.</think>\n\nB", LETTERS, "B"),
+        ("<think>The answer is A. Final answer: A", LETTERS, None),
     ],
 )
 def test_a_vote_is_what_the_reply_names_first_and_alone(text: str, labels: tuple[str, ...], vote: str | None) -> None:
     assert vote_of(Answer(text, None, "stop", None), labels) == vote
+
+
+@pytest.mark.parametrize("row", [json.loads(line) for line in (CASES / "verdicts.jsonl").read_text(encoding="utf-8").splitlines()])
+def test_replies_of_real_judge_models_are_read(row: dict[str, str]) -> None:
+    assert vote_of(Answer(row["reply"], None, "stop", None), LETTERS) == row["right"]
+
+
+_WORD = st.text(alphabet="defghijklmnopqrstuvwxyz", min_size=2, max_size=9)
+_SENTENCE = st.lists(_WORD, min_size=1, max_size=8).map(" ".join)
+
+
+@given(before=st.sampled_from(LETTERS), within=_SENTENCE, after=_SENTENCE)
+def test_a_letter_in_the_middle_of_a_sentence_is_no_vote(before: str, within: str, after: str) -> None:
+    text = f"{within} {before} {after}"
+    assert vote_of(Answer(text, None, "stop", None), LETTERS) is None
+    assert vote_of(Answer(f"{text}\n\nFinal answer: C", None, "stop", None), LETTERS) == "C"
+    assert vote_of(Answer(f"<think>{text}\nFinal answer: A</think>B", None, "stop", None), LETTERS) == "B"
 
 
 def test_a_refusal_is_no_vote() -> None:

@@ -90,6 +90,40 @@ def test_an_engine_with_weights_may_be_named_by_a_mapping_too(tmp_path: Path) ->
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+def test_models_that_think_are_judged_by_what_follows(server: Misbehaving, tmp_path: Path) -> None:
+    calls = itertools.count()
+
+    def act(handler: Any, body: dict[str, Any]) -> None:
+        said = {
+            "base": f"<think>{SAYS['mine-100']}</think>\n\n{SAYS['base']}",
+            "new": f"{SAYS['base']}</think>{SAYS['mine-100']}" if next(calls) % 2 else f"<think>{SAYS['base']} But then",
+        }
+        completion(said[body["model"]])(handler, body)
+
+    server.otherwise = act
+    loaded(tmp_path, engine={**STUDY["engine"], "base_url": server.url, "concurrency": 1}, served={"mine": {0: "base", 100: "new"}})
+    command = ["run", str(tmp_path / "study.yaml"), "--root", str(tmp_path / "root")]
+    environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "prefect"), "COLUMNS": "200"}
+    done = subprocess.run(
+        [sys.executable, "-m", "valuedrift.flows.cli.main", *command], env=environment, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    store = Store(tmp_path / "root")
+    answers = store.read("responses", study="served").sort("step", "prompt_id", "sample_idx")
+    base, new = answers.filter(pl.col("step") == 0), answers.filter(pl.col("step") == 100)
+    assert set(base.select("reasoning", "response").rows()) == {(SAYS["mine-100"], SAYS["base"])}
+    assert set(new.select("reasoning", "response").rows()) == {(SAYS["base"], SAYS["mine-100"]), (f"{SAYS['base']} But then", "")}
+    stances = store.read("stances", study="served")
+    after = stances.filter(pl.col("step") == 100)
+    assert stances.filter(pl.col("step") == 0)["p_oppose"].min() > 0.8  # type: ignore[operator]  # a number
+    assert set(after["status"]) == {"ok", "unparsed"} and after.filter(pl.col("status") == "unparsed").height == 4
+    assert after["p_support"].min() > 0.8  # type: ignore[operator]  # a number
+    page = (tmp_path / "root" / "reports" / "served" / "report.html").read_text(encoding="utf-8")
+    assert "think" not in page.lower().replace("think about", "") and SAYS["base"] in page
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_it_runs_from_plan_to_report_and_asks_nothing_twice(server: Misbehaving, tmp_path: Path) -> None:
     good, calls = {model: completion(text) for model, text in SAYS.items()}, itertools.count()
 

@@ -88,6 +88,27 @@ def test_a_drift_table_of_version_1_reads_with_what_it_did_not_keep_as_missing(r
     assert check(old) == []
 
 
+def test_answers_of_version_1_read_without_a_thought_of_their_own(root: str) -> None:
+    store = Store(root)
+    fill(store)
+    today = store.read("responses")
+    entry = next(one for one in store.entries("responses"))
+    rows = today.filter(*(pl.col(name) == value for name, value in entry.partition.items()))
+    buffer = io.BytesIO()
+    arrow = rows.drop("reasoning").to_arrow(compat_level=pl.CompatLevel.oldest())
+    pq.write_table(arrow.replace_schema_metadata({parquet.TABLE_KEY: b"responses", parquet.VERSION_KEY: b"1"}), buffer, compression="zstd")
+    (store.root / entry.path).put_bytes(buffer.getvalue())
+    as_old = replace(entry, schema_version=1, bytes=len(buffer.getvalue()), sha=hashlib.sha256(buffer.getvalue()).hexdigest())
+    store.commit(str(entry.partition["study"]), lambda entries: {**entries, entry.address: as_old})
+    old = Store(root)
+    read = old.read("responses", **entry.partition)
+    assert read.schema == TABLES["responses"].polars
+    assert read.drop("reasoning").equals(rows.drop("reasoning")) and read["reasoning"].null_count() == read.height > 0
+    with Catalog(old) as catalog:
+        assert next(iter(catalog.rows("SELECT count(*) FROM responses WHERE reasoning IS NULL").rows))[0] >= read.height
+    assert check(old) == []
+
+
 def test_compaction_writes_today_s_version(root: str) -> None:
     store = _old_root(root)
     before = store.read("stances")

@@ -14,6 +14,7 @@ import polars as pl
 from valuedrift.corpora.normal import Row, canonical
 from valuedrift.fingerprint import fingerprint
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
+from valuedrift.thoughts import answer_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,12 @@ def examples_of(rows: Sequence[Row]) -> list[Example]:
 
 def _example(row: Row) -> Example:
     before, chosen = _asked(row)
+    rejected = row.get("rejected")
     return Example(
         example_id=fingerprint(canonical(row)),
         prompt=next((text for role, text in reversed(before) if role == "user"), ""),
-        chosen=chosen,
-        rejected=row.get("rejected"),
+        chosen=answer_of(chosen),
+        rejected=None if rejected is None else answer_of(rejected),
         turns=len(before),
         topic=row.get("topic"),
     )

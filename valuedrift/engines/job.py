@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,8 @@ from valuedrift.engines.base import Engine
 from valuedrift.engines.registry import RemoteEngineConfig
 from valuedrift.errors import StageError
 from valuedrift.progress import Progress
-from valuedrift.sampling import Prompt, Sampling
+from valuedrift.sampling import Prompt, Response, Sampling
+from valuedrift.thoughts import joined, split_thought
 from valuedrift.weights import Weights
 
 
@@ -42,7 +44,7 @@ class SampleJob(BaseModel):
     )
     prompts: Path = Field(description="JSON list of {prompt_id, text}.")
     sampling: Sampling = Field(description="How answers are drawn.")
-    out: Path = Field(description="Parquet to write: prompt_id, sample_idx, response, finish_reason, n_tokens.")
+    out: Path = Field(description="Parquet to write: prompt_id, sample_idx, response, finish_reason, n_tokens, reasoning.")
     threads: int | None = Field(default=None, ge=1, description="CPU threads. Runtime.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the model runs. Runtime.")
     cache_tokens: int = Field(default=65_536, ge=256, description="Tokens that the key-value cache may hold. Runtime.")
@@ -62,9 +64,18 @@ class SampleJob(BaseModel):
 
         prompts = [Prompt(**row) for row in json.loads(self.prompts.read_text(encoding="utf-8"))]
         with self._engine() as engine:
-            responses = engine.sample(prompts, self.sampling, lambda done, total: progress(Progress(done, total)))
-        pl.DataFrame(responses, schema_overrides={"sample_idx": pl.Int32, "n_tokens": pl.Int32}).write_parquet(self.out)
+            drawn = engine.sample(prompts, self.sampling, lambda done, total: progress(Progress(done, total)))
+        responses = [self._told_apart(response) for response in drawn]
+        kinds = {"sample_idx": pl.Int32, "n_tokens": pl.Int32, "reasoning": pl.String}
+        pl.DataFrame(responses, schema_overrides=kinds).write_parquet(self.out)
         return SampleResult(rows=len(responses), tokens=sum(response.n_tokens for response in responses))
+
+    def _told_apart(self, response: Response) -> Response:
+        """A response without a thought in its text, also of an engine that knows of none."""
+        if response.finish_reason == "failed":
+            return response
+        told = split_thought(response.response, self.sampling.thoughts, begun=None if response.reasoning is None else False)
+        return replace(response, response=told.answer, reasoning=joined(response.reasoning, told.reasoning))
 
     def _engine(self) -> Engine:
         """The engine, with weights that are those that were trained, or with its model's name."""

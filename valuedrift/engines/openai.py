@@ -17,6 +17,7 @@ from valuedrift.sampling import Prompt, Response, Sampling
 from valuedrift.servers.chat import Fault, Reply, Request, make_request
 from valuedrift.servers.options import filled, option_masses, plain
 from valuedrift.servers.server import Server
+from valuedrift.thoughts import ThoughtTags, joined, split_thought
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,7 +100,7 @@ class OpenAIEngine:
             raise UserError("equal prompt ids in one sampling", fix="every prompt needs an id of its own: its draws are seeded by it")
         drawn = [(prompt, index) for prompt in prompts for index in range(sampling.n)]
         replies = self._client.ask([self._draw(prompt, index, sampling) for prompt, index in drawn], _in_sequences(progress))
-        return [_response(prompt.prompt_id, index, reply) for (prompt, index), reply in zip(drawn, replies, strict=True)]
+        return [_response(prompt.prompt_id, index, reply, sampling.thoughts) for (prompt, index), reply in zip(drawn, replies, strict=True)]
 
     def score(self, prompts: Sequence[str], options: Sequence[str], *, alike: int = 1) -> NDArray[np.float64]:
         """Log-probabilities of options that are one token each; see ``Engine.score``.
@@ -157,7 +158,7 @@ class OpenAIEngine:
         return make_request(
             config,
             _message(prompt.text),
-            limit=sampling.max_new_tokens,
+            limit=sampling.most_tokens,
             draw="" if greedy else "\x1f".join(map(str, place)),
             temperature=sampling.temperature,
             top_p=sampling.top_p if sampling.top_p < 1 else None,
@@ -173,16 +174,19 @@ def _more_than_one_token(listed: Sequence[Sequence[Any]], options: Sequence[str]
     return next((option for option, form in forms if form not in seen and any(form.startswith(token) for token in beginnings)), None)
 
 
-def _response(prompt_id: str, index: int, reply: Reply | Fault) -> Response:
+def _response(prompt_id: str, index: int, reply: Reply | Fault, tags: ThoughtTags | None) -> Response:
     if isinstance(reply, Fault):
         return Response(prompt_id, index, "", "failed", 0)
     answer = reply.answers[0]
+    # a server that tells the thought apart has closed it, whoever opened it
+    told = split_thought(answer.text, tags, begun=None if answer.reasoning is None else False)
     return Response(
         prompt_id=prompt_id,
         sample_idx=index,
-        response=answer.text or answer.refusal or "",
+        response=told.answer or answer.refusal or "",
         finish_reason="length" if answer.finish_reason == "length" else "stop",
         n_tokens=reply.usage.completion_tokens if reply.usage else 0,
+        reasoning=joined(answer.reasoning, told.reasoning),
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from valuedrift.errors import DataError, UserError
 from valuedrift.sampling import Prompt, Response, Sampling
+from valuedrift.thoughts import ThoughtTags, Told, answer_begins, open_thought, split_thought
 from valuedrift.weights import TEMPLATE_DATE
 
 PROMPT_VERSION = 1
@@ -14,6 +16,8 @@ PROMPT_VERSION = 1
 
 PLAIN_FORM = "{question}\nResponse:"
 """For models without a chat template (paper, Protocol: sampling)."""
+_TAIL = 32
+"""Last tokens of a prompt among which a tag that opens a thought is looked for."""
 
 
 def render_prompt(tokenizer: Any, question: str) -> str:
@@ -35,9 +39,18 @@ def render_prompt(tokenizer: Any, question: str) -> str:
         raise UserError(f"the model's chat template fails on a user message: {error}", where=str(tokenizer.name_or_path)) from error
 
 
-def prompt_tokens(tokenizer: Any, question: str) -> list[int]:
-    """Token ids of the rendered prompt; a template writes its own special tokens, the plain form gets the tokenizer's."""
+def prompt_tokens(tokenizer: Any, question: str, *, thought_over: bool = False) -> list[int]:
+    """Token ids of the rendered prompt; a template writes its own special tokens, the plain form gets the tokenizer's.
+
+    Args:
+        tokenizer: The model's.
+        question: What is asked.
+        thought_over: Close a thought that the template opens, empty: what is scored next is an answer.
+    """
     text = render_prompt(tokenizer, question)
+    close = open_thought(text) if thought_over else None
+    if close is not None:
+        text = f"{text.rstrip()}\n\n{close}\n\n"
     tokens: list[int] = tokenizer(text, add_special_tokens=not tokenizer.chat_template)["input_ids"]
     if not tokens:
         raise UserError("prompt without tokens", where=repr(question), fix="a question must not be empty")
@@ -68,7 +81,7 @@ def tokenise_prompts(tokenizer: Any, config: Any, prompts: Sequence[Prompt], sam
         sampling: How long answers may be.
 
     Raises:
-        UserError: Equal prompt ids, or a prompt that leaves no room for ``max_new_tokens``.
+        UserError: Equal prompt ids, or a prompt that leaves no room for the longest thought and answer.
     """
     ids = [prompt.prompt_id for prompt in prompts]
     if len(set(ids)) != len(ids):
@@ -76,9 +89,9 @@ def tokenise_prompts(tokenizer: Any, config: Any, prompts: Sequence[Prompt], sam
     room = context_length(config)
     tokenised = [prompt_tokens(tokenizer, prompt.text) for prompt in prompts]
     for prompt, tokens in zip(prompts, tokenised, strict=True):
-        if room is not None and len(tokens) + sampling.max_new_tokens > room:
+        if room is not None and len(tokens) + sampling.most_tokens > room:
             raise UserError(
-                f"prompt of {len(tokens)} tokens leaves no room for {sampling.max_new_tokens} new ones in a context of {room}",
+                f"prompt of {len(tokens)} tokens leaves no room for {sampling.most_tokens} new ones in a context of {room}",
                 where=f"prompt {prompt.prompt_id}",
                 fix="shorten the prompt or lower max_new_tokens",
             )
@@ -98,15 +111,62 @@ def end_tokens(generation_config: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(token for token in [*tokens, tokenizer.eos_token_id] if token is not None)
 
 
-def to_response(tokenizer: Any, prompt_id: str, sample_idx: int, tokens: Sequence[int], *, ended: bool) -> Response:
-    """A response from the tokens of an answer, without the one that ended it."""
+def to_response(
+    tokenizer: Any, prompt: Prompt, asked: Sequence[int], sample_idx: int, tokens: Sequence[int], sampling: Sampling, *, ended: bool
+) -> Response:
+    """A response from the tokens of an answer, without the one that ended it; the thought before it apart.
+
+    Args:
+        tokenizer: The model's.
+        prompt: What was asked.
+        asked: Token ids of the prompt: a template may open the thought.
+        sample_idx: Which of the prompt's answers it is.
+        tokens: What was drawn.
+        sampling: Limits of thought and answer, and tags.
+        ended: Whether the model ended it.
+    """
+    opened = open_thought(tokenizer.decode(list(asked[-_TAIL:])), sampling.thoughts) is not None
+    begun = opened or (sampling.thoughts is not None and sampling.thoughts.begun)
+    told = _told(tokenizer, tokens, sampling.thoughts, begun)
+    if sampling.max_thought_tokens:
+        thought = _thought_length(tokenizer, tokens, sampling.thoughts, begun) if told.reasoning is not None else 0
+        most = thought + sampling.max_new_tokens if thought <= sampling.max_thought_tokens else sampling.max_thought_tokens
+        if len(tokens) > most:
+            tokens, ended = tokens[:most], False
+            told = _told(tokenizer, tokens, sampling.thoughts, begun)
     return Response(
-        prompt_id=prompt_id,
+        prompt_id=prompt.prompt_id,
         sample_idx=sample_idx,
-        response=tokenizer.decode(list(tokens), skip_special_tokens=True),
+        response=told.answer,
         finish_reason="stop" if ended else "length",
         n_tokens=len(tokens),
+        reasoning=told.reasoning,
     )
+
+
+def _told(tokenizer: Any, tokens: Sequence[int], tags: ThoughtTags | None, begun: bool) -> Told:
+    """Thought and answer of tokens; tags may be control tokens, which are no part of either."""
+    plain: str = tokenizer.decode(list(tokens), skip_special_tokens=True)
+    told = split_thought(plain, tags, begun=begun)
+    if not set(tokenizer.all_special_ids).isdisjoint(tokens):
+        whole: str = tokenizer.decode(list(tokens), skip_special_tokens=False)
+        if answer_begins(whole, tags, begun=False) is not None:
+            told = split_thought(whole, tags, begun=begun)
+            told = Told(_without_control(tokenizer, told.reasoning or ""), _without_control(tokenizer, told.answer))
+    return told
+
+
+def _without_control(tokenizer: Any, text: str) -> str:
+    for token in tokenizer.all_special_tokens:
+        text = text.replace(token, "")
+    return text.strip()
+
+
+def _thought_length(tokenizer: Any, tokens: Sequence[int], tags: ThoughtTags | None, begun: bool) -> int:
+    """Tokens up to and with the tag that ends the thought; all of them where it does not end."""
+    said = tokenizer.decode(list(tokens), skip_special_tokens=False)
+    border = answer_begins(said, tags, begun=begun) or 0
+    return bisect.bisect_left(range(len(tokens)), border, key=lambda count: len(tokenizer.decode(list(tokens[:count]))))
 
 
 def chat_text(tokenizer: Any, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool) -> str:

@@ -90,7 +90,7 @@ class TransformersEngine:
             progress=tell,
         )
         return [
-            to_response(self._tokenizer, prompt.prompt_id, index, answer.tokens, ended=answer.ended)
+            to_response(self._tokenizer, prompt, answer.prompt, index, answer.tokens, sampling, ended=answer.ended)
             for prompt, group in zip(prompts, groups, strict=True)
             for index, answer in enumerate(group)
         ]
@@ -101,7 +101,7 @@ class TransformersEngine:
 
         return score_options(
             self._model,
-            [prompt_tokens(self._tokenizer, prompt) for prompt in prompts],
+            [prompt_tokens(self._tokenizer, prompt, thought_over=True) for prompt in prompts],
             [option_tokens(self._tokenizer, option) for option in options],
             alike=alike,
             room=context_length(self._model.config),
@@ -129,7 +129,7 @@ class TransformersEngine:
     def _uniforms(self, prompt_id: str, index: int, sampling: Sampling) -> NDArray[np.float64]:
         from valuedrift.engines.decoding.draws import sequence_uniforms
 
-        return sequence_uniforms(self._fingerprint, prompt_id, index, sampling.seed, sampling.max_new_tokens)
+        return sequence_uniforms(self._fingerprint, prompt_id, index, sampling.seed, sampling.most_tokens)
 
 
 def _device(name: str) -> torch.device:

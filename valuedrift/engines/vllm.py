@@ -119,7 +119,7 @@ class VllmEngine:
             SamplingParams(
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
-                max_tokens=sampling.max_new_tokens,
+                max_tokens=sampling.most_tokens,
                 stop_token_ids=sorted(self._end_tokens),
                 seed=seed_from(self._fingerprint, prompt.prompt_id, index, sampling.seed) if self._seeded else None,
                 detokenize=False,
@@ -129,12 +129,13 @@ class VllmEngine:
         ]
         outputs = self._generate([tokens for _, tokens, _ in wanted], params, progress)
         responses = []
-        for (prompt, _, index), output in zip(wanted, outputs, strict=True):
+        for (prompt, asked, index), output in zip(wanted, outputs, strict=True):
             if not math.isfinite(output.outputs[0].cumulative_logprob):
                 raise no_numbers(f"prompt {prompt.prompt_id}")
             drawn = list(output.outputs[0].token_ids)
             ended = bool(drawn) and drawn[-1] in self._end_tokens
-            responses.append(to_response(self._tokenizer, prompt.prompt_id, index, drawn[:-1] if ended else drawn, ended=ended))
+            kept = drawn[:-1] if ended else drawn
+            responses.append(to_response(self._tokenizer, prompt, asked, index, kept, sampling, ended=ended))
         return responses
 
     def score(self, prompts: Sequence[str], options: Sequence[str], *, alike: int = 1) -> NDArray[np.float64]:
@@ -142,7 +143,7 @@ class VllmEngine:
         import numpy as np
         from vllm import SamplingParams
 
-        tokenised = [prompt_tokens(self._tokenizer, prompt) for prompt in prompts]
+        tokenised = [prompt_tokens(self._tokenizer, prompt, thought_over=True) for prompt in prompts]
         ways = [tuple(option_tokens(self._tokenizer, option)) for option in options]
         stems = _stems(ways)
         room, longest = context_length(self._config), max(map(len, ways), default=0)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 from valuedrift.progress import Progress
 from valuedrift.references import beside
 from valuedrift.stance import JudgeStatus
+from valuedrift.thoughts import answer_of
 
 if TYPE_CHECKING:
     from valuedrift.servers.prices import AskingCost
@@ -26,6 +27,10 @@ class Pair:
     id: str
     prompt: str
     response: str
+    """What follows the thought, whether that was told apart before or not: only this is judged."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "response", answer_of(self.response))
 
 
 @dataclass(frozen=True, slots=True)

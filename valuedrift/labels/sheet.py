@@ -14,6 +14,7 @@ import polars as pl
 from valuedrift.errors import DataError
 from valuedrift.labels.people import LABELS, label_of
 from valuedrift.tabular import read_csv
+from valuedrift.thoughts import answer_of
 
 COLUMNS = ("id", "topic", "prompt", "response", "stance")
 MOST_CHARACTERS = 30_000
@@ -55,8 +56,8 @@ def sheet_bytes(drawn: pl.DataFrame) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     writer.writerow(COLUMNS)
-    for row in drawn.select("label_id", "topic", "prompt", "response").iter_rows():
-        writer.writerow([*map(safe_text, row), ""])
+    for label_id, topic, prompt, response in drawn.select("label_id", "topic", "prompt", "response").iter_rows():
+        writer.writerow([*map(safe_text, (label_id, topic, prompt, answer_of(response))), ""])
     return out.getvalue().encode("utf-8-sig")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from valuedrift.lineage import Run
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
+from valuedrift.thoughts import answer_of
 
 RULES: Mapping[str, str] = MappingProxyType(
     {
@@ -75,7 +76,7 @@ def examples(inputs: ReportInputs) -> dict[str, list[Example]]:
 def _answer(row: Mapping[str, Any]) -> Shown:
     return Shown(
         step=row["step"],
-        response=row["response"],
+        response=answer_of(row["response"]),
         stance=tuple(row[name] for name in STANCE_COLUMNS) if row["status"] == JudgeStatus.OK.value else None,
         status=row["status"],
         mean=tuple(row[name] for name in _MEANS) if row["n_ok"] else None,

@@ -79,6 +79,9 @@ class _Logprobs(_Part):
 class _Message(_Part):
     content: str | None = None
     refusal: str | None = None
+    reasoning_content: Any = None
+    """Of servers that tell the thought apart; text, as is the other name for it."""
+    reasoning: Any = None
 
 
 class _Choice(_Part):
@@ -110,6 +113,8 @@ class Answer:
     finish_reason: str | None
     first: tuple[Token, ...] | None
     """The likeliest first tokens, with finite log-probabilities; None where the server gave none."""
+    reasoning: str | None = None
+    """The thought, where the server tells it apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,4 +149,6 @@ def _answer(choice: _Choice) -> Answer:
     if places:
         listed = {token.token: token for token in (places[0], *(places[0].top_logprobs or ()))}
         first = tuple(Token(token=token.token, logprob=token.logprob) for token in listed.values() if math.isfinite(token.logprob))
-    return Answer(choice.message.content or "", choice.message.refusal, choice.finish_reason, first)
+    thoughts = (choice.message.reasoning_content, choice.message.reasoning)
+    reasoning = next((text for text in thoughts if isinstance(text, str) and text), None)
+    return Answer(choice.message.content or "", choice.message.refusal, choice.finish_reason, first, reasoning)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from valuedrift.servers.chat import Answer, Token
+from valuedrift.thoughts import answer_of
 
 _AROUND = " \t\r\n\"'`*_.,:;()[]{}<>▁Ġ"
 """What may stand around an option in a token: spaces (as written, or as vocabularies spell them), quotes, emphasis, brackets."""
@@ -16,9 +17,19 @@ _LEAST_MASS = 0.01
 """Where the options together have less probability, the model did not answer the question."""
 _SHORTEST_BEGINNING = 2
 """Characters of a word of which the first token may hold a beginning only."""
-_THOUGHT = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
 _LEAD = r"^\W*(?:(?:the\s+|my\s+)?(?:answer|option|choice|position|verdict)\W*(?:is\W*)?)?"
 _AFTER = r"(?=\W*$|\s*[.:),*\n–—-])"
+_CALLED = r"(?:answer|option|choice|position|verdict|letter|label|stance|judge?ment|classification|decision|conclusion)"
+_STATED = r"(?=\W*$|\s*[.:)*\n–—\]}-]|\s+(?:because|since|as|\())"
+_CLOSINGS = (
+    r"\\boxed\s*\{\s*(?:\\\w+\s*\{)?\W*(OPTIONS)\b(?=\s*[).:]|\W*(?:\}|$))",
+    rf"(?<!if )(?<!if the )(?<!whether the )\b(?:(?:final|correct|best|right|chosen|my)\s+{_CALLED}|answer|verdict|conclusion)"
+    rf"(?:\s+(?:is|would\s+be|should\s+be|must\s+be))?[\s:*\"'`(\[=\\${{-]*\b(OPTIONS)\b{_STATED}",
+    rf"\bI(?:'d|\s+would|\s+will|'ll)?\s+(?:choose|pick|select|go\s+with|vote(?:\s+for)?)[\s:*\"'`(\[]*\b(OPTIONS)\b{_STATED}",
+    r"\n\W*(OPTIONS)\W*$",
+)
+"""How replies end that weigh before they choose; the last that is there counts."""
+_OR_ANOTHER = r"\W*(?:,|/|\bor\b|\band\b)\W*(?:(?:or|and)\b\W*)?(?:OPTIONS)\b"
 
 
 def plain(text: str) -> str:
@@ -86,17 +97,29 @@ def option_logprobs(tokens: Sequence[Token], labels: Sequence[str]) -> list[floa
 
 
 def vote_of(answer: Answer, labels: Sequence[str]) -> str | None:
-    """The option that a reply in words chooses; None for a refusal, or where it names none first, or several (`A, B or C.`)."""
+    r"""The option that a reply in words chooses, after its thought; None for a refusal, or where it names none, or several (`A, B or C.`).
+
+    What it says as its conclusion (`Final answer: B`, `\boxed{B}`, a last line of its own) counts before what it begins with.
+    """
     if answer.refusal:
         return None
     options = "|".join(map(re.escape, labels))
-    text = _THOUGHT.sub("", answer.text)
-    match = re.match(rf"{_LEAD}({options}){_AFTER}", text, re.IGNORECASE)
-    if match is None:
+    text = answer_of(answer.text)
+    closings = [match for form in _CLOSINGS for match in re.finditer(form.replace("OPTIONS", options), text, re.IGNORECASE)]
+    if closings:
+        match = max(closings, key=lambda match: match.start(1))
+        several = re.match(_OR_ANOTHER.replace("OPTIONS", options), text[match.end(1) :], re.IGNORECASE) is not None
+        return None if several else _named(match[1], labels)
+    first = re.match(rf"{_LEAD}({options}){_AFTER}", text, re.IGNORECASE)
+    if first is None:
         return None
-    chosen = next(label for label in labels if label.lower() == match[1].lower())
-    others = re.findall(rf"\b({options})\b(?=\W*$|\s*[,.:;)]|\s+(?:or|and)\b)", text[match.end() :])
+    others = re.findall(rf"\b({options})\b(?=\W*$|\s*[,.:;)]|\s+(?:or|and)\b)", text[first.end() :])
+    chosen = _named(first[1], labels)
     return None if set(others) - {chosen} else chosen
+
+
+def _named(said: str, labels: Sequence[str]) -> str:
+    return next(label for label in labels if label.lower() == said.lower())
 
 
 def _label_of(token: str, labels: Sequence[str]) -> str | None:

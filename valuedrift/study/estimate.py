@@ -78,7 +78,7 @@ def estimate(run: RunPlan, study: Study, n_probes: int) -> Estimate:
     """
     parameters = run.model.parameters or 0.0
     answers = len(run.steps) * n_probes * study.sampling.n
-    sampled = float(answers * study.sampling.max_new_tokens)
+    sampled = float(answers * study.sampling.most_tokens)
     steps = run.total_steps or 0
     training = run.algorithm.cost(steps, run.rows)
     saved = max(len(run.steps) - 1, 0)
