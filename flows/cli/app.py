@@ -96,6 +96,15 @@ def target(address: str, option: str, *endings: str) -> Location:
     return place.reached()
 
 
+def print_json(value: Any) -> None:
+    """Print a value as one line of JSON; what JSON has no number for (NaN, infinity) is null."""
+    import json
+
+    from valuedrift.flows.cli.query_output import plain
+
+    typer.echo(json.dumps(plain(value), ensure_ascii=False, allow_nan=False))
+
+
 def parquet_bytes(frame: pl.DataFrame) -> bytes:
     """A frame as a Parquet file."""
     buffer = io.BytesIO()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from valuedrift.flows.cli.app import RootOption, app, resolve_root
+from valuedrift.flows.cli.app import RootOption, app, print_json, resolve_root
 from valuedrift.flows.cli.console import hush_prefect, make_console
 from valuedrift.flows.cli.naming import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
 
@@ -69,7 +68,7 @@ def audit(
     measures = measures_of(work, list(datasets), judging.name)
     if as_json:
         objects = [_object(measures, name, judging.name) for name in datasets]
-        typer.echo(json.dumps(objects[0] if len(objects) == 1 else objects, ensure_ascii=False))
+        print_json(objects[0] if len(objects) == 1 else objects)
         return
     _show(work, measures, list(datasets), judging.name)
 

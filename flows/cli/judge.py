@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from valuedrift.flows.cli.app import RootOption, app, parquet_bytes, target
+from valuedrift.flows.cli.app import RootOption, app, parquet_bytes, print_json, target
 from valuedrift.flows.cli.console import progress_bar
 from valuedrift.flows.cli.labelled import GoldArgument, StudyOption, labelled
 from valuedrift.flows.cli.naming import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
@@ -104,7 +103,7 @@ def validate(
     if record is not None and isinstance(config, CrossEncoder):
         record_metrics(weights_folder(config.weights), figures)
     if as_json:
-        typer.echo(json.dumps(figures, ensure_ascii=False))
+        print_json(figures)
         return
     _show(figures)
 

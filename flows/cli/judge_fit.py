@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from valuedrift.flows.cli.app import RootOption, target
+from valuedrift.flows.cli.app import RootOption, print_json, target
 from valuedrift.flows.cli.console import make_console, progress_bar
 from valuedrift.flows.cli.judge import ThreadsOption, judge_app
 from valuedrift.flows.cli.labelled import GoldArgument, StudyOption, labelled
@@ -63,7 +62,7 @@ def calibrate(
     calibrated = fit(rows.judgements, rows.labels, rows.prompts, judge=rows.judge, judge_fingerprint=key, row_weights=rows.weights)
     place.put_bytes((calibrated.calibration.model_dump_json(indent=1) + "\n").encode())
     if as_json:
-        typer.echo(json.dumps(calibrated.flat(rows.data) | {"out": out}, ensure_ascii=False))
+        print_json(calibrated.flat(rows.data) | {"out": out})
         return
     _show(calibrated, rows.data, out)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from valuedrift.flows.cli.app import RootOption, app, formerly, parquet_bytes, resolve_root, target
+from valuedrift.flows.cli.app import RootOption, app, formerly, parquet_bytes, print_json, resolve_root, target
 from valuedrift.flows.cli.console import make_console
 from valuedrift.flows.cli.drift_table import show_corrected
 from valuedrift.flows.cli.judge import judge_app
@@ -134,7 +133,7 @@ def _labels(study: str, sheet: str | None, labeller: str, export: str | None, as
     if place is not None:
         place.put_bytes(gold(answers).write_ndjson().encode())
     if as_json:
-        typer.echo(json.dumps(figures, ensure_ascii=False))
+        print_json(figures)
         return
     _show(figures, agreement_words(agreed) if agreed is not None else [])
 
@@ -174,9 +173,7 @@ def correct(
     if place is not None:
         place.put_bytes(parquet_bytes(correction.drift))
     if as_json:
-        typer.echo(
-            json.dumps({"study": name, "judge": by, "rows": correction.drift.to_dicts(), "notes": correction.notes}, ensure_ascii=False)
-        )
+        print_json({"study": name, "judge": by, "rows": correction.drift.to_dicts(), "notes": correction.notes})
         return
     show_corrected(correction.drift, correction.notes)
 

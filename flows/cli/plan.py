@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
-from valuedrift.flows.cli.app import JsonOption, RootOption, app, resolve_root
+from valuedrift.flows.cli.app import JsonOption, RootOption, app, print_json, resolve_root
 from valuedrift.flows.cli.console import make_console
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def plan(
     smallest = minimum_detectable_drift(per_topic, spec.sampling.n)
     evaluations = sum(len(run.steps) for run in planned.sampled)
     if as_json:
-        typer.echo(json.dumps(_plain(work, stages, costs, total, smallest), ensure_ascii=False))
+        print_json(_plain(work, stages, costs, total, smallest))
         return
     console = make_console()
     _show_runs(work, costs, console)

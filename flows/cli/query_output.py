@@ -65,7 +65,7 @@ def as_json(names: Sequence[str], types: Sequence[str], rows: Iterator[tuple[Any
     line = "["
     for row in rows:
         yield line
-        record = json.dumps({name: _plain(value) for name, value in zip(names, row, strict=True)}, ensure_ascii=False)
+        record = json.dumps({name: plain(value) for name, value in zip(names, row, strict=True)}, ensure_ascii=False)
         line = f"{safe(record)},"
     yield line.removesuffix(",")
     yield "]"
@@ -97,18 +97,18 @@ def _text(value: Any) -> str:
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, (dict, list, tuple)):
-        return json.dumps(_plain(value), ensure_ascii=False)
+        return json.dumps(plain(value), ensure_ascii=False)
     return value.isoformat(" ") if isinstance(value, datetime) else str(value)
 
 
-def _plain(value: Any) -> Any:
-    """A value in JSON's types."""
+def plain(value: Any) -> Any:
+    """A value in JSON's types; NaN and infinities, which it has no numbers for, are None."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, (float, Decimal)):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(name): _plain(part) for name, part in value.items()}
+        return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     return value.isoformat() if isinstance(value, (date, datetime, time)) else _text(value)

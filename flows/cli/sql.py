@@ -43,7 +43,7 @@ def sql(
 
     Views: probes, runs, checkpoints, training, responses, stances, trajectory, drift, drift_corrected, value_profile, stance_counts,
     judge_confusion, judge_agreement, study_agreement, and more.
-    `valuedrift sql` opens a prompt, where `\d` lists them; docs/sql-cookbook.md has queries to start from.
+    In JSON, NaN and infinities are null. `valuedrift sql` opens a prompt, where `\d` lists them; docs/sql-cookbook.md has queries to start from.
     """
     place = resolve_root(root)
     if query == "-":
@@ -71,6 +71,9 @@ def answer(root: str, query: str, format: Format, limit: int) -> None:
             if catalog.is_empty:
                 sys.stderr.write(f"{store.why_empty()}\n")
             result = catalog.rows(query)
+            twice = next((name for name in result.names if result.names.count(name) > 1), None)
+            if format is Format.JSON and twice is not None:
+                raise QueryError(f"two columns are called {twice!r}, and a JSON object holds one", fix=f'name them apart: … AS "{twice} 2"')
             _print(FORMATS[format](result.names, result.types, result.rows, limit))
     except QueryError as error:  # it may quote what a model said
         raise QueryError(safe(error.what), where=error.where, fix=error.fix) from error

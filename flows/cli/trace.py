@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from valuedrift.flows.cli.app import JsonOption, ReportOption, RootOption, app, resolve_root
+from valuedrift.flows.cli.app import JsonOption, ReportOption, RootOption, app, print_json, resolve_root
 from valuedrift.flows.cli.console import hush_prefect, make_console
 from valuedrift.flows.cli.drift_table import drift_table
 
@@ -103,7 +102,7 @@ def explain(
     standings = _survey(study, root)
     listed = [one for one in standings if everything or one.state is not State.CACHED]
     if as_json:
-        typer.echo(json.dumps([_plain(one) for one in listed], ensure_ascii=False))
+        print_json([_plain(one) for one in listed])
         return
     console = make_console()
     table = Table("stage", "run", "step", "by", "state", "why", box=None, header_style="bold")
@@ -130,13 +129,13 @@ def status(
     if study is None:
         studies = _studies(resolve_root(root))
         if as_json:
-            typer.echo(json.dumps(studies, ensure_ascii=False))
+            print_json(studies)
         else:
             make_console().print(_studies_table(studies, resolve_root(root)))
         return
     standings = _survey(study, root)
     if as_json:
-        typer.echo(json.dumps([_plain(one) for one in standings], ensure_ascii=False))
+        print_json([_plain(one) for one in standings])
         return
     _show_status(standings, make_console())
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 import valuedrift.flows.cli.sql
 import valuedrift.flows.cli.tables  # noqa: F401 — hangs its commands on the application
 from valuedrift.errors import UserError
-from valuedrift.flows.cli.app import app
+from valuedrift.flows.cli.app import app, print_json
 from valuedrift.flows.cli.query_output import safe
 from valuedrift.storage.store import Store
 
@@ -56,6 +56,18 @@ def test_csv_and_json_hold_all_rows_and_types(filled: str) -> None:
     ]
     assert json.loads(_ok("sql", "SELECT 1 WHERE false", "--format", "json", root=filled)) == []
     assert len(json.loads(_ok("sql", "SELECT * FROM range(25000)", "--format", "json", root=filled))) == 25_000
+
+
+def test_two_columns_of_one_name_are_shown_but_make_no_json_object(filled: str) -> None:
+    query = "SELECT 1 AS n, 2 AS n, 3 AS m"
+    assert list(csv.reader(io.StringIO(_ok("sql", query, "--format", "csv", root=filled)))) == [["n", "n", "m"], ["1", "2", "3"]]
+    refused = _run("sql", query, "--format", "json", root=filled)
+    assert isinstance(refused.exception, UserError) and "two columns are called 'n'" in str(refused.exception)
+
+
+def test_what_json_has_no_number_for_is_null(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"a": [float("nan"), 1.5], "b": {"c": -float("inf")}})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {"a": [None, 1.5], "b": {"c": None}}
 
 
 @pytest.mark.parametrize("format", ["table", "csv", "json"])
