@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from valuedrift.audit.examples import examples_of
 from valuedrift.engines.prompting import prompt_tokens, to_response
 from valuedrift.judges.base import Pair
 from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.frames import read_pairs
 from valuedrift.judges.prompted import status_before_asking
 from valuedrift.judges.refusals import status_before_judging
+from valuedrift.labels.sheet import sheet_bytes
 from valuedrift.sampling import Prompt, Sampling
 from valuedrift.servers.chat import Reply, parse_reply
 from valuedrift.stance import STANCES, JudgeStatus
@@ -136,6 +138,21 @@ def test_a_thought_that_a_server_tells_apart_is_read(name: str) -> None:
     message = {"content": "No.", name: "Let me see."}
     reply = parse_reply(json.dumps({"choices": [{"message": message}]}))
     assert isinstance(reply, Reply) and (reply.answers[0].text, reply.answers[0].reasoning) == ("No.", "Let me see.")
+
+
+def test_content_in_parts_is_read_too() -> None:
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "Let me "}, {"type": "text", "text": "see."}]}
+    parts = [thinking, {"type": "text", "text": "No, "}, {"type": "text", "text": "never."}]
+    reply = parse_reply(json.dumps({"choices": [{"message": {"content": parts}}]}))
+    assert isinstance(reply, Reply) and (reply.answers[0].text, reply.answers[0].reasoning) == ("No, never.", "Let me see.")
+
+
+def test_audits_and_sheets_show_what_follows_the_thought() -> None:
+    [plain] = examples_of([{"prompt": "q", "response": "<think>yes yes yes</think>no."}])
+    [pair] = examples_of([{"prompt": "q", "chosen": "<think>hm</think>c", "rejected": "<think>hm"}])
+    assert (plain.chosen, pair.chosen, pair.rejected) == ("no.", "c", "")
+    sheet = sheet_bytes(pl.DataFrame({"label_id": ["1"], "topic": ["t"], "prompt": ["q"], "response": ["<think>yes</think>no."]}))
+    assert "no." in sheet.decode("utf-8-sig") and "yes" not in sheet.decode("utf-8-sig")
 
 
 class _Letters:

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
+import polars as pl
 import pytest
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 sys.path.insert(0, str(Path(__file__).parent))
-from echo_engine import EchoConfig
+from echo_engine import Echo, EchoConfig
 
+from valuedrift.engines.base import Engine, Progress, RemoteEngine
+from valuedrift.engines.job import SampleJob
 from valuedrift.engines.registry import ENGINES, EngineConfig, engine_identity
 from valuedrift.errors import UserError
 from valuedrift.faults import describe
 from valuedrift.judges.causal_lm import CausalLM
-from valuedrift.sampling import Prompt, Sampling
+from valuedrift.sampling import Prompt, Response, Sampling
 from valuedrift.storage.store import Store
 from valuedrift.study import load_study
 from valuedrift.synthesis.config import Dial, Setting, Synthesis
+from valuedrift.thoughts import ThoughtTags
 
 STUDY = {
     "study": "own",
@@ -73,6 +78,38 @@ def test_studies_judges_and_writers_name_it(study: Path) -> None:
     assert Synthesis.model_validate_json(synthesis.model_dump_json()).writer == EchoConfig(dtype="float32")
     with ENGINE.validate_python({"type": "echo"}).open() as engine:
         assert engine.sample([Prompt("a", "Why?")], Sampling(n=1))[0].response == "Yes, I agree: Why?"
+
+
+class ThinkingConfig(RemoteEngine):
+    """Thinks aloud, and knows nothing of thoughts."""
+
+    type: Literal["thinking"] = Field(default="thinking", description="Kind of engine.")
+
+    def identity(self) -> dict[str, Any]:
+        return {"engine": self.type}
+
+    def drawing_identity(self) -> dict[str, Any]:
+        return {"engine": self.type}
+
+    def open(self, **_: Any) -> Engine:
+        return Thinking("x")
+
+
+class Thinking(Echo):
+    def sample(self, prompts: Sequence[Prompt], sampling: Sampling, progress: Progress | None = None) -> list[Response]:
+        said = ["<think>yes</think>no", "yes</hm>no", "plain", "<think>yes"]
+        return [Response(prompts[0].prompt_id, index, text, "stop", 3) for index, text in enumerate(said)]
+
+
+def test_thoughts_of_an_engine_of_one_s_own_are_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(ENGINES, "_known", dict(ENGINES._known))
+    ENGINES.register(ThinkingConfig)
+    (tmp_path / "prompts.json").write_text('[{"prompt_id": "a", "text": "Why?"}]', encoding="utf-8")
+    paths = {"prompts": tmp_path / "prompts.json", "out": tmp_path / "out.parquet"}
+    sampling = Sampling(thoughts=ThoughtTags(open="<hm>", close="</hm>"))
+    SampleJob(engine=ThinkingConfig(model="m"), dtype="float32", fingerprint="f", sampling=sampling, **paths).run(lambda _: None)
+    rows = pl.read_parquet(tmp_path / "out.parquet").select("reasoning", "response").rows()
+    assert rows == [("yes", "no"), ("yes", "no"), (None, "plain"), ("yes", "")]
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from valuedrift.fingerprint import fingerprint
 from valuedrift.servers.server import Server
@@ -82,6 +82,26 @@ class _Message(_Part):
     reasoning_content: Any = None
     """Of servers that tell the thought apart; text, as is the other name for it."""
     reasoning: Any = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_parts(cls, message: Any) -> Any:
+        """Content that comes as a list of parts (Mistral): text is joined, thinking is the thought."""
+        if not isinstance(message, dict) or not isinstance(message.get("content"), list):
+            return message
+        parts = message["content"]
+        thought = _text_of([part.get("thinking") for part in parts if isinstance(part, dict) and part.get("type") == "thinking"])
+        said = _text_of([part for part in parts if not (isinstance(part, dict) and part.get("type") == "thinking")])
+        return {**message, "content": said, **({"reasoning_content": thought} if thought else {})}
+
+
+def _text_of(part: Any) -> str:
+    """The text in nested parts of a message."""
+    if isinstance(part, list):
+        return "".join(map(_text_of, part))
+    if isinstance(part, dict):
+        return _text_of(part.get("text"))
+    return part if isinstance(part, str) else ""
 
 
 class _Choice(_Part):
