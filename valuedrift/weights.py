@@ -284,7 +284,8 @@ def tensor_names(path: Path) -> list[str]:
         with safe_open(path, "np") as file:
             return list(file.keys())
     except (SafetensorError, OSError) as error:
-        what = "a file of weights is missing" if not path.exists() else f"cut off, or not a safetensors file: {error}"
+        reason = str(error).removeprefix("Error while deserializing header: ")
+        what = "a file of weights is missing" if not path.exists() else f"cut off, or not a safetensors file: {reason}"
         raise DataError(what, where=str(path), fix="copy or download it again") from error
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,27 +59,22 @@ def check_model(folder: Path, loader: Any, *, dtype: torch.dtype) -> Any:
     """
     check_model_folder(folder)
     files = weight_files(folder)
-    from transformers.utils import logging
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # its own report says the same at length, and is only a warning
     try:
-        model, loading = loader.from_pretrained(
-            folder,
-            dtype=dtype,
-            device_map="meta",
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-        )
+        with _quiet():
+            model, loading = loader.from_pretrained(
+                folder,
+                dtype=dtype,
+                device_map="meta",
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+            )
     except LOADING_FAULTS as error:
         raise UserError(
             f"not loadable as {_TITLES.get(loader.__name__, loader.__name__)}: {first_line(error)}", where=str(folder)
         ) from error
-    finally:
-        logging.set_verbosity(verbosity)
     missing, unexpected = set(loading["missing_keys"]), set(loading["unexpected_keys"])
     if not model.can_generate():  # an encoder: its last states are read, not what others put on top of them
         inside = {name for name, _ in model.named_children()}
@@ -196,17 +192,15 @@ def check_finite(files: list[Path], dtype: torch.dtype | None = None) -> None:
         DataError: One is not finite, or a file is cut off; names the tensors.
     """
     import torch
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     for path in files:
-        try:
-            state = (str(dtype), path.parent, *files_state(path.parent, [path.name]))
-            if state in _finite:
-                continue
-            with safe_open(path, "pt") as file:
-                wrong = [name for name in file.keys() if not _is_finite(file.get_tensor(name), dtype)]  # noqa: SIM118 -- no mapping
-        except (SafetensorError, OSError) as error:
-            raise DataError(f"cut off, or not a safetensors file: {error}", where=str(path), fix="copy or download it again") from error
+        names = tensor_names(path)
+        state = (str(dtype), path.parent, *files_state(path.parent, [path.name]))
+        if state in _finite:
+            continue
+        with safe_open(path, "pt") as file:
+            wrong = [name for name in names if not _is_finite(file.get_tensor(name), dtype)]
         if wrong:
             within = "" if dtype in (None, torch.float32) else f" in {str(dtype).removeprefix('torch.')}"
             raise DataError(
@@ -231,6 +225,22 @@ def first_line(error: BaseException) -> str:
     """The first line of what an error says."""
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Transformers without its report of what is missing, which says the same at length and is only a warning, and without its bar."""
+    from transformers.utils import logging
+
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
 
 
 def _faults(missing: Collection[str], unexpected: Collection[str], shapes: Collection[str] = ()) -> str:
