@@ -24,7 +24,7 @@ def once(work: Work, stage: Stage, needs: Sequence[Reference], *, whole: bool = 
     """
     identity = dict(stage.identity(needs))
     key = fingerprint(identity)
-    with work.claim(f"{stage.name} {key}"):
+    with work.claim(f"{stage.name} {key}", stage.label):
         ready = stage.result.here(work, key)
         if ready is None and (equal := stage.result.elsewhere(work, key)) is not None:
             ready = stage.result.take_over(work, equal, stage.names)

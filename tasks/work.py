@@ -111,8 +111,12 @@ class Work:
             yield
 
     @contextmanager
-    def claim(self, name: str) -> Iterator[None]:
+    def claim(self, name: str, label: str = "") -> Iterator[None]:
         """One thread of all processes of this machine at a time for a name; a holder that dies lets go.
+
+        Args:
+            name: What is claimed.
+            label: What is said to wait for it.
 
         Raises:
             StageError: The run ended while this waited.
@@ -130,7 +134,9 @@ class Work:
             if self._closing.wait(_POLL_SECONDS):
                 raise StageError("stopped before it began")
             if time.monotonic() > say_at:
-                board().result(f"{name.split()[0]}: another run makes it; waiting for that")
+                board().result(
+                    f"{label or name.split()[0]}: equal work is under way under another name or in another process; waiting for its result"
+                )
                 say_at = float("inf")
         try:
             yield

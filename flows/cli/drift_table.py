@@ -40,6 +40,7 @@ def drift_table(
     import polars as pl
 
     from valuedrift.results.drifts import broadest_q
+    from valuedrift.stance import LITTLE
 
     q = broadest_q(drift)
     drift = drift.with_columns(q=pl.col(q))
@@ -56,7 +57,7 @@ def drift_table(
             f"[{row['magnitude_low']:+.3f}, {row['magnitude_high']:+.3f}]",
             "" if row["drift_time"] is None else f"{row['drift_time']:.2f}",
             f"{row['q']:.3f}",
-            "" if row["q"] < alpha else "undecided",
+            "" if row["q"] < alpha else "little" if row["magnitude_low"] >= -LITTLE and row["magnitude_high"] <= LITTLE else "undecided",
         )
 
     return Group(*map(Text, lines), _by_run(drift, shown, ("stance", "magnitude", "interval", "drift time", "q", ""), cells))

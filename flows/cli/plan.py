@@ -14,6 +14,7 @@ from rich.tree import Tree
 
 from valuedrift.flows.cli.app import JsonOption, RootOption, app, print_json, resolve_root
 from valuedrift.flows.cli.console import make_console
+from valuedrift.words import counted
 
 if TYPE_CHECKING:
     from valuedrift.study import RunPlan, Study
@@ -54,11 +55,11 @@ def plan(
     for line in (
         f"{len(planned.sampled)} runs, {evaluations} checkpoints × {asked}",
         f"{len(stages)} stages: {', '.join(f'{count} {name}' for name, count in Counter(stage.name for stage in stages).items())}",
-        *([] if spec.served else _costs(total)),
+        *([] if spec.served else _costs(total, [name for name, model in spec.models.items() if model.parameters is None])),
         f"with {per_topic} prompts × {spec.sampling.n} samples a topic you can see a drift of {smallest:.2f} (power 80%, two-sided 5%)",
         *_asked(spec, [probe.prompt for probe in probes], evaluations),
     ):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def _show_runs(work: StudyWork, costs: Mapping[str, Estimate], console: Console) -> None:
@@ -75,7 +76,7 @@ def _show_runs(work: StudyWork, costs: Mapping[str, Estimate], console: Console)
         for run in planned.children(None):
             if run.model_name == model:
                 branch(tree, run)
-        console.print(tree, highlight=False, soft_wrap=True)
+        console.print(tree, highlight=False, soft_wrap=not console.is_terminal)
     for served in planned.served:
         names = ", ".join(f"{step} {name}" for step, name in sorted(served.models.items()))
         console.print(
@@ -83,13 +84,21 @@ def _show_runs(work: StudyWork, costs: Mapping[str, Estimate], console: Console)
         )
 
 
-def _costs(total: Estimate) -> list[str]:
-    """What training and sampling on this machine take."""
+def _costs(total: Estimate, unknown: Sequence[str]) -> list[str]:
+    """What training and sampling on this machine take; of models of unknown size only the tokens are known."""
+    size = f"time, disk and memory are not known: declare models.{unknown[0]}.parameters" if unknown else _room(total)
     return [
         f"training {total.training_tokens:.3g} tokens, sampling {total.sampling_tokens:.3g} tokens at most (equal weights are sampled once)",
-        f"about {total.words_time()} · {total.words_bytes()} on disk, of it checkpoints {total.words_checkpoints()} · "
-        f"training holds up to {total.words_memory()} of weights in memory",
+        size,
     ]
+
+
+def _room(total: Estimate) -> str:
+    """Time, disk and memory."""
+    return (
+        f"about {total.words_time()} · {total.words_bytes()} on disk, of it checkpoints {total.words_checkpoints()} · "
+        f"training holds up to {total.words_memory()} of weights in memory"
+    )
 
 
 def _plain(work: StudyWork, stages: Sequence[Stage], costs: Mapping[str, Estimate], total: Estimate, smallest: float) -> dict[str, Any]:
@@ -145,6 +154,5 @@ def _line(run_id: str, total: int | None, steps: tuple[int, ...], cost: Estimate
     if total is None:
         return f"{escape(run_id)} [dim]steps unknown: the data are not at hand; declare `rows` in the study[/]"
     shown = ", ".join(map(str, steps)) if len(steps) <= 10 else f"{steps[0]}, {steps[1]}, {steps[2]} … {steps[-1]} ({len(steps)})"
-    return (
-        f"{escape(run_id)} [dim]{total} steps, checkpoints at {shown}; {cost.training_tokens:.3g} training tokens, {cost.words_time()}[/]"
-    )
+    time = f", {cost.words_time()}" if cost.training_flops else ""
+    return f"{escape(run_id)}\n[dim]{counted(total, 'step')}, checkpoints at {shown}; {cost.training_tokens:,.0f} training tokens{time}[/]"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from valuedrift.flows.cli.app import JsonOption, ReportOption, RootOption, app, print_json, resolve_root
 from valuedrift.flows.cli.console import hush_prefect, make_console
@@ -105,7 +105,9 @@ def explain(
         print_json([_plain(one) for one in listed])
         return
     console = make_console()
-    table = Table("stage", "run", "step", "by", "state", "why", box=None, header_style="bold")
+    table = Table(
+        "stage", Column("run", overflow="fold"), "step", Column("by", overflow="fold"), "state", Column("why", overflow="fold"), box=None
+    )
     colours = {State.CACHED: "green", State.REUSABLE: "green", State.MISSING: "yellow", State.WAITS: "dim"}
     for one in listed:
         stage, state = one.stage, f"[{colours[one.state]}]{one.state.value}[/]"
