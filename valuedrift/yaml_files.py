@@ -135,7 +135,13 @@ def parse_yaml(text: str, where: str, error: type[UserError] = UserError) -> Yam
         if node is None:
             return Yaml(None, where, error, {(): _Place(1, None)})
         _check_size(node)
-        places = dict(_places(loader, node, ()))
+        traps: list[_Trap] = []
+        places = dict(_places(loader, node, (), traps))
+        if len(traps) > 1:
+            lines = [f"line {trap.line}: {trap.what}{f' ({trap.fix})' if trap.fix else ''}" for trap in traps]
+            raise error("\n  - ".join([f"{len(traps)} faults:", *lines]), where=where)
+        if traps:
+            raise traps[0]
         return Yaml(loader.construct_document(node), where, error, places)
     except _Trap as trap:
         raise error(trap.what, where=_at(where, trap.line), fix=trap.fix) from None
@@ -198,25 +204,32 @@ def _check_size(root: Node) -> None:
     size(root)
 
 
-def _places(loader: yaml.SafeLoader, node: Node, path: _Location) -> Iterator[tuple[_Location, _Place]]:
-    """The place of a node and of all that it holds; keys are checked for doubles, scalars for traps."""
+def _places(loader: yaml.SafeLoader, node: Node, path: _Location, traps: list[_Trap]) -> Iterator[tuple[_Location, _Place]]:
+    """The place of a node and of all that it holds; keys are checked for doubles, scalars for what they are read as, and ``traps`` gets what is found."""
     yield path, _Place(_line(node), node.value if isinstance(node, ScalarNode) and node.style is None else None)
     if isinstance(node, ScalarNode):
-        _scalar(loader, node)
+        try:
+            _scalar(loader, node)
+        except _Trap as trap:
+            traps.append(trap)
     elif isinstance(node, MappingNode):
         lines: dict[str, int] = {}
         for key, value in node.value:
-            name = _key(loader, key)
-            if str(name) in lines:
-                raise _Trap(key, f"key `{key.value}` is there twice: first in line {lines[str(name)]}", "keep one of them")
-            lines[str(name)] = _line(key)
-            below = list(_places(loader, value, (*path, name)))
+            try:
+                name = _key(loader, key)
+                if str(name) in lines:
+                    raise _Trap(key, f"key `{key.value}` is there twice: first in line {lines[str(name)]}", "keep one of them")
+                lines[str(name)] = _line(key)
+            except _Trap as trap:
+                traps.append(trap)
+                name = str(key.value)
+            below = list(_places(loader, value, (*path, name), traps))
             if key.tag != f"{_TAG}merge":  # what is merged is told by the mapping that it is merged into
                 yield from below
                 yield (*path, name), _Place(_line(key), below[0][1].text)  # told where its key stands
     else:
         for index, one in enumerate(node.value):
-            yield from _places(loader, one, (*path, index))
+            yield from _places(loader, one, (*path, index), traps)
 
 
 def _key(loader: yaml.SafeLoader, node: Node) -> Any:
