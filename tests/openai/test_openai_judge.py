@@ -51,6 +51,26 @@ def test_a_liking_for_a_letter_cancels(server: Misbehaving, tmp_path: Path) -> N
     assert stances(judge(server, tmp_path, rotations=1)[1]) != pytest.approx([1 / 9, 1 / 9, 7 / 9], abs=0.2)
 
 
+def test_a_judge_that_thinks_is_read_after_its_thought(server: Misbehaving, tmp_path: Path) -> None:
+    def act(handler: Any, body: dict[str, Any]) -> None:
+        if body["max_tokens"] == 1:
+            completion("<think>", top={"<think>": 1.0})(handler, body)
+        elif body["max_tokens"] < 100:
+            completion("<think>It could be A, or B. The answer is")(handler, body)
+        else:
+            completion(lambda asked: f"<think>Final answer: A? No.</think>\n\nFinal answer: {said(asked)}")(handler, body)
+
+    server.otherwise = act
+    config = OpenAI(model="m", base_url=server.url, votes=3, vote_tokens=200)
+    loaded = config.load(keep=tmp_path)
+    for one, expected in zip(loaded.judge(PAIRS), [(1, 0, 0), (0, 0, 1), (0, 1, 0)], strict=True):
+        assert (one.status, stances(one)) == (JudgeStatus.OK, expected)
+    assert any("3 judged by votes" in remark for remark in remarks_of(loaded))
+    short = OpenAI(model="m", base_url=server.url, votes=3).load(keep=tmp_path)
+    assert {one.status for one in short.judge(PAIRS)} == {JudgeStatus.UNPARSED}
+    assert "9 votes ended within a thought: raise vote_tokens" in remarks_of(short)
+
+
 @pytest.mark.parametrize("labels", ["letters", "words"])
 def test_spellings_of_an_option_are_added_up(server: Misbehaving, tmp_path: Path, labels: str) -> None:
     def spell(label: str) -> dict[str, float]:

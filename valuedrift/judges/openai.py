@@ -12,10 +12,11 @@ from valuedrift.errors import UserError
 from valuedrift.judges.base import Configured, Judge, Judgement, Pair
 from valuedrift.judges.prompted import JudgePrompt, PromptedJudge, judge_prompts, stance_distribution, status_before_asking
 from valuedrift.progress import Progress
-from valuedrift.servers.chat import Fault, Reply, Request, make_request
+from valuedrift.servers.chat import Answer, Fault, Reply, Request, make_request
 from valuedrift.servers.options import option_logprobs, vote_of
 from valuedrift.servers.server import Server
 from valuedrift.stance import JudgeStatus
+from valuedrift.thoughts import answer_begins, answer_of
 
 if TYPE_CHECKING:
     from valuedrift.servers.client import Client
@@ -102,17 +103,18 @@ class OpenAIJudge(Configured[OpenAI]):
         super().__init__(config)
         self._replies = replies
         self._votes = config.method == "votes"
-        self._voted = 0
+        self._voted = self._in_thought = 0
         self._spent = ""
 
     def remarks(self) -> list[str]:
         """What was spent, where the replies lie, and how many judgements are votes."""
         voted = (
-            [f"{self._voted} judged by votes: the server gave no log-probabilities"]
+            [f"{self._voted} judged by votes: the server gave no log-probabilities of an answer"]
             if self._voted and self._config.method == "auto"
             else []
         )
-        return [*voted, *([f"{self._spent} spent in all; replies are kept in {self._replies}"] if self._spent else [])]
+        cut = [f"{self._in_thought} votes ended within a thought: raise vote_tokens"] if self._in_thought else []
+        return [*voted, *cut, *([f"{self._spent} spent in all; replies are kept in {self._replies}"] if self._spent else [])]
 
     def judge(self, pairs: Sequence[Pair], progress: Callable[[Progress], None] | None = None) -> list[Judgement]:
         """Judge pairs; see :class:`valuedrift.judges.base.Judge`.
@@ -173,7 +175,7 @@ class OpenAIJudge(Configured[OpenAI]):
         return [judgement for judgement in judgements if judgement is not None]
 
     def _by_logprobs(self, client: Client, asked: Sequence[Sequence[JudgePrompt]], report: Report) -> list[Judgement | None]:
-        """Judgements by log-probabilities; None where the server gave none."""
+        """Judgements by log-probabilities; None where the server gave none, or those of a thought."""
         requests = [self._logprob_request(prompt) for orders in asked for prompt in orders]
         replies = client.ask(requests, _by_share(report))
         size = self._config.rotations
@@ -187,6 +189,8 @@ class OpenAIJudge(Configured[OpenAI]):
             answer = reply.answers[0]
             if answer.refusal:
                 return Judgement.without_stance(JudgeStatus.UNPARSED)
+            if self._config.method == "auto" and _thinks(answer):
+                return None
             if answer.first is None:
                 if self._config.method == "logprobs":
                     raise UserError(
@@ -213,6 +217,7 @@ class OpenAIJudge(Configured[OpenAI]):
         more = client.ask([self._vote_request(flat[at], 1, draw=f"vote {draw}") for at, draw in short], _by_share(report))
         for (at, _), reply in zip(short, more, strict=True):
             cast[at] += reply.answers[:1] if isinstance(reply, Reply) else []
+        self._in_thought += sum(_thinks(answer) and not answer_of(answer.text) for answers in cast for answer in answers)
         judgements = []
         for first in range(0, len(flat), self._config.rotations):
             orders = range(first, first + self._config.rotations)
@@ -231,6 +236,11 @@ class OpenAIJudge(Configured[OpenAI]):
     def _vote_request(self, prompt: JudgePrompt, n: int, draw: str = "") -> Request:
         config = self._config
         return make_request(config, _message(prompt), limit=config.vote_tokens, n=n, draw=draw, temperature=config.vote_temperature)
+
+
+def _thinks(answer: Answer) -> bool:
+    """Whether a reply holds a thought or the beginning of one."""
+    return answer.reasoning is not None or answer_begins(answer.text) is not None
 
 
 def _count(votes: Sequence[tuple[JudgePrompt, str | None]]) -> Judgement:
