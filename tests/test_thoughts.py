@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from valuedrift.audit.examples import examples_of
@@ -58,6 +58,7 @@ def test_the_cases_are_judged_by_what_follows_the_thought(tmp_path: Path) -> Non
     )  # the same answer, with a thought before it and without
 
 
+@settings(deadline=None)
 @given(st.sampled_from([*TAGS, (OWN.open, OWN.close)]), WORDS, WORDS, WORDS, WORDS)
 def test_nothing_of_the_thought_is_in_the_answer(tag: tuple[str, str], thought: str, more: str, answer: str, before: str) -> None:
     opening, closing = tag
@@ -74,6 +75,7 @@ def test_nothing_of_the_thought_is_in_the_answer(tag: tuple[str, str], thought: 
     assert split_thought(f"{opening}{thought}{opening}{more}{closing}{before}{closing}{answer}", OWN).answer == answer
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_text_without_tags_is_the_answer_as_it_is(text: str) -> None:
     told = split_thought(text)

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from valuedrift.servers.chat import Answer, Token
@@ -81,6 +81,7 @@ _WORD = st.text(alphabet="defghijklmnopqrstuvwxyz", min_size=2, max_size=9)
 _SENTENCE = st.lists(_WORD, min_size=1, max_size=8).map(" ".join)
 
 
+@settings(deadline=None)
 @given(before=st.sampled_from(LETTERS), within=_SENTENCE, after=_SENTENCE)
 def test_a_letter_in_the_middle_of_a_sentence_is_no_vote(before: str, within: str, after: str) -> None:
     text = f"{within} {before} {after}"
