@@ -98,7 +98,9 @@ def test_tensors_that_are_not_the_models_are_named_with_their_file(damaged: Dama
 
 
 @LOADERS
-def test_what_is_rightly_absent_or_left_over_loads(damaged: Damaged, load: Load, tmp_path: Path) -> None:
+def test_what_is_rightly_absent_or_left_over_loads_and_a_tied_head_has_no_numbers_of_its_own(
+    damaged: Damaged, load: Load, tmp_path: Path
+) -> None:
     folder = damaged()
     load(folder)
     change_tensors(folder, lambda tensors: tensors | {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)})
@@ -106,6 +108,11 @@ def test_what_is_rightly_absent_or_left_over_loads(damaged: Damaged, load: Load,
     tied = save_untied(tmp_path / "tied", tie_word_embeddings=True)
     change_tensors(tied, _without("lm_head"))
     load(tied)
+    change_tensors(tied, lambda tensors: tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"].clone()})
+    load(tied)
+    change_tensors(tied, lambda tensors: tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"] + 1})
+    with pytest.raises(DataError, match=r"1 tensor \(lm_head\.weight\) that the config ties to another"):
+        load(tied)
 
 
 def test_numbers_that_only_a_wider_dtype_holds_are_refused_in_the_narrower(damaged: Damaged) -> None:

@@ -57,6 +57,8 @@ def check_model(folder: Path, loader: Any, *, dtype: torch.dtype) -> Any:
         UserError: The folder is incomplete, or not loadable by this class.
         DataError: Tensors are missing, unexpected, of another shape or not finite, with their names and file.
     """
+    import torch
+
     check_model_folder(folder)
     files = weight_files(folder)
     try:
@@ -84,6 +86,14 @@ def check_model(folder: Path, loader: Any, *, dtype: torch.dtype) -> Any:
     if faults := _faults(missing, unexpected, shapes):
         raise DataError(f"weights that are not the model's: {faults}", where=_where(files), fix=_FIX)
     check_finite(files, dtype)
+    ties = model.all_tied_weights_keys
+    own = _tensors(files, {*ties, *ties.values()}) if ties else {}
+    if untied := [name for name, other in ties.items() if name in own and other in own and not torch.equal(own[name], own[other])]:
+        raise DataError(
+            f"{told(untied)} that the config ties to another, and that the file has with numbers of its own: engines differ in which they use",
+            where=_where(files),
+            fix="set tie_word_embeddings to false in config.json if the numbers are meant, else remove the tensor",
+        )
     return model
 
 
@@ -207,6 +217,17 @@ def check_finite(files: list[Path], dtype: torch.dtype | None = None) -> None:
                 f"{told(wrong)} with numbers that are not finite{within}", where=str(path), fix="the training that wrote them diverged"
             )
         _finite.add(state)
+
+
+def _tensors(files: list[Path], names: set[str]) -> dict[str, Tensor]:
+    """Those of some tensors that the files have."""
+    from safetensors import safe_open
+
+    found: dict[str, Tensor] = {}
+    for path in files:
+        with safe_open(path, "pt") as file:
+            found |= {name: file.get_tensor(name) for name in names & set(file.keys())}
+    return found
 
 
 def _is_finite(tensor: Tensor, dtype: torch.dtype | None) -> bool:
