@@ -10,7 +10,7 @@ import pytest
 from valuedrift.engines.registry import ENGINES
 from valuedrift.judges.registry import JUDGES
 from valuedrift.registry import Registry
-from valuedrift.registry_page import with_tables
+from valuedrift.registry_page import with_study_tables, with_tables
 from valuedrift.training.registry import ALGORITHMS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -35,3 +35,8 @@ def test_the_docs_tell_kinds_and_keys(name: str) -> None:
     registry, page = REGISTRIES[name]
     text = (DOCS / page).read_text(encoding="utf-8")
     assert text == with_tables(text, registry), "make docs"
+
+
+def test_the_docs_tell_every_key_of_a_study_file() -> None:
+    text = (DOCS / "study.md").read_text(encoding="utf-8")
+    assert text == with_study_tables(text), "make docs"

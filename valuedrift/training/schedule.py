@@ -73,4 +73,5 @@ class Fixed(_Schedule):
         return list(self.at)
 
 
+SCHEDULES = (LogSpaced, Every, Fixed)
 Schedule = Annotated[LogSpaced | Every | Fixed, Field(discriminator="type")]
