@@ -24,8 +24,11 @@ _STATED = r"(?=\W*$|\s*[.:)*\n–—\]}-]|\s+(?:because|since|as|\())"
 _CLOSINGS = (
     r"\\boxed\s*\{\s*(?:\\\w+\s*\{)?\W*(OPTIONS)\b(?=\s*[).:]|\W*(?:\}|$))",
     rf"(?<!if )(?<!if the )(?<!whether the )\b(?:(?:final|correct|best|right|chosen|my)\s+{_CALLED}|answer|verdict|conclusion)"
-    rf"(?:\s+(?:is|would\s+be|should\s+be|must\s+be))?[\s:*\"'`(\[=\\${{-]*\b(OPTIONS)\b{_STATED}",
+    rf"(?:\s+(?:is|would\s+be|should\s+be|must\s+be))?[\s:*\"'`(\[=\\${{-]*(?:(?:option|choice|letter)\s+\W{{0,3}})?\b(OPTIONS)\b{_STATED}",
     rf"\bI(?:'d|\s+would|\s+will|'ll)?\s+(?:choose|pick|select|go\s+with|vote(?:\s+for)?)[\s:*\"'`(\[]*\b(OPTIONS)\b{_STATED}",
+    r"(?:^|[.\n]\s*)\W{0,3}(?:option\s+)?(OPTIONS)\W{0,3}\s+is\s+(?:the\s+)?(?:correct|right|best)\b(?!\s+(?:if|only))",
+    r"\b(?:therefore|hence|thus)\b[\s,:*]*(OPTIONS)\W*$",
+    r"<answer>\s*(OPTIONS)\W*</answer>",
     r"\n\W*(OPTIONS)\W*$",
 )
 """How replies end that weigh before they choose; the last that is there counts."""
