@@ -194,7 +194,9 @@ def _part_faults(place: Location, entry: Entry, data: bytes) -> Iterator[str]:
     if frame.height != entry.rows:
         yield f"{frame.height} rows where the manifest says {entry.rows}"
     for name, value in entry.partition.items():
-        if frame.filter(pl.col(name).ne_missing(pl.lit(value))).height:
+        if name not in frame.columns:
+            yield f"the manifest says {name}={value}, and there is no such column"
+        elif frame.filter(pl.col(name).ne_missing(pl.lit(value))).height:
             yield f"column {name}: rows that are not of {name}={value}"
     yield from (str(fault) for fault in broken_rules(schema, frame))
 

@@ -25,12 +25,13 @@ def once(work: Work, stage: Stage, needs: Sequence[Reference], *, whole: bool = 
     identity = dict(stage.identity(needs))
     key = fingerprint(identity)
     with work.claim(f"{stage.name} {key}", stage.label):
-        ready = stage.result.here(work, key)
-        if ready is None and (equal := stage.result.elsewhere(work, key)) is not None:
+        named = stage.named(needs) if stage.named is not None else ""
+        ready = stage.result.here(work, key, named)
+        if ready is None and stage.named is None and (equal := stage.result.elsewhere(work, key)) is not None:
             ready = stage.result.take_over(work, equal, stage.names)
         if ready is not None and not (whole and stage.left_outside is not None and not stage.left_outside(work, ready)):
             return ready
-        return stage.result.keep(work, stage.make(work, needs), key, identity)
+        return stage.result.keep(work, stage.make(work, needs), key, identity, named)
 
 
 def once_each(work: Work, stages: Sequence[Stage]) -> dict[Stage, Reference]:

@@ -42,10 +42,14 @@ def check_concluded(store: Store, study: Study, file: str) -> None:
     drift, concluded = (store.entry(table, {"study": study.study}) for table in ("drift", CONCLUDED[-1]))
     if drift is None:
         raise UserError("this study is not analysed yet", where=file, fix=fix)
-    if concluded is None:
+    tables = [*ANALYSED, *CONCLUDED, *(CORRECTED if concluded is not None and concluded.identity["labels"] else ())]
+    lacking = [table for table in tables if (entry := store.entry(table, {"study": study.study})) is None or not store.exists(entry)]
+    if concluded is None or lacking:
         again = f"run `valuedrift run {file}` once; nothing is trained, sampled or judged again"
         raise UserError(
-            "the tables that a report reads are missing: the study was made by version 0.2, or its run was stopped", where=file, fix=again
+            f"tables that a report reads are missing ({', '.join(lacking)}): the study was made by version 0.2, or its run was stopped",
+            where=file,
+            fix=again,
         )
     judged = {entry.key for entry in store.entries("stances", study.study)}
     changes = {
@@ -84,9 +88,12 @@ def rewrite_report(store: Store, study: Study, file: str, folder: Location | Non
     inputs, place = inputs_of(store, study.study), folder or default_folder(store, study.study)
     write_figures_to(inputs, place)
     of_study = [store.entry(table, {"study": study.study}) for table in (ANALYSED[-1], CORRECTED[-1], CONCLUDED[-1])]
-    audits = [entry for entry in store.entries("audits", study.study) if entry.study == study.study]
+    told = set(inputs.audits.select("dataset", "judge").iter_rows()) if inputs.audits is not None and inputs.audits.height else set()
+    audits = [entry for entry in store.entries("audits", study.study) if (entry.partition["dataset"], entry.slot) in told]
     keys = [entry.key for entry in (*of_study, *audits) if entry is not None]
-    write_page(build_report(inputs), place / PAGE, fingerprint(report_identity(keys)))
+    concluded = store.entry(CONCLUDED[-1], {"study": study.study})
+    named = str(concluded.identity.get("named", "")) if concluded is not None else ""
+    write_page(build_report(inputs), place / PAGE, fingerprint(report_identity(keys)), named)
     return place / PAGE
 
 
@@ -103,11 +110,11 @@ def write_figures_to(inputs: ReportInputs, folder: Location) -> None:
             (folder / "figures" / figure.name).put_bytes(figure.read_bytes())
 
 
-def write_page(html: str, place: Location, key: str) -> None:
+def write_page(html: str, place: Location, key: str, named: str) -> None:
     """Write a page; its last line says what it was made of."""
-    place.put_bytes(html.encode().rstrip() + b"\n" + page_mark(key) + b"\n")
+    place.put_bytes(html.encode().rstrip() + b"\n" + page_mark(key, named) + b"\n")
 
 
-def page_mark(key: str) -> bytes:
-    """The last line of a page: what it was made of."""
-    return f"<!-- made of {key} -->".encode()
+def page_mark(key: str, named: str) -> bytes:
+    """The last line of a page: what it was made of, and under which names."""
+    return f"<!-- made of {key} {named} -->".encode()

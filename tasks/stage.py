@@ -13,6 +13,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from valuedrift.errors import StageError
+from valuedrift.fingerprint import fingerprint
 from valuedrift.storage.manifest import Entry
 from valuedrift.storage.schemas import table_schema
 from valuedrift.storage.store import Part
@@ -65,6 +66,10 @@ class Reference(BaseModel):
         return cls(table=entry.table, partition=partition, slot=entry.slot, key=entry.key, rows=entry.rows, reused=reused)
 
 
+NAMED = "named"
+"""Where a part's identity in the manifest says, beside what its key was made of, which of it stood under which name."""
+
+
 class NotYetError(Exception):
     """An identity that can be known only when a stage that it needs is done."""
 
@@ -80,8 +85,8 @@ class Result(Protocol):
     def slot(self) -> str:
         """Tells results of one partition apart (the judge); empty where there is one."""
 
-    def here(self, work: Work, key: str) -> Reference | None:
-        """The result if it lies here under this key."""
+    def here(self, work: Work, key: str, named: str = "") -> Reference | None:
+        """The result if it lies here under this key and, where it is known, with the names that `Stage.named` tells."""
 
     def elsewhere(self, work: Work, key: str) -> Reference | None:
         """An equal result of another run or study."""
@@ -95,7 +100,7 @@ class Result(Protocol):
             names: Columns that call things by names of this study.
         """
 
-    def keep(self, work: Work, frames: Frames, key: str, identity: Mapping[str, Any]) -> Reference:
+    def keep(self, work: Work, frames: Frames, key: str, identity: Mapping[str, Any], named: str = "") -> Reference:
         """Write what was made; all of it comes to exist at once, or nothing."""
 
     def before(self, work: Work) -> Entry | None:
@@ -116,10 +121,12 @@ class Address:
     partition: Partition
     slot: str = ""
 
-    def here(self, work: Work, key: str) -> Reference | None:
+    def here(self, work: Work, key: str, named: str = "") -> Reference | None:
         """See :class:`Result`."""
         entries = self._parts(work, key)
-        return None if entries is None else Reference.to(entries[-1], reused=True)
+        if entries is None or any(entry.identity.get(NAMED, named) != named for entry in entries):
+            return None
+        return Reference.to(entries[-1], reused=True)
 
     def elsewhere(self, work: Work, key: str) -> Reference | None:
         """See :class:`Result`."""
@@ -142,12 +149,15 @@ class Address:
             parts.append(Part(entry.table, renamed, self.partition, entry.key, entry.identity, self.slot))
         return Reference.to(work.store.put_all(parts)[-1], reused=True)
 
-    def keep(self, work: Work, frames: Frames, key: str, identity: Mapping[str, Any]) -> Reference:
+    def keep(self, work: Work, frames: Frames, key: str, identity: Mapping[str, Any], named: str = "") -> Reference:
         """See :class:`Result`."""
-        if (old := self._parts(work, key)) is not None:  # made again because what it left outside the tables was gone
-            work.store.drop(old[0].study, {entry.address for entry in old})
+        there = [entry for table in self.tables if (entry := self._part(work, table, key)) is not None]
+        # all are there: what it left outside the tables was gone; or some have other names: they are written anew
+        if there and (len(there) == len(self.tables) or any(entry.identity.get(NAMED, named) != named for entry in there)):
+            work.store.drop(there[0].study, {entry.address for entry in there})
+        made_of = {**identity, NAMED: named} if named else identity
         parts = [
-            Part(table, _in_shape(table, frames[table], self.partition), self.partition, key, identity, self.slot) for table in self.tables
+            Part(table, _in_shape(table, frames[table], self.partition), self.partition, key, made_of, self.slot) for table in self.tables
         ]
         return Reference.to(work.store.put_all(parts)[-1], reused=False)
 
@@ -173,36 +183,6 @@ class Address:
 
 
 @dataclass(frozen=True)
-class NamedAddress(Address):
-    """A part of tables whose rows call runs and judges by a study's names, which are in no key: under other names it is made again.
-
-    Attributes:
-        names: The (run_id, judge) that its rows may have.
-        witness: The table whose rows tell.
-    """
-
-    names: frozenset[tuple[str, str]] = frozenset()
-    witness: str = ""
-
-    def here(self, work: Work, key: str) -> Reference | None:
-        """See :class:`Result`."""
-        found = super().here(work, key)
-        if found is None:
-            return None
-        rows = work.store.scan(self.witness, **self.partition).select("run_id", "judge").unique().collect()
-        return found if self.names.issuperset(rows.iter_rows()) else None
-
-    def elsewhere(self, work: Work, key: str) -> Reference | None:
-        """See :class:`Result`. Rows of another study have its names."""
-        return None
-
-
-def names_in(stages: Sequence[Stage]) -> frozenset[tuple[str, str]]:
-    """The (run_id, judge) of some judge stages."""
-    return frozenset((stage.run_id, stage.result.slot) for stage in stages)
-
-
-@dataclass(frozen=True)
 class OnShelf:
     """An intermediate result: kept by its key alone, in no table, and shared by all who need it.
 
@@ -214,7 +194,7 @@ class OnShelf:
     partition: Partition = field(default_factory=dict)
     slot: str = ""
 
-    def here(self, work: Work, key: str) -> Reference | None:
+    def here(self, work: Work, key: str, named: str = "") -> Reference | None:
         """See :class:`Result`."""
         return Reference(table=self.kind, key=key, reused=True) if work.shelf.exists(self.kind, key) else None
 
@@ -226,7 +206,7 @@ class OnShelf:
         """See :class:`Result`."""
         return equal
 
-    def keep(self, work: Work, frames: Frames, key: str, identity: Mapping[str, Any]) -> Reference:
+    def keep(self, work: Work, frames: Frames, key: str, identity: Mapping[str, Any], named: str = "") -> Reference:
         """See :class:`Result`."""
         frame = frames[self.kind]
         work.shelf.put(self.kind, key, frame)
@@ -254,6 +234,8 @@ class Stage:
         left_outside: Whether what the stage left outside the tables is still there (a training's weights); asked only while a stage that needs it is not
             done. None: it leaves nothing.
         failed: How many of its rows are failures that may pass (a server's), for a run that asks for them again; None: it has none.
+        named: Which of the results that it needs stands under which name, as a fingerprint, where its rows say so and its key does not: under other names
+            it is made again, and never taken over from another study.
         what: Which one of its kind it is, where neither run nor step say so.
         remark: Said behind why a stage is as it is.
     """
@@ -268,6 +250,7 @@ class Stage:
     names: Mapping[str, Any] = field(default_factory=dict)
     left_outside: Callable[[Work, Reference], bool] | None = None
     failed: Callable[[pl.DataFrame], int] | None = None
+    named: Callable[[Sequence[Reference]], str] | None = None
     what: str = ""
     remark: str = ""
 
@@ -288,6 +271,33 @@ class Stage:
         about = [self.name, self.what or self.run_id, "" if self.step is None else f"step {self.step}"]
         by = f"by {self.result.slot}" if self.result.slot and self.result.slot != self.what else ""
         return " ".join(part for part in (*about, by) if part)
+
+
+def named_by(stages: Sequence[Stage]) -> Callable[[Sequence[Reference]], str]:
+    """For `Stage.named`: each result with the run, step and judge that its stage has."""
+
+    def named(results: Sequence[Reference]) -> str:
+        rows = [[stage.run_id, stage.step, stage.result.slot, result.key] for stage, result in zip(stages, results, strict=True)]
+        return fingerprint(sorted(rows, key=str))
+
+    return named
+
+
+def check_there(work: Work, parts: Sequence[Reference]) -> None:
+    """See that parts of tables are still those that a stage needs; asked before and after they are read by their address.
+
+    Raises:
+        StageError: Another run has put others in their place, or they are gone.
+    """
+    for part in parts:
+        entry = work.store.entry(part.table, part.partition, part.slot)
+        if entry is None or entry.key != part.key:
+            where = " ".join(str(value) for value in part.partition.values())
+            raise StageError(
+                f"rows of {part.table} were replaced or removed while they were needed",
+                where=where,
+                fix="another version of this study runs on the same root: let it end, then run the same command again",
+            )
 
 
 def _in_shape(table: str, frame: pl.DataFrame, partition: Partition) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from typing import Any
 
 from valuedrift.fingerprint import fingerprint
 from valuedrift.storage.manifest import Entry
-from valuedrift.tasks.stage import Address, NotYetError, Reference, Stage
+from valuedrift.tasks.stage import NAMED, Address, NotYetError, Reference, Stage
 from valuedrift.tasks.work import Work
 
 
@@ -73,7 +73,7 @@ def difference(work: Work, stage: Stage, identity: Mapping[str, Any]) -> str:
     )
     if nearest is None:
         return "never done"
-    known = _flat(nearest.identity)
+    known = _flat({name: value for name, value in nearest.identity.items() if name != NAMED})
     parts = [
         f"{name}: {known.get(name, 'unset')} → {wanted.get(name, 'unset')}"
         for name in sorted(wanted.keys() | known.keys())
@@ -92,10 +92,11 @@ def _standing(work: Work, stage: Stage, standings: Mapping[Stage, Standing], ref
         return Standing(stage, State.WAITS, waits + remark)
     key = fingerprint(dict(identity))
     references[stage] = Reference(key=key)
-    if (here := stage.result.here(work, key)) is not None:
+    named = stage.named([references[need] for need in stage.needs]) if stage.named is not None else ""
+    if (here := stage.result.here(work, key, named)) is not None:
         references[stage] = here
         return Standing(stage, State.CACHED, "there" + remark, key)
-    if (equal := stage.result.elsewhere(work, key)) is not None:
+    if stage.named is None and (equal := stage.result.elsewhere(work, key)) is not None:
         references[stage] = equal
         return Standing(stage, State.REUSABLE, f"equal work gave it before: {_words(equal.partition)}" + remark, key)
     if unfinished:
@@ -104,7 +105,8 @@ def _standing(work: Work, stage: Stage, standings: Mapping[Stage, Standing], ref
     if lacking:
         why = f"made by an older version, without {', '.join(lacking)}; these are made from the tables that are there"
     elif (before := stage.result.before(work)) is not None and before.key == key:
-        why = "its Parquet object is gone"
+        other = before.identity.get(NAMED, named) != named
+        why = "its rows have other names of runs or judges" if other else "its Parquet object is gone"
     else:
         why = difference(work, stage, identity)
     return Standing(stage, State.MISSING, why + remark, key, from_older_version=bool(lacking))

@@ -54,6 +54,7 @@ class Work:
         self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
         self._guard = threading.Lock()
         self._closing = threading.Event()
+        self._held: set[str] = set()
         self.sources = 0
         """Sources of checkpoints that may still report some."""
         self.news: SimpleQueue[object] = SimpleQueue()
@@ -133,14 +134,14 @@ class Work:
                 pass
             if self._closing.wait(_POLL_SECONDS):
                 raise StageError("stopped before it began")
-            if time.monotonic() > say_at:
-                board().result(
-                    f"{label or name.split()[0]}: equal work is under way under another name or in another process; waiting for its result"
-                )
+            if time.monotonic() > say_at and name not in self._held:
+                board().result(f"{label or name.split()[0]}: another process makes the same; waiting for its result")
                 say_at = float("inf")
+        self._held.add(name)
         try:
             yield
         finally:
+            self._held.discard(name)
             lock.release()
 
     @contextmanager

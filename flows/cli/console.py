@@ -29,8 +29,8 @@ _QUIET_PREFECT = {
 
 def make_console(*, stderr: bool = False) -> Console:
     """A console as wide as the terminal, and wide enough for every table where there is none."""
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=_PIPED_WIDTH)
+    console = Console(stderr=stderr, emoji=False)
+    return console if console.is_terminal else Console(stderr=stderr, width=_PIPED_WIDTH, emoji=False)
 
 
 def hush_prefect() -> None:

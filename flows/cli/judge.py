@@ -18,7 +18,7 @@ from valuedrift.flows.cli.naming import DEFAULT_JUDGE, JudgeOption, SetOption, W
 judge_app = typer.Typer(name="judge", help="Judge stance, check judges against people, train the embedded judge.", no_args_is_help=True)
 app.add_typer(judge_app)
 
-_out = Console()
+_out = Console(emoji=False)
 
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: all cores.", show_default=False)]
 

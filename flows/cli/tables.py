@@ -46,11 +46,12 @@ def check(
 
     store = _store(context, root)
     findings = check_tables.check(store)
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, emoji=False)
     for finding in findings:
         console.print(f"[bold]{escape(finding.kind.value)}[/] {escape(str(finding.where))}: {escape(_safe(finding.what))}")
     if not findings:
-        console.print(f"{len(store.entries()):,} parts are sound")
+        parts = len(store.entries())
+        console.print(f"{parts:,} parts are sound" if parts else f"no tables under {escape(store.root.uri)} yet")
         return
     console.print(f"{len(findings):,} thing{'s are' if len(findings) != 1 else ' is'} wrong")
     if repair:

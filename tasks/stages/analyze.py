@@ -10,7 +10,7 @@ import polars as pl
 from valuedrift.results.analysis import analysis_tables, cut_answers
 from valuedrift.results.facts import ANALYSED as TABLES
 from valuedrift.tasks.board import shown
-from valuedrift.tasks.stage import Frames, NamedAddress, Reference, Stage, names_in
+from valuedrift.tasks.stage import Address, Frames, Reference, Stage, check_there, named_by
 from valuedrift.tasks.work import StudyWork, Work
 
 ANALYSIS_VERSION = 2
@@ -29,9 +29,7 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
             cut = cut_answers(work.store.scan("responses", study=work.study.study, run_id=[run.run_id for run in work.plan.sampled]))
             return analysis_tables(stances_of(work, stances), work.study.analysis, cut=cut)
 
-    yield Stage(
-        "analyze", NamedAddress(TABLES, {"study": work.study.study}, names=names_in(judged), witness="coverage"), judged, identity, make
-    )
+    yield Stage("analyze", Address(TABLES, {"study": work.study.study}), judged, identity, make, named=named_by(judged))
 
 
 def analysis_identity(work: StudyWork, stance_keys: Sequence[str]) -> dict[str, Any]:
@@ -50,10 +48,15 @@ def stances_of(work: StudyWork, parts: Sequence[Reference]) -> pl.DataFrame:
     Args:
         work: The study and where it works.
         parts: Results of its judge stages.
+
+    Raises:
+        StageError: Another run has put others in their place.
     """
+    check_there(work, parts)
     wanted = pl.DataFrame(
         [{"run_id": part.partition["run_id"], "step": part.partition["step"], "judge": part.slot} for part in parts],
         schema={"run_id": pl.String, "step": pl.Int64, "judge": pl.String},
     )
     frame = work.store.read("stances", study=work.study.study, judge=sorted({part.slot for part in parts}))
+    check_there(work, parts)
     return frame.join(wanted, on=["run_id", "step", "judge"], how="semi")

@@ -19,7 +19,7 @@ from valuedrift.study import Study
 from valuedrift.tasks.board import shown
 from valuedrift.tasks.labels import label_keys, labelled_stances
 from valuedrift.tasks.provenance import git_commit, machine, versions
-from valuedrift.tasks.stage import Address, Frames, Reference, Stage
+from valuedrift.tasks.stage import Address, Frames, Reference, Stage, check_there, named_by
 from valuedrift.tasks.stages.analyze import stances_of
 from valuedrift.tasks.work import StudyWork, Work
 
@@ -39,12 +39,13 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
 
     def make(_: Work, needs: Sequence[Reference]) -> Frames:
         with shown("conclude"):
-            return _concluded(work, needs[1:])
+            return _concluded(work, needs[0], needs[1:])
 
-    yield Stage("conclude", Address(TABLES, {"study": work.study.study}), (analyzed, *analyzed.needs), identity, make)
+    needs = (analyzed, *analyzed.needs)
+    yield Stage("conclude", Address(TABLES, {"study": work.study.study}), needs, identity, make, named=named_by(needs))
 
 
-def _concluded(work: StudyWork, parts: Sequence[Reference]) -> Frames:
+def _concluded(work: StudyWork, analysis: Reference, parts: Sequence[Reference]) -> Frames:
     """The paper's findings put to a study's tables, chosen examples, and where everything came from."""
     store, study = work.store, work.study.study
     stances = stances_of(work, parts)
@@ -54,16 +55,18 @@ def _concluded(work: StudyWork, parts: Sequence[Reference]) -> Frames:
     if label_keys(store, study):
         labelled = labelled_stances(store, study, stances.lazy())
         people = LabelledAnswers(labelled, store.read("label_draws", study=study), store.read("labels", study=study))
-    return conclusion_tables(
+    frames = conclusion_tables(
         facts_of(work.study),
         runs=runs,
-        drift=store.read("drift", study=study),
+        drift=analysis.read(work, "drift"),
         stances=stances,
         answers_to=answers_in(store, study, planned),
         judged=shipped_metrics(),
         provenance=provenance_of(store, work.study, runs, stances),
         people=people,
     )
+    check_there(work, parts)  # the answers were read by their place
+    return frames
 
 
 def answers_in(store: Store, study: str, run_ids: list[str]) -> Callable[[list[str]], pl.DataFrame]:

@@ -9,7 +9,7 @@ from valuedrift.results.analysis import correction_tables
 from valuedrift.results.facts import CORRECTED as TABLES
 from valuedrift.tasks.board import board, shown
 from valuedrift.tasks.labels import label_keys, labelled_stances
-from valuedrift.tasks.stage import Frames, NamedAddress, Reference, Stage, names_in
+from valuedrift.tasks.stage import Address, Frames, Reference, Stage, named_by
 from valuedrift.tasks.stages.analyze import stances_of
 from valuedrift.tasks.work import StudyWork, Work
 
@@ -40,10 +40,11 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
 
     yield Stage(
         "correct",
-        NamedAddress(TABLES, {"study": study}, names=names_in(judged), witness="drift_corrected"),
+        Address(TABLES, {"study": study}),
         judged,
         identity,
         make,
+        named=named_by(judged),
         remark=f"people labelled answers: {given} labels",
     )
 

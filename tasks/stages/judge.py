@@ -57,7 +57,17 @@ def _single(work: StudyWork, judge: JudgeConfig, answers: Stage) -> Stage:
         return {"stances": stances}
 
     address = Address(TABLES, answers.result.partition, judge.name)
-    return Stage("judge", address, (answers,), identity, make, on="gpu", urgency=-1, names={"judge": judge.name}, failed=_failures)
+    return Stage(
+        "judge",
+        address,
+        (answers,),
+        identity,
+        make,
+        on="gpu",
+        urgency=-1,
+        names=_names(work, judge),
+        failed=_failures,
+    )
 
 
 def _panel(work: StudyWork, panel: Panel, answers: Stage, members: tuple[Stage, ...]) -> Stage:
@@ -77,7 +87,12 @@ def _panel(work: StudyWork, panel: Panel, answers: Stage, members: tuple[Stage, 
             return {"stances": frames[0].with_columns(combined.select(_JUDGED)).with_columns(judge=pl.lit(panel.name))}
 
     address = Address(TABLES, answers.result.partition, panel.name)
-    return Stage("judge", address, members, identity, make, urgency=-1, names={"judge": panel.name})
+    return Stage("judge", address, members, identity, make, urgency=-1, names=_names(work, panel))
+
+
+def _names(work: StudyWork, judge: JudgeConfig) -> dict[str, str]:
+    """What this study calls the judge and the probes."""
+    return {"judge": judge.name, "probe_set": work.probes[0].probe_set}
 
 
 def _judged(work: StudyWork, judge: JudgeConfig, where: str, responses: pl.DataFrame) -> pl.DataFrame:

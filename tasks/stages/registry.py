@@ -72,7 +72,11 @@ _KINDS: list[Kind] = [
 def _enter_installed() -> None:
     """Let installed packages enter kinds of their own: entry points of the group ``valuedrift.stages`` name the modules that do."""
     for module in entry_points(group="valuedrift.stages"):
-        module.load()
+        try:
+            module.load()
+        except (ImportError, AttributeError, ValueError) as error:
+            where = f"{module.dist.name if module.dist else 'an installed package'}, entry point {module.name} = {module.value}"
+            raise UserError(f"cannot be entered: {error}", where=where, fix="mend the package, or uninstall it") from error
 
 
 def kinds() -> Sequence[Kind]:

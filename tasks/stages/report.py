@@ -22,8 +22,16 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     """One stage, made of all that is analysed, corrected, concluded and audited."""
     told = tuple(stage for stage in listed if stage.name in ("analyze", "correct", "conclude", "audit"))
 
-    def identity(needs: Sequence[Reference]) -> dict[str, Any]:
-        return report_identity([part.key for part in needs])
+    concluded = next(stage for stage in told if stage.name == "conclude")
+    needs = (*told, *(stage for stage in concluded.needs if stage not in told))
+
+    def identity(results: Sequence[Reference]) -> dict[str, Any]:
+        return report_identity([part.key for part in results[: len(told)]])
+
+    def named(results: Sequence[Reference]) -> str:
+        """As the conclusions that the page tells."""
+        by_stage = dict(zip(needs, results, strict=True))
+        return concluded.named([by_stage[stage] for stage in concluded.needs]) if concluded.named is not None else ""
 
     def make(_: Work, __: Sequence[Reference]) -> Frames:
         with shown("report"):
@@ -32,7 +40,7 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
             _show(work, inputs)
             return {PAGE: pl.DataFrame({"html": [build_report(inputs)]})}
 
-    yield Stage("report", _Page(folder_of_report(work) / PAGE), told, identity, make)
+    yield Stage("report", _Page(folder_of_report(work) / PAGE), needs, identity, make, named=named)
 
 
 @dataclass(frozen=True)
@@ -43,9 +51,9 @@ class _Page:
     partition: Partition = field(default_factory=dict)
     slot: str = ""
 
-    def here(self, work: Work, key: str) -> Reference | None:
+    def here(self, work: Work, key: str, named: str = "") -> Reference | None:
         """See :class:`valuedrift.tasks.stage.Result`."""
-        there = self.place.exists() and self.place.read_bytes().rstrip().endswith(page_mark(key))
+        there = self.place.exists() and self.place.read_bytes().rstrip().endswith(page_mark(key, named))
         return self._reference(key, reused=True) if there else None
 
     def elsewhere(self, work: Work, key: str) -> Reference | None:
@@ -56,9 +64,9 @@ class _Page:
         """See :class:`valuedrift.tasks.stage.Result`."""
         return equal
 
-    def keep(self, work: Work, frames: Frames, key: str, identity: Mapping[str, Any]) -> Reference:
+    def keep(self, work: Work, frames: Frames, key: str, identity: Mapping[str, Any], named: str = "") -> Reference:
         """See :class:`valuedrift.tasks.stage.Result`. The page appears last, whole or not at all."""
-        write_page(frames[PAGE].item(), self.place, key)
+        write_page(frames[PAGE].item(), self.place, key, named)
         return self._reference(key, reused=False)
 
     def before(self, work: Work) -> Entry | None:

@@ -50,7 +50,9 @@ def _stage(work: StudyWork, run: RunPlan, step: int, needs: tuple[Stage, ...]) -
     def make(_: Work, trained: Sequence[Reference]) -> Frames:
         return {"responses": _sampled(work, label, checkpoint(trained).fingerprint, weights=checkpoint(trained).weights)}
 
-    return Stage("sample", address, needs, identity, make, on="gpu", urgency=1 if needs else -1)
+    return Stage(
+        "sample", address, needs, identity, make, on="gpu", urgency=1 if needs else -1, names={"probe_set": work.probes[0].probe_set}
+    )
 
 
 def _asking_stage(work: StudyWork, run: ServedRun, step: int) -> Stage:

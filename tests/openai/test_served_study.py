@@ -73,8 +73,8 @@ def test_each_checkpoint_is_a_name_and_no_identity_says_where(tmp_path: Path) ->
         ({"engine": {"type": "vllm", "model": "m"}}, "takes its models from `models` or `served`"),
         ({"engine": {"type": "opnai"}}, "did you mean `openai`"),
         ({"engine": {"type": "openai", "base_ulr": "x"}}, "did you mean `base_url`"),
-        ({"engine": None, "served": None}, "`models`: at least one"),
-        ({"engine": None, "served": None, "models": {"m": {"path": "x"}}}, "`sft`: at least one phase"),
+        ({"engine": None, "served": None}, "`models`: a study starts from one at least"),
+        ({"engine": None, "served": None, "models": {"m": {"path": "x"}}}, "`sft`: a study has one phase of it at least"),
     ],
 )
 def test_what_cannot_be_is_refused_before_work_begins(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:

@@ -11,12 +11,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from valuedrift.errors import DataError
+from valuedrift.errors import DataError, StageError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study.runtime import Runtime
 from valuedrift.tasks.once import once, once_each
-from valuedrift.tasks.stage import Address, Frames, NamedAddress, NotYetError, OnShelf, Reference, Stage
+from valuedrift.tasks.stage import Address, Frames, NotYetError, OnShelf, Reference, Stage, check_there, named_by
 from valuedrift.tasks.survey import State, difference, survey
 from valuedrift.tasks.work import Work
 
@@ -96,13 +96,40 @@ def test_an_analysis_under_other_names_of_runs_is_made_again(tmp_path: Path) -> 
             "high": 0.6,
             "n_prompts": 4,
         }
-        address = NamedAddress(("trajectory",), {"study": study}, names=frozenset({(run_id, "j")}), witness="trajectory")
-        return Stage("analyze", address, (), lambda _: {"stances": ["equal"]}, lambda *_: {"trajectory": pl.DataFrame([row])})
+        address = Address(("trajectory",), {"study": study})
+        return Stage(
+            "analyze", address, (), lambda _: {"stances": ["equal"]}, lambda *_: {"trajectory": pl.DataFrame([row])}, named=lambda _: run_id
+        )
 
     for study, run_id in (("other", "smollm.sft-wild"), ("tiny", "small.sft-chats"), ("tiny", "small.sft-renamed")):
         assert not once(work, analysis(study, run_id), ()).reused
         assert work.store.read("trajectory", study=study)["run_id"].to_list() == [run_id]
     assert once(work, analysis("tiny", "small.sft-renamed"), ()).reused
+
+
+def test_names_that_were_exchanged_are_seen_though_the_keys_are_the_same(tmp_path: Path) -> None:
+    work = room(tmp_path)
+
+    def judged(run_id: str, content: str) -> Stage:
+        return stage("stances", at("tiny", run_id, 0), {"of": content}, stances("j"), slot="j", names={"judge": "j"})
+
+    def summed(needs: tuple[Stage, ...]) -> Stage:
+        def make(_: Work, results: Sequence[Reference]) -> Frames:
+            check_there(work, results)
+            return {"warnings": pl.DataFrame({"warning_idx": [0], "warning": [", ".join(result.key for result in results)]})}
+
+        identity = lambda results: {"stances": sorted(result.key for result in results)}  # noqa: E731  # no name is in it
+        return Stage("analyze", Address(("warnings",), {"study": "tiny"}), needs, identity, make, named=named_by(needs))
+
+    for first, second in (("x", "y"), ("y", "x")):
+        needs = (judged("one", first), judged("two", second))
+        done = once_each(work, [*needs, summed(needs)])
+        said = work.store.read("warnings", study="tiny")["warning"].item()
+        assert said == f"{done[needs[0]].key}, {done[needs[1]].key}"
+    assert survey(work, [*needs, summed(needs)])[-1].state is State.CACHED
+    gone = done[needs[0]].model_copy(update={"key": "another"})
+    with pytest.raises(StageError, match="replaced or removed"):
+        check_there(work, [gone])
 
 
 def test_an_object_that_is_gone_is_not_believed(tmp_path: Path) -> None:

@@ -150,7 +150,11 @@ _SECTIONS: list[Section] = [
 @cache
 def _enter_installed() -> None:
     for module in entry_points(group=_GROUP):
-        module.load()
+        try:
+            module.load()
+        except (ImportError, AttributeError, ValueError) as error:
+            where = f"{module.dist.name if module.dist else 'an installed package'}, entry point {module.name} = {module.value}"
+            raise UserError(f"cannot be entered: {error}", where=where, fix="mend the package, or uninstall it") from error
 
 
 def sections() -> tuple[Section, ...]:
