@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import signal
 import sys
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 
 import typer
@@ -16,29 +17,29 @@ from valuedrift.errors import UserError
 from valuedrift.flows.cli.app import app
 from valuedrift.flows.cli.console import make_console
 
-_COMMANDS = (
-    "trace",
-    "plan",
-    "report",
-    "analyze",
-    "sql",
-    "tables",
-    "judge",
-    "judge_fit",
-    "labels",
-    "probes",
-    "audit",
-    "synthesize",
-    "start",
-)
-"""Modules of flows.cli; each hangs its own commands on the application."""
-_ORDER = ("plan", "run", "status", "explain", "report", "analyze", "sql", "tables", "judge", "labels", "audit", "synthesize", "probes")
-"""Commands in the order in which a study needs them; those that are not named come after them as they were added."""
+_COMMANDS = {
+    "plan": ("plan",),
+    "run": ("trace",),
+    "status": ("trace",),
+    "explain": ("trace",),
+    "report": ("report",),
+    "analyze": ("analyze",),
+    "sql": ("sql",),
+    "tables": ("tables",),
+    "judge": ("judge", "judge_fit"),
+    "labels": ("labels",),
+    "audit": ("audit",),
+    "synthesize": ("synthesize",),
+    "probes": ("probes",),
+    "init": ("start",),
+    "demo": ("start",),
+}
+"""Commands in the order in which a study needs them, each with the modules of flows.cli that make it."""
 
 
 def main() -> None:
     """Run the command line; exit codes: 0 done, 2 wrong use or input, 3 bad data, 4 a stage died, 130 interrupted."""
-    for module in _COMMANDS:
+    for module in _modules(sys.argv[1:]):
         import_module(f"valuedrift.flows.cli.{module}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: children and Prefect's own server end too
     console = make_console(stderr=True)
@@ -57,12 +58,18 @@ def main() -> None:
         sys.exit(UserError.exit_code)
 
 
+def _modules(arguments: Sequence[str]) -> Iterable[str]:
+    """The modules of the command that is named, so that none waits for what others import; all of them for help and for what is no command."""
+    command = next(iter(arguments), "")
+    return _COMMANDS.get(command) or dict.fromkeys(module for modules in _COMMANDS.values() for module in modules)
+
+
 def _in_order(application: typer.Typer) -> typer.core.TyperGroup:
-    """The command line with its commands in the order of ``_ORDER``; those that it does not name come last."""
+    """The command line with its commands in the order of ``_COMMANDS``; those that it does not name come last."""
     group = typer.main.get_group(application)
     names = list(group.commands)
-    place = {name: _ORDER.index(name) if name in _ORDER else len(_ORDER) + at for at, name in enumerate(names)}
-    group.commands = {name: group.commands[name] for name in sorted(names, key=place.__getitem__)}
+    ordered = [*(name for name in _COMMANDS if name in group.commands), *(name for name in names if name not in _COMMANDS)]
+    group.commands = {name: group.commands[name] for name in ordered}
     return group
 
 

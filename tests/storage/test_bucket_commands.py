@@ -199,7 +199,7 @@ def test_errors_name_the_address_and_not_the_copy(s3_root: str) -> None:
 
 def test_no_option_takes_local_paths_only() -> None:
     """A file or folder that is given as a pathlib.Path could be no address: it loses one of the slashes of ``s3://``."""
-    for module in main._COMMANDS:
+    for module in main._modules(()):
         import_module(f"valuedrift.flows.cli.{module}")
     pending, seen = [app], 0
     while pending:

@@ -131,7 +131,7 @@ def test_the_prompt_stops_at_an_error_where_nobody_can_correct_it(filled: str) -
 
 
 def test_the_error_and_its_exit_code_reach_the_shell(filled: str) -> None:
-    program = "import valuedrift.flows.cli.sql, valuedrift.flows.cli.tables, valuedrift.flows.cli.main as m; m._COMMANDS = (); m.main()"
+    program = "import valuedrift.flows.cli.sql, valuedrift.flows.cli.tables, valuedrift.flows.cli.main as m; m._modules = lambda arguments: (); m.main()"
     command = [sys.executable, "-c", program, "sql", "SELECT stepp\nFROM stances"]
     done = subprocess.run(
         command, env={**os.environ, "VALUEDRIFT_ROOT": filled}, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]

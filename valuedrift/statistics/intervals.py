@@ -86,9 +86,11 @@ def mean_interval(values: Array, confidence: float, *, bounds: tuple[float, floa
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = filled.sum(axis=0) / count
         spread = np.where(present, values - mean, 0.0)
-        squares = (spread**2).sum(axis=0)
+        squared = spread**2
+        squares = squared.sum(axis=0)
         error = np.sqrt(squares / (count - 1) / count)
-        skewness = np.where(error > TINY, (spread**3).sum(axis=0) / count / (squares / count) ** 1.5, 0.0)
+        # Not spread**3: a general power takes ten times as long as a product.
+        skewness = np.where(error > TINY, (squared * spread).sum(axis=0) / count / (squares / count) ** 1.5, 0.0)
     return interval(mean, error, skewness, count, confidence, bounds=bounds)
 
 
