@@ -74,6 +74,14 @@ class Work:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def weights_folder(self, run_key: str) -> Path:
+        """Where the weights of a training phase lie, by its identity: in a folder that holds no table.
+
+        Up to version 0.2 they lay beside the table ``checkpoints``; what is there stays there and is gone on with.
+        """
+        older = self.local / "checkpoints" / run_key
+        return older if older.exists() else self.local / "weights" / run_key
+
     @property
     def scratch(self) -> Path:
         """Folder for job files, logs, claims and normalised datasets; nothing in it is ever read as a result."""
@@ -199,10 +207,6 @@ class StudyWork(Work):
     def auditor(self) -> JudgeConfig:
         """Who audits the study's datasets: its first judge that is no panel."""
         return next(judge for judge in self.study.judges if not isinstance(judge, Panel))
-
-    def checkpoints_folder(self, run_key: str) -> Path:
-        """Where the checkpoints of a training phase lie, by its identity."""
-        return self.local / "checkpoints" / run_key
 
     def base(self, model: Model) -> tuple[Weights, str]:
         """A base model's weights and their fingerprint; converted or fetched at the first call."""

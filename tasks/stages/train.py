@@ -101,7 +101,7 @@ def _trained(work: StudyWork, run: RunPlan, weights: Weights, key: str) -> Train
         dataset=work.corpus_file(run.dataset, run.kind),
         schedule=work.study.checkpoints,
         seed=run.seed,
-        out=work.checkpoints_folder(key),
+        out=work.weights_folder(key),
         threads=runtime.worker_threads(),
         device=runtime.device,
         micro_batch=runtime.micro_batch,

@@ -174,8 +174,8 @@ def test_a_report_is_read_from_the_tables_where_weights_and_caches_are_gone(
     place: Place, undisturbed: dict[str, pl.DataFrame], tmp_path: Path
 ) -> None:
     root = tmp_path / "root"
-    shutil.copytree(place.root, root, ignore=shutil.ignore_patterns("checkpoints", ".scratch", "reports"))
-    shutil.copytree(Path(place.root) / "checkpoints" / "study=tiny", root / "checkpoints" / "study=tiny")  # the table, not the weights
+    shutil.copytree(place.root, root, ignore=shutil.ignore_patterns("weights", ".scratch", "reports"))
+    assert {path.name for path in (Path(place.root) / "checkpoints").iterdir()} == {"study=tiny"}  # the table alone
     bare = Place(root, tmp_path / "prefect", {CACHE_VARIABLE: str(tmp_path / "cache"), "HF_HOME": str(tmp_path / "hf")}, root)
     done = bare.run("report", str(STUDY))
     assert done.returncode == 0, done.stdout + done.stderr

@@ -38,10 +38,12 @@ from valuedrift.judges.registry import judge_identity
 from valuedrift.models.resolve import resolve_model
 from valuedrift.servers.record import Record
 from valuedrift.storage.location import Location
+from valuedrift.storage.schemas import TABLES
 from valuedrift.storage.store import Store
 from valuedrift.study.runtime import Runtime
 from valuedrift.tasks.sources import audit_kind_of, count_of, probes_of, rows_of, study_of
 from valuedrift.tasks.work import StudyWork, Work
+from valuedrift.training.folder import RunFolder
 
 STUDY = """
 study: far
@@ -188,6 +190,16 @@ def test_weights_lie_where_the_root_is_however_it_is_written(tmp_path: Path, mon
     for root in (f"file://{tmp_path}/root", "~/root", "root", f"{tmp_path}/root"):
         assert Work(root, Runtime()).local == tmp_path / "root"
     assert Work("s3://bucket/root", Runtime()).local.parent == tmp_path / "cache" / "roots"
+
+
+def test_weights_have_a_folder_without_tables_and_go_on_where_version_0_2_put_them(tmp_path: Path) -> None:
+    work = Work(str(tmp_path), Runtime())
+    older = RunFolder(tmp_path / "checkpoints" / "abc", "identity")
+    (older.state / "policy" / "checkpoint-5").mkdir(parents=True)
+    older.keep_state("policy", 5, older.state / "policy" / "checkpoint-5")
+    assert RunFolder(work.weights_folder("abc"), "identity").resume_point("policy") == (5, older.state / "policy" / "ready-000005")
+    assert work.weights_folder("other") == tmp_path / "weights" / "other"
+    assert "weights" not in TABLES
 
 
 def test_errors_name_the_address_and_not_the_copy(s3_root: str) -> None:
