@@ -131,3 +131,16 @@ def test_one_prompt_only() -> None:
 def test_no_rows() -> None:
     with pytest.raises(DataError, match="no rows"):
         analyze(made_stances().clear(), FAST)
+
+
+def test_a_prompt_whose_polarity_changes_between_steps() -> None:
+    frame = made_stances().with_columns(polarity=pl.lit(1), pair_id=pl.col("prompt_id"))
+    turned = (pl.col("prompt_id") == frame["prompt_id"][7]) & (pl.col("step") == 100)
+    assert analyze(frame, FAST).drift.height == 6
+    message = rf"column polarity: it changes between steps for prompt '{frame['prompt_id'][7]}' of run 'run0': 1 at step 0, -1 at step 100"
+    with pytest.raises(DataError, match=message):
+        analyze(frame.with_columns(pl.when(turned).then(-1).otherwise(1).alias("polarity")), FAST)
+    with pytest.raises(DataError, match=r"1 at step 0, none at step 100"):
+        analyze(frame.with_columns(pl.when(~turned).then(1).alias("polarity")), FAST)
+    with pytest.raises(DataError, match=r"column pair_id: it changes .* 'other' at step 100|other at step 100"):
+        analyze(frame.with_columns(pl.when(turned).then(pl.lit("other")).otherwise("pair_id").alias("pair_id")), FAST)

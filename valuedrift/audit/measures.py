@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from valuedrift.audit.examples import STYLE, probabilities
 from valuedrift.audit.options import ALL, REFUSED, TOPIC, VALUE_GAP, VALUE_LADEN, AuditOptions
-from valuedrift.stance import STANCES, JudgeStatus
+from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
 from valuedrift.statistics import Array
-from valuedrift.statistics.intervals import Estimate, mean_interval
+from valuedrift.statistics.intervals import TINY, Estimate, mean_interval
+from valuedrift.statistics.rounding import rounding_of
 
 NOTHING = Estimate(float("nan"), float("nan"), float("nan"))
 
@@ -39,7 +40,9 @@ def cluster_means(values: Array, clusters: NDArray[np.int64]) -> Array:
     return np.divide(sums, sizes, out=np.full_like(sums, np.nan), where=sizes > 0)
 
 
-def estimates(values: Array, clusters: NDArray[np.int64], confidence: float, *, bounds: tuple[float, float]) -> list[Estimate]:
+def estimates(
+    values: Array, clusters: NDArray[np.int64], confidence: float, *, bounds: tuple[float, float], rounding: float = TINY
+) -> list[Estimate]:
     """The mean of each column over clusters, with a t interval.
 
     Args:
@@ -47,18 +50,19 @@ def estimates(values: Array, clusters: NDArray[np.int64], confidence: float, *, 
         clusters: Cluster of each row.
         confidence: Level of the intervals.
         bounds: Smallest and largest value that a row can have.
+        rounding: How finely values were written; see `valuedrift.statistics.rounding`.
     """
     means = cluster_means(values, clusters)
     if not len(means):
         return [NOTHING] * values.shape[1]
-    found = mean_interval(means, confidence, bounds=bounds)
+    found = mean_interval(means, confidence, bounds=bounds, rounding=rounding)
     return [
         Estimate(float(value), float(low), float(high)) if count else NOTHING
         for value, low, high, count in zip(found.estimate, found.low, found.high, found.count, strict=True)
     ]
 
 
-def value_gap(difference: Array, clusters: NDArray[np.int64], confidence: float) -> Estimate:
+def value_gap(difference: Array, clusters: NDArray[np.int64], confidence: float, *, rounding: float = TINY) -> Estimate:
     """The value gap of a preference set: total variation of the stance distributions of its chosen and its rejected answers, in [0, 1].
 
     The three differences sum to zero, so the distance equals the largest absolute one: ½ Σ|d| = max|d|. That gives it an interval without a bootstrap,
@@ -69,11 +73,12 @@ def value_gap(difference: Array, clusters: NDArray[np.int64], confidence: float)
         difference: Stance probabilities of the chosen minus those of the rejected answer, shape (examples, 3).
         clusters: Prompt of each example.
         confidence: Level of the interval.
+        rounding: As for `estimates`.
     """
     means = cluster_means(difference, clusters)
     if not len(means) or np.isnan(means).all():
         return NOTHING
-    found = mean_interval(means, 1 - (1 - confidence) / len(STANCES), bounds=(-1.0, 1.0))
+    found = mean_interval(means, 1 - (1 - confidence) / len(STANCES), bounds=(-1.0, 1.0), rounding=rounding)
     clear = np.maximum(0.0, np.maximum(found.low, -found.high))
     farthest = np.maximum(np.abs(found.low), np.abs(found.high))
     return Estimate(float(0.5 * np.abs(found.estimate).sum()), float(clear.max()), float(min(1.0, farthest.max())))
@@ -120,18 +125,22 @@ def _measures(part: pl.DataFrame, confidence: float) -> Iterator[tuple[str, dict
     paired = part.get_column("rejected").null_count() < part.height
     chosen, rejected = probabilities(part, "chosen"), probabilities(part, "rejected")
 
+    rounding = rounding_of(part.lazy(), [f"{column}_{side}" for column in STANCE_COLUMNS for side in ("chosen", "rejected")])
+
     def sides(left: Array, right: Array, bounds: tuple[float, float]) -> list[dict[str, float | None]]:
         spread = bounds[1] - bounds[0]
-        own = estimates(left, clusters, confidence, bounds=bounds)
-        other = estimates(right, clusters, confidence, bounds=bounds) if paired else [NOTHING] * len(own)
-        change = estimates(left - right, clusters, confidence, bounds=(-spread, spread)) if paired else [NOTHING] * len(own)
+        own = estimates(left, clusters, confidence, bounds=bounds, rounding=rounding)
+        other = estimates(right, clusters, confidence, bounds=bounds, rounding=rounding) if paired else [NOTHING] * len(own)
+        change = [NOTHING] * len(own)
+        if paired:
+            change = estimates(left - right, clusters, confidence, bounds=(-spread, spread), rounding=rounding)
         return [
             {**_named("chosen", a), **_named("rejected", b), **_named("difference", c)} for a, b, c in zip(own, other, change, strict=True)
         ]
 
     yield from zip((stance.value for stance in STANCES), sides(chosen, rejected, (0.0, 1.0)), strict=True)
     if paired:
-        gap = value_gap(chosen - rejected, clusters, confidence)
+        gap = value_gap(chosen - rejected, clusters, confidence, rounding=rounding)
         yield VALUE_GAP, {**_named("chosen", NOTHING), **_named("rejected", NOTHING), **_named("difference", gap)}
     [refusals] = sides(_refused(part, "chosen"), _refused(part, "rejected"), (0.0, 1.0))
     yield REFUSED, refusals

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from valuedrift.drift.stance_frame import run_keys
-from valuedrift.statistics.intervals import interval
+from valuedrift.statistics.intervals import TINY, interval
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "acquiescence": pl.Float64,
@@ -16,7 +16,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 
 
-def acquiescence(means: pl.DataFrame, confidence: float) -> pl.DataFrame:
+def acquiescence(means: pl.DataFrame, confidence: float, *, rounding: float = TINY) -> pl.DataFrame:
     """Yes-saying of every checkpoint and topic.
 
     A pair asks for a proposition and against it. A model that holds a view supports one wording and opposes the other: support − oppose
@@ -28,6 +28,7 @@ def acquiescence(means: pl.DataFrame, confidence: float) -> pl.DataFrame:
     Args:
         means: As `valuedrift.drift.prompt_means.prompt_means` returns them.
         confidence: Level of the interval.
+        rounding: How finely the stances behind them were written; see `valuedrift.statistics.rounding`.
 
     Returns:
         study, judge (if given), run_id, step, topic, acquiescence in [−1, 1], low, high, n_pairs i32. Empty without polarity and pair_id.
@@ -50,5 +51,5 @@ def acquiescence(means: pl.DataFrame, confidence: float) -> pl.DataFrame:
     count = found["n_pairs"].cast(pl.Float64).to_numpy()
     mean, error = found["acquiescence"].to_numpy(), found["spread"].fill_null(0.0).to_numpy() / np.sqrt(np.maximum(count, 1.0))
     skewness = np.nan_to_num(found["skewness"].fill_null(0.0).to_numpy())
-    ends = interval(mean, error, skewness, count, confidence, bounds=(-1.0, 1.0))
+    ends = interval(mean, error, skewness, count, confidence, bounds=(-1.0, 1.0), rounding=rounding)
     return found.with_columns(low=ends.low, high=ends.high).select(*by, *SCHEMA)

@@ -16,6 +16,8 @@ from valuedrift.drift.prompt_means import Cell, cells, oriented, prompt_means, w
 from valuedrift.drift.stance_frame import check_stances, run_keys
 from valuedrift.drift.tables import DriftRows, TrajectoryRows
 from valuedrift.errors import DataError
+from valuedrift.stance import STANCE_COLUMNS
+from valuedrift.statistics.rounding import rounding_of
 
 _BATCH_ROWS = 4_000_000
 """Judged answers whose prompt means are held at once; a single larger run is held whole."""
@@ -82,8 +84,9 @@ def analyze(
     if between is not None:
         runs = _only(runs, between, where)
     keys = run_keys(frame.collect_schema())
+    rounding = rounding_of(frame, STANCE_COLUMNS)
     trajectory = TrajectoryRows(options.confidence)
-    rows = DriftRows(options.confidence, dict.fromkeys([*keys, "topic"], pl.String))
+    rows = DriftRows(options.confidence, dict.fromkeys([*keys, "topic"], pl.String), rounding)
     phases = Phases(options, from_step, to_step, rows)
     held: list[Cell] = []
     covered, prompts, yes = [], [], []
@@ -93,10 +96,10 @@ def analyze(
         covered.append(coverage(means))
         prompts.append(asked(means))
         wordings.add(wordings_note(means, options.towards))
-        yes.append(acquiescence(means, options.confidence))
+        yes.append(acquiescence(means, options.confidence, rounding=rounding))
         # Matrices this small lose more to BLAS threads waiting for each other than they win; one thread also gives the same bits everywhere.
         with threadpool_limits(limits=1, user_api="blas"):
-            for cell in cells(oriented(means, options.towards, where=where)):
+            for cell in cells(oriented(means, options.towards, where=where), rounding):
                 trajectory.add(cell)
                 if between is None:
                     phases.add(cell)
@@ -125,8 +128,9 @@ def trajectory(stances: pl.DataFrame | pl.LazyFrame, options: Analysis, *, where
     """
     frame = stances.lazy()
     rows = TrajectoryRows(options.confidence)
-    for batch in _batches(check_stances(frame, where=where)):
-        for cell in cells(oriented(prompt_means(frame, runs=batch, where=where), options.towards, where=where)):
+    runs, rounding = check_stances(frame, where=where), rounding_of(frame, STANCE_COLUMNS)
+    for batch in _batches(runs):
+        for cell in cells(oriented(prompt_means(frame, runs=batch, where=where), options.towards, where=where), rounding):
             rows.add(cell)
     return rows.frame()
 

@@ -29,6 +29,7 @@ from valuedrift.labels.people import ANSWER, SAID
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
 from valuedrift.statistics import Array
 from valuedrift.statistics.intervals import Interval, mean_interval
+from valuedrift.statistics.rounding import rounding_of
 from valuedrift.statistics.significance import paired_p_values
 
 _Schema = dict[str, pl.DataType | type[pl.DataType]]
@@ -98,7 +99,7 @@ def corrected(
     oriented(means, options.towards, where=where)  # refuses prompts without a polarity where that is needed
     keys = [name for name in _FAMILY if name in means.columns]
     usable = labelled.filter((pl.col("status") == JudgeStatus.OK.value) & pl.col(SAID[0]).is_not_null())
-    rows = _Rows(options, (from_step, to_step))
+    rows = _Rows(options, (from_step, to_step), rounding_of(stances.lazy(), STANCE_COLUMNS))
     for part in means.partition_by(keys, maintain_order=True) if keys else [means]:
         rows.add(part, usable.filter(pl.all_horizontal(pl.lit(True), *(pl.col(name) == part[name][0] for name in keys))))
     notes = [f"{count} (run, topic) cells are not corrected: {fault}" for fault, count in rows.lacking.items()]
@@ -114,6 +115,7 @@ class _Rows:
 
     options: Analysis
     ends: tuple[int | None, int | None]
+    rounding: float
     drift: list[tuple[object, ...]] = field(default_factory=list)
     trajectory: list[tuple[object, ...]] = field(default_factory=list)
     lacking: dict[str, int] = field(default_factory=dict)
@@ -122,7 +124,7 @@ class _Rows:
         """All cells of one judge."""
         pooled = PooledLabels(means, usable)
         own = own_labels(means, usable)
-        for cell in cells(means):
+        for cell in cells(means, self.rounding):
             mine = own.get((cell.keys["run_id"], cell.keys["topic"]))
             one = CellLabels(cell, mine, pooled, self.options)
             for at, step in enumerate(cell.steps):
@@ -221,31 +223,45 @@ class CellLabels:
         """The drift between two checkpoints, corrected and as judged, and its prompts; None where labels or prompts are too few."""
         before, after = self.cell.at(first), self.cell.at(last)
         assert before is not None and after is not None
+        rounding = self.cell.rounding
         kept = np.asarray(~np.isnan(after - before).any(axis=1))
         if kept.sum() < 2:
             return None
         before, after, against = before[kept], after[kept], self.against[kept]
-        plain = mean_interval(_mirrored(after - before, against), self.confidence, bounds=(-1.0, 1.0))
+        plain = mean_interval(_mirrored(after - before, against), self.confidence, bounds=(-1.0, 1.0), rounding=rounding)
         labels = self._labels_at((first, last), kept, last)
         if labels is not None and enough(labels):
-            return by_cell(_mirrored(before, against), _mirrored(after, against), labels, self.confidence), plain, len(before)
+            return (
+                by_cell(_mirrored(before, against), _mirrored(after, against), labels, self.confidence, rounding=rounding),
+                plain,
+                len(before),
+            )
         if self.pooled.fault is not None:
             return None
-        return by_study(before, after, self.numbers[kept], self.pooled.labels, self.confidence, against=against), plain, len(before)
+        return (
+            by_study(before, after, self.numbers[kept], self.pooled.labels, self.confidence, against=against, rounding=rounding),
+            plain,
+            len(before),
+        )
 
     def mean(self, at: int) -> tuple[Corrected, Interval, int] | None:
         """The mean of a checkpoint, likewise."""
+        rounding = self.cell.rounding
         kept = np.asarray(~np.isnan(self.cell.values[:, at]).any(axis=1))
         if kept.sum() < 2:
             return None
         values, against, step = self.cell.values[kept, at], self.against[kept], int(self.cell.steps[at])
-        plain = mean_interval(_mirrored(values, against), self.confidence, bounds=(0.0, 1.0))
+        plain = mean_interval(_mirrored(values, against), self.confidence, bounds=(0.0, 1.0), rounding=rounding)
         labels = self._labels_at((step,), kept, step)
         if labels is not None and enough_at(labels):
-            return mean_by_cell(_mirrored(values, against), labels, self.confidence), plain, len(values)
+            return mean_by_cell(_mirrored(values, against), labels, self.confidence, rounding=rounding), plain, len(values)
         if self.pooled.fault is not None:
             return None
-        return mean_by_study(values, self.numbers[kept], self.pooled.labels, self.confidence, against=against), plain, len(values)
+        return (
+            mean_by_study(values, self.numbers[kept], self.pooled.labels, self.confidence, against=against, rounding=rounding),
+            plain,
+            len(values),
+        )
 
     def _labels_at(self, steps: tuple[int, ...], kept: NDArray[np.bool_], last: int) -> Labels | None:
         """The cell's own labels at some checkpoints, of prompts that are kept; prompts are numbered as those are, stances turned as the cell's."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from valuedrift.stance import STANCES
 from valuedrift.statistics import Array
-from valuedrift.statistics.intervals import Interval, interval
+from valuedrift.statistics.intervals import TINY, Interval, interval
 
 FEW_ANSWERS = 20
 """Labelled answers of a checkpoint below which a cell is not corrected by its own labels."""
@@ -81,7 +81,9 @@ def _enough(labels: Labels, rows: NDArray[np.bool_]) -> bool:
     return bool(rows.sum() >= FEW_ANSWERS and len(np.unique(labels.prompt[rows])) >= FEW_PROMPTS)
 
 
-def by_cell(before: Array, after: Array, labels: Labels, confidence: float, *, tuning: float | None = None) -> Corrected:
+def by_cell(
+    before: Array, after: Array, labels: Labels, confidence: float, *, tuning: float | None = None, rounding: float = TINY
+) -> Corrected:
     """Prediction-powered drift of one cell: λ (judged drift) + drift of (label − λ judged) over the labelled answers.
 
     Args:
@@ -91,11 +93,12 @@ def by_cell(before: Array, after: Array, labels: Labels, confidence: float, *, t
             number of judged answers.
         confidence: Level of the interval.
         tuning: λ; by default the one with the least variance, summed over stances, so that magnitudes still sum to 0.
+        rounding: How finely stances were written; see `valuedrift.statistics.rounding`.
     """
-    return _powered(after - before, labels, ((labels.last, 1.0), (~labels.last, -1.0)), confidence, _DRIFT, tuning)
+    return _powered(after - before, labels, ((labels.last, 1.0), (~labels.last, -1.0)), confidence, _DRIFT, tuning, rounding)
 
 
-def mean_by_cell(values: Array, labels: Labels, confidence: float, *, tuning: float | None = None) -> Corrected:
+def mean_by_cell(values: Array, labels: Labels, confidence: float, *, tuning: float | None = None, rounding: float = TINY) -> Corrected:
     """Prediction-powered mean of one checkpoint: λ (judged mean) + mean of (label − λ judged) over its labelled answers.
 
     Args:
@@ -103,8 +106,9 @@ def mean_by_cell(values: Array, labels: Labels, confidence: float, *, tuning: fl
         labels: Labelled answers of the checkpoint, as for `by_cell`; ``last`` does not matter.
         confidence: Level of the interval.
         tuning: As for `by_cell`.
+        rounding: As for `by_cell`.
     """
-    return _powered(values, labels, ((np.ones(len(labels.weight), dtype=bool), 1.0),), confidence, _MEAN, tuning)
+    return _powered(values, labels, ((np.ones(len(labels.weight), dtype=bool), 1.0),), confidence, _MEAN, tuning, rounding)
 
 
 def _powered(
@@ -114,6 +118,7 @@ def _powered(
     confidence: float,
     bounds: tuple[float, float],
     tuning: float | None,
+    rounding: float,
 ) -> Corrected:
     """The estimator of both; ``ends``: which labels count, and with which sign."""
     prompts = len(values)
@@ -134,7 +139,7 @@ def _powered(
         slope = judged - machine
         tuning = float(np.clip(-(people * slope).sum() / max((slope**2).sum(), 1e-300), 0.0, 1.0))
     estimate = tuning * values.mean(0) + said - tuning * seen
-    found = _interval(estimate, tuning * judged, people - tuning * machine, (prompts, labelled), confidence, bounds)
+    found = _interval(estimate, tuning * judged, people - tuning * machine, (prompts, labelled), confidence, bounds, rounding)
     return Corrected(found, tuning, len(labels.weight), "cell")
 
 
@@ -159,6 +164,7 @@ def by_study(
     confidence: float,
     *,
     against: NDArray[np.bool_] | None = None,
+    rounding: float = TINY,
 ) -> Corrected:
     """Drift of one cell through the judge's confusion: judged drift times the inverse of C, where C[a] is what the judge says of answers of stance a.
 
@@ -169,15 +175,22 @@ def by_study(
         labels: All labelled answers of the study.
         confidence: Level of the interval.
         against: Prompts whose support and oppose change places once they are corrected (stance towards the proposition). Shape (P,).
+        rounding: As for `by_cell`.
     """
-    return _pooled(after - before, prompts, labels, confidence, _DRIFT, against)
+    return _pooled(after - before, prompts, labels, confidence, _DRIFT, against, rounding)
 
 
 def mean_by_study(
-    values: Array, prompts: NDArray[np.int64], labels: Labels, confidence: float, *, against: NDArray[np.bool_] | None = None
+    values: Array,
+    prompts: NDArray[np.int64],
+    labels: Labels,
+    confidence: float,
+    *,
+    against: NDArray[np.bool_] | None = None,
+    rounding: float = TINY,
 ) -> Corrected:
     """Mean of one checkpoint through the judge's confusion; ``values`` are its judged prompt means, the rest is as for `by_study`."""
-    return _pooled(values, prompts, labels, confidence, _MEAN, against)
+    return _pooled(values, prompts, labels, confidence, _MEAN, against, rounding)
 
 
 def _pooled(
@@ -187,6 +200,7 @@ def _pooled(
     confidence: float,
     bounds: tuple[float, float],
     against: NDArray[np.bool_] | None,
+    rounding: float,
 ) -> Corrected:
     count = len(values)
     confusion = _confusion(labels)
@@ -208,7 +222,9 @@ def _pooled(
         np.add.at(people, labels.prompt, influence[:, order])
     labelled = len(np.unique(labels.prompt))
     people *= np.sqrt(labelled / (labelled - 1))
-    return Corrected(_interval(estimate, judged, people, (count, labelled), confidence, bounds), float("nan"), len(labels.weight), "study")
+    spread = rounding * np.abs(inverse).sum(0).max()  # what the inverse makes of a rounding
+    found_interval = _interval(estimate, judged, people, (count, labelled), confidence, bounds, float(spread))
+    return Corrected(found_interval, float("nan"), len(labels.weight), "study")
 
 
 def _confusion(labels: Labels) -> Array:
@@ -218,13 +234,20 @@ def _confusion(labels: Labels) -> Array:
 
 
 def _interval(
-    estimate: Array, judged: Array, people: Array, counts: tuple[int, int], confidence: float, bounds: tuple[float, float]
+    estimate: Array,
+    judged: Array,
+    people: Array,
+    counts: tuple[int, int],
+    confidence: float,
+    bounds: tuple[float, float],
+    rounding: float,
 ) -> Interval:
     """The interval from what each prompt contributes; degrees of freedom by Welch and Satterthwaite over both parts."""
     both = judged + people
     variance = (both**2).sum(0)
+    varies = variance > rounding**2
     parts = np.stack([(judged**2).sum(0), (people**2).sum(0)])
     degrees = parts.sum(0) ** 2 / np.maximum((parts**2 / (np.array(counts)[:, None] - 1)).sum(0), 1e-300)
-    count = np.where(variance > 0, degrees + 1, float(min(counts)))
-    skewness = np.where(variance > 0, (both**3).sum(0) / np.maximum(variance, 1e-100) ** 1.5 * np.sqrt(count), 0.0)
-    return interval(np.clip(estimate, *bounds), np.sqrt(variance), skewness, count, confidence, bounds=bounds)
+    count = np.where(varies, degrees + 1, float(min(counts)))
+    skewness = np.where(varies, (both**3).sum(0) / np.maximum(variance, 1e-100) ** 1.5 * np.sqrt(count), 0.0)
+    return interval(np.clip(estimate, *bounds), np.sqrt(variance), skewness, count, confidence, bounds=bounds, rounding=rounding)

@@ -14,6 +14,7 @@ from valuedrift.drift.stance_frame import canonical, check_duplicates, prompt_ke
 from valuedrift.errors import DataError
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
 from valuedrift.statistics import Array
+from valuedrift.statistics.intervals import TINY
 
 _SCALE = 46
 """Probabilities are summed as whole multiples of 2⁻⁴⁶ (1.4e-14): such sums are the same to the last bit in any order of rows."""
@@ -36,7 +37,8 @@ def prompt_means(stances: pl.LazyFrame, *, runs: pl.DataFrame | None = None, whe
         sample), ``n_ok``, ``n_refused``, ``n_unparsed``, ``n_failed`` u32, and ``polarity``, ``pair_id`` if given.
 
     Raises:
-        DataError: Two rows for the same sample, a prompt with two polarities, or more than ``MOST_SAMPLES`` samples of one prompt.
+        DataError: Two rows for the same sample, a prompt with two polarities or pairs (at a step, or from one to another), or more
+            than ``MOST_SAMPLES`` samples of one prompt.
     """
     schema = stances.collect_schema()
     frame = canonical(stances, schema)
@@ -84,6 +86,26 @@ def _check_groups(stances: pl.LazyFrame, means: pl.DataFrame, by: list[str], whe
             odd = means.filter(pl.col(f"{name}_min") != pl.col(f"{name}_max"))
             if len(odd):
                 raise DataError(f"column {name}: two values for one prompt: {odd.sort(by).row(0, named=True)}", where=where)
+            _check_steps(means, by, name, where)
+
+
+def _check_steps(means: pl.DataFrame, by: list[str], name: str, where: str | None) -> None:
+    """That what a prompt is does not change from one checkpoint of a run to another."""
+    value = pl.col(f"{name}_max").cast(pl.String).fill_null("none")
+    prompt = [key for key in by if key != "step"]
+    changing = means.with_columns(value.alias("value")).filter(pl.col("value").n_unique().over(prompt) > 1)
+    if changing.is_empty():
+        return
+    one = changing.sort(by).join(changing.sort(by).head(1).select(prompt), on=prompt, how="semi", maintain_order="left")
+    first = one.row(0, named=True)
+    other = one.filter(pl.col("value") != first["value"]).row(0, named=True)
+    steps = f"{first['value']} at step {first['step']}, {other['value']} at step {other['step']}"
+    count = changing.select(prompt).unique().height
+    raise DataError(
+        f"column {name}: it changes between steps for prompt {first['prompt_id']!r} of run {first['run_id']!r}: {steps}",
+        where=where,
+        fix=f"one {name} a prompt; {count} prompts of runs change theirs" if count > 1 else f"one {name} a prompt",
+    )
 
 
 def _repeated(stances: pl.LazyFrame, beyond: pl.DataFrame, by: list[str]) -> pl.DataFrame:
@@ -142,12 +164,14 @@ class Cell:
         steps: Checkpoint steps, rising. Shape (T,).
         prompts: Prompt identifiers, sorted. Length P.
         values: Prompt means in [0, 1], NaN where a prompt has no judged sample. Shape (P, T, 3), stances in the order of ``STANCES``.
+        rounding: Differences of them up to this are rounding of what was judged; see `valuedrift.statistics.rounding`.
     """
 
     keys: dict[str, str]
     steps: NDArray[np.int64]
     prompts: tuple[str, ...]
     values: Array
+    rounding: float = TINY
 
     @property
     def draws_key(self) -> tuple[str, str]:
@@ -162,14 +186,15 @@ class Cell:
     def between(self, first: int, last: int) -> Cell:
         """The same cell with only the checkpoints from first to last, both included."""
         kept = (self.steps >= first) & (self.steps <= last)
-        return Cell(self.keys, self.steps[kept], self.prompts, self.values[:, kept])
+        return Cell(self.keys, self.steps[kept], self.prompts, self.values[:, kept], self.rounding)
 
 
-def cells(means: pl.DataFrame) -> Iterator[Cell]:
+def cells(means: pl.DataFrame, rounding: float = TINY) -> Iterator[Cell]:
     """Cut prompt means into cells.
 
     Args:
         means: As `valuedrift.drift.prompt_means.prompt_means` returns them, sorted.
+        rounding: How finely the stances behind them were written; see `valuedrift.statistics.rounding`.
 
     Yields:
         Cells in the order of study, judge, run_id, topic.
@@ -189,4 +214,4 @@ def cells(means: pl.DataFrame) -> Iterator[Cell]:
         prompts, code = np.unique(codes[start:end], return_inverse=True)
         values = np.full((len(prompts), len(steps), len(STANCES)), np.nan)
         values[code, step_code] = numbers[start:end]
-        yield Cell(row, steps, tuple(known.gather(prompts).to_list()), values)
+        yield Cell(row, steps, tuple(known.gather(prompts).to_list()), values, rounding)

@@ -12,7 +12,7 @@ from valuedrift.drift.timing import DriftTime
 from valuedrift.stance import STANCES
 from valuedrift.statistics import Array
 from valuedrift.statistics.distances import jensen_shannon, total_variation
-from valuedrift.statistics.intervals import mean_interval
+from valuedrift.statistics.intervals import TINY, mean_interval
 from valuedrift.statistics.significance import benjamini_hochberg, paired_p_values
 
 _DRIFT: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -57,7 +57,7 @@ class TrajectoryRows:
 
     def add(self, cell: Cell) -> None:
         """Means of one cell at every checkpoint."""
-        found = mean_interval(cell.values, self.confidence, bounds=(0.0, 1.0))
+        found = mean_interval(cell.values, self.confidence, bounds=(0.0, 1.0), rounding=cell.rounding)
         self.keys.append(cell.keys)
         self.steps.append(cell.steps)
         self.numbers.append(np.stack([found.estimate, found.low, found.high, found.count], axis=-1).reshape(-1, 4))
@@ -86,6 +86,7 @@ class DriftRows:
 
     confidence: float
     keys: dict[str, pl.DataType | type[pl.DataType]]
+    rounding: float = TINY
     rows: list[tuple[object, ...]] = field(default_factory=list)
 
     def add(
@@ -108,7 +109,7 @@ class DriftRows:
         if paired.sum() < 2:
             return False
         before, after = before[paired], after[paired]
-        found = mean_interval(after - before, self.confidence, bounds=(-1.0, 1.0))
+        found = mean_interval(after - before, self.confidence, bounds=(-1.0, 1.0), rounding=self.rounding)
         p_values = paired_p_values(found)
         p, q = before.mean(axis=0), after.mean(axis=0)
         variation, shannon = float(total_variation(p, q)), float(jensen_shannon(p, q))

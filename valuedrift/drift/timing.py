@@ -39,15 +39,15 @@ def drift_times(cell: Cell, options: Analysis) -> list[DriftTime]:
         One a stance, in the order of ``STANCES``.
     """
     values = cell.values
-    level = mean_interval(values, options.confidence, bounds=(0.0, 1.0))
+    level = mean_interval(values, options.confidence, bounds=(0.0, 1.0), rounding=cell.rounding)
     from_start = values - values[:, :1]
-    moved = mean_interval(from_start, options.confidence, bounds=(-1.0, 1.0))
+    moved = mean_interval(from_start, options.confidence, bounds=(-1.0, 1.0), rounding=cell.rounding)
     distance = np.abs(np.nan_to_num(moved.estimate))
     extremum = distance.argmax(axis=0)
     start_deviations = largest_deviations(from_start, moved.error, options.resamples, options.seed, cell.draws_key)
     stances = range(values.shape[2])
     to_extremum = values[:, extremum, stances][:, None, :] - values
-    missing = mean_interval(to_extremum, options.confidence, bounds=(-1.0, 1.0))
+    missing = mean_interval(to_extremum, options.confidence, bounds=(-1.0, 1.0), rounding=cell.rounding)
     end_deviations = largest_deviations(to_extremum, missing.error, options.resamples, options.seed, cell.draws_key)
     at = extremum, np.arange(len(extremum))
     start_critical = critical_value(start_deviations, options.confidence, moved.count[at])
@@ -67,7 +67,7 @@ def _of_one_stance(
     sign = 1.0 if reached[at] > 0 else -1.0
     half = level.estimate[at, s] - level.low[at, s] if sign > 0 else level.high[at, s] - level.estimate[at, s]
     short = sign * missing.estimate[:, s]
-    half += _ROUNDING
+    half += max(_ROUNDING, moved.rounding)
     if short[0] <= half:
         return DriftTime(None, None, None, False, "too small to time: the start lies within the interval of the extremum")
     arrived = int(np.flatnonzero(short <= half)[0])

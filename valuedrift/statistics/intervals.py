@@ -13,7 +13,7 @@ from scipy.special import expit, logit, stdtrit
 from valuedrift.statistics import Array
 
 TINY = 1e-12
-"""Below this a standard error is rounding, not variance."""
+"""Below this a standard error of numbers with 64 bits is rounding, not variance."""
 _ROOM = 2.0
 """Chosen by simulation: with 1 the intervals of skewed means cover 91% at 10 prompts, with 2 they cover 93 to 96% and stay symmetric at 50 prompts."""
 _ROUNDING = 1e-9
@@ -32,6 +32,7 @@ class Interval:
         error: Standard error of the mean, clustered by prompt; NaN below two prompts.
         skewness: Of the values over prompts (third central moment over the 3/2 power of the second); 0 without variance.
         count: Prompts that entered.
+        rounding: What is smaller than this is rounding of the input, and no difference.
     """
 
     estimate: Array
@@ -40,6 +41,7 @@ class Interval:
     error: Array
     skewness: Array
     count: Array
+    rounding: float = TINY
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Estimate:
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
-def mean_interval(values: Array, confidence: float, *, bounds: tuple[float, float]) -> Interval:
+def mean_interval(values: Array, confidence: float, *, bounds: tuple[float, float], rounding: float = TINY) -> Interval:
     """Mean over prompts with a t interval on prompts − 1 degrees of freedom, longer on the side to which the prompts are skewed.
 
     The near end is mean ± t · error. The far end, towards the long tail, is further out by the Edgeworth term of the skewness: a sample holds too few of the
@@ -76,6 +78,7 @@ def mean_interval(values: Array, confidence: float, *, bounds: tuple[float, floa
         values: Prompt means or paired differences of prompt means; NaN where missing. Shape (P, ...).
         confidence: Level of the interval, in (0, 1).
         bounds: Smallest and largest value possible: (0, 1) for a share, (−1, 1) for a difference.
+        rounding: Means and standard errors up to this are zero: how finely the values were written, see `valuedrift.statistics.rounding`.
 
     Returns:
         Arrays of shape (...). Ends lie within the bounds; with one prompt they are the bounds.
@@ -90,11 +93,13 @@ def mean_interval(values: Array, confidence: float, *, bounds: tuple[float, floa
         squares = squared.sum(axis=0)
         error = np.sqrt(squares / (count - 1) / count)
         # Not spread**3: a general power takes ten times as long as a product.
-        skewness = np.where(error > TINY, (squared * spread).sum(axis=0) / count / (squares / count) ** 1.5, 0.0)
-    return interval(mean, error, skewness, count, confidence, bounds=bounds)
+        skewness = np.where(error > rounding, (squared * spread).sum(axis=0) / count / (squares / count) ** 1.5, 0.0)
+    return interval(mean, error, skewness, count, confidence, bounds=bounds, rounding=rounding)
 
 
-def interval(mean: Array, error: Array, skewness: Array, count: Array, confidence: float, *, bounds: tuple[float, float]) -> Interval:
+def interval(
+    mean: Array, error: Array, skewness: Array, count: Array, confidence: float, *, bounds: tuple[float, float], rounding: float = TINY
+) -> Interval:
     """The interval of `mean_interval` from moments that are known already.
 
     Args:
@@ -104,9 +109,10 @@ def interval(mean: Array, error: Array, skewness: Array, count: Array, confidenc
         count: Prompts behind them.
         confidence: Level of the interval, in (0, 1).
         bounds: Smallest and largest value possible.
+        rounding: As for `mean_interval`.
     """
     low_bound, high_bound = bounds
-    error = np.where(count > 1, np.where(error <= TINY, 0.0, error), np.nan)
+    error = np.where(count > 1, np.where(error <= rounding, 0.0, error), np.nan)
     quantile = stdtrit(np.maximum(count - 1, 1), (1 + confidence) / 2)
     unseen = share_unseen(confidence, count)
     leaning = lean(skewness, count)
@@ -115,12 +121,12 @@ def interval(mean: Array, error: Array, skewness: Array, count: Array, confidenc
     low = np.minimum(seen[0], np.maximum(full[0], mean - unseen * (mean - low_bound)))
     high = np.maximum(seen[1], np.minimum(full[1], mean + unseen * (high_bound - mean)))
     room = np.minimum(mean - low_bound, high_bound - mean)
-    none = (error == 0) & ((np.abs(room) <= TINY) | (np.abs(mean) <= TINY))
+    none = (error == 0) & ((np.abs(room) <= rounding) | (np.abs(mean) <= rounding))
     low = np.where(none, mean - unseen, low)
     high = np.where(none, mean + unseen, high)
     low = np.where(count > 1, np.clip(low, low_bound, high_bound), low_bound)
     high = np.where(count > 1, np.clip(high, low_bound, high_bound), high_bound)
-    return Interval(mean, low, high, error, skewness, count)
+    return Interval(mean, low, high, error, skewness, count, rounding)
 
 
 def share_unseen(confidence: float, count: Array) -> Array:

@@ -7,7 +7,7 @@ from scipy.special import nctdtr, stdtr, stdtrit
 
 from valuedrift.errors import UserError
 from valuedrift.statistics import Array
-from valuedrift.statistics.intervals import TINY, Interval, lean, quantile_of
+from valuedrift.statistics.intervals import Interval, lean, quantile_of
 
 WITHIN_SD = 0.25
 """Default standard deviation of one answer's p around its prompt's mean: a quarter of the range, as between answers at temperature 0.7 under a judge that
@@ -27,8 +27,8 @@ def paired_p_values(difference: Interval) -> Array:
         difference: Mean differences over prompts with their standard errors and skewness, within (−1, 1).
 
     Returns:
-        p-values in [0, 1], NaN below two prompts. Where every prompt moved by the same amount the test has no variance to stand on: 1 if that amount is
-        zero, else the exact sign-flip p-value 2^(1 − prompts).
+        p-values in [0, 1], NaN below two prompts. Where every prompt moved by the same amount, as finely as the input says, the test has no variance to
+        stand on: 1 if that amount is zero, else the exact sign-flip p-value 2^(1 − prompts).
     """
     count, error = difference.count, difference.error
     size = np.abs(difference.estimate)
@@ -40,8 +40,8 @@ def paired_p_values(difference: Interval) -> Array:
         full = _two_sided(quantile_of(reached, np.where(far, leaning.far, leaning.near)), count)
     unseen = 2 * (1 + size) ** -count
     p = np.minimum(full, np.maximum(seen, unseen))
-    same = error <= TINY
-    p = np.where(same, np.where(size <= TINY, 1.0, 2.0 ** (1 - count)), p)
+    same = error <= difference.rounding
+    p = np.where(same, np.where(size <= difference.rounding, 1.0, 2.0 ** (1 - count)), p)
     return np.where(count > 1, np.minimum(p, 1.0), np.nan)
 
 
