@@ -193,3 +193,60 @@ def test_numbers_in_words() -> None:
     assert listed(["a"]) == "a" and listed([]) == "" and listed(list("abcdefg"), 3) == "a, b and 5 others"
     assert counted(1, "run") == "1 run" and counted(1200, "run") == "1,200 runs" and plain(-0.5) == "−0.50"
     assert slug("gender and LGBTQ+") == "gender-and-lgbtq" and slug("気候") == "x"
+
+
+def timed(inputs: Made, time: tuple[float | None, ...], note: str | None = None) -> pl.DataFrame:
+    """The drift table with one drift time and its interval throughout."""
+    names = ("drift_time", "drift_time_low", "drift_time_high")
+    columns = [pl.lit(value, pl.Float64).alias(name) for name, value in zip(names, time, strict=True)]
+    return inputs.drift.with_columns(*columns, drift_time_note=pl.lit(note, pl.String))
+
+
+@pytest.mark.parametrize(
+    ("time", "note", "words"),
+    [
+        ((1.0, 1.0, 1.0), None, "by step 60 of 60, the last checkpoint; its interval holds no other checkpoint"),
+        ((1 / 60, 1 / 60, 1 / 60), None, "by step 1 of 60, the first checkpoint after the start; its interval holds no other checkpoint"),
+        ((0.5, 0.5, 0.5), None, "by step 30 of 60; its interval holds no other checkpoint"),
+        ((0.05, 0.05, 0.5), None, "by step 3 of 60 (5% of the phase; interval: step 3 to 30)"),
+        ((0.05, 0.0, 1.0), "timed poorly", "by step 3 of 60, though when is uncertain (interval: step 0 to 60)"),
+        ((0.05, None, None), None, "by step 3 of 60 (5% of the phase)"),
+        ((None, None, None), "no discernible drift", ""),
+    ],
+)
+def test_a_drift_time_is_told_with_its_interval(
+    time: tuple[float | None, ...], note: str | None, words: str, make_study: Callable[..., Made]
+) -> None:
+    inputs = make_study(topics=("religion",), runs=1)
+    (row, *_) = drift_rows(make_study(topics=("religion",), runs=1, drift=timed(inputs, time, note)))
+    assert row.when == words
+    assert (row.time_interval == "[no other]") is (time[0] is not None and time[0] == time[1] == time[2])
+
+
+def with_headline(inputs: Made, stance: str) -> pl.DataFrame:
+    """The drift table in which this stance moved most."""
+    mine = pl.col("stance") == stance
+    return inputs.drift.with_columns(
+        magnitude=pl.when(mine).then(0.9).otherwise(pl.col("magnitude")), q_value_study=pl.when(mine).then(0.001).otherwise(0.5)
+    )
+
+
+def test_stance_on_the_wording_is_told_apart_from_stance_on_the_value(make_study: Callable[..., Made]) -> None:
+    one = {"topics": ("religion",), "runs": 1}
+    inputs = make_study(**one)
+    taken = answer(make_study(**one, drift=with_headline(inputs, "support")))
+    assert "SFT neutral moved answers most: it raised support (yes to the question as worded) on religion by +0.90" in taken.headline
+    assert "no to the question as worded" in answer(make_study(**one, drift=with_headline(inputs, "oppose"))).headline
+    neutral = answer(make_study(**one, drift=with_headline(inputs, "neutral")))
+    assert "moved values most: it raised neutral on religion" in neutral.headline  # whichever way it is worded
+    wording, yes = taken.beside
+    assert "Questions on religion are worded for and against in pairs" in wording
+    first, *_, last = inputs.acquiescence.sort("step").iter_rows(named=True)
+    assert f"went from {signed(first['acquiescence'])}" in yes and f"to {signed(last['acquiescence'])}" in yes
+
+    unknown = answer(make_study(**one, drift=with_headline(inputs, "support"), acquiescence=inputs.acquiescence.clear()))
+    assert "not told apart" in unknown.beside[0] and len(unknown.beside) == 1
+
+    value = answer(make_study(**one, drift=with_headline(inputs, "support"), towards="proposition"))
+    assert "moved values most: it raised support of the proposition on religion" in value.headline
+    assert "change places" in value.beside[0]

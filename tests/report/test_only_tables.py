@@ -149,6 +149,18 @@ def inputs_of(store: Store) -> ReportInputs:
     return read_inputs(lambda table: store.read(table, study="demo"))
 
 
+@pytest.mark.parametrize(
+    ("analysis", "towards"),
+    [("analysis: {towards: proposition}", "proposition"), ("analysis: {resamples: 100}", "question"), ("analysis:", "question")],
+)
+def test_what_stances_are_of_is_read_from_the_study_file(analysis: str, towards: str, finished: Store) -> None:
+    def read(table: str) -> pl.DataFrame:
+        rows = finished.read(table, study="demo")
+        return rows.with_columns(file=pl.lit(f"study: demo\n{analysis}\n")) if table == "studies" else rows
+
+    assert inputs_of(finished).towards == "question" and read_inputs(read).towards == towards
+
+
 def test_what_is_told_is_what_the_tables_hold(finished: Store) -> None:
     inputs = inputs_of(finished)
     page, short = build_report(inputs), build_markdown(inputs)

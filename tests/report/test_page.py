@@ -113,6 +113,18 @@ def test_the_answer_comes_first_then_the_figures_then_what_they_rest_on(page: st
     ]
 
 
+def test_what_a_single_test_and_a_finding_rest_on_is_said_where_each_stands(page: str) -> None:
+    by_run = page[page.index("<h3>Run by run</h3>") : page.index("Before you rely on it")]
+    assert "Single tests moved" in by_run and "So a run with 0 single tests moved can still show a finding." in by_run
+    findings = page[page.index('<section id="findings">') : page.index('<section id="reading">')]
+    assert "“seen” can stand beside “0 single tests moved”" in findings
+
+
+def test_the_largest_drift_is_drawn_between_headline_and_counts(page: str) -> None:
+    places = [page.index(mark) for mark in ('class="headline"', '<figure class="largest"', 'class="counts"', "What is counted")]
+    assert places == sorted(places)
+
+
 def test_every_drift_stands_in_the_table_with_its_numbers(page: str, demo_inputs: Made) -> None:
     body = page[page.index('<table class="drift') : page.index("</table>", page.index('<table class="drift'))]
     rows = re.findall(r"<tr class=\"(moved|little|undecided)\">(.*?)</tr>", body, re.DOTALL)

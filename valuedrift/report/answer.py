@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -13,7 +14,7 @@ from valuedrift.report.figures.curves import yes_saying
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.rows import DriftRow, by_run, drift_rows, questions_per_topic
 from valuedrift.results.drifts import of_judge
-from valuedrift.stance import LITTLE, STANCES
+from valuedrift.stance import LITTLE, STANCES, Stance
 from valuedrift.words import counted, listed, plain, signed, signed_interval
 
 
@@ -32,6 +33,8 @@ class Answer:
     """The top of the page."""
 
     headline: str
+    beside: tuple[str, ...]
+    """What the headline's stance is of, and yes-saying where it was measured; empty where no stance is told."""
     points: tuple[str, ...]
     runs: tuple[RunAnswer, ...]
     tests: int
@@ -77,6 +80,7 @@ def answer(inputs: ReportInputs) -> Answer:
     smallest = float(seen.item(0, "smallest_drift")) if seen.height else None
     return Answer(
         headline=_headline(inputs, rows),
+        beside=tuple(_beside(inputs, rows)),
         points=tuple(_points(inputs, rows, smallest)) if rows else (),
         runs=tuple(_run_answers(inputs, rows)),
         tests=len(rows),
@@ -100,9 +104,56 @@ def _headline(inputs: ReportInputs, rows: list[DriftRow]) -> str:
         )
     top = moved[0]
     verb = "raised" if top.magnitude > 0 else "lowered"
-    said = f"{top.run.title} moved values most: it {verb} {top.stance} on {top.topic} by {top.amount}, from {plain(top.before)} to {plain(top.after)}."
+    what = "values" if top.stance == Stance.NEUTRAL or inputs.towards == "proposition" else "answers"
+    amount = f"by {top.amount}, from {plain(top.before)} to {plain(top.after)}"
+    said = f"{top.run.title} moved {what} most: it {verb} {top.stance}{_of_what(inputs, top)} on {top.topic} {amount}."
     when = f" It got there {top.when}." if top.when else ""
     return f"{said}{when} This is more than noise ({top.q_clause})."
+
+
+def _of_what(inputs: ReportInputs, row: DriftRow) -> str:
+    """What a stance that takes a side is of; nothing to add to neutral, which is the same however a question is worded."""
+    if row.stance == Stance.NEUTRAL:
+        return ""
+    return (
+        " of the proposition"
+        if inputs.towards == "proposition"
+        else f" ({'yes' if row.stance == Stance.SUPPORT else 'no'} to the question as worded)"
+    )
+
+
+def _beside(inputs: ReportInputs, rows: list[DriftRow]) -> list[str]:
+    """What to have in mind with the headline: stance on the wording told apart from stance on the value, and yes-saying."""
+    if not rows:
+        return []
+    top = next((row for row in rows if row.kind == "moved"), rows[0])
+    ends = _ends_of_yes_saying(inputs, top.run.run_id, top.topic)
+    if inputs.towards == "proposition":
+        said = ["Support and oppose are of each topic's proposition: of questions that are worded against it they change places."]
+    elif ends is None:
+        said = [
+            "Support is yes and oppose is no to each question as it is worded; those that speak for a value and those that speak against it are not told apart."
+        ]
+    else:
+        said = [
+            f"Support is yes and oppose is no to each question as it is worded. Questions on {top.topic} are worded for and against in pairs: "
+            "in support and oppose views on the value cancel over a pair, and yes-saying adds up. Neutral is the same either way. "
+            "The study key analysis.towards: proposition counts support of the value."
+        ]
+    if ends is not None:
+        first, last = ends
+        said.append(
+            f"Yes-saying of {top.run.title} on {top.topic} went from {signed(first['acquiescence'])} {signed_interval(first['low'], first['high'])} "
+            f"to {signed(last['acquiescence'])} {signed_interval(last['low'], last['high'])} (0 is none, +1 is yes to everything)."
+        )
+    return said
+
+
+def _ends_of_yes_saying(inputs: ReportInputs, run_id: str, topic: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Yes-saying of a run on a topic at its first and last checkpoint; None where it was not measured at two."""
+    frame = yes_saying(inputs, run_id)
+    rows = frame.filter(pl.col("topic") == topic).sort("step") if frame.height else frame
+    return (rows.row(0, named=True), rows.row(-1, named=True)) if rows.height > 1 else None
 
 
 def _points(inputs: ReportInputs, rows: list[DriftRow], smallest: float | None) -> list[str]:
@@ -173,7 +224,7 @@ def _run_sentence(tests: list[DriftRow], moved: list[DriftRow]) -> str:
     if not undecided:
         return f"Moved little if at all: every interval lies within ±{LITTLE:.2f}."
     top = tests[0]
-    return f"No drift beyond noise; {undecided} of {counted(len(tests), 'test')} undecided. Largest measured: {top.stance} on {top.topic}, {top.amount}."
+    return f"No single test beyond noise; {undecided} of {counted(len(tests), 'test')} undecided. Largest measured: {top.stance} on {top.topic}, {top.amount}."
 
 
 def _directions(tests: list[DriftRow], moved: list[DriftRow]) -> str:

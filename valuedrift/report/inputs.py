@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 import polars as pl
+import yaml
 
 from valuedrift.lineage import Lineage, trace_lineage
 from valuedrift.results.drifts import broadest_q, of_judge, told_drifts
@@ -80,6 +81,8 @@ class ReportInputs:
     """Level of every interval; 1 − confidence is the level of every test."""
     propositions: Mapping[str, str] = field(default_factory=lambda: _NONE)
     """Topic to the proposition that its probes put."""
+    towards: str = "question"
+    """What support and oppose are of: ``question``, each as it is worded, or ``proposition``, the topic's (``analysis.towards`` of the study file)."""
     judge: str | None = None
     """Name of the judge whose numbers are told; by default the first one in the drift table."""
     audits: pl.DataFrame | None = None
@@ -181,12 +184,19 @@ def read_inputs(read: Reader) -> ReportInputs:
         provenance={**provenance, "Study file": {"yaml": study["file"]}},
         confidence=study["confidence"],
         propositions=json.loads(study["propositions"]),
+        towards=_towards(study["file"]),
         judge=study["judge"],
         audits=_audits(read, runs, study["auditor"]),
         panels=json.loads(study["panels"]),
         labels=_labels(read, quality, agreement),
         read=read,
     )
+
+
+def _towards(file: str) -> str:
+    """What the study file takes stances on."""
+    said = (yaml.safe_load(file) or {}).get("analysis") or {}
+    return str(said.get("towards", "question"))
 
 
 def _audits(read: Reader, runs: pl.DataFrame, auditor: str | None) -> pl.DataFrame:

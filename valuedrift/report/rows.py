@@ -36,7 +36,12 @@ class DriftRow:
     time_note: str
     step: int | None
     """Training step at the drift time."""
+    step_low: int | None
+    """Steps at the ends of its interval."""
+    step_high: int | None
     last_step: int
+    checkpoints: tuple[int, ...]
+    """Steps that were measured, from the first of the phase to its last."""
     q: float | None
     n_prompts: int
     kind: Kind
@@ -57,24 +62,35 @@ class DriftRow:
         return f"{plain(self.before)} → {plain(self.after)}"
 
     @property
+    def sure_time(self) -> bool:
+        """Whether the interval of the drift time holds one checkpoint only."""
+        return self.step is not None and self.step_low == self.step == self.step_high
+
+    @property
     def time_interval(self) -> str:
         """Interval of the drift time."""
-        return interval(self.time_low, self.time_high)
+        return "[no other]" if self.sure_time else interval(self.time_low, self.time_high)
 
     @property
     def when(self) -> str:
         """The drift time in a sentence; empty where there is none."""
-        if self.time is None or self.step is None:
+        if self.step is None:
             return ""
         at = f"by step {self.step:,} of {self.last_step:,}"
-        if not (known(self.time_low) and known(self.time_high)):
+        if self.sure_time:
+            return f"{at}{self._place}; its interval holds no other checkpoint"
+        if self.step_low is None or self.step_high is None:
             return f"{at} ({percent(self.time)} of the phase)"
-        spread = f"interval {percent(self.time_low)} to {percent(self.time_high)}"
-        return (
-            f"{at}, though when is uncertain ({spread} of the phase)"
-            if self.time_note
-            else f"{at} ({percent(self.time)} of the phase, {spread})"
-        )
+        spread = f"interval: step {self.step_low:,} to {self.step_high:,}"
+        return f"{at}, though when is uncertain ({spread})" if self.time_note else f"{at} ({percent(self.time)} of the phase; {spread})"
+
+    @property
+    def _place(self) -> str:
+        """Where among the checkpoints the drift time lies, if that is at an end: what could not have been earlier, or later."""
+        if len(self.checkpoints) < 3:
+            return ", the only checkpoint after the start"
+        places = {self.checkpoints[1]: ", the first checkpoint after the start", self.checkpoints[-1]: ", the last checkpoint"}
+        return places.get(self.step if self.step is not None else -1, "")
 
     @property
     def q_text(self) -> str:
@@ -91,16 +107,22 @@ class DriftRow:
 def drift_rows(inputs: ReportInputs) -> list[DriftRow]:
     """All drifts of the main judge, largest magnitude first."""
     runs = {run.run_id: run for run in inputs.lineage.runs}
-    means = {(row["run_id"], row["topic"], row["stance"], row["step"]): row["mean"] for row in inputs.main_trajectory.iter_rows(named=True)}
+    means: dict[tuple[str, str, str], dict[int, float]] = {}
+    for row in inputs.main_trajectory.iter_rows(named=True):
+        means.setdefault((row["run_id"], row["topic"], row["stance"]), {})[row["step"]] = row["mean"]
     return [_row(row, runs[row["run_id"]], means, inputs.alpha) for row in inputs.main_drift.iter_rows(named=True) if row["run_id"] in runs]
 
 
-def _row(row: Mapping[str, Any], run: Run, means: Mapping[tuple[str, str, str, int], float], alpha: float) -> DriftRow:
+def _row(row: Mapping[str, Any], run: Run, means: Mapping[tuple[str, str, str], Mapping[int, float]], alpha: float) -> DriftRow:
     first, last, time = row["from_step"], row["to_step"], row["drift_time"]
     low, high = row["magnitude_low"], row["magnitude_high"]
     moved = known(row["q"]) and row["q"] < alpha
     small = known(low) and known(high) and low > -LITTLE and high < LITTLE
-    cell = (row["run_id"], row["topic"], row["stance"])
+    mine = means.get((row["run_id"], row["topic"], row["stance"]), {})
+
+    def step_at(share: float | None) -> int | None:
+        return round(first + share * (last - first)) if share is not None and known(share) else None
+
     return DriftRow(
         run=run,
         topic=row["topic"],
@@ -108,14 +130,17 @@ def _row(row: Mapping[str, Any], run: Run, means: Mapping[tuple[str, str, str, i
         magnitude=row["magnitude"],
         low=low,
         high=high,
-        before=means.get((*cell, first)),
-        after=means.get((*cell, last)),
+        before=mine.get(first),
+        after=mine.get(last),
         time=time,
         time_low=row["drift_time_low"],
         time_high=row["drift_time_high"],
         time_note=row.get("drift_time_note") or "",
-        step=round(first + time * (last - first)) if known(time) else None,
+        step=step_at(time),
+        step_low=step_at(row["drift_time_low"]),
+        step_high=step_at(row["drift_time_high"]),
         last_step=last,
+        checkpoints=tuple(sorted(step for step in mine if first <= step <= last)),
         q=row["q"],
         n_prompts=row["n_prompts"],
         kind="moved" if moved else "little" if small else "undecided",

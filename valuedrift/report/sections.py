@@ -191,7 +191,7 @@ def _largest(inputs: ReportInputs, rows: list[DriftRow]) -> dict[str, Any] | Non
     if not rows:
         return None
     top = next((row for row in rows if row.kind == "moved"), rows[0])
-    panel = trajectory_panel(inputs, top.run.run_id, top.topic, size=(392, 262))
+    panel = trajectory_panel(inputs, top.run.run_id, top.topic, size=(480, 268))
     mine = [row for row in rows if row.topic == top.topic]
     return {"row": top, "figure": _figure(panel, "largest", _described(top.run.title, top.topic, mine))}
 
