@@ -23,7 +23,7 @@ from valuedrift.jobs import ChildPool
 from valuedrift.judges.panel import Panel
 from valuedrift.judges.registry import JudgeConfig
 from valuedrift.models.resolve import resolve_model
-from valuedrift.probes import Probe, probes_fingerprint
+from valuedrift.probes import Probe, probes_fingerprint, same_texts
 from valuedrift.storage.shelf import Shelf
 from valuedrift.storage.store import Store
 from valuedrift.study import Plan, Study, expand
@@ -202,6 +202,10 @@ class StudyWork(Work):
     def probes_fingerprint(self) -> str:
         """Content hash of the questions."""
         return probes_fingerprint(self.probes)
+
+    def notes(self) -> list[str]:
+        """What to know of what the study reads, before anything is made of it."""
+        return [note for note in (same_texts(self.probes),) if note]
 
     @property
     def auditor(self) -> JudgeConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,12 +47,23 @@ class Sampling(BaseModel):
         return {name: value for name, value in written.items() if value or name not in ("max_thought_tokens", "thoughts")}
 
 
+Message = Mapping[str, str]
+"""A turn of a dialogue: role (system, user or assistant) and content."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A question as it is put to a model."""
 
     prompt_id: str
     text: str
+    before: Sequence[Message] = ()
+    """Messages that come before it: a system message, earlier turns. An engine puts all of them to the model."""
+
+    @property
+    def messages(self) -> list[Message]:
+        """The whole dialogue, the question last."""
+        return [*self.before, {"role": "user", "content": self.text}]
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,13 +88,14 @@ def read_csv(file: Path) -> Table:
         return _csv(file, True)
 
 
-def read_frame(file: Path, texts: Iterable[str]) -> pl.DataFrame:
+def read_frame(file: Path, texts: Iterable[str], *, lists: Iterable[str] = ()) -> pl.DataFrame:
     """A file as a frame.
 
     Args:
         file: Of a kind in ``KINDS``, by its name; the text ones also with ``.gz``.
         texts: Columns that it must have; these are returned as text, what is missing as the empty text. Of others those of CSV are text, too.
             An empty line of CSV is a row without any value.
+        lists: Columns that may hold lists and objects, which are given as their JSON; where they are missing nothing is said.
 
     Raises:
         UserError: There is no such file, or its kind is unknown.
@@ -102,7 +103,7 @@ def read_frame(file: Path, texts: Iterable[str]) -> pl.DataFrame:
     """
     import polars as pl
 
-    needed = list(texts)
+    needed, nesting = list(texts), frozenset(lists)
     kind = kind_of_file(file)
     if kind not in _READERS:
         raise UserError(f"unknown kind of file {file.suffix!r}", where=str(file), fix=f"one of {', '.join(KINDS)}")
@@ -111,7 +112,7 @@ def read_frame(file: Path, texts: Iterable[str]) -> pl.DataFrame:
     if not file.stat().st_size:
         raise DataError("unreadable: the file is empty", where=str(file))
     try:
-        frame = pl.read_parquet(file, hive_partitioning=False, glob=False) if kind == ".parquet" else _frame(file, kind)
+        frame = pl.read_parquet(file, hive_partitioning=False, glob=False) if kind == ".parquet" else _frame(file, kind, nesting)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"unreadable: {str(error).strip().splitlines()[0]}", where=str(file), fix="Parquet") from error
     except DataError as error:
@@ -120,7 +121,8 @@ def read_frame(file: Path, texts: Iterable[str]) -> pl.DataFrame:
         raise DataError(f"missing column {', '.join(missing)}", where=str(file), fix=f"found: {', '.join(frame.columns)}")
     if nested := [name for name in needed if frame.schema[name].is_nested()]:
         raise DataError(f"column {nested[0]} holds {frame.schema[nested[0]]}, not text", where=str(file))
-    return frame.with_columns(pl.col(name).cast(pl.String).fill_null("") for name in needed)
+    as_json = [_series(name, frame.get_column(name).to_list(), nesting) for name in nesting if name in frame.columns]
+    return frame.with_columns(*as_json, *(pl.col(name).cast(pl.String).fill_null("") for name in needed))
 
 
 def kind_of_file(file: Path) -> str:
@@ -145,24 +147,24 @@ def separator_of(text: str) -> str:
     return max(_SEPARATORS, key=columns)
 
 
-def _frame(file: Path, kind: str) -> pl.DataFrame:
+def _frame(file: Path, kind: str, nesting: frozenset[str]) -> pl.DataFrame:
     import polars as pl
 
     with _reading(file):
         table = _READERS[kind](file, True)
         rows = [row.values for row in table.rows]
     names = dict.fromkeys(table.columns) | dict.fromkeys(name for row in rows for name in row)
-    return pl.DataFrame([_series(name, [row.get(name) for row in rows]) for name in names])
+    return pl.DataFrame([_series(name, [row.get(name) for row in rows], nesting) for name in names])
 
 
-def _series(name: str, values: list[Any]) -> pl.Series:
-    """A column of the type of its values; of several types as text."""
+def _series(name: str, values: list[Any], nesting: frozenset[str]) -> pl.Series:
+    """A column of the type of its values; of several types, or where lists are given as their JSON, as text."""
     import polars as pl
 
     types = {type(value) for value in values if value is not None}
-    if types <= {list, dict} and types:
+    if types <= {list, dict} and types and name not in nesting:
         return pl.Series(name, values, strict=False)
-    if types <= {str} or (len(types) > 1 and not types <= {int, float}):
+    if types <= {str} or name in nesting or (len(types) > 1 and not types <= {int, float}):
         return pl.Series(name, [None if value is None else _text(value) for value in values], dtype=pl.String)
     return pl.Series(name, values, strict=False)
 

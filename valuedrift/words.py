@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 MISSING = "–"
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -71,6 +71,19 @@ def listed(items: Sequence[str], most: int = 6) -> str:
 def counted(number: int, one: str, many: str | None = None) -> str:
     """``1 run``, ``12 runs``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def under_several_ids(ids: Mapping[str, Sequence[str]]) -> str | None:
+    """The note on prompts whose text stands under several ids.
+
+    Args:
+        ids: Identifiers by text, of texts that have more than one; none: None.
+    """
+    if not ids:
+        return None
+    named = [f"{listed(sorted(found), 3)} ({text if len(text) <= 60 else text[:57] + '…'})" for text, found in ids.items()]
+    texts = f"{len(ids)} texts stand" if len(ids) > 1 else "one text stands"
+    return f"{texts} under several prompt ids, which count as prompts of their own, so intervals are too short: {listed(named, 3)}"
 
 
 def slug(text: str) -> str:

@@ -88,7 +88,7 @@ def analyze(
         for file in files:
             check_columns(file.columns, where=file.location.uri)
         check_alike({file.location.uri: file.columns for file in files})
-        frame = scan_parquet(files, [*REQUIRED, *OPTIONAL, "stance"])
+        frame = scan_parquet(files, [*REQUIRED, *OPTIONAL, "stance", "prompt"])
     options = Analysis(confidence=confidence, resamples=resamples, seed=seed, towards=Towards(towards))
     try:
         analysis = compute(frame, options, from_step=from_step, to_step=to_step, between=between, where=stances)

@@ -17,6 +17,7 @@ from valuedrift.flows.cli.console import make_console
 from valuedrift.words import counted
 
 if TYPE_CHECKING:
+    from valuedrift.probes import Probe
     from valuedrift.study import RunPlan, Study
     from valuedrift.study.estimate import Estimate
     from valuedrift.tasks.stage import Stage
@@ -57,7 +58,8 @@ def plan(
         f"{len(stages)} stages: {', '.join(f'{count} {name}' for name, count in Counter(stage.name for stage in stages).items())}",
         *([] if spec.served else _costs(total, [name for name, model in spec.models.items() if model.parameters is None])),
         f"with {per_topic} prompts × {spec.sampling.n} samples a topic you can see a drift of {smallest:.2f} (power 80%, two-sided 5%)",
-        *_asked(spec, [probe.prompt for probe in probes], evaluations),
+        *_asked(spec, probes, evaluations),
+        *(f"[yellow]note[/] {escape(note)}" for note in work.notes()),
     ):
         console.print(line, highlight=False, soft_wrap=not console.is_terminal)
 
@@ -128,23 +130,26 @@ def _plain(work: StudyWork, stages: Sequence[Stage], costs: Mapping[str, Estimat
         "probes": len(work.probes),
         "total": asdict(total),
         "smallest_drift": smallest,
+        "notes": work.notes(),
     }
 
 
-def _asked(spec: Study, prompts: list[str], checkpoints: int) -> Iterator[str]:
+def _asked(spec: Study, probes: Sequence[Probe], checkpoints: int) -> Iterator[str]:
     """What an engine and judges behind servers will be asked, and whether their budgets are enough."""
     from valuedrift.tasks.sources import brought
 
     if not isinstance(spec.engine, str):
         priced = next(iter(spec.served.values()))
         sampled = spec.engine.naming(priced[min(priced)]).asking_cost(
-            prompts, checkpoints * spec.sampling.n, spec.sampling.most_tokens, bring=brought
+            [probe.whole_text for probe in probes], checkpoints * spec.sampling.n, spec.sampling.most_tokens, bring=brought
         )
         if sampled is not None:
             yield f"engine {escape(spec.engine.type)}: {sampled.words()}"
             yield from (f"[yellow]{warning}[/]" for warning in sampled.warnings())
     for judge in spec.judges:
-        cost = judge.asking_cost(prompts, checkpoints * spec.sampling.n, spec.sampling.most_tokens, bring=brought)
+        cost = judge.asking_cost(
+            [probe.prompt for probe in probes], checkpoints * spec.sampling.n, spec.sampling.most_tokens, bring=brought
+        )
         if cost is not None:
             yield f"judge {escape(judge.name)}: {cost.words()}"
             yield from (f"[yellow]{warning}[/]" for warning in cost.warnings())

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pyarrow as pa
 
 from valuedrift.storage.schemas.columns import POLARITY, PROBE_SET, PROMPT_ID, TOPIC, pair_id
 from valuedrift.storage.schemas.table import TableSchema, flag, real, text, whole
 
+
+def _probes_1(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Version 1 asked every prompt at once."""
+    return frame.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in ("system", "turns"))
+
+
 TABLES = (
     TableSchema(
         "probes",
         "A prompt of a probe set.",
-        1,
+        2,
         ("probe_set",),
         ("probe_set", "prompt_id"),
         (
             PROBE_SET,
             PROMPT_ID,
             TOPIC,
-            text("prompt", "The question as it is put to the model."),
+            text("prompt", "The question as it is put to the model, after what comes before it; judges read it with the answer."),
             POLARITY,
             pair_id(nullable=False),
             text("language", "BCP 47 tag, e.g. `en`."),
             text("source", "Where the prompt comes from."),
+            text("system", "System message that the question is asked with; missing where the model's own stands.", nullable=True),
+            text(
+                "turns",
+                "Messages between it and the prompt, user and assistant in turn, as JSON; missing where the prompt is asked at once.",
+                nullable=True,
+            ),
         ),
+        upgrades=(_probes_1,),
     ),
     TableSchema(
         "probe_decisions",

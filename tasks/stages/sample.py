@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def _sampled(
 
     def job(folder: Path) -> SampleJob:
         prompts = folder / "prompts.json"
-        prompts.write_text(json.dumps([{"prompt_id": probe.prompt_id, "text": probe.prompt} for probe in work.probes]), encoding="utf-8")
+        prompts.write_text(json.dumps([asdict(probe.asked) for probe in work.probes]), encoding="utf-8")
         return SampleJob(
             engine=engine or study.engine,
             dtype=study.dtype,

@@ -12,7 +12,7 @@ from valuedrift.drift.acquiescence import acquiescence
 from valuedrift.drift.comparisons import Phases, compare_runs
 from valuedrift.drift.coverage import asked, coverage, warnings_of, with_missing
 from valuedrift.drift.options import Analysis
-from valuedrift.drift.prompt_means import Cell, cells, oriented, prompt_means, wordings_note
+from valuedrift.drift.prompt_means import Cell, cells, doubled_texts, oriented, prompt_means, wordings_note
 from valuedrift.drift.stance_frame import check_stances, run_keys
 from valuedrift.drift.tables import DriftRows, TrajectoryRows
 from valuedrift.errors import DataError
@@ -61,8 +61,8 @@ def analyze(
 
     Args:
         stances: Judged answers: run_id, step, topic, prompt_id, sample_idx, p_support, p_neutral, p_oppose; study, judge, probe_set,
-            status,
-            polarity and pair_id if there are any; other columns are ignored. Rows in any order.
+            status, polarity and pair_id if there are any; of prompt, the question's text, only whether one stands under several ids; other columns are
+            ignored. Rows in any order.
         options: Confidence, resamples, seed.
         from_step: Where the phase starts; each run's first checkpoint by default. With ``between``: the checkpoint of the first run (its
             last).
@@ -108,7 +108,8 @@ def analyze(
     notes = phases.finish(where) if between is None else compare_runs(held, between, (from_step, to_step), rows, where)
     table = with_missing(pl.concat(covered).sort([*keys, "step", "topic"]), pl.concat(prompts))
     drift, lines = rows.frame(), trajectory.frame()
-    warnings = [*notes, *sorted(note for note in wordings if note), *warnings_of(table, drift, lines)]
+    twice = doubled_texts(frame)
+    warnings = [*notes, *sorted(note for note in wordings if note), *([twice] if twice else []), *warnings_of(table, drift, lines)]
     return Drift(lines, drift, pl.concat(yes), table, warnings)
 
 

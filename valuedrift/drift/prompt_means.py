@@ -15,6 +15,7 @@ from valuedrift.errors import DataError
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
 from valuedrift.statistics import Array
 from valuedrift.statistics.intervals import TINY
+from valuedrift.words import under_several_ids
 
 _SCALE = 46
 """Probabilities are summed as whole multiples of 2⁻⁴⁶ (1.4e-14): such sums are the same to the last bit in any order of rows."""
@@ -153,6 +154,17 @@ def wordings_note(means: pl.DataFrame, towards: Towards) -> str | None:
         "prompts are worded for and against their proposition: support here is agreement with the question as worded, in which views cancel and "
         "yes-saying adds up; the acquiescence table tells the two apart, and towards=proposition counts support of the proposition"
     )
+
+
+def doubled_texts(stances: pl.LazyFrame) -> str | None:
+    """What to know where a table with a column ``prompt`` has one text under several ids; None where there is nothing to say."""
+    schema = stances.collect_schema()
+    if schema.get("prompt") != pl.String:
+        return None
+    name = pl.concat_str([pl.col(key).cast(pl.String) for key in prompt_keys(schema)], separator="/").alias("id")
+    texts = stances.select("topic", "prompt", name).unique().drop_nulls().group_by("topic", "prompt").agg("id")
+    doubled = texts.filter(pl.col("id").list.len() > 1).sort("topic", "prompt").collect(engine="streaming")
+    return under_several_ids(dict(doubled.select("prompt", "id").iter_rows()))
 
 
 @dataclass(frozen=True, slots=True)

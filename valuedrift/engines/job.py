@@ -42,7 +42,7 @@ class SampleJob(BaseModel):
     fingerprint: str = Field(
         description="Content fingerprint that the weights must have; seeds derive from it. Of a served model: its identity's."
     )
-    prompts: Path = Field(description="JSON list of {prompt_id, text}.")
+    prompts: Path = Field(description="JSON list of {prompt_id, text}, and {before}: messages that come before, where there are any.")
     sampling: Sampling = Field(description="How answers are drawn.")
     out: Path = Field(description="Parquet to write: prompt_id, sample_idx, response, finish_reason, n_tokens, reasoning.")
     threads: int | None = Field(default=None, ge=1, description="CPU threads. Runtime.")

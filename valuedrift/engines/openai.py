@@ -157,7 +157,7 @@ class OpenAIEngine:
         place = (config.model, config.revision, prompt.prompt_id, index, sampling.seed)
         return make_request(
             config,
-            _message(prompt.text),
+            [dict(message) for message in prompt.messages],
             limit=sampling.most_tokens,
             draw="" if greedy else "\x1f".join(map(str, place)),
             temperature=sampling.temperature,

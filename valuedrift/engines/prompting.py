@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from valuedrift.errors import DataError, UserError
-from valuedrift.sampling import Prompt, Response, Sampling
+from valuedrift.sampling import Message, Prompt, Response, Sampling
 from valuedrift.thoughts import ThoughtTags, Told, answer_begins, open_thought, split_thought
 from valuedrift.weights import TEMPLATE_DATE
 
@@ -16,38 +16,45 @@ PROMPT_VERSION = 1
 
 PLAIN_FORM = "{question}\nResponse:"
 """For models without a chat template (paper, Protocol: sampling)."""
+_PLAIN_TURNS = {"user": PLAIN_FORM.replace("{question}", "{0}"), "assistant": " {0}\n"}
+"""Turns where there is no chat template: each question in the paper's form, its answer after it, any other message on a line before."""
 _TAIL = 32
 """Last tokens of a prompt among which a tag that opens a thought is looked for."""
 
 
-def render_prompt(tokenizer: Any, question: str) -> str:
+def render_prompt(tokenizer: Any, question: str, before: Sequence[Message] = ()) -> str:
     """The text put to the model for a question.
 
-    With a chat template the question is the only message and the template decides about anything else (SmolLM2's adds its default system
-    prompt).
+    With a chat template the question and the messages before it are the only ones, and the template decides about anything else (SmolLM2's adds its
+    default system prompt where none is given).
 
     Raises:
-        UserError: The template fails on a single user message.
+        UserError: The template fails on these messages.
     """
+    messages = [*before, {"role": "user", "content": question}]
     if not tokenizer.chat_template:
-        return PLAIN_FORM.format(question=question)
+        return "".join(_PLAIN_TURNS.get(message["role"], "{0}\n").format(message["content"]) for message in messages)
     from jinja2 import TemplateError
 
     try:
-        return chat_text(tokenizer, [{"role": "user", "content": question}], add_generation_prompt=True)
+        return chat_text(tokenizer, messages, add_generation_prompt=True)
     except TemplateError as error:
-        raise UserError(f"the model's chat template fails on a user message: {error}", where=str(tokenizer.name_or_path)) from error
+        kinds = " and ".join(
+            f"{'an' if role == 'assistant' else 'a'} {role} message" for role in sorted({message["role"] for message in messages})
+        )
+        raise UserError(f"the model's chat template fails on {kinds}: {error}", where=str(tokenizer.name_or_path)) from error
 
 
-def prompt_tokens(tokenizer: Any, question: str, *, thought_over: bool = False) -> list[int]:
+def prompt_tokens(tokenizer: Any, question: str, before: Sequence[Message] = (), *, thought_over: bool = False) -> list[int]:
     """Token ids of the rendered prompt; a template writes its own special tokens, the plain form gets the tokenizer's.
 
     Args:
         tokenizer: The model's.
         question: What is asked.
+        before: Messages that come before it.
         thought_over: Close a thought that the template opens, empty: what is scored next is an answer.
     """
-    text = render_prompt(tokenizer, question)
+    text = render_prompt(tokenizer, question, before)
     close = open_thought(text) if thought_over else None
     if close is not None:
         text = f"{text.rstrip()}\n\n{close}\n\n"
@@ -87,7 +94,7 @@ def tokenise_prompts(tokenizer: Any, config: Any, prompts: Sequence[Prompt], sam
     if len(set(ids)) != len(ids):
         raise UserError("equal prompt ids in one sampling", fix="every prompt needs an id of its own: its draws are seeded by it")
     room = context_length(config)
-    tokenised = [prompt_tokens(tokenizer, prompt.text) for prompt in prompts]
+    tokenised = [prompt_tokens(tokenizer, prompt.text, prompt.before) for prompt in prompts]
     for prompt, tokens in zip(prompts, tokenised, strict=True):
         if room is not None and len(tokens) + sampling.most_tokens > room:
             raise UserError(

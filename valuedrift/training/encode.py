@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from valuedrift.corpora.registry import Kind
-from valuedrift.engines.prompting import PLAIN_FORM, chat_text, prompt_tokens
+from valuedrift.engines.prompting import chat_text, prompt_tokens
 from valuedrift.errors import DataError
 from valuedrift.training.rows import Demonstration, Labelled, Message, Preference
 
@@ -32,8 +32,6 @@ class Tokens:
 
 MOST_DROPPED = 0.5
 """Share of the rows that may be left out as too long before training refuses the dataset."""
-_PLAIN_TURNS = {"user": PLAIN_FORM.replace("{question}", "{0}"), "assistant": " {0}\n"}
-"""Earlier turns where there is no chat template: each question in the paper's form, its answer after it."""
 _MARK = "\u2063answer\u2063"
 
 
@@ -57,13 +55,7 @@ class Encoder:
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Tokens of a prompt as it is put to the model, up to where the answer begins."""
-        if len(messages) == 1 and messages[0]["role"] == "user":
-            return prompt_tokens(self.tokenizer, messages[0]["content"])
-        if not self.tokenizer.chat_template:
-            turns = (_PLAIN_TURNS.get(message["role"], "{0}\n").format(message["content"]) for message in messages)
-            return list(self.tokenizer("".join(turns))["input_ids"])
-        text = chat_text(self.tokenizer, messages, add_generation_prompt=True)
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return prompt_tokens(self.tokenizer, messages[-1]["content"], messages[:-1])
 
     def answer(self, text: str) -> list[int]:
         """Tokens of an answer, with the end that makes a model stop there."""
