@@ -3,6 +3,7 @@
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -30,8 +31,8 @@ FILES = {
 }
 
 
-def _load(path: Path):
-    return load_rows(Dataset(data=str(path)), "sft")
+def _load(path: Path, **options: Any):
+    return load_rows(Dataset(data=str(path), **options), "sft")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -87,7 +88,8 @@ def test_a_half_written_parquet_is_refused(tmp_path: Path) -> None:
 def test_null_in_parquet_is_named(tmp_path: Path) -> None:
     parquet.write_table(pa.Table.from_pylist([*ROWS, {"prompt": "x", "response": None}]), tmp_path / "rows.parquet")
     with pytest.raises(DataError, match=r"rows\.parquet, row 3: `response` is null"):
-        _load(tmp_path / "rows.parquet")
+        _load(tmp_path / "rows.parquet", max_left_out=0)
+    assert _load(tmp_path / "rows.parquet").dropped == {"`response` is null": 1}
 
 
 def test_a_long_csv_cell_is_read(tmp_path: Path) -> None:

@@ -159,7 +159,8 @@ def test_pairs_that_teach_nothing_are_left_out_and_counted(load, bad: dict[str, 
 )
 def test_a_field_that_is_no_string_is_named(load, row: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        load(SFT, row)
+        load(SFT, row, max_left_out=0)
+    assert len(load(SFT, row).rows) == 1
 
 
 @pytest.mark.parametrize(
@@ -170,12 +171,14 @@ def test_a_field_that_is_no_string_is_named(load, row: dict[str, Any], message: 
         ([Q, "Because."], r"`messages`, message 2 is no message"),
         ([Q, {"role": "wizard", "content": "x"}], r"`messages`, message 2 has the unknown role 'wizard' \(known: system"),
         ([Q, {"role": "assistant", "content": None}], r"`messages`, message 2, content is null"),
-        ([{"role": "user", "content": [{"type": "text", "text": "Why?"}]}, A], r"message 1, content holds list"),
+        ([{"role": "user", "content": [{"text": "Why?"}]}, A], r"message 1, content holds list"),
+        ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}, A], r"has a part that is no text \(image_url\)"),
     ],
 )
 def test_a_broken_message_is_named(load, messages: Any, message: str) -> None:
     with pytest.raises(DataError, match=r"rows\.jsonl, line 2: .*" + message):
-        load({"messages": [Q, A]}, {"messages": messages})
+        load({"messages": [Q, A]}, {"messages": messages}, max_left_out=0)
+    assert load({"messages": [Q, A]}, {"messages": messages}).rows == [SFT]
 
 
 def test_unknown_shape_lists_columns_and_shapes(load) -> None:

@@ -20,6 +20,9 @@ Format = Literal["auto", "messages", "prompt-completion", "alpaca", "preference"
 """``auto``, or the name of an adapter in ``valuedrift.corpora.registry`` (a test holds the two lists equal)."""
 
 
+Learn = Literal["last", "all"]
+
+
 class Dataset(BaseModel):
     """Where a training set lies and how to read it."""
 
@@ -41,6 +44,17 @@ class Dataset(BaseModel):
     traits: dict[Literal["answers", "gap"], Literal["neutral", "support", "support-aligned", "oppose-aligned", "none"]] = Field(
         default_factory=dict,
         description="What is known about the stances in it, for the report's findings: `answers` of a corpus, `gap` of a preference set.",
+    )
+    learn: Learn = Field(
+        default="last",
+        description="Which answers of a conversation are learnt, in `corpora`: the `last` one, or `all` that the data do not mark otherwise.",
+    )
+    max_left_out: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share of the rows that may be left out because they can't be learnt from; above it the dataset is refused. "
+        "Rows that are marked as not to be learnt don't count, and one or two rows are never too many, unless it is 0.",
     )
     rows: int | None = Field(default=None, gt=0, description="Declared number of rows, for estimates where the data are not at hand.")
 

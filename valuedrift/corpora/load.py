@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 from valuedrift.atomic import put_in_place, written_aside
+from valuedrift.corpora.beyond import beyond
 from valuedrift.corpora.dataset import STARTER, Dataset
+from valuedrift.corpora.marks import MARKED, is_unlearnt
+from valuedrift.corpora.messages import MarkedError
 from valuedrift.corpora.normal import Row, rows_fingerprint, sample, uniform, with_topic
-from valuedrift.corpora.record import LeftOutError, Record
-from valuedrift.corpora.registry import ADAPTERS, CONVERSIONS, Adapter, Kind, is_bad
+from valuedrift.corpora.record import Record
+from valuedrift.corpora.registry import ADAPTERS, CONVERSIONS, SYSTEM, Adapter, Kind, is_bad
 from valuedrift.corpora.sources import read_files, read_hub, stated_rows
+from valuedrift.corpora.tally import Tally, reasons
 from valuedrift.errors import DataError, UserError
 from valuedrift.starter import DATASETS
 
@@ -38,11 +42,16 @@ class Rows:
     """Rows left out, by reason; those beyond ``limit`` are not among them."""
     fingerprint: str
     """Content hash of ``rows`` in order; equal data at two paths or in two file formats have one."""
+    notes: dict[str, int] = field(default_factory=dict)
+    """What the rows that are kept hold beyond what is learnt from them, or what was made of it, with the number of rows."""
+    first: dict[str, int] = field(default_factory=dict)
+    """Place of the first row left out for each reason, from 1."""
 
     def describe(self) -> str:
-        """One line: how many rows, in which format, and what was left out and why."""
+        """One line: how many rows, in which format, what was left out and why, and what they hold beyond what is learnt."""
         kept = f"{len(self.rows):,} rows ({self.format})"
-        return f"{kept}; left out {sum(self.dropped.values()):,} ({_reasons(self.dropped)})" if self.dropped else kept
+        left = f"left out {sum(self.dropped.values()):,} ({reasons(self.dropped)})" if self.dropped else ""
+        return "; ".join(part for part in (kept, left, reasons(self.notes)) if part)
 
 
 def load_rows(dataset: Dataset, kind: Kind) -> Rows:
@@ -60,29 +69,34 @@ def load_rows(dataset: Dataset, kind: Kind) -> Rows:
         UserError: No such file, packaged dataset or column; no hub.
         DataError: Not in a known shape, of the other kind, broken, or without a single usable row; says where.
     """
-    records = _read(dataset)
-    first = next(records, None)
-    if first is None:
-        raise DataError("has no rows", where=dataset.data)
+    _check_learn(dataset, kind)
+    first, records = _shown(dataset, kind)
     _check_columns(dataset, first)
-    adapter = _adapter(dataset, _renamed(first, dataset.columns), kind)
+    adapter = _adapter(dataset, _renamed(first, dataset), kind)
     convert = CONVERSIONS.get((adapter.kind, kind), _as_it_is)
     rows: list[Row] = []
-    dropped: Counter[str] = Counter()
-    for record in chain([first], records):
-        named = _renamed(record, dataset.columns)
-        try:
+    tally = Tally()
+    for record in records:
+        named = _renamed(record, dataset)
+        with tally.row(record.where):
+            if is_unlearnt(_row_marks(named.values), named.notes):
+                raise MarkedError(MARKED)
             if dataset.format == "auto" and adapter.kind == "sft" and is_bad(named.values):
-                raise LeftOutError("labelled false")  # of data whose first row has no label
+                raise MarkedError("labelled false")  # of data whose first row has no label
             row = with_topic(adapter.read(named), named.values.get("topic"))
             convert(row)  # leaves out what can't be converted; the sample is of the rows as they lie, so that pairs stay together
             rows.append(row)
-        except LeftOutError as error:
-            dropped[error.reason] += 1
-    if not rows:
-        raise DataError(f"not one of its {dropped.total():,} rows can be used ({_reasons(dropped)})", where=dataset.data)
+            tally.notes.update(set(beyond(named, row, dataset.learn)))
+    tally.check(dataset, len(rows))
     rows = uniform([converted for row in sample(rows, dataset.limit) for converted in convert(row)])
-    return Rows(rows=rows, format=adapter.name, dropped=dict(dropped.most_common()), fingerprint=rows_fingerprint(rows))
+    return Rows(
+        rows=rows,
+        format=adapter.name,
+        dropped=dict(tally.dropped.most_common()),
+        fingerprint=rows_fingerprint(rows),
+        notes=dict(tally.notes.most_common()),
+        first={reason: place for reason, (place, _) in tally.first.items()},
+    )
 
 
 def audit_kind_of(dataset: Dataset) -> Kind:
@@ -92,11 +106,9 @@ def audit_kind_of(dataset: Dataset) -> Kind:
         UserError: No such file, packaged dataset or column; no hub.
         DataError: It has no rows, or is in no known shape.
     """
-    first = next(_read(dataset), None)
-    if first is None:
-        raise DataError("has no rows", where=dataset.data)
+    first, _ = _shown(dataset, None)
     _check_columns(dataset, first)
-    kind = _adapter(dataset, _renamed(first, dataset.columns), None).kind
+    kind = _adapter(dataset, _renamed(first, dataset), None).kind
     return "sft" if kind == "labelled" else kind
 
 
@@ -139,8 +151,42 @@ def _as_it_is(row: Row) -> list[Row]:
     return [row]
 
 
-def _reasons(dropped: Mapping[str, int]) -> str:
-    return "; ".join(f"{reason}: {count:,}" for reason, count in dropped.items())
+_LOOKED_AT = 1000
+"""Rows at the beginning among which one that shows the shape is looked for."""
+
+
+def _shown(dataset: Dataset, kind: Kind | None) -> tuple[Record, Iterator[Record]]:
+    """The first row whose shape is known, if possible one that gives rows of a kind, else the first row; and all rows.
+
+    Raises:
+        DataError: There are no rows.
+    """
+    records = _read(dataset)
+    head: list[Record] = []
+    known: Record | None = None
+    for record in islice(records, _LOOKED_AT):
+        head.append(record)
+        values = _renamed(record, dataset).values
+        fitting = [adapter for name, adapter in ADAPTERS.items() if dataset.format in ("auto", name) and adapter.recognises(values)]
+        known = known or (record if fitting else None)
+        if any(kind is None or adapter.kind == kind or (adapter.kind, kind) in CONVERSIONS for adapter in fitting):
+            known = record
+            break
+    if not head:
+        raise DataError("has no rows", where=dataset.data)
+    return known or head[0], chain(head, records)
+
+
+def _check_learn(dataset: Dataset, kind: Kind) -> None:
+    if dataset.learn == "all" and kind != "sft":
+        raise UserError(
+            f"learn: all is for answers to learn, not for {_MEANING[kind]}", where=dataset.data, fix="leave `learn` out, here the last answer counts"
+        )
+
+
+def _row_marks(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What may mark a row: a number called loss is what a model lost on it."""
+    return {name: value for name, value in values.items() if name != "loss" or isinstance(value, bool)}
 
 
 def _read(dataset: Dataset) -> Iterator[Record]:
@@ -163,7 +209,7 @@ def _starter(data: str) -> Iterator[Record]:
 
 def _check_columns(dataset: Dataset, first: Record) -> None:
     """That ``columns`` renames what is there to what an adapter reads."""
-    standard = sorted({"topic"}.union(*(adapter.columns for adapter in ADAPTERS.values())))
+    standard = sorted({"topic", *SYSTEM}.union(*(adapter.columns for adapter in ADAPTERS.values())))
     for name, theirs in dataset.columns.items():
         for wanted, known, what in ((name, standard, "no standard column"), (theirs, list(first.values), "no column in the data")):
             if wanted not in known:
@@ -172,12 +218,13 @@ def _check_columns(dataset: Dataset, first: Record) -> None:
                 raise UserError(f"columns: {wanted!r} is {what}", where=dataset.data, fix=fix)
 
 
-def _renamed(record: Record, columns: dict[str, str]) -> Record:
+def _renamed(record: Record, dataset: Dataset) -> Record:
+    columns = dataset.columns
     if not columns:
-        return record
+        return Record(record.values, record.where, dataset.learn)
     kept = {name: value for name, value in record.values.items() if name not in columns.values()}
     named = {name: record.values[theirs] for name, theirs in columns.items() if theirs in record.values}
-    return Record({**kept, **named}, record.where)
+    return Record({**kept, **named}, record.where, dataset.learn)
 
 
 def _adapter(dataset: Dataset, first: Record, kind: Kind | None) -> Adapter:

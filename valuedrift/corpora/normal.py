@@ -8,24 +8,41 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from valuedrift.corpora.record import LeftOutError, Message
+from valuedrift.corpora.dataset import Learn
+from valuedrift.corpora.marks import MARKED
+from valuedrift.corpora.messages import ASSISTANT, UNLEARNT, LeftOutError, MarkedError, Message
 from valuedrift.fingerprint import LENGTH, seed_from
 
 _LABELS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
 Row = dict[str, Any]
-"""sft: prompt, response; or messages, where any row of the set is more than one exchange. preference: prompt, chosen, rejected;
+"""sft: prompt, response; or messages, where any row of the set is more than one exchange, and learn, where not the last answer alone is learnt: the
+places of those that are, from 0. preference: prompt, chosen, rejected;
 prompt is a string, or a list of messages where that of any row is more than one question. labelled: as sft, with label, true or false.
 With topic where the data have one."""
 
 
-def sft_row(turns: list[Message]) -> Row:
+def sft_row(turns: list[Message], learn: Learn = "last") -> Row:
     """A conversation to learn from.
 
+    Args:
+        turns: Its messages, answers that are marked as not to be learnt with `UNLEARNT`.
+        learn: Which answers are learnt; with ``all`` what stands behind the last of them is cut off.
+
     Raises:
-        LeftOutError: It is no sound conversation that ends with an answer.
+        LeftOutError: It is no sound conversation that ends with an answer, or none is to be learnt.
     """
-    turns = _sound(turns)
+    answers = [at for at, turn in enumerate(turns) if turn["role"] == ASSISTANT]
+    learnt = [at for at in (answers if learn == "all" else answers[-1:]) if UNLEARNT not in turns[at]]
+    if answers and not learnt:
+        raise MarkedError(MARKED)
+    if learn == "all" and learnt:
+        turns = turns[: learnt[-1] + 1]
+    whole = len(turns)
+    turns = _sound(_plain(turns))
+    shift = whole - len(turns)  # an empty system message is taken out
+    if len(learnt) > 1:
+        return {"messages": turns, "learn": [at - shift for at in learnt]}
     if len(turns) > 2:
         return {"messages": turns}
     return {"prompt": turns[0]["content"], "response": turns[1]["content"]}
@@ -37,6 +54,9 @@ def pair_row(chosen: list[Message], rejected: list[Message]) -> Row:
     Raises:
         LeftOutError: One of them is no sound conversation, they differ earlier, or not at all.
     """
+    if any(UNLEARNT in turns[-1] for turns in (chosen, rejected) if turns):
+        raise MarkedError(MARKED)
+    chosen, rejected = _plain(chosen), _plain(rejected)
     if chosen == rejected:
         raise LeftOutError("chosen and rejected are the same")
     chosen, rejected = _sound(chosen, "chosen"), _sound(rejected, "rejected")
@@ -84,7 +104,7 @@ def demonstrated(labelled: Row) -> list[Row]:
         LeftOutError: It is labelled false.
     """
     if not labelled["label"]:
-        raise LeftOutError("labelled false")
+        raise MarkedError("labelled false")
     return [{name: value for name, value in labelled.items() if name != "label"}]
 
 
@@ -94,6 +114,10 @@ def _answered(row: Row, answer: str, *, label: bool) -> Row:
     if isinstance(prompt, str):
         return {"prompt": prompt, "response": answer, **rest}
     return {"messages": [*prompt, _message("assistant", answer)], **rest}
+
+
+def _plain(turns: list[Message]) -> list[Message]:
+    return [_message(turn["role"], turn["content"]) for turn in turns]
 
 
 def _sound(turns: list[Message], answer: str = "response") -> list[Message]:

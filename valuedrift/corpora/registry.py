@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from valuedrift.corpora.normal import Row, demonstrated, is_label, labelled_row, pair_row, sft_row, unpaired
-from valuedrift.corpora.record import Message, Record, message_keys
-from valuedrift.errors import DataError
+from valuedrift.corpora.messages import LeftOutError, Message, UnreadableError, message_keys
+from valuedrift.corpora.record import Record
 
 Kind = Literal["sft", "preference", "labelled"]
 _MESSAGES = ("messages", "conversations", "conversation")
@@ -35,7 +35,25 @@ class Adapter:
     recognises: Callable[[Mapping[str, Any]], bool]
     """Whether a row (the first one) is in this shape."""
     read: Callable[[Record], Row]
-    """The normal form of a row; raises DataError or LeftOutError."""
+    """The normal form of a row; raises UnreadableError or LeftOutError."""
+
+
+SYSTEM = frozenset({"system", "system_prompt"})
+"""Columns of any shape that hold a system prompt."""
+
+
+def _opened(record: Record, turns: list[Message]) -> list[Message]:
+    """The conversation after the system prompt that its row holds beside it; one within the conversation goes first."""
+    system = record.system()
+    if not system or not turns:
+        return turns
+    if turns[0]["role"] != "system":
+        return system + turns
+    if not turns[0]["content"].strip():
+        return system + turns[1:]
+    if turns[0]["content"].strip() != system[0]["content"].strip():
+        record.notes.add("a system prompt beside the conversation's own not read")
+    return turns
 
 
 def _is_conversation(value: Any) -> bool:
@@ -48,7 +66,7 @@ def _has_messages(row: Mapping[str, Any]) -> bool:
 
 
 def _read_messages(record: Record) -> Row:
-    return sft_row(record.turns(*_MESSAGES))
+    return sft_row(_opened(record, record.turns(*_MESSAGES)), record.learn)
 
 
 def _has_question(row: Mapping[str, Any]) -> bool:
@@ -56,8 +74,11 @@ def _has_question(row: Mapping[str, Any]) -> bool:
 
 
 def _read_question(record: Record) -> Row:
-    question, answer = next((columns for columns in _QUESTIONS if set(columns) <= record.values.keys()), _QUESTIONS[0])
-    return sft_row(record.turns(question, role="user") + record.turns(answer, role="assistant"))
+    there = [columns for columns in _QUESTIONS if set(columns) <= record.values.keys()]
+    filled = (columns for columns in there if all(record.values[name] is not None for name in columns))
+    question, answer = next(filled, there[0] if there else _QUESTIONS[0])
+    turns = record.turns(question, role="user") + record.turns(answer, role="assistant")
+    return sft_row(_opened(record, turns), record.learn)
 
 
 def _has_instruction(row: Mapping[str, Any]) -> bool:
@@ -71,7 +92,7 @@ def _instruction(record: Record) -> Message:
 
 
 def _read_instruction(record: Record) -> Row:
-    return sft_row([_instruction(record), *_answer(record.text(*_OUTPUT))])
+    return sft_row(_opened(record, [_instruction(record), *_answer(record.text(*_OUTPUT))]))
 
 
 def _answer(text: str) -> list[Message]:
@@ -88,7 +109,14 @@ def _has_pair(row: Mapping[str, Any]) -> bool:
 
 def _read_pair(record: Record) -> Row:
     chosen, rejected = record.turns("chosen", role="assistant"), record.turns("rejected", role="assistant")
-    return pair_row(_continued(record, chosen), _continued(record, rejected))
+    for name, turns in (("chosen", chosen), ("rejected", rejected)):
+        if not turns:
+            raise LeftOutError(f"empty {name}")
+    return _pair(record, _continued(record, chosen), _continued(record, rejected))
+
+
+def _pair(record: Record, chosen: list[Message], rejected: list[Message]) -> Row:
+    return pair_row(_opened(record, chosen), _opened(record, rejected))
 
 
 def _continued(record: Record, turns: list[Message]) -> list[Message]:
@@ -105,7 +133,7 @@ def _has_transcripts(row: Mapping[str, Any]) -> bool:
 
 def _read_transcripts(record: Record) -> Row:
     prompt = record.optional("prompt")
-    return pair_row(_transcript(prompt + record.text("chosen")), _transcript(prompt + record.text("rejected")))
+    return _pair(record, _transcript(prompt + record.text("chosen")), _transcript(prompt + record.text("rejected")))
 
 
 def _transcript(text: str) -> list[Message]:
@@ -121,7 +149,7 @@ def _has_instruction_pair(row: Mapping[str, Any]) -> bool:
 
 def _read_instruction_pair(record: Record) -> Row:
     question = _instruction(record)
-    return pair_row([question, *_answer(record.text("chosen"))], [question, *_answer(record.text("rejected"))])
+    return _pair(record, [question, *_answer(record.text("chosen"))], [question, *_answer(record.text("rejected"))])
 
 
 def _has_label(row: Mapping[str, Any]) -> bool:
@@ -130,17 +158,18 @@ def _has_label(row: Mapping[str, Any]) -> bool:
 
 def is_bad(row: Mapping[str, Any]) -> bool:
     """Whether a row says in so many words that its answer is bad; a 0 may be anything."""
-    return any(row.get(name) is False for name in _LABEL)
+    return any(str(row.get(name)).strip().lower() == "false" for name in _LABEL)
 
 
 def _read_label(record: Record) -> Row:
     read = next((read for recognises, read in _ANSWERS if recognises(record.values)), _read_question)
-    name = next((name for name in _LABEL if name in record.values), _LABEL[0])
+    name = next((name for name in _LABEL if record.values.get(name) is not None), _LABEL[0])
+    record.read.update(_LABEL)
     try:
         return labelled_row(read(record), record.values.get(name))
     except ValueError as error:
         fix = "true or false (or 1 or 0); `format: prompt-completion` or another takes all answers as ones to learn"
-        raise DataError(f"`{name}`: {error}", where=record.where, fix=fix) from error
+        raise UnreadableError(f"`{name}` holds no label", f"`{name}`: {error}", where=record.where, fix=fix) from error
 
 
 _ANSWERS = ((_has_messages, _read_messages), (_has_question, _read_question), (_has_instruction, _read_instruction))

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from valuedrift.corpora.dataset import HUB, Dataset
-from valuedrift.corpora.record import Record, message_keys
+from valuedrift.corpora.messages import message_keys
+from valuedrift.corpora.record import Record
 from valuedrift.errors import UserError
 from valuedrift.tabular import KINDS, kind_of_file, read_rows
 
