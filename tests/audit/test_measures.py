@@ -124,3 +124,24 @@ def test_words_and_json_tell_the_same() -> None:
     assert told["chosen"]["support"] == pytest.approx(0.8) and told["rejected"]["oppose"] == pytest.approx(0.8)
     none = measure(audited([NEUTRAL] * 400, [NEUTRAL] * 400), AuditOptions()).with_columns(dataset=pl.lit("d"))
     assert any("no value gap to speak of" in sentence for _, sentence in sentences(none))
+
+
+@pytest.mark.parametrize("rejected", [None, [OPPOSE]], ids=["answers", "pairs"])
+def test_one_prompt_has_figures_and_no_interval(rejected: list[Side] | None) -> None:
+    frame = measure(audited([SUPPORT], rejected), AuditOptions())
+    words = frame.filter((pl.col("measure") == "words") & (pl.col("scope") == "all")).row(0, named=True)
+    assert words["chosen"] == 1.0 and words["chosen_low"] is None and words["chosen_high"] is None
+    ends = frame.select(pl.col("^.*_(low|high)$"))
+    assert all(column.null_count() == frame.height for column in ends)
+    table = frame.with_columns(study=pl.lit("s"), dataset=pl.lit("d"), judge=pl.lit("j"), kind=pl.lit("sft"))
+    conformed(table_schema("audits"), table.select(table_schema("audits").names), {"study": "s", "dataset": "d"}, "here")
+    told = [sentence for _, sentence in sentences(table)]
+    assert told and side_by_side(table) and summary(table, "d")["n"] == 1
+
+
+def test_one_value_laden_row_among_many() -> None:
+    found = rows(audited([NEUTRAL] * 10 + [SUPPORT], None, [0.1] * 10 + [0.9]), "value-laden")
+    assert found["support"]["chosen"] == pytest.approx(0.8) and found["support"]["chosen_low"] is None
+    assert found["words"]["chosen"] == 11.0 and found["words"]["chosen_high"] is None
+    several = rows(audited([NEUTRAL] * 10 + [SUPPORT], None, [0.1] * 10 + [0.9]))
+    assert several["words"]["chosen_low"] < several["words"]["chosen"] < several["words"]["chosen_high"] < float("inf")

@@ -43,7 +43,9 @@ def test_answers_labelled_false_are_not_learnt() -> None:
 
 def test_a_draft_of_weight_0_is_not_learnt() -> None:
     loaded = case("unlearnt_turn")
-    assert len(loaded.rows) == 2 and loaded.dropped == {"marked as not to be learnt": 1} and loaded.first == {"marked as not to be learnt": 3}
+    assert (
+        len(loaded.rows) == 2 and loaded.dropped == {"marked as not to be learnt": 1} and loaded.first == {"marked as not to be learnt": 3}
+    )
 
 
 def test_a_row_with_a_tool_leaves_its_neighbours() -> None:
@@ -128,11 +130,14 @@ def test_every_mark_of_a_message_keeps_its_answer_out(load, mark: dict[str, Any]
     assert len(loaded.rows) == 1 and loaded.dropped == {"marked as not to be learnt": 1}
 
 
-@pytest.mark.parametrize("mark", [{"weight": 1}, {"weight": None}, {"train": True}, {"masked": False}, {"weight": "1.0"}, {"mask": "User"}], ids=str)
+@pytest.mark.parametrize(
+    "mark", [{"weight": 1}, {"weight": None}, {"train": True}, {"masked": False}, {"weight": "1.0"}, {"mask": "User"}], ids=str
+)
 def test_what_is_marked_as_to_be_learnt_is_learnt(load, mark: dict[str, Any]) -> None:
-    assert load({"messages": [Q, A | mark]}, {"prompt": "Why?", "messages": [Q, A], **mark}).rows == [
-        {"prompt": "Why?", "response": "Because."}
-    ] * 2
+    assert (
+        load({"messages": [Q, A | mark]}, {"prompt": "Why?", "messages": [Q, A], **mark}).rows
+        == [{"prompt": "Why?", "response": "Because."}] * 2
+    )
 
 
 @pytest.mark.parametrize("kind", ["sft", "preference", "labelled"])
@@ -156,7 +161,9 @@ def test_a_mask_of_turns_or_of_answers(load, mask: list[Any]) -> None:
 
 def test_a_mark_of_a_part_of_a_message_leaves_its_row_out(load) -> None:
     detail = [{"begin_offset": 0, "end_offset": 3, "train": False}]
-    assert load({"messages": [Q, A]}, {"messages": [Q, A | {"train_detail": detail}]}).dropped == {"marks a part of a message (`train_detail`)": 1}
+    assert load({"messages": [Q, A]}, {"messages": [Q, A | {"train_detail": detail}]}).dropped == {
+        "marks a part of a message (`train_detail`)": 1
+    }
     assert load({"messages": [Q, A | {"weight": 0.5}]}).notes == {"weights between 0 and 1 are read as 1": 1}
 
 
@@ -194,7 +201,16 @@ def test_too_many_rows_that_cannot_be_learnt_from_refuse_the_file(load) -> None:
 
 
 def test_what_a_row_holds_beyond_what_is_learnt_is_counted(load) -> None:
-    row = {"prompt": "Why?", "chosen": "a", "rejected": "b", "topic": "x", "source": "forum", "tools": [{"name": "f"}], "candidates": [], "n": None}
+    row = {
+        "prompt": "Why?",
+        "chosen": "a",
+        "rejected": "b",
+        "topic": "x",
+        "source": "forum",
+        "tools": [{"name": "f"}],
+        "candidates": [],
+        "n": None,
+    }
     loaded = load(row, {**row, "source": ""}, kind="preference")
     assert loaded.notes == {"`tools` not read": 2, "`source` not read": 1}
     assert loaded.describe() == "2 rows (preference); `tools` not read: 2; `source` not read: 1"
@@ -216,7 +232,9 @@ def test_scores_of_all_names_are_compared(load, scores: dict[str, Any]) -> None:
     pair = {"prompt": "Why?", "chosen": "a", "rejected": "b"}
     [note] = load(pair | scores, pair, kind="preference").notes
     assert note.startswith("scores contradict the pair")
-    assert not load(pair | {"chosen_score": 3, "rejected_score": 1, "chosen_length": 1, "rejected_length": 9}, kind="preference").notes.keys() & {note}
+    assert not load(
+        pair | {"chosen_score": 3, "rejected_score": 1, "chosen_length": 1, "rejected_length": 9}, kind="preference"
+    ).notes.keys() & {note}
 
 
 @pytest.mark.parametrize(
@@ -244,7 +262,11 @@ def test_a_system_prompt_opens_pairs_and_one_within_goes_first(load) -> None:
 
 
 def test_left_out_rows_are_the_same_in_every_file(tmp_path: Path) -> None:
-    rows: list[dict[str, Any]] = [{"prompt": "Why?", "response": "So."}, {"prompt": "Why?", "response": None}, {"prompt": "So?", "response": "So."}]
+    rows: list[dict[str, Any]] = [
+        {"prompt": "Why?", "response": "So."},
+        {"prompt": "Why?", "response": None},
+        {"prompt": "So?", "response": "So."},
+    ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (tmp_path / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
     parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")

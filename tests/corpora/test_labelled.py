@@ -92,7 +92,9 @@ def test_pairs_that_are_not_at_hand_are_two_answers_each_if_their_format_is_name
 
 def test_what_is_no_label_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"row 2|line 2") as caught:
-        load_rows(written(tmp_path / "kto.jsonl", [GOOD, {**GOOD, "label": "perhaps"}]).model_copy(update={"max_left_out": 0.0}), "labelled")
+        load_rows(
+            written(tmp_path / "kto.jsonl", [GOOD, {**GOOD, "label": "perhaps"}]).model_copy(update={"max_left_out": 0.0}), "labelled"
+        )
     assert "'perhaps' is no label" in str(caught.value) and "format: prompt-completion" in str(caught.value)
 
 

@@ -19,6 +19,8 @@ from valuedrift.statistics import Array
 from valuedrift.statistics.intervals import TINY, Estimate, mean_interval
 from valuedrift.statistics.rounding import rounding_of
 
+FEWEST = 2
+"""Prompts below which there is no spread to make an interval of: a figure has none, and a topic no row."""
 NOTHING = Estimate(float("nan"), float("nan"), float("nan"))
 
 
@@ -43,7 +45,7 @@ def cluster_means(values: Array, clusters: NDArray[np.int64]) -> Array:
 def estimates(
     values: Array, clusters: NDArray[np.int64], confidence: float, *, bounds: tuple[float, float], rounding: float = TINY
 ) -> list[Estimate]:
-    """The mean of each column over clusters, with a t interval.
+    """The mean of each column over clusters, with a t interval; without one where there is but one cluster.
 
     Args:
         values: Shape (rows, columns).
@@ -57,7 +59,7 @@ def estimates(
         return [NOTHING] * values.shape[1]
     found = mean_interval(means, confidence, bounds=bounds, rounding=rounding)
     return [
-        Estimate(float(value), float(low), float(high)) if count else NOTHING
+        Estimate(float(value), float(low), float(high)) if count >= FEWEST else Estimate(float(value), np.nan, np.nan)
         for value, low, high, count in zip(found.estimate, found.low, found.high, found.count, strict=True)
     ]
 
@@ -79,13 +81,12 @@ def value_gap(difference: Array, clusters: NDArray[np.int64], confidence: float,
     if not len(means) or np.isnan(means).all():
         return NOTHING
     found = mean_interval(means, 1 - (1 - confidence) / len(STANCES), bounds=(-1.0, 1.0), rounding=rounding)
+    gap = float(0.5 * np.abs(found.estimate).sum())
+    if found.count.min() < FEWEST:
+        return Estimate(gap, np.nan, np.nan)
     clear = np.maximum(0.0, np.maximum(found.low, -found.high))
     farthest = np.maximum(np.abs(found.low), np.abs(found.high))
-    return Estimate(float(0.5 * np.abs(found.estimate).sum()), float(clear.max()), float(min(1.0, farthest.max())))
-
-
-FEWEST = 2
-"""Prompts below which a topic gets no row: there is no spread to make an interval of."""
+    return Estimate(gap, float(clear.max()), float(min(1.0, farthest.max())))
 
 
 def measure(frame: pl.DataFrame, options: AuditOptions) -> pl.DataFrame:

@@ -78,6 +78,8 @@ def _gap_sentence(found: Mapping[str, Numbers], which: str) -> str:
     if gap["difference"] is None:
         return f"On {which} no pair was judged on both sides."
     shown = f"{plain(gap['difference'])} {interval(gap['difference_low'], gap['difference_high'])}"
+    if gap["difference_low"] is None:
+        return f"On {which} the value gap is {plain(gap['difference'])}, of one prompt: nothing to make an interval of."
     if gap["difference_low"] > 0:
         stance = max(STANCES, key=lambda one: abs(found[one]["difference"] or 0.0))
         more = "more" if found[stance]["difference"] > 0 else "less"

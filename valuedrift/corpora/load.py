@@ -180,7 +180,9 @@ def _shown(dataset: Dataset, kind: Kind | None) -> tuple[Record, Iterator[Record
 def _check_learn(dataset: Dataset, kind: Kind) -> None:
     if dataset.learn == "all" and kind != "sft":
         raise UserError(
-            f"learn: all is for answers to learn, not for {_MEANING[kind]}", where=dataset.data, fix="leave `learn` out, here the last answer counts"
+            f"learn: all is for answers to learn, not for {_MEANING[kind]}",
+            where=dataset.data,
+            fix="leave `learn` out, here the last answer counts",
         )
 
 

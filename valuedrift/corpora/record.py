@@ -96,7 +96,10 @@ class Record:
         if keys is None:
             what = f"{key}, message {index} is no message"
             raise UnreadableError(
-                f"{key} holds something that is no message", what, where=self.where, fix="an object with role and content (or from and value)"
+                f"{key} holds something that is no message",
+                what,
+                where=self.where,
+                fix="an object with role and content (or from and value)",
             )
         said, place = message[keys[0]], f"{key}, message {index}"
         if not isinstance(said, str):

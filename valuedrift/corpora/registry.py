@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from valuedrift.corpora.normal import Row, demonstrated, is_label, labelled_row, pair_row, sft_row, unpaired
 from valuedrift.corpora.messages import LeftOutError, Message, UnreadableError, message_keys
+from valuedrift.corpora.normal import Row, demonstrated, is_label, labelled_row, pair_row, sft_row, unpaired
 from valuedrift.corpora.record import Record
 
 Kind = Literal["sft", "preference", "labelled"]
