@@ -65,7 +65,8 @@ def analyze(
         typer.Option(
             "--between",
             metavar="RUN_A RUN_B",
-            help="Compare two runs, paired on prompts: B at --to (default: its last) minus A at --from (default: its last).",
+            help="Compare two runs, paired on prompts: B at --to (default: its last) minus A at --from (default: its last). "
+            "A run of one of several studies: STUDY/RUN.",
         ),
     ] = None,
 ) -> None:

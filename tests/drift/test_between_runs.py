@@ -60,3 +60,41 @@ def test_runs_without_common_prompts_cannot_be_compared(stances: pl.DataFrame) -
 def test_what_cannot_be_compared_is_said(stances: pl.DataFrame, runs: tuple[str, str], step: int | None, message: str) -> None:
     with pytest.raises(DataError, match=message):
         analyze(stances, FAST, between=runs, to_step=step)
+
+
+def _two_studies(stances: pl.DataFrame) -> pl.DataFrame:
+    """Both studies have all runs; those of the second moved to where another run of the first went."""
+    turned = pl.col("run_id").replace({"run0": "run2", "run2": "run0"}).alias("run_id")
+    return pl.concat([stances.with_columns(study=pl.lit("one")), stances.with_columns(turned, study=pl.lit("two"))])
+
+
+def test_runs_of_two_studies_are_compared_by_study_and_run(stances: pl.DataFrame) -> None:
+    within = analyze(stances, FAST, between=("run2", "run0")).drift
+    across = analyze(_two_studies(stances), FAST, between=("two/run0", "one/run0")).drift  # what is run0 of two is run2 of one
+    assert across["magnitude"].to_list() == within["magnitude"].to_list()
+    assert across["p_value"].to_list() == within["p_value"].to_list()
+    assert across.select("study", "run_id", "baseline_study", "baseline_run_id").unique().rows() == [("one", "run0", "two", "run0")]
+
+
+def test_runs_that_several_studies_have_are_compared_within_each(stances: pl.DataFrame) -> None:
+    found = analyze(_two_studies(stances), FAST, between=("run1", "run0")).drift
+    assert found.select("study", "baseline_study").unique().sort("study").rows() == [("one", "one"), ("two", "two")]
+
+
+@pytest.mark.parametrize(
+    ("runs", "message"),
+    [
+        (("one/run0", "three/run0"), "no run 'three/run0'.*one/run0, one/run1"),
+        (("one/run0", "one/run0"), "itself"),
+        (("one/run0", "two/run9"), "no run 'two/run9'"),
+    ],
+)
+def test_a_study_or_run_that_is_not_there_is_said(stances: pl.DataFrame, runs: tuple[str, str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        analyze(_two_studies(stances), FAST, between=runs)
+
+
+def test_runs_that_no_one_judge_judged_are_not_compared(stances: pl.DataFrame) -> None:
+    judged = stances.with_columns(judge=pl.when(pl.col("run_id") == "run0").then(pl.lit("gpt")).otherwise(pl.lit("people")))
+    with pytest.raises(DataError, match="no judge has judged both runs: 'run0' by gpt and 'run1' by people"):
+        analyze(judged, FAST, between=("run0", "run1"))

@@ -9,7 +9,7 @@ import polars as pl
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no types
 
 from valuedrift.drift.acquiescence import acquiescence
-from valuedrift.drift.comparisons import Phases, compare_runs
+from valuedrift.drift.comparisons import Phases, RunName, compare_runs, named_runs
 from valuedrift.drift.coverage import asked, coverage, warnings_of, with_missing
 from valuedrift.drift.options import Analysis
 from valuedrift.drift.prompt_means import Cell, cells, doubled_texts, oriented, prompt_means, wordings_note
@@ -33,8 +33,8 @@ class Drift:
             drift_time_high,
             n_prompts, p_value, q_value, total_variation, jensen_shannon; then q_value_study (Benjamini–Hochberg over all runs of the
             study),
-            drift_time_warning bool, drift_time_note (why there is no drift time, or why not to trust it), baseline_run_id (the other run of
-            a comparison, else null).
+            drift_time_warning bool, drift_time_note (why there is no drift time, or why not to trust it), baseline_run_id and
+            baseline_study (the other run of a comparison, else null).
         acquiescence: run_id, step, topic, acquiescence, low, high, n_pairs.
         coverage: run_id, step, topic, n_ok, n_refused, n_unparsed, n_failed, n_prompts, samples_min, samples_max, unequal_samples,
             missing_prompts.
@@ -67,7 +67,8 @@ def analyze(
         from_step: Where the phase starts; each run's first checkpoint by default. With ``between``: the checkpoint of the first run (its
             last).
         to_step: Where it ends; each run's last checkpoint by default. With ``between``: the checkpoint of the second run (its last).
-        between: Two run_ids: the drift is then the second run minus the first, paired on prompts, and has no drift time.
+        between: Two runs, each by its run_id or as ``STUDY/RUN``: the drift is then the second minus the first, paired on prompts, and has no
+            drift time.
         where: The file or address the stances came from, for messages.
 
     Returns:
@@ -81,8 +82,9 @@ def analyze(
         fault = "is no phase" if from_step == to_step else "goes backwards"
         raise DataError(f"column step: from step {from_step} to step {to_step} {fault}", where=where, fix="from must be smaller than to")
     runs = check_stances(frame, where=where)
-    if between is not None:
-        runs = _only(runs, between, where)
+    pair = named_runs(between, runs, where) if between is not None else None
+    if pair is not None:
+        runs = _only(runs, pair)
     keys = run_keys(frame.collect_schema())
     rounding = rounding_of(frame, STANCE_COLUMNS)
     trajectory = TrajectoryRows(options.confidence)
@@ -101,11 +103,11 @@ def analyze(
         with threadpool_limits(limits=1, user_api="blas"):
             for cell in cells(oriented(means, options.towards, where=where), rounding):
                 trajectory.add(cell)
-                if between is None:
+                if pair is None:
                     phases.add(cell)
                 else:
                     held.append(cell)
-    notes = phases.finish(where) if between is None else compare_runs(held, between, (from_step, to_step), rows, where)
+    notes = phases.finish(where) if pair is None else compare_runs(held, pair, (from_step, to_step), rows, where)
     table = with_missing(pl.concat(covered).sort([*keys, "step", "topic"]), pl.concat(prompts))
     drift, lines = rows.frame(), trajectory.frame()
     twice = doubled_texts(frame)
@@ -142,11 +144,7 @@ def _batches(runs: pl.DataFrame) -> Iterator[pl.DataFrame | None]:
     yield from runs.with_columns(group.alias("__group__")).partition_by("__group__", maintain_order=True)
 
 
-def _only(runs: pl.DataFrame, between: tuple[str, str], where: str | None) -> pl.DataFrame:
-    known = runs["run_id"].unique().sort().to_list()
-    for run in between:
-        if run not in known:
-            raise DataError(f"no run {run!r}", where=where, fix=f"runs here: {', '.join(known[:20])}")
-    if between[0] == between[1]:
-        raise DataError(f"run {between[0]!r} compared with itself", where=where, fix="--between takes two different runs")
-    return runs.filter(pl.col("run_id").is_in(between))
+def _only(runs: pl.DataFrame, between: tuple[RunName, RunName]) -> pl.DataFrame:
+    keys = [name for name in ("study", "run_id") if name in runs.columns]
+    meant = [any(run.means(row) for run in between) for row in runs.select(keys).iter_rows(named=True)]
+    return runs.filter(pl.Series(meant, dtype=pl.Boolean))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import polars as pl
 
 from valuedrift.drift.options import Analysis
 from valuedrift.drift.prompt_means import Cell
@@ -83,14 +85,58 @@ def _named(cells: list[dict[str, str]]) -> str:
 _NO_TIME = DriftTime(None, None, None, False, "two runs are compared: there is no phase to time")
 
 
+@dataclass(frozen=True, slots=True)
+class RunName:
+    """A run of a stance table, as it was asked for."""
+
+    given: str
+    run_id: str
+    study: str | None
+    """The study that it is of; None where the table knows no studies, or where several have a run of this name and none was named."""
+
+    def means(self, keys: Mapping[str, str]) -> bool:
+        """Whether the run with these keys (run_id; study where there is one) is meant."""
+        return keys["run_id"] == self.run_id and self.study in (None, keys.get("study"))
+
+
+def named_runs(names: tuple[str, str], runs: pl.DataFrame, where: str | None) -> tuple[RunName, RunName]:
+    """Two runs of a stance table by their names.
+
+    Args:
+        names: Each a run_id, or ``STUDY/RUN`` where several studies have a run of that name.
+        runs: The runs of the table: run_id; study where there is one.
+        where: The file or address, for messages.
+
+    Raises:
+        DataError: There is no such run, or both are one.
+    """
+    known = list(dict.fromkeys(zip(runs["run_id"], runs["study"] if "study" in runs.columns else [None] * runs.height, strict=True)))
+
+    def found(name: str) -> RunName:
+        studies = [study for run_id, study in known if run_id == name]
+        if studies:
+            return RunName(name, name, studies[0] if len(studies) == 1 else None)
+        for run_id, study in known:
+            if name == f"{study}/{run_id}":
+                return RunName(name, run_id, study)
+        several = len({study for _, study in known}) > 1
+        shown = [f"{study}/{run_id}" if several else run_id for run_id, study in known]
+        raise DataError(f"no run {name!r}", where=where, fix=f"runs here: {', '.join(sorted(shown)[:20])}")
+
+    first, second = (found(name) for name in names)
+    if (first.run_id, first.study) == (second.run_id, second.study):
+        raise DataError(f"run {names[0]!r} compared with itself", where=where, fix="two different runs are compared")
+    return first, second
+
+
 def compare_runs(
-    held: list[Cell], between: tuple[str, str], steps: tuple[int | None, int | None], rows: DriftRows, where: str | None
+    held: list[Cell], between: tuple[RunName, RunName], steps: tuple[int | None, int | None], rows: DriftRows, where: str | None
 ) -> list[str]:
-    """Add the differences second run − first run, topic by topic.
+    """Add the differences second run − first run, topic by topic; they may be of two studies.
 
     Args:
         held: Cells of both runs.
-        between: Their run_ids.
+        between: The runs.
         steps: The checkpoint of each; None for its last.
         rows: Where the rows go.
         where: The file or address, for messages.
@@ -101,14 +147,13 @@ def compare_runs(
     Raises:
         DataError: A run lacks the step, or no topic is in both with two prompts in common.
     """
-    first, second = ([cell for cell in held if cell.keys["run_id"] == run] for run in between)
+    names = [run.given for run in between]
+    first, second = ([cell for cell in held if run.means(cell.keys)] for run in between)
     studies = [{cell.keys.get("study") for cell in side} for side in (first, second)]
     across = studies[0].isdisjoint(studies[1])
     if across and max(len(side) for side in studies) > 1:
         raise DataError(
-            f"runs {between[0]!r} and {between[1]!r} are in several studies, none of them in common",
-            where=where,
-            fix="give one study's file",
+            f"runs {names[0]!r} and {names[1]!r} are in several studies, none of them in common", where=where, fix="name them as STUDY/RUN"
         )
     partners = {_scope(cell, across): cell for cell in first}
     notes = []
@@ -116,18 +161,22 @@ def compare_runs(
         partner = partners.get(_scope(cell, across))
         topic = cell.keys["topic"]
         if partner is None:
-            notes.append(f"topic {topic!r} is only in run {between[1]!r}: left out of the comparison")
+            notes.append(f"topic {topic!r} is only in run {names[1]!r}: left out of the comparison")
             continue
         (from_step, before), (to_step, after) = _at(partner, steps[0], where), _at(cell, steps[1], where)
         common = sorted(set(cell.prompts) & set(partner.prompts))
         places = [np.searchsorted(np.asarray(side.prompts), common) for side in (partner, cell)]
-        if not common or not rows.add(cell.keys, (from_step, to_step), before[places[0]], after[places[1]], [_NO_TIME] * 3, between[0]):
+        if not common or not rows.add(cell.keys, (from_step, to_step), before[places[0]], after[places[1]], [_NO_TIME] * 3, partner.keys):
             notes.append(f"topic {topic!r}: fewer than two prompts are judged in both runs: left out of the comparison")
     if not rows.rows:
+        judges = [sorted({cell.keys["judge"] for cell in side if "judge" in cell.keys}) for side in (first, second)]
+        if set(judges[0]).isdisjoint(judges[1]) and any(judges):
+            by = " and ".join(f"{name!r} by {', '.join(side)}" for name, side in zip(names, judges, strict=True))
+            raise DataError(f"no judge has judged both runs: {by}", where=where, fix="let one judge judge both")
         raise DataError(
-            f"runs {between[0]!r} and {between[1]!r} have no topic with two prompts in common",
+            f"runs {names[0]!r} and {names[1]!r} have no topic with two prompts in common",
             where=where,
-            fix="runs are paired on topic and prompt_id",
+            fix="runs are paired on topic and prompt_id (and on probe_set, where there is one)",
         )
     return notes
 

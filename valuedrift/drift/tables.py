@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +33,7 @@ _DRIFT: dict[str, pl.DataType | type[pl.DataType]] = {
     "drift_time_warning": pl.Boolean,
     "drift_time_note": pl.String,
     "baseline_run_id": pl.String,
+    "baseline_study": pl.String,
 }
 DRIFT_ORDER = (
     "n_prompts",
@@ -43,6 +45,7 @@ DRIFT_ORDER = (
     "drift_time_warning",
     "drift_time_note",
     "baseline_run_id",
+    "baseline_study",
 )
 
 
@@ -90,7 +93,13 @@ class DriftRows:
     rows: list[tuple[object, ...]] = field(default_factory=list)
 
     def add(
-        self, keys: dict[str, str], steps: tuple[int, int], before: Array, after: Array, times: list[DriftTime], baseline: str | None = None
+        self,
+        keys: dict[str, str],
+        steps: tuple[int, int],
+        before: Array,
+        after: Array,
+        times: list[DriftTime],
+        baseline: Mapping[str, str] | None = None,
     ) -> bool:
         """The drift of three stances between two sets of prompt means.
 
@@ -100,7 +109,7 @@ class DriftRows:
             before: Prompt means, NaN where missing. Shape (P, 3).
             after: Those of the same prompts. Shape (P, 3).
             times: Drift time of each stance.
-            baseline: The other run, where two are compared.
+            baseline: ``keys`` of the other run, where two are compared.
 
         Returns:
             False if fewer than two prompts are in both; nothing is added then.
@@ -112,6 +121,7 @@ class DriftRows:
         found = mean_interval(after - before, self.confidence, bounds=(-1.0, 1.0), rounding=self.rounding)
         p_values = paired_p_values(found)
         p, q = before.mean(axis=0), after.mean(axis=0)
+        other = (baseline["run_id"], baseline.get("study")) if baseline is not None else (None, None)
         variation, shannon = float(total_variation(p, q)), float(jensen_shannon(p, q))
         for s, stance in enumerate(STANCES):
             time = times[s]
@@ -125,7 +135,7 @@ class DriftRows:
                 int(paired.sum()),
                 float(p_values[s]),
             )
-            self.rows.append((*keys.values(), stance.value, *steps, *numbers, variation, shannon, time.warning, time.note, baseline))
+            self.rows.append((*keys.values(), stance.value, *steps, *numbers, variation, shannon, time.warning, time.note, *other))
         return True
 
     def frame(self) -> pl.DataFrame:

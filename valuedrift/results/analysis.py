@@ -40,7 +40,7 @@ def analysis_tables(
         coverage = coverage.join(cut, on=list(_PLACE), how="left", maintain_order="left")
     return {
         "trajectory": found.trajectory,
-        "drift": found.drift.drop("baseline_run_id"),
+        "drift": found.drift.drop("baseline_run_id", "baseline_study"),
         "acquiescence": found.acquiescence,
         "coverage": coverage,
         "sensitivity": sensitivity(found.drift, options.confidence),
