@@ -39,6 +39,7 @@ class Drift:
         coverage: run_id, step, topic, n_ok, n_refused, n_unparsed, n_failed, n_prompts, samples_min, samples_max, unequal_samples,
             missing_prompts.
         warnings: What a reader must know before trusting the numbers.
+        left_out: Those of them that say what the drift leaves out.
     """
 
     trajectory: pl.DataFrame
@@ -46,6 +47,7 @@ class Drift:
     acquiescence: pl.DataFrame
     coverage: pl.DataFrame
     warnings: list[str]
+    left_out: list[str]
 
 
 def analyze(
@@ -112,7 +114,7 @@ def analyze(
     drift, lines = rows.frame(), trajectory.frame()
     twice = doubled_texts(frame)
     warnings = [*notes, *sorted(note for note in wordings if note), *([twice] if twice else []), *warnings_of(table, drift, lines)]
-    return Drift(lines, drift, pl.concat(yes), table, warnings)
+    return Drift(lines, drift, pl.concat(yes), table, warnings, notes)
 
 
 def trajectory(stances: pl.DataFrame | pl.LazyFrame, options: Analysis, *, where: str | None = None) -> pl.DataFrame:

@@ -10,8 +10,9 @@ from valuedrift.errors import DataError
 from valuedrift.lineage import Run
 from valuedrift.report.figures.style import LOOKS, MUTED, PAPER, frame_panel, house_style, new_figure, new_panel, step_axis
 from valuedrift.report.inputs import ReportInputs
+from valuedrift.results.drifts import told_drifts
 from valuedrift.stance import STANCES
-from valuedrift.words import known, visible
+from valuedrift.words import known, listed, visible
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -45,7 +46,7 @@ def draw_trajectory(axes: Axes, trajectory: pl.DataFrame, drift: pl.DataFrame | 
         axes.fill_between(steps, low, high, color=look.colour, alpha=0.16, linewidth=0)
         if len(steps) == 1:
             axes.errorbar(steps, mean, yerr=[mean - low, high - mean], color=look.colour, elinewidth=1.2)
-        axes.plot(steps, mean, color=look.colour, linestyle=look.line, marker=look.marker, markeredgewidth=0)
+        axes.plot(steps, mean, color=look.colour, linestyle=look.line, marker=look.marker, markeredgewidth=0, label=stance.value)
         row = drifts.get(stance.value)
         if row and known(row["drift_time"]) and known(row["q"]) and row["q"] < alpha:
             at = row["from_step"] + row["drift_time"] * (row["to_step"] - row["from_step"])
@@ -85,20 +86,47 @@ def trajectory_panel(inputs: ReportInputs, run_id: str, topic: str, *, size: tup
     return figure
 
 
-def trajectory_figure(trajectory: pl.DataFrame, *, judge: str | None = None, interval: str = "interval") -> Figure:
-    """A figure of the table trajectory alone: runs down, topics across, as they come in it.
+def trajectory_on(
+    axes: Axes,
+    trajectory: pl.DataFrame,
+    *,
+    run: str | None = None,
+    topic: str | None = None,
+    judge: str | None = None,
+    drift: pl.DataFrame | None = None,
+    alpha: float = 0.05,
+) -> None:
+    """Draw one run on one topic of the table trajectory on an axes of any figure.
 
     Args:
-        trajectory: Rows of the table, from `valuedrift.drift.analyze.analyze`, SQL or a file: run_id, step, topic, stance, mean, low, high; ``judge``
-            where there are several.
+        axes: Where to draw.
+        trajectory: As for `trajectory_figure`.
+        run: The run_id; may be left out where there is one.
+        topic: The topic; may be left out where there is one.
         judge: Whose; by default the table's first.
-        interval: What to call the band, e.g. ``95% interval``.
-
-    Returns:
-        A figure on a white ground; ``figure.savefig("trajectory.pdf")`` writes it.
+        drift: Rows of the table drift, for rings at the drift times; None draws none.
+        alpha: Level of the tests.
 
     Raises:
-        DataError: There are no rows, or none of this judge; or a column is missing.
+        DataError: As for `trajectory_figure`; or there are several runs or topics.
+    """
+    mine = _of_one_judge(trajectory, judge, run_id=run, topic=topic)
+    for name, option in (("run_id", "run"), ("topic", "topic")):
+        values = mine.get_column(name).unique().sort().to_list()
+        if len(values) > 1:
+            raise DataError(
+                f"{len(values)} values of {name} for one axis",
+                where="trajectory",
+                fix=f"name one with {option}=: {listed(list(map(repr, values)))}",
+            )
+    draw_trajectory(axes, mine, _told(drift, mine, mine["run_id"][0], mine["topic"][0]), alpha=alpha)
+
+
+def _of_one_judge(trajectory: pl.DataFrame, judge: str | None, **wanted: str | None) -> pl.DataFrame:
+    """The rows of one judge, of the runs and topics that are wanted.
+
+    Raises:
+        DataError: A column is missing, no row is left, or runs of several studies would be drawn as one.
     """
     columns = ("run_id", "step", "topic", "stance", "mean", "low", "high")
     if missing := [name for name in columns if name not in trajectory.columns]:
@@ -108,22 +136,75 @@ def trajectory_figure(trajectory: pl.DataFrame, *, judge: str | None = None, int
         mine = trajectory.filter(pl.col("judge") == (judge or trajectory["judge"][0]))
     if not mine.height:
         raise DataError("there is nothing to draw", where="trajectory", fix=f"judge {judge!r} has no rows" if judge else "it has no rows")
+    for name, value in wanted.items():
+        if value is not None:
+            known, mine = mine.get_column(name), mine.filter(pl.col(name) == value)
+            if not mine.height:
+                raise DataError(
+                    f"no {name} {value!r}", where="trajectory", fix=f"there are {listed(list(map(repr, known.unique().sort())))}"
+                )
+    if "study" in mine.columns and mine.select("study", "run_id").n_unique() > mine.get_column("run_id").n_unique():
+        studies = mine.get_column("study").unique().sort().to_list()
+        raise DataError("runs of one name in several studies", where="trajectory", fix=f"filter one study: {listed(studies)}")
+    return mine
+
+
+def _told(drift: pl.DataFrame | None, mine: pl.DataFrame, run: str, topic: str) -> pl.DataFrame | None:
+    """The drifts of one run and topic under the judge and in the study of the rows that are drawn."""
+    if drift is None:
+        return None
+    here = drift
+    if "study" in drift.columns and "study" in mine.columns:
+        here = drift.filter(pl.col("study") == mine.filter(pl.col("run_id") == run)["study"][0])
+    judge = mine["judge"][0] if "judge" in mine.columns else None
+    return told_drifts(here, judge).filter((pl.col("run_id") == run) & (pl.col("topic") == topic))
+
+
+def trajectory_figure(
+    trajectory: pl.DataFrame,
+    *,
+    judge: str | None = None,
+    interval: str = "interval",
+    run: str | None = None,
+    topic: str | None = None,
+    drift: pl.DataFrame | None = None,
+    alpha: float = 0.05,
+) -> Figure:
+    """A figure of the table trajectory alone: runs down, topics across, as they come in it.
+
+    Args:
+        trajectory: Rows of the table, from `valuedrift.drift.analyze.analyze`, SQL or a file: run_id, step, topic, stance, mean, low, high; ``judge``
+            where there are several.
+        judge: Whose; by default the table's first.
+        interval: What to call the band, e.g. ``95% interval``.
+        run: One run_id only.
+        topic: One topic only.
+        drift: Rows of the table drift, for rings at the drift times; None draws none.
+        alpha: Level of the tests: a stance with q below it moved.
+
+    Returns:
+        A figure on a white ground; ``figure.savefig("trajectory.pdf")`` writes it.
+
+    Raises:
+        DataError: There are no rows, or none of this judge, run or topic; or a column is missing; or several studies have runs of one name.
+    """
+    mine = _of_one_judge(trajectory, judge, run_id=run, topic=topic)
     runs, topics = (mine.get_column(name).unique(maintain_order=True).to_list() for name in ("run_id", "topic"))
     with house_style():
         figure = new_figure(max(620.0, _MARGIN + _COLUMN * len(topics)), 46 + 158 * len(runs))
         figure.set_facecolor(PAPER)
         grid = figure.subplots(len(runs), len(topics), sharey=True, squeeze=False)
-        for line, run in zip(grid, runs, strict=True):
-            for place, (axes, topic) in enumerate(zip(line, topics, strict=True)):
-                here = mine.filter((pl.col("run_id") == run) & (pl.col("topic") == topic))
+        for line, run_id in zip(grid, runs, strict=True):
+            for place, (axes, about) in enumerate(zip(line, topics, strict=True)):
+                here = mine.filter((pl.col("run_id") == run_id) & (pl.col("topic") == about))
                 if here.height:
-                    draw_trajectory(axes, here)
+                    draw_trajectory(axes, here, _told(drift, mine, run_id, about), alpha=alpha)
                 else:
                     axes.set_axis_off()
-                name = "" if place else visible(str(run))  # above the first panel, over the others of its row
-                axes.set_title(f"{name}\n{visible(str(topic))}", fontsize=8.5)
+                name = "" if place else visible(str(run_id))  # above the first panel, over the others of its row
+                axes.set_title(f"{name}\n{visible(str(about))}", fontsize=8.5)
             line[0].set_ylabel("mean stance probability")
-        figure.legend(handles=_key(interval), loc="outside upper right", ncols=4)
+        figure.legend(handles=[*_key(interval), *([_ring_key()] if drift is not None else [])], loc="outside upper right", ncols=5)
     return figure
 
 
@@ -169,8 +250,6 @@ def _width(most: int) -> float:
 
 
 def _heading(figure: SubFigure, inputs: ReportInputs, topic: str, most: int) -> None:
-    from matplotlib.lines import Line2D
-
     figure.text(0.01, 0.94, visible(topic[:1].upper() + topic[1:]), fontsize=13, fontweight="bold", va="top")
     width, left = _width(most), 36.0  # where constrained layout puts the first panel
     figure.text(left / width, 0.30, "SFT phase", fontsize=9, color=MUTED, va="top")
@@ -183,10 +262,7 @@ def _heading(figure: SubFigure, inputs: ReportInputs, topic: str, most: int) -> 
             color=MUTED,
             va="top",
         )
-    ring = Line2D(
-        [], [], marker="o", markersize=8, markerfacecolor="none", markeredgecolor=MUTED, linestyle="none", label="drift time, where moved"
-    )
-    figure.legend(handles=[*_key(f"{100 * inputs.confidence:g}% interval"), ring], loc="upper right", ncols=5, borderaxespad=0.2)
+    figure.legend(handles=[*_key(f"{100 * inputs.confidence:g}% interval"), _ring_key()], loc="upper right", ncols=5, borderaxespad=0.2)
 
 
 def _key(interval: str) -> list[Artist]:
@@ -196,3 +272,12 @@ def _key(interval: str) -> list[Artist]:
 
     lines = [Line2D([], [], color=LOOKS[s].colour, linestyle=LOOKS[s].line, marker=LOOKS[s].marker, label=s.value) for s in STANCES]
     return [*lines, Patch(facecolor=MUTED, alpha=0.2, label=interval)]
+
+
+def _ring_key() -> Artist:
+    """What a ring on a line is."""
+    from matplotlib.lines import Line2D
+
+    return Line2D(
+        [], [], marker="o", markersize=8, markerfacecolor="none", markeredgecolor=MUTED, linestyle="none", label="drift time, where moved"
+    )
