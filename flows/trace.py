@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -44,6 +44,8 @@ def trace(study: str, root: str = "valuedrift-data", report_folder: str | None =
     """
     work = StudyWork(study_of(study), root, report_folder)
     try:
+        for note in work.notes():
+            get_run_logger().warning(note)
         carry_out(work, lambda: stages_of(work))
         return (folder_of_report(work) / PAGE).uri
     finally:

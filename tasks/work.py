@@ -29,6 +29,7 @@ from valuedrift.storage.store import Store
 from valuedrift.study import Plan, Study, expand
 from valuedrift.study.runtime import Runtime
 from valuedrift.study.spec import Model
+from valuedrift.study.understood import check_languages
 from valuedrift.tasks.board import board
 from valuedrift.tasks.sources import brought, count_of, probes_of, rows_of
 from valuedrift.weights import Weights
@@ -204,8 +205,13 @@ class StudyWork(Work):
         return probes_fingerprint(self.probes)
 
     def notes(self) -> list[str]:
-        """What to know of what the study reads, before anything is made of it."""
-        return [note for note in (same_texts(self.probes),) if note]
+        """What to know of what the study reads, before anything is made of it.
+
+        Raises:
+            UserError: It can't be made anything of: probes in a language that a judge does not know.
+        """
+        twice = same_texts(self.probes)
+        return [*check_languages(self.study.judges, self.probes, self.study.probes.set), *([twice] if twice else [])]
 
     @property
     def auditor(self) -> JudgeConfig:

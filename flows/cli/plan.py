@@ -39,6 +39,7 @@ def plan(
 
     work = StudyWork(study_of(study), resolve_root(root))
     spec, planned, probes = work.study, work.plan, work.probes
+    notes = work.notes()
     stages = stages_of(work)
     costs = {run.run_id: estimate(run, spec, len(probes)) for run in planned.runs}
     total = Estimate.total(costs.values())
@@ -47,7 +48,7 @@ def plan(
     smallest = minimum_detectable_drift(per_topic, spec.sampling.n)
     evaluations = sum(len(run.steps) for run in planned.sampled)
     if as_json:
-        print_json(_plain(work, stages, costs, total, smallest))
+        print_json(_plain(work, stages, costs, total, smallest, notes))
         return
     console = make_console()
     _show_runs(work, costs, console)
@@ -59,7 +60,7 @@ def plan(
         *([] if spec.served else _costs(total, [name for name, model in spec.models.items() if model.parameters is None])),
         f"with {per_topic} prompts × {spec.sampling.n} samples a topic you can see a drift of {smallest:.2f} (power 80%, two-sided 5%)",
         *_asked(spec, probes, evaluations),
-        *(f"[yellow]note[/] {escape(note)}" for note in work.notes()),
+        *(f"[yellow]note[/] {escape(note)}" for note in notes),
     ):
         console.print(line, highlight=False, soft_wrap=not console.is_terminal)
 
@@ -103,7 +104,9 @@ def _room(total: Estimate) -> str:
     )
 
 
-def _plain(work: StudyWork, stages: Sequence[Stage], costs: Mapping[str, Estimate], total: Estimate, smallest: float) -> dict[str, Any]:
+def _plain(
+    work: StudyWork, stages: Sequence[Stage], costs: Mapping[str, Estimate], total: Estimate, smallest: float, notes: Sequence[str]
+) -> dict[str, Any]:
     """The plan for JSON."""
     runs = [
         {
@@ -130,7 +133,7 @@ def _plain(work: StudyWork, stages: Sequence[Stage], costs: Mapping[str, Estimat
         "probes": len(work.probes),
         "total": asdict(total),
         "smallest_drift": smallest,
-        "notes": work.notes(),
+        "notes": notes,
     }
 
 

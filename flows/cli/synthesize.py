@@ -118,7 +118,12 @@ def _questions(made: Synthesis, probes: str, topics: Sequence[str] | None, per_t
     from valuedrift.tasks.sources import probes_of
 
     if made.writer is not None:
-        return of_probes(probes_of(probes, topics=topics, per_topic=per_topic))
+        from valuedrift.study.understood import check_languages
+
+        asked = probes_of(probes, topics=topics, per_topic=per_topic)
+        for note in check_languages([made.judge], asked, probes):
+            make_console(stderr=True).print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
+        return of_probes(asked)
     if probes != STARTER:
         fix = "name an engine that writes answers: --writer FILE.yaml"
         raise UserError("the starter writer has answers to its own questions only", where=f"--probes {probes}", fix=fix)

@@ -54,6 +54,8 @@ def run(
     if complete(standings):
         console.print(f"nothing to do: all {len(standings)} stages are in the tables")
     else:
+        for note in work.notes():
+            console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
         from valuedrift.flows.cli.board import progress_of
         from valuedrift.flows.trace import trace
 

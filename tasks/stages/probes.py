@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from valuedrift.probes import probes_fingerprint, probes_frame, same_texts
-from valuedrift.tasks.board import board
+from valuedrift.probes import probes_fingerprint, probes_frame
 from valuedrift.tasks.sources import probes_of
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage
 from valuedrift.tasks.work import StudyWork, Work
@@ -22,8 +21,6 @@ def stages(work: StudyWork, _: Sequence[Stage]) -> Iterator[Stage]:
         return {"stage": "probes", "probes": probes_fingerprint(whole)}
 
     def make(_: Work, __: Sequence[Reference]) -> Frames:
-        if note := same_texts(whole):
-            board().result(f"probe set {whole[0].probe_set}: {note}")
         return {"probes": probes_frame(whole)}
 
     yield Stage("probes", Address(TABLES, {"probe_set": whole[0].probe_set}), (), identity, make, what=whole[0].probe_set)

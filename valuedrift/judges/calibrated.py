@@ -10,13 +10,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.base import Configured, Judge, JudgeBase, Judgement, Pair, remarks_of
+from valuedrift.languages import ANY
 from valuedrift.progress import Progress
 from valuedrift.stance import JudgeStatus
 
@@ -96,6 +97,21 @@ class ReadingJudge(JudgeBase):
         default=None,
         description="File that `valuedrift judge calibrate` wrote for this very judge; its probabilities are corrected by it. Default: none.",
     )
+
+    languages: tuple[str, ...] | Literal["any"] | None = Field(
+        default=None,
+        description="Languages that it can judge, as BCP 47 tags: [de, fr], or any. Default: what its kind says, English for embedded models, else any. "
+        "Probes in another language are refused.",
+    )
+    knows: ClassVar[tuple[str, ...] | None] = None
+    """Languages that judges of this kind know, None for any; of a language model whatever it was trained on, which nobody can say here."""
+
+    @property
+    def known_languages(self) -> tuple[str, ...] | None:
+        """Languages that it can judge; None for any."""
+        if self.languages is None:
+            return self.knows
+        return None if self.languages == ANY else tuple(self.languages)
 
     @abstractmethod
     def own_identity(self) -> dict[str, Any]:

@@ -44,6 +44,12 @@ class CausalLM(PromptedJudge):
         """``engine: {model: …}`` is enough."""
         return {"type": "transformers", **engine} if isinstance(engine, dict) else engine
 
+    @property
+    def known_languages(self) -> tuple[str, ...] | None:
+        """See :attr:`ReadingJudge.known_languages`; the embedded model knows English."""
+        embedded = self.languages is None and self.engine.model.startswith("embedded:")
+        return ("en",) if embedded else super().known_languages
+
     def own_identity(self) -> dict[str, Any]:
         """Content of the model, engine with version and dtype, version of the prompt with its options."""
         return {"type": self.type, "engine": self.engine.identity(), **self.prompt_identity()}

@@ -37,6 +37,8 @@ class CrossEncoder(ReadingJudge):
         "default: English, no network, many answers a second. Its [data card](../valuedrift/data/judge/README.md) says where not to use it"
     )
 
+    knows = ("en",)
+
     type: Literal["cross-encoder"] = Field(default="cross-encoder", description="Kind of judge.")
     name: str = Field(default="cross-encoder", min_length=1, description="Name of the judge in every table.")
     weights: str = Field(
