@@ -101,6 +101,10 @@ def folder_fingerprint(folder: Path) -> str:
             "convert the weights to safetensors: pickled weights can run code and are never loaded" if pickled else "expected *.safetensors"
         )
         raise UserError("model folder without safetensors weights", where=str(folder), fix=fix)
+    if odd := [
+        name for name in [*tensors, *_CONFIG_FILES] if (folder / name).is_dir() or (name in tensors and not (folder / name).exists())
+    ]:
+        raise DataError(f"{odd[0]} is no file", where=str(folder), fix="copy or download the model again")
     others = [name for name in _others(folder) if not _repeats(folder, name)]
     configs = {name: _config(folder / name) for name in _CONFIG_FILES if (folder / name).exists()}
     what = [_hashed(folder, [*tensors, *others]), configs]
@@ -155,6 +159,8 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise UserError(f"not valid JSON: {error}", where=str(path)) from error
+    except OSError as error:
+        raise UserError(f"not readable: {error.strerror}", where=str(path)) from error
 
 
 def _repeats(folder: Path, name: str) -> bool:
@@ -167,7 +173,7 @@ def _repeats(folder: Path, name: str) -> bool:
         tokenizer = _json(folder / "tokenizer.json")
         config = _json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
         return _SAID_TWICE[name]((folder / name).read_text(encoding="utf-8"), tokenizer, config)
-    except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError):  # another shape: it says something else
+    except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):  # another shape: it says something else
         return False
 
 

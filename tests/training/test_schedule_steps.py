@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from valuedrift.errors import UserError
+from valuedrift.training.registry import ALGORITHMS
 from valuedrift.training.schedule import Every, Fixed, LogSpaced, Schedule
 
 ANY: TypeAdapter[LogSpaced | Every | Fixed] = TypeAdapter(Schedule)
@@ -57,3 +59,22 @@ def test_every_and_fixed() -> None:
 def test_what_makes_no_sense_is_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         ANY.validate_python(bad)
+
+
+@pytest.mark.parametrize("steps", [10_000_001, 2**63, 2**200])
+def test_more_steps_than_a_training_can_have_are_a_slip_of_the_pen(steps: int) -> None:
+    sft = ALGORITHMS.kind("sft")
+    with pytest.raises(ValidationError, match="less than or equal to 10000000"):
+        sft(type="sft", steps=steps, learning_rate=1e-3)
+    with pytest.raises(UserError, match=r"epochs of 100 rows are .* optimizer steps"):
+        sft(type="sft", epochs=float(steps), learning_rate=1e-3).total_steps(100)
+    with pytest.raises(UserError, match=r"epochs of 100 prompts are .* optimizer steps"):
+        grpo = ALGORITHMS.kind("grpo")
+        grpo(type="grpo", epochs=float(steps), learning_rate=1e-3, reward={"steps": 1, "learning_rate": 1e-3}).total_steps(100)
+
+
+def test_a_run_of_more_checkpoints_than_anybody_samples_is_refused() -> None:
+    assert len(Every(n=1).steps(9_999)) == 10_000
+    with pytest.raises(UserError, match="10,001 checkpoints of a run of 10,000 steps"):
+        Every(n=1).steps(10_000)
+    assert Fixed(steps=(2**63, 3)).steps(5) == (0, 3, 5)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from valuedrift.errors import DataError, UserError
+from valuedrift.models.checking import first_line
 from valuedrift.sampling import Message, Prompt, Response, Sampling
 from valuedrift.thoughts import ThoughtTags, Told, answer_begins, open_thought, split_thought
 from valuedrift.weights import TEMPLATE_DATE
@@ -34,15 +35,7 @@ def render_prompt(tokenizer: Any, question: str, before: Sequence[Message] = ())
     messages = [*before, {"role": "user", "content": question}]
     if not tokenizer.chat_template:
         return "".join(_PLAIN_TURNS.get(message["role"], "{0}\n").format(message["content"]) for message in messages)
-    from jinja2 import TemplateError
-
-    try:
-        return chat_text(tokenizer, messages, add_generation_prompt=True)
-    except TemplateError as error:
-        kinds = " and ".join(
-            f"{'an' if role == 'assistant' else 'a'} {role} message" for role in sorted({message["role"] for message in messages})
-        )
-        raise UserError(f"the model's chat template fails on {kinds}: {error}", where=str(tokenizer.name_or_path)) from error
+    return chat_text(tokenizer, messages, add_generation_prompt=True)
 
 
 def prompt_tokens(tokenizer: Any, question: str, before: Sequence[Message] = (), *, thought_over: bool = False) -> list[int]:
@@ -112,9 +105,15 @@ def context_length(config: Any) -> int | None:
 
 
 def end_tokens(generation_config: Any, tokenizer: Any) -> frozenset[int]:
-    """Tokens that end an answer: the generation config's and the tokenizer's end token."""
+    """Tokens that end an answer: the generation config's and the tokenizer's end token.
+
+    Raises:
+        UserError: The config names something that is no token.
+    """
     configured = generation_config.eos_token_id
     tokens = configured if isinstance(configured, list) else [configured]
+    if not all(token is None or isinstance(token, int) for token in tokens):
+        raise UserError(f"eos_token_id {configured!r} of the generation config is no token", where=str(tokenizer.name_or_path))
     return frozenset(token for token in [*tokens, tokenizer.eos_token_id] if token is not None)
 
 
@@ -180,11 +179,16 @@ def chat_text(tokenizer: Any, messages: Sequence[Mapping[str, str]], *, add_gene
     """Messages by the model's chat template, which is told one day whenever it asks for today's: else answers would change from day to day.
 
     Raises:
-        jinja2.TemplateError: The template fails on these messages.
+        UserError: The template fails on these messages.
     """
-    text: str = tokenizer.apply_chat_template(
-        list(messages), tokenize=False, add_generation_prompt=add_generation_prompt, strftime_now=TEMPLATE_DATE.strftime
-    )
+    try:
+        text: str = tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=add_generation_prompt, strftime_now=TEMPLATE_DATE.strftime
+        )
+    except Exception as error:  # a template is a program of others: it raises what it likes
+        roles = sorted({message["role"] for message in messages})
+        kinds = " and ".join(f"{'an' if role == 'assistant' else 'a'} {role} message" for role in roles)
+        raise UserError(f"the model's chat template fails on {kinds}: {first_line(error)}", where=str(tokenizer.name_or_path)) from error
     return text
 
 

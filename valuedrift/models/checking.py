@@ -6,6 +6,7 @@ only warn.
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-LOADING_FAULTS = (ValueError, OSError, KeyError, RuntimeError, TypeError, ImportError)
-"""What transformers and PEFT raise where a folder does not hold what they expect."""
 _TITLES = {"AutoModelForCausalLM": "a causal language model", "AutoModel": "an encoder"}
 _FIX = "give the folder that the model was saved to by save_pretrained, whole"
 
@@ -59,32 +58,7 @@ def check_model(folder: Path, loader: Any, *, dtype: torch.dtype) -> Any:
     """
     import torch
 
-    check_model_folder(folder)
-    files = weight_files(folder)
-    try:
-        with _quiet():
-            model, loading = loader.from_pretrained(
-                folder,
-                dtype=dtype,
-                device_map="meta",
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-            )
-    except LOADING_FAULTS as error:
-        raise UserError(
-            f"not loadable as {_TITLES.get(loader.__name__, loader.__name__)}: {first_line(error)}", where=str(folder)
-        ) from error
-    missing, unexpected = set(loading["missing_keys"]), set(loading["unexpected_keys"])
-    if not model.can_generate():  # an encoder: its last states are read, not what others put on top of them
-        inside = {name for name, _ in model.named_children()}
-        missing = {name for name in missing if not name.startswith("pooler.")}
-        unexpected = {name for name in unexpected if name.removeprefix(f"{model.base_model_prefix}.").split(".")[0] in inside}
-    shapes = {f"{name} {list(has)} instead of {list(wants)}" for name, has, wants in loading["mismatched_keys"]}
-    if faults := _faults(missing, unexpected, shapes):
-        raise DataError(f"weights that are not the model's: {faults}", where=_where(files), fix=_FIX)
+    model, files = _without_numbers(folder, loader, dtype)
     check_finite(files, dtype)
     ties = model.all_tied_weights_keys
     own = _tensors(files, {*ties, *ties.values()}) if ties else {}
@@ -97,10 +71,42 @@ def check_model(folder: Path, loader: Any, *, dtype: torch.dtype) -> Any:
     return model
 
 
-def check_weights(weights: Weights, *, dtype: torch.dtype) -> None:
+def _without_numbers(folder: Path, loader: Any, dtype: torch.dtype) -> tuple[Any, list[Path]]:
+    """The model of a folder on the meta device, once the headers of its files are found to be whole and to be its own, and those files."""
+    check_model_folder(folder)
+    files = weight_files(folder)
+    _check_depth(folder, files)
+    with read_by_others(f"not loadable as {_TITLES.get(loader.__name__, loader.__name__)}", folder), _quiet():
+        model, loading = loader.from_pretrained(
+            folder,
+            dtype=dtype,
+            device_map="meta",
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+    missing, unexpected = set(loading["missing_keys"]), set(loading["unexpected_keys"])
+    if not model.can_generate():  # an encoder: its last states are read, not what others put on top of them
+        inside = {name for name, _ in model.named_children()}
+        missing = {name for name in missing if not name.startswith("pooler.")}
+        unexpected = {name for name in unexpected if name.removeprefix(f"{model.base_model_prefix}.").split(".")[0] in inside}
+    shapes = {f"{name} {list(has)} instead of {list(wants)}" for name, has, wants in loading["mismatched_keys"]}
+    if faults := _faults(missing, unexpected, shapes):
+        raise DataError(f"weights that are not the model's: {faults}", where=_where(files), fix=_FIX)
+    return model, files
+
+
+def check_weights(weights: Weights, *, dtype: torch.dtype, numbers: bool = True) -> None:
     """Check a model and the adapters on it, for an engine that loads them by itself and goes by the architecture that the config names.
 
     Of a quantised model such an engine alone knows the tensors; there only what is no number and what is cut off is found.
+
+    Args:
+        weights: Base folder and adapter stack.
+        dtype: What they will be rounded to.
+        numbers: Whether the base's numbers are read, to see that they are finite; else its headers alone, in a second or two however large it is.
 
     Raises:
         UserError: See :func:`check_model` and :func:`with_adapter`.
@@ -108,15 +114,15 @@ def check_weights(weights: Weights, *, dtype: torch.dtype) -> None:
     import transformers
 
     check_model_folder(weights.base)
-    try:
+    with read_by_others("config not loadable", weights.base):
         config = transformers.AutoConfig.from_pretrained(weights.base, trust_remote_code=False, local_files_only=True)
-    except LOADING_FAULTS as error:
-        raise UserError(f"config not loadable: {first_line(error)}", where=str(weights.base)) from error
     if getattr(config, "quantization_config", None) is not None:
-        check_finite([*weight_files(weights.base), *(adapter / ADAPTER for adapter in weights.adapters)])
+        base = weight_files(weights.base)
+        check_finite([*(base if numbers else ()), *(adapter / ADAPTER for adapter in weights.adapters)])
         return
     named = next(iter(config.architectures or ()), "")
-    model = check_model(weights.base, getattr(transformers, named, transformers.AutoModelForCausalLM), dtype=dtype)
+    loader = getattr(transformers, str(named), transformers.AutoModelForCausalLM)
+    model = check_model(weights.base, loader, dtype=dtype) if numbers else _without_numbers(weights.base, loader, dtype)[0]
     for adapter in weights.adapters:
         model = bare(with_adapter(model, adapter).unload())
 
@@ -144,7 +150,7 @@ def with_adapter(model: Any, adapter: Path) -> Any:
         with warnings.catch_warnings(action="ignore"):  # what is missing is told below
             adapted = PeftModel.from_pretrained(model, adapter, **how)
             loading = adapted.load_adapter(adapter, "default", **how)  # once more, because only this tells what it found
-    except LOADING_FAULTS as error:
+    except Exception as error:  # as read_by_others says
         if shapes := re.findall(r"size mismatch for ([^:\s]+)", str(error)):
             raise DataError(f"adapter does not fit its base: {told(shapes)} of another shape", where=str(path)) from error
         raise UserError(f"adapter does not fit its base: {first_line(error)}", where=str(adapter)) from error
@@ -242,10 +248,41 @@ def _is_finite(tensor: Tensor, dtype: torch.dtype | None) -> bool:
     return bool(ends.to(dtype or ends.dtype).isfinite().all())
 
 
+@contextmanager
+def read_by_others(what: str, where: Path) -> Iterator[None]:
+    """Tell what stops a loader of others as a fault of the folder that it reads: transformers, PEFT and tokenizers raise whatever they stumble over.
+
+    Args:
+        what: What is not possible then.
+        where: The folder.
+
+    Raises:
+        UserError: Anything else was raised.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{what}: {first_line(error)}", where=str(where)) from error
+
+
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says."""
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    """What an error says on its first line, and on the next where the first ends with a colon; the kind of error where that is one word or none."""
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    said = " ".join(lines[: 2 if lines[0].endswith(":") else 1]) if lines else ""
+    return said if " " in said else f"{type(error).__name__} {said}".strip()
+
+
+def _check_depth(folder: Path, files: list[Path]) -> None:
+    """Refuse a config that asks for more layers than there are tensors, before anything is built by it: that would take all memory and time."""
+    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    tensors = sum(len(tensor_names(path)) for path in files)
+    asked = content.get("num_hidden_layers")
+    if isinstance(asked, int) and asked > tensors:
+        raise DataError(
+            f"num_hidden_layers is {asked}, and the weights have {tensors} tensors", where=str(folder / "config.json"), fix=_FIX
+        )
 
 
 @contextmanager

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from valuedrift.errors import StageError, UserError
-from valuedrift.models.checking import LOADING_FAULTS, bare, check_model, first_line, with_adapter
+from valuedrift.models.checking import bare, check_model, check_weights, read_by_others, with_adapter
 from valuedrift.weights import Weights
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def load_causal_lm(weights: Weights, *, dtype: str | torch.dtype = "float32", de
             "the device has not enough memory for the model", where=str(weights.base), fix="use a smaller model or dtype"
         ) from error
     model.eval()
-    return model, load_tokenizer(weights.base)
+    tokenizer = load_tokenizer(weights.base)
+    _check_ids(tokenizer, model.get_input_embeddings().weight.shape[0], weights.base)
+    return model, tokenizer
 
 
 def load_base(folder: Path, *, dtype: torch.dtype) -> Any:
@@ -59,12 +62,24 @@ def load_base(folder: Path, *, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
 
     check_model(folder, AutoModelForCausalLM, dtype=dtype)
-    try:
-        return AutoModelForCausalLM.from_pretrained(
+    with read_by_others("not loadable as a causal language model", folder):
+        model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
         )
-    except LOADING_FAULTS as error:
-        raise UserError(f"not loadable as a causal language model: {first_line(error)}", where=str(folder)) from error
+    model.generation_config = _savable(model.generation_config)
+    return model
+
+
+def _savable(generation: Any) -> Any:
+    """A generation config that transformers saves: one with settings that contradict each other loads, but stops a training at its first save.
+
+    Of such a one the tokens are kept, all that is read of it here: how answers are drawn, the study says.
+    """
+    try:
+        generation.validate(strict=True)
+    except Exception:
+        return type(generation)(**{name: getattr(generation, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")})
+    return generation
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -75,10 +90,9 @@ def load_tokenizer(folder: Path) -> Any:
     """
     from transformers import AutoTokenizer
 
-    try:
+    with read_by_others("tokenizer not loadable", folder):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except LOADING_FAULTS as error:
-        raise UserError(f"tokenizer not loadable: {first_line(error)}", where=str(folder)) from error
+        tokenizer("a text")  # some faults show only here
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token is None:
@@ -87,6 +101,51 @@ def load_tokenizer(folder: Path) -> Any:
             )
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def check_files(weights: Weights, *, learns: bool = False) -> None:
+    """Check that weights can be asked, or trained, from the headers of their files: config, names and shapes of tensors, adapters, tokenizer, template.
+
+    Takes a second or two however large the model is. What only its numbers tell (that all are finite) is found when it is loaded.
+
+    Args:
+        weights: Base folder and adapter stack.
+        learns: Whether they will be trained.
+
+    Raises:
+        UserError: Something is missing, unreadable, or does not fit together; names file and fault.
+        DataError: Weights that are cut off, or not the model's.
+    """
+    import torch
+
+    check_weights(weights, dtype=torch.float32, numbers=False)
+    tokenizer = load_tokenizer(weights.base)
+    rows = json.loads((weights.base / "config.json").read_text(encoding="utf-8")).get("vocab_size")
+    _check_ids(tokenizer, rows if isinstance(rows, int) else None, weights.base)
+    if learns:
+        check_learns(tokenizer, weights.base)
+
+
+def check_learns(tokenizer: Any, folder: Path) -> None:
+    """Check that a model can learn where an answer ends.
+
+    Raises:
+        UserError: Its tokenizer has no end token.
+    """
+    if tokenizer.eos_token_id is None:
+        raise UserError("tokenizer without an end token", where=str(folder), fix="set eos_token in tokenizer_config.json")
+
+
+def _check_ids(tokenizer: Any, rows: int | None, folder: Path) -> None:
+    """Refuse a tokenizer that ends or pads with a token which the model has no embedding of."""
+    for name in ("eos_token", "pad_token"):
+        number = getattr(tokenizer, f"{name}_id")
+        if rows is not None and number is not None and number >= rows:
+            raise UserError(
+                f"{name} {getattr(tokenizer, name)!r} is token {number}, and the model knows {rows}",
+                where=str(folder),
+                fix="set it in tokenizer_config.json to a token of the vocabulary",
+            )
 
 
 def resolve_dtype(dtype: str | torch.dtype) -> torch.dtype:
@@ -107,7 +166,5 @@ def resolve_dtype(dtype: str | torch.dtype) -> torch.dtype:
 
 def _merged(model: Any, adapter: Path) -> Any:
     """The model with one adapter merged into it."""
-    try:
+    with read_by_others("adapter does not fit its base", adapter):
         return bare(with_adapter(model, adapter).merge_and_unload(safe_merge=True))
-    except LOADING_FAULTS as error:
-        raise UserError(f"adapter does not fit its base: {first_line(error)}", where=str(adapter)) from error

@@ -196,8 +196,8 @@ class Study(_Part):
             check_name(name, "run")
             if len(models) < 2:
                 raise ValueError(f"served {name!r}: a drift is from one checkpoint to another; name two or more, by step")
-            if min(models) < 0 or not all(models.values()):
-                raise ValueError(f"served {name!r}: steps are 0 or more, and each has the name of a model")
+            if min(models) < 0 or max(models) >= 2**53 or not all(models.values()):
+                raise ValueError(f"served {name!r}: steps are 0 or more, below 2^53, and each has the name of a model")
         return self
 
     @model_validator(mode="after")

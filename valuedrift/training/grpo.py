@@ -6,7 +6,6 @@ random numbers are a function of seed and step: so a run resumes at any step wit
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -15,6 +14,7 @@ from pydantic import Field, model_validator
 
 from valuedrift.training.algorithm import Cost
 from valuedrift.training.online import OnlineAlgorithm
+from valuedrift.training.options import steps_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -57,7 +57,7 @@ class GRPO(OnlineAlgorithm):
         """Optimizer steps; a pass over the data puts every prompt once, with ``generations`` answers."""
         if self.steps is not None or self.epochs is None:
             return super().total_steps(n_rows)
-        return max(1, math.ceil(self.epochs * n_rows * self.generations / self.batch_size))
+        return steps_of(self.epochs * n_rows * self.generations / self.batch_size, f"{self.epochs:g} epochs of {n_rows} prompts")
 
     def cost(self, steps: int, rows: int | None) -> Cost:
         """Rollout, reference and reward forwards; then one pass forward and backward."""

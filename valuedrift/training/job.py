@@ -88,7 +88,7 @@ def _train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
     from transformers.utils import logging as transformers_logging
 
     from valuedrift.models.checking import check_weights
-    from valuedrift.models.loading import load_tokenizer
+    from valuedrift.models.loading import check_learns, load_tokenizer
     from valuedrift.training.loop import Publisher
     from valuedrift.training.setup import Setup, choose_device
 
@@ -97,6 +97,7 @@ def _train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
     algorithm = job.algorithm
     rows = READERS[algorithm.kind](job.dataset)
     tokenizer = load_tokenizer(job.weights.base)
+    check_learns(tokenizer, job.weights.base)
     tokens = algorithm.encode(rows, tokenizer, job.dataset)
     folder = RunFolder(job.out, job.identity())  # made only now: a job with bad input leaves no folder behind
     if (done := folder.result()) is not None:

@@ -13,6 +13,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from valuedrift.errors import UserError
+
 Precision = Literal["bfloat16", "float32"]
 
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -38,12 +40,31 @@ class Lora(BaseModel):
     )
 
 
+MOST_STEPS = 10_000_000
+"""Optimizer steps of one training; a greater number is a slip of the pen."""
+
+
+def steps_of(steps: float, what: str) -> int:
+    """Whole optimizer steps, at least one.
+
+    Args:
+        steps: As it was worked out.
+        what: Of which, for messages.
+
+    Raises:
+        UserError: There are more than ``MOST_STEPS``.
+    """
+    if steps > MOST_STEPS:
+        raise UserError(f"{what} are {steps:.3g} optimizer steps, and a training has {MOST_STEPS:,} at most", fix="fewer epochs")
+    return max(1, math.ceil(steps))
+
+
 class Optimisation(BaseModel):
     """What every training has: how long, how fast, on how much at once. AdamW with TRL's β, ε and a gradient norm of at most 1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int | None = Field(default=None, ge=1, description="Optimizer steps. Give either steps or epochs.")
+    steps: int | None = Field(default=None, ge=1, le=MOST_STEPS, description="Optimizer steps. Give either steps or epochs.")
     epochs: float | None = Field(default=None, gt=0, description="Passes over the data (paper: 3 for SFT). Give either steps or epochs.")
     learning_rate: float = Field(gt=0, description="Peak learning rate.")
     batch_size: int = Field(default=8, ge=1, description="Examples (pairs, episodes) a step, over all devices (TRL's default: 8).")
@@ -63,11 +84,15 @@ class Optimisation(BaseModel):
         return self
 
     def total_steps(self, n_rows: int) -> int:
-        """Optimizer steps on a dataset file of ``n_rows`` rows."""
+        """Optimizer steps on a dataset file of ``n_rows`` rows.
+
+        Raises:
+            UserError: There are more than ``MOST_STEPS``.
+        """
         if self.steps is not None:
             return self.steps
         assert self.epochs is not None  # the validator saw to it; mypy did not
-        return max(1, math.ceil(self.epochs * n_rows / self.batch_size))
+        return steps_of(self.epochs * n_rows / self.batch_size, f"{self.epochs:g} epochs of {n_rows} rows")
 
 
 class PolicyOptions(Optimisation):

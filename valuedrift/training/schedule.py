@@ -7,6 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from valuedrift.errors import UserError
+
+MOST_CHECKPOINTS = 10_000
+"""Checkpoints of one run."""
+
 
 class _Schedule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -23,9 +28,22 @@ class _Schedule(BaseModel):
 
         Returns:
             Sorted, without duplicates, within [0, total]; step 0 (the parent) and the last are always among them.
+
+        Raises:
+            UserError: There are more than ``MOST_CHECKPOINTS``.
         """
         if total < 0:
             raise ValueError(f"a run of {total} steps")
+        saved = self._within(total)
+        if len(saved) > MOST_CHECKPOINTS:
+            raise UserError(
+                f"{len(saved):,} checkpoints of a run of {total:,} steps, and a run has {MOST_CHECKPOINTS:,} at most",
+                where="checkpoints",
+                fix="save more seldom: a greater n, or type: log",
+            )
+        return saved
+
+    def _within(self, total: int) -> tuple[int, ...]:
         return tuple(sorted({0, total, *(step for step in self._between(total) if 0 < step < total)}))
 
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from valuedrift.errors import UserError
-from valuedrift.models.checking import LOADING_FAULTS, check_model, first_line
+from valuedrift.models.checking import check_model, read_by_others
 from valuedrift.models.resolve import resolve_model
 from valuedrift.progress import Progress
 from valuedrift.weights import folder_fingerprint
@@ -78,11 +77,9 @@ def _loaded(folder: Path) -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
 
     check_model(folder, AutoModel, dtype=torch.float32)
-    try:
+    with read_by_others("not loadable as an encoder", folder):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         model = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True)
-    except LOADING_FAULTS as error:
-        raise UserError(f"not loadable as an encoder: {first_line(error)}", where=str(folder)) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.eval(), tokenizer
