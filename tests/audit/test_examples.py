@@ -49,3 +49,10 @@ def test_measures_of_style(name: str, text: str, value: float) -> None:
 
 def test_words_are_letters_in_any_script() -> None:
     assert words("Нет, نعم 42 _x_ 👍") == 3
+
+
+def test_every_learnt_answer_of_a_conversation_is_an_example() -> None:
+    turns = [{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(("Why?", "So.", "Really?", "Yes."))]
+    both, last = examples_of([{"messages": turns, "learn": [1, 3], "topic": "x"}]), examples_of([{"messages": turns, "topic": "x"}])
+    assert [(one.prompt, one.chosen, one.turns, one.topic) for one in both] == [("Why?", "So.", 1, "x"), ("Really?", "Yes.", 3, "x")]
+    assert both[1:] == last

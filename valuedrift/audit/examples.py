@@ -36,12 +36,21 @@ class Example:
 
 
 def examples_of(rows: Sequence[Row]) -> list[Example]:
-    """The examples of a dataset in normal form (``valuedrift.corpora.normal.Row``), each once, in its order."""
+    """The examples of a dataset in normal form (``valuedrift.corpora.normal.Row``), each once, in its order; every answer that is learnt is one."""
     found: dict[str, Example] = {}
     for row in rows:
-        example = _example(row)
-        found.setdefault(example.example_id, example)
+        for learnt in _up_to_each_learnt(row):
+            example = _example(learnt)
+            found.setdefault(example.example_id, example)
     return list(found.values())
+
+
+def _up_to_each_learnt(row: Row) -> list[Row]:
+    """The row, or where several answers of a conversation are learnt the conversation up to each of them."""
+    if "learn" not in row:
+        return [row]
+    rest = {name: value for name, value in row.items() if name != "learn"}
+    return [{**rest, "messages": row["messages"][: at + 1]} for at in row["learn"]]
 
 
 def _example(row: Row) -> Example:

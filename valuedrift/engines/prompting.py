@@ -17,7 +17,7 @@ PROMPT_VERSION = 1
 
 PLAIN_FORM = "{question}\nResponse:"
 """For models without a chat template (paper, Protocol: sampling)."""
-_PLAIN_TURNS = {"user": PLAIN_FORM.replace("{question}", "{0}"), "assistant": " {0}\n"}
+PLAIN_TURNS = {"user": PLAIN_FORM.replace("{question}", "{0}"), "assistant": " {0}\n"}
 """Turns where there is no chat template: each question in the paper's form, its answer after it, any other message on a line before."""
 _TAIL = 32
 """Last tokens of a prompt among which a tag that opens a thought is looked for."""
@@ -34,7 +34,7 @@ def render_prompt(tokenizer: Any, question: str, before: Sequence[Message] = ())
     """
     messages = [*before, {"role": "user", "content": question}]
     if not tokenizer.chat_template:
-        return "".join(_PLAIN_TURNS.get(message["role"], "{0}\n").format(message["content"]) for message in messages)
+        return "".join(PLAIN_TURNS.get(message["role"], "{0}\n").format(message["content"]) for message in messages)
     return chat_text(tokenizer, messages, add_generation_prompt=True)
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from valuedrift.corpora.registry import Kind
-from valuedrift.engines.prompting import chat_text, prompt_tokens
+from valuedrift.engines.prompting import prompt_tokens
 from valuedrift.errors import DataError
+from valuedrift.training.rendering import answer_end, check_answer, learnt_parts
 from valuedrift.training.rows import Demonstration, Labelled, Message, Preference
 
 Encoded = dict[str, Any]
@@ -32,7 +33,6 @@ class Tokens:
 
 MOST_DROPPED = 0.5
 """Share of the rows that may be left out as too long before training refuses the dataset."""
-_MARK = "\u2063answer\u2063"
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Encoder:
     _end: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._end = self._answer_end()
+        self._end = answer_end(self.tokenizer)
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Tokens of a prompt as it is put to the model, up to where the answer begins."""
@@ -76,20 +76,22 @@ class Encoder:
         return Tokens(_ENCODERS[kind](self, rows, path), self.dropped, self.cut)
 
     def demonstrations(self, rows: Sequence[Demonstration], path: Path) -> list[Encoded]:
-        """``input_ids`` and ``labels`` (−100 on the prompt) of each row that fits.
+        """``input_ids`` and ``labels`` (−100 on what is not learnt) of each row that fits.
 
         Raises:
-            DataError: More than half of the rows have no room for an answer.
+            DataError: More than half of the rows have no room for an answer, or the chat template alters one.
         """
         encoded: list[Encoded] = []
         for row in rows:
-            prompt = self.prompt(row.prompt)
-            room = self.max_length - len(prompt)
-            if room < 1:
+            check_answer(self.tokenizer, row.prompt, row.response)
+            parts = self._parts(row)
+            ids = [token for tokens, _ in parts for token in tokens]
+            labels = [token if learnt else -100 for tokens, learnt in parts for token in tokens]
+            if all(label == -100 for label in labels[: self.max_length]):
                 self.dropped += 1
                 continue
-            answer = self._fit([self.answer(row.response)], room)[0]
-            encoded.append({"input_ids": prompt + answer, "labels": [-100] * len(prompt) + answer})
+            self.cut += len(ids) > self.max_length
+            encoded.append({"input_ids": ids[: self.max_length], "labels": labels[: self.max_length]})
         self._check(len(rows), path)
         return encoded
 
@@ -102,10 +104,12 @@ class Encoder:
             answer_length: Cut answers at this many tokens, too.
 
         Raises:
-            DataError: More than half of the rows have no room for an answer.
+            DataError: More than half of the rows have no room for an answer, or the chat template alters one.
         """
         encoded: list[Encoded] = []
         for row in rows:
+            for answer in (row.chosen, row.rejected):
+                check_answer(self.tokenizer, row.prompt, answer)
             prompt = self.prompt(row.prompt)
             room = self.max_length - len(prompt)
             if room < 1:
@@ -120,10 +124,11 @@ class Encoder:
         """``prompt_ids``, ``completion_ids`` and ``label`` of each row that fits.
 
         Raises:
-            DataError: More than half of the rows have no room for an answer.
+            DataError: More than half of the rows have no room for an answer, or the chat template alters one.
         """
         encoded: list[Encoded] = []
         for row in rows:
+            check_answer(self.tokenizer, row.prompt, row.response)
             prompt = self.prompt(row.prompt)
             room = self.max_length - len(prompt)
             if room < 1:
@@ -133,6 +138,11 @@ class Encoder:
             encoded.append({"prompt_ids": prompt, "completion_ids": answer, "label": row.label})
         self._check(len(rows), path)
         return encoded
+
+    def _parts(self, row: Demonstration) -> list[tuple[list[int], bool]]:
+        """A conversation's tokens, and whether they are learnt."""
+        answer = self.answer(row.response)
+        return learnt_parts(self.tokenizer, row, answer) if row.earlier else [(self.prompt(row.prompt), False), (answer, True)]
 
     def prompts(self, prompts: Sequence[Sequence[Message]], path: Path, room: int) -> list[Encoded]:
         """``input_ids`` of each prompt that leaves room for an answer.
@@ -156,16 +166,6 @@ class Encoder:
                 where=str(path),
                 fix="raise max_length or shorten the prompts",
             )
-
-    def _answer_end(self) -> list[int]:
-        """What the chat template puts after an answer, and the end-of-text token, which samplers stop at."""
-        eos = self.tokenizer.eos_token_id
-        if not self.tokenizer.chat_template:
-            return [eos]
-        messages = [{"role": "user", "content": "question"}, {"role": "assistant", "content": _MARK}]
-        text = chat_text(self.tokenizer, messages, add_generation_prompt=False)
-        end = self.tokenizer(text.rpartition(_MARK)[2].rstrip(), add_special_tokens=False)["input_ids"]
-        return list(end) if eos in end else [*end, eos]
 
 
 _ENCODERS: Mapping[Kind, Callable[[Encoder, Sequence[Any], Path], list[Encoded]]] = {

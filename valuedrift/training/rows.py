@@ -19,10 +19,22 @@ _PREFERENCE_SHAPE = 'expected {"prompt": text or messages, "chosen": text, "reje
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """A conversation whose last message is the answer to learn."""
+    """A conversation whose last message is an answer to learn."""
 
     prompt: tuple[Message, ...]
     response: str
+    earlier: tuple[int, ...] = ()
+    """Places in the prompt of answers that are learnt too."""
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The whole conversation."""
+        return (*self.prompt, {"role": "assistant", "content": self.response})
+
+    @property
+    def learnt(self) -> tuple[int, ...]:
+        """Places in the conversation of all answers that are learnt."""
+        return (*self.earlier, len(self.prompt))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +46,7 @@ class Preference:
     rejected: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Labelled(Demonstration):
     """A conversation whose last message is an answer that somebody found good or bad."""
 
@@ -76,7 +88,7 @@ READERS: Mapping[Kind, Callable[[Path], list[Any]]] = {
 """How a dataset is read, by the kind of its rows."""
 
 
-def _read(path: Path, parse: Callable[[dict[str, Any]], _Row], shape: str) -> list[_Row]:
+def _read(path: Path, parse: Callable[[Mapping[str, Any]], _Row], shape: str) -> list[_Row]:
     rows = []
     for number, line in _lines(path):
         try:
@@ -85,13 +97,27 @@ def _read(path: Path, parse: Callable[[dict[str, Any]], _Row], shape: str) -> li
             raise DataError(f"not valid JSON: {error}", where=f"{path}, row {number}", fix=shape) from None
         if not isinstance(row, dict):
             raise DataError("not a JSON object", where=f"{path}, row {number}", fix=shape)
-        try:
-            rows.append(parse(row))
-        except _Fault as fault:
-            raise DataError(str(fault), where=f"{path}, row {number}", fix=shape) from None
+        rows.append(_parsed(row, parse, shape, f"{path}, row {number}"))
     if not rows:
         raise DataError("the dataset has no rows", where=str(path), fix="one JSON object a line")
     return rows
+
+
+def parse_row(row: Mapping[str, Any], kind: Kind, where: str | None = None) -> Demonstration | Preference:
+    """A row in normal form, as training takes it.
+
+    Raises:
+        DataError: It has another shape.
+    """
+    parse, shape = _PARSERS[kind]
+    return _parsed(row, parse, shape, where)
+
+
+def _parsed(row: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], _Row], shape: str, where: str | None) -> _Row:
+    try:
+        return parse(row)
+    except _Fault as fault:
+        raise DataError(str(fault), where=where, fix=shape) from None
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -109,7 +135,7 @@ class _Fault(Exception):
     """What is wrong with a row."""
 
 
-def _demonstration(row: dict[str, Any]) -> Demonstration:
+def _demonstration(row: Mapping[str, Any]) -> Demonstration:
     if "messages" not in row:
         return Demonstration(prompt=_prompt(row), response=_text(row, "response"))
     messages = _messages(row["messages"], "messages")
@@ -117,21 +143,32 @@ def _demonstration(row: dict[str, Any]) -> Demonstration:
         raise _Fault("messages do not end with an answer of the assistant")
     if not messages[-1]["content"].strip():
         raise _Fault("the assistant's last message is empty")
-    return Demonstration(prompt=messages[:-1], response=messages[-1]["content"])
+    return Demonstration(prompt=messages[:-1], response=messages[-1]["content"], earlier=_earlier(row, messages))
 
 
-def _labelled(row: dict[str, Any]) -> Labelled:
+def _earlier(row: Mapping[str, Any], messages: tuple[Message, ...]) -> tuple[int, ...]:
+    """The places of learnt answers but the last, which is always learnt."""
+    if "learn" not in row:
+        return ()
+    places = row["learn"]
+    answers = [at for at, message in enumerate(messages) if message["role"] == "assistant"]
+    if not isinstance(places, list) or sorted(set(places) & set(answers)) != places or places[-1:] != answers[-1:]:
+        raise _Fault("'learn' does not list the places of answers up to the last, in their order")
+    return tuple(places[:-1])
+
+
+def _labelled(row: Mapping[str, Any]) -> Labelled:
     demonstration = _demonstration(row)
     if not isinstance(row.get("label"), bool):
         raise _Fault("'label' is not true or false")
-    return Labelled(demonstration.prompt, demonstration.response, row["label"])
+    return Labelled(demonstration.prompt, demonstration.response, label=row["label"])
 
 
-def _preference(row: dict[str, Any]) -> Preference:
+def _preference(row: Mapping[str, Any]) -> Preference:
     return Preference(prompt=_prompt(row), chosen=_text(row, "chosen"), rejected=_text(row, "rejected"))
 
 
-def _prompt(row: dict[str, Any]) -> tuple[Message, ...]:
+def _prompt(row: Mapping[str, Any]) -> tuple[Message, ...]:
     prompt = row.get("prompt")
     if isinstance(prompt, list):
         return _messages(prompt, "prompt")
@@ -147,7 +184,7 @@ def _messages(value: Any, field: str) -> tuple[Message, ...]:
     return tuple({"role": message["role"], "content": message["content"]} for message in value)
 
 
-def _text(row: dict[str, Any], field: str) -> str:
+def _text(row: Mapping[str, Any], field: str) -> str:
     if field not in row:
         raise _Fault(f"no field {field!r}; it has {', '.join(map(repr, row)) or 'none'}")
     value = row[field]
@@ -156,3 +193,10 @@ def _text(row: dict[str, Any], field: str) -> str:
     if not value.strip():
         raise _Fault(f"{field!r} is empty")
     return value
+
+
+_PARSERS: Mapping[Kind, tuple[Callable[[Mapping[str, Any]], Demonstration | Preference], str]] = {
+    "sft": (_demonstration, _SFT_SHAPE),
+    "preference": (_preference, _PREFERENCE_SHAPE),
+    "labelled": (_labelled, f"{_SFT_SHAPE}, with label: true or false"),
+}
