@@ -46,7 +46,10 @@ def drift_table(
     drift = drift.with_columns(q=pl.col(q))
     clear = drift.filter(pl.col("q") < alpha).height
     over = "all tests of the study" if q == "q_value_study" else "the tests of each run"
-    lines = [f"value drift: {clear} of {drift.height} (run, topic, stance) moved at q < {alpha:.2g}, corrected over {over}"]
+    compared = "baseline_run_id" in drift.columns and bool(drift["baseline_run_id"].is_not_null().any())
+    what = "difference of two runs" if compared else "value drift"
+    did = "differ" if compared else "moved"
+    lines = [f"{what}: {clear} of {drift.height} (run, topic, stance) {did} at q < {alpha:.2g}, corrected over {over}"]
     if drift.height > shown:
         lines.append(f"the {shown} largest of {drift.height}{f'; {more}' if more else ''}")
 
@@ -106,8 +109,18 @@ def _by_run(rows: pl.DataFrame, shown: int, columns: Sequence[str], cells: Calla
     largest = rows.sort(pl.col("magnitude").abs(), descending=True, nulls_last=True).head(shown)
     runs: dict[str, list[tuple[str, ...]]] = {}
     for row in largest.iter_rows(named=True):
-        runs.setdefault(row["run_id"], []).append((row["topic"], *cells(row)))
+        runs.setdefault(_heading(row), []).append((row["topic"], *cells(row)))
     return _ByRun(("topic", *columns), runs)
+
+
+def _heading(row: Mapping[str, Any]) -> str:
+    """Whose drift it is; of two runs that are compared: second − first, each at its step."""
+    first, second = row.get("baseline_run_id"), row["run_id"]
+    if first is None:
+        return str(second)
+    if row.get("baseline_study") not in (None, row.get("study")):
+        first, second = f"{row['baseline_study']}/{first}", f"{row['study']}/{second}"
+    return f"{second} (step {row['to_step']:,}) − {first} (step {row['from_step']:,})"
 
 
 @dataclass(frozen=True)

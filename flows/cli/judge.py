@@ -102,10 +102,13 @@ def validate(
     figures = validation.flat(rows.judge, record or rows.data)
     if record is not None and isinstance(config, CrossEncoder):
         record_metrics(weights_folder(config.weights), figures)
+    notes = [*validation.notes, *rows.notes]
     if as_json:
-        print_json(figures)
+        print_json({**figures, "notes": notes})
         return
     _show(figures)
+    for note in notes:
+        _out.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
 
 
 @judge_app.command("train")
@@ -165,14 +168,14 @@ def _show(figures: dict[str, Any]) -> None:
         ("log_loss", "log loss"),
         ("calibration_error", "calibration error"),
     ):
-        table.add_row(label, f"{figures[key]:.3f}", f"{figures[f'{key}_low']:.3f} to {figures[f'{key}_high']:.3f}")
+        table.add_row(label, _number(figures[key]), _interval(figures, key))
     _out.print(table)
     classes = Table("stance", "labelled", "precision", "recall", "F1", box=None, header_style="bold")
     for stance, one in figures["per_class"].items():
         classes.add_row(
             stance,
             str(one["n"]),
-            *(f"{one[key]:.3f} ({one[f'{key}_low']:.3f} to {one[f'{key}_high']:.3f})" for key in ("precision", "recall", "f1")),
+            *(f"{_number(one[key])} ({_interval(one, key)})" for key in ("precision", "recall", "f1")),
         )
     _out.print(classes)
     answers = list(next(iter(figures["confusion"].values())))
@@ -186,7 +189,17 @@ def _show(figures: dict[str, Any]) -> None:
             f"{one['low']:.1f}–{one['high']:.1f}",
             str(one["n"]),
             f"{one['confidence']:.3f}",
-            f"{one['accuracy']:.3f}",
-            f"{one['accuracy_low']:.3f} to {one['accuracy_high']:.3f}",
+            _number(one["accuracy"]),
+            _interval(one, "accuracy"),
         )
     _out.print(curve)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _interval(figures: dict[str, Any], key: str) -> str:
+    """Interval of a figure in words."""
+    low, high = figures[f"{key}_low"], figures[f"{key}_high"]
+    return "no interval" if low is None or high is None else f"{low:.3f} to {high:.3f}"

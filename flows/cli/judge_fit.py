@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -156,6 +157,9 @@ def _show(calibrating: Calibrating, data: str, out: str) -> None:
         console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
 
 
-def _spread(values: list[float], sign: str = "") -> str:
-    value, low, high = values
+def _spread(values: Sequence[float | None], sign: str = "") -> str:
+    value, *ends = values
+    low, high = ends
+    if value is None or low is None or high is None:
+        return "–" if value is None else f"{value:{sign}.3f} (no interval)"
     return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"

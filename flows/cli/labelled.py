@@ -46,6 +46,7 @@ class Labelled:
         prompts: The prompt of each row.
         weights: How many answers each row stands for; None where each stands for itself.
         config: The judge, where it judged now.
+        notes: How one label was made of several, where that happened.
     """
 
     judge: str
@@ -55,6 +56,7 @@ class Labelled:
     prompts: list[str]
     weights: list[float] | None
     config: JudgeConfig | None
+    notes: tuple[str, ...] = ()
 
 
 def from_file(gold: str, config: JudgeConfig, threads: int | None) -> Labelled:
@@ -104,6 +106,7 @@ def from_study(study: str, judge: str, root: str | None) -> Labelled:
         UserError: No such study or judge, or nothing is labelled.
     """
     from valuedrift.judges.frames import judgements_of
+    from valuedrift.labels.people import MAJORITY, several_labellers
     from valuedrift.storage.store import Store
     from valuedrift.tasks.labels import judge_name, judged_labels, study_name
 
@@ -113,7 +116,8 @@ def from_study(study: str, judge: str, root: str | None) -> Labelled:
     by = judge_name(store, name, None if judge == DEFAULT_JUDGE and judge not in known else judge)
     frame = judged_labels(store, name, by)
     labels, prompts, weights = (frame.get_column(column).to_list() for column in ("label", "prompt_id", "weight"))
-    return Labelled(by, f"labelled answers of study {name}", judgements_of(frame), labels, prompts, weights, None)
+    notes = tuple(several_labellers(frame, MAJORITY))
+    return Labelled(by, f"labelled answers of study {name}", judgements_of(frame), labels, prompts, weights, None, notes)
 
 
 def labelled(

@@ -156,6 +156,7 @@ def correct(
     from valuedrift.drift.corrected import corrected
     from valuedrift.drift.options import Analysis
     from valuedrift.errors import UserError
+    from valuedrift.labels.people import SHARES, several_labellers
     from valuedrift.storage.store import Store
     from valuedrift.tasks.labels import judge_name, labelled_stances, study_name
 
@@ -172,10 +173,11 @@ def correct(
     correction = corrected(stances, labelled, Analysis(confidence=confidence), where=f"study {name}, judge {by}")
     if place is not None:
         place.put_bytes(parquet_bytes(correction.drift))
+    notes = [*correction.notes, *several_labellers(labelled, SHARES)]
     if as_json:
-        print_json({"study": name, "judge": by, "rows": correction.drift.to_dicts(), "notes": correction.notes})
+        print_json({"study": name, "judge": by, "rows": correction.drift.to_dicts(), "notes": notes})
         return
-    show_corrected(correction.drift, correction.notes)
+    show_corrected(correction.drift, notes)
 
 
 def _show(figures: dict[str, Any], agreed: list[str]) -> None:

@@ -26,7 +26,7 @@ _COMMANDS = {
     "analyze": ("analyze",),
     "sql": ("sql",),
     "tables": ("tables",),
-    "judge": ("judge", "judge_fit"),
+    "judge": ("judge", "judge_fit", "labels"),
     "labels": ("labels",),
     "audit": ("audit",),
     "synthesize": ("synthesize",),

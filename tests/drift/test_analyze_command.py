@@ -39,6 +39,8 @@ def test_options_reach_the_statistics(tmp_path: Path, run: Run, stances: pl.Data
     assert run(tmp_path / "s.parquet", "--out", tmp_path / "d.parquet", *options)[0] == 0
     expected = analyze(stances, Analysis(confidence=0.8, resamples=150, seed=3), from_step=100, to_step=200).drift
     assert_frame_equal(pl.read_parquet(tmp_path / "d.parquet"), expected, check_exact=True)
+    code, out, _ = run(tmp_path / "s.parquet", "--out", tmp_path / "b.parquet", "--between", "run1", "run0", "--from", "100")
+    assert code == 0 and "\nrun0 (step 300) − run1 (step 100)\n" in out and "difference of two runs: " in out
     assert run(tmp_path / "s.parquet", "--out", tmp_path / "b.parquet", "--between", "run1", "run0")[0] == 0
     assert_frame_equal(
         pl.read_parquet(tmp_path / "b.parquet"), analyze(stances, Analysis(), between=("run1", "run0")).drift, check_exact=True

@@ -54,7 +54,8 @@ def test_several_people_and_chances_of_being_drawn(tmp_path: Path, run: Run, ans
     )
     three = pl.concat([three, three.filter(pl.col("labeller") == "ben").with_columns(labeller=pl.lit("dora"), stance=pl.lit("unclear"))])
     three.write_ndjson(tmp_path / "three.jsonl")
-    assert run(tmp_path / "stances.parquet", "--labels", tmp_path / "three.jsonl", "--corrected", tmp_path / "c.parquet")[0] == 0
+    code, out, _ = run(tmp_path / "stances.parquet", "--labels", tmp_path / "three.jsonl", "--corrected", tmp_path / "c.parquet")
+    assert code == 0 and f"{labels.height} answers with several labels: a correction counts each by its share" in " ".join(out.split())
     shares = [((2 * pl.col(name) + (1.0 if name == "said_neutral" else 0.0)) / 3).alias(name) for name in SAID]
     labelled = answers.drop("weight").join(labels.select(KEYS).with_columns(weight=1 / p), on=KEYS).with_columns(shares)
     given = answers.drop("probe_set", "study")

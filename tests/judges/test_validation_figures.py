@@ -137,6 +137,31 @@ def test_answers_to_one_prompt_are_drawn_together() -> None:
     assert interval_width(naive) < 0.5 * interval_width(alone)
 
 
+@pytest.mark.parametrize("prompts", [["a"], ["a", "b"], ["a"] * 5])
+def test_one_prompt_or_two_answers_that_are_alike_have_no_interval(prompts: list[str]) -> None:
+    n = len(prompts)
+    found = validate([judged([0.8, 0.1, 0.1])] * n, ["support"] * n, prompts)
+    for figure in (found.accuracy, found.kappa, found.brier, found.classes["support"].recall, found.calibration[0].accuracy):
+        assert figure.value is not None and (figure.low, figure.high) == (None, None)
+    flat = found.flat("j", "d")
+    assert (flat["accuracy"], flat["accuracy_low"], flat["per_class"]["support"]["f1_high"]) == (1, None, None)
+    assert "have no interval, each because it rests on one prompt" in found.notes[0]
+
+
+def test_a_figure_that_varies_or_rests_on_more_has_its_interval() -> None:
+    two = validate([judged([0.8, 0.1, 0.1]), judged([0.1, 0.1, 0.8])], ["support", "support"], ["a", "b"])
+    assert (two.accuracy.low, two.accuracy.high) == (0, 1)
+    many = validate([judged([0.8, 0.1, 0.1])] * 3, ["support"] * 3, list("abb"))
+    assert (many.accuracy.low, many.accuracy.high) == (1, 1) and many.notes == []
+
+
+def test_where_nothing_was_judged_its_probabilities_are_not_measured() -> None:
+    lost = Judgement.without_stance(JudgeStatus.FAILED)
+    found = validate([lost, lost], ["support", "oppose"], ["a", "b"])
+    assert found.accuracy.value == 0 and (found.brier.value, found.log_loss.value, found.calibration_error.value) == (None, None, None)
+    assert any("not measured" in note for note in found.notes)
+
+
 def test_the_interval_covers() -> None:
     """95% intervals of the accuracy of a judge that is right in 80% of cases, over 60 samples of 150 answers."""
     random = np.random.default_rng(1)

@@ -91,6 +91,8 @@ def test_from_the_draw_to_the_labels_and_back(place: Path) -> None:
     assert drift.returncode == 0, drift.stderr
     rows, notes = (json.loads(drift.stdout)[key] for key in ("rows", "notes"))
     assert rows or "not corrected" in notes[0]
+    assert "answers with several labels: a correction counts each by its share" in notes[-1]
+    assert "answers with several labels: a judge is measured on what most of them say" in figures["notes"][-1]
     assert all(row["magnitude_low"] <= row["magnitude"] <= row["magnitude_high"] and row["level"] == "study" for row in rows)
     refused = valuedrift("judge", "calibrate", "--study", "demo", "--judge", "cross-encoder", cwd=place)
     assert refused.returncode == 2 and "not those of one judge" in refused.stderr  # this study's stances do not say which judge made them

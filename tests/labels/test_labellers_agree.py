@@ -63,3 +63,6 @@ def test_one_answer_in_two_draws_is_one_and_alone_nobody_agrees() -> None:
     same = labellers_agree(drawn(4), labels({"anna": ["support"] * 4, "ben": ["support"] * 4}))
     assert same is not None and math.isnan(same.alpha.value)
     assert same.flat()["alpha"] is None and "not defined" in str(same.alpha)
+    alike = labellers_agree(drawn(2), labels({"anna": ["support", "oppose"], "ben": ["support", "oppose"]}))
+    assert alike is not None and alike.pairs[0].agreement.flat("same") == {"same": 1, "same_low": None, "same_high": None}
+    assert "no interval" in str(alike.pairs[0].kappa)

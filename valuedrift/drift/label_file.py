@@ -8,9 +8,10 @@ import polars as pl
 
 from valuedrift.drift.stance_frame import canonical
 from valuedrift.errors import DataError
-from valuedrift.labels.people import LABELS, SAID, label_of, settled
+from valuedrift.labels.people import LABELS, SAID, SHARES, label_of, settled
 from valuedrift.stance import STANCE_COLUMNS
 from valuedrift.tabular import read_frame
+from valuedrift.words import counted
 
 REQUIRED = ("run_id", "step", "prompt_id", "sample_idx", "stance")
 _TELLS_APART = ("study", "run_id", "step", "topic", "probe_set", "prompt_id", "sample_idx")
@@ -88,6 +89,9 @@ def labelled_rows(stances: pl.LazyFrame, labels: pl.DataFrame, *, where: str) ->
         )
     lost = people.height - rows.select(by).unique().height
     notes = [f"{lost} of {people.height} labelled answers are not in the stances ({', '.join(by)})"] if lost else []
+    labelled_twice = labels.group_by(by).len().filter(pl.col("len") > 1).height
+    if labelled_twice:
+        notes.append(f"{counted(labelled_twice, 'answer')} with several labels: {SHARES}")
     columns = [name for name in rows.columns if name not in STANCE_COLUMNS]
     return rows.select(*columns, *STANCE_COLUMNS).sort(*once), notes
 

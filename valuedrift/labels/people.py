@@ -9,6 +9,7 @@ import polars as pl
 
 from valuedrift.stance import STANCES, JudgeStatus
 from valuedrift.statistics.agreement import MISSING, Agreement, coded_agreement
+from valuedrift.words import counted
 
 UNCLEAR = "unclear"
 """The answer was read, and its stance cannot be told."""
@@ -80,6 +81,22 @@ def settled(draws: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
 def gold(answers: pl.DataFrame) -> pl.DataFrame:
     """Labelled answers as `valuedrift judge validate` takes them: prompt, response, stance or refused; without those on which people are undecided."""
     return answers.filter(pl.col("label").is_not_null()).select("prompt", "response", stance="label")
+
+
+MAJORITY = "a judge is measured on what most of them say, ties and unclear left out; a correction counts each by its share"
+SHARES = "a correction counts each by its share; a judge is measured on what most of them say, ties and unclear left out"
+"""How several people's labels of one answer are taken, said where that is done."""
+
+
+def several_labellers(answers: pl.DataFrame, how: str) -> list[str]:
+    """A sentence on answers that have several labels; none where no answer has.
+
+    Args:
+        answers: With the columns of ``ANSWER`` and n_labellers, see `settled`.
+        how: How they are taken: ``MAJORITY`` or ``SHARES``.
+    """
+    several = answers.filter(pl.col("n_labellers") > 1).unique(list(ANSWER)).height
+    return [f"{counted(several, 'answer')} with several labels: {how}"] if several else []
 
 
 def without_stance(answers: pl.DataFrame) -> int:

@@ -86,10 +86,15 @@ def _sentences(inputs: ReportInputs, labels: PeoplesLabels) -> Iterator[str]:
     if found is None:
         yield f"Labels by {people}; none of these answers was judged by {inputs.main_judge}."
     else:
-        same = f"{percent(found['accuracy'])} [{percent(found['accuracy_low'])}, {percent(found['accuracy_high'])}]"
-        kappa = f"{plain(found['kappa'])} {interval(found['kappa_low'], found['kappa_high'])}"
+        ends = [found.get(f"accuracy_{end}") for end in ("low", "high")]
+        same = (
+            f"{percent(found['accuracy'])} {'(too few for an interval)' if None in ends else f'[{percent(ends[0])}, {percent(ends[1])}]'}"
+        )
+        kappa = f"{plain(found['kappa'])} {interval(found.get('kappa_low'), found.get('kappa_high'))}".strip()
         yield f"{counted(found['n'], 'answer')} labelled by people: {people}."
         yield f"Judge {inputs.main_judge} says what they say of {same} of the study's answers, estimated from these; κ {kappa}."
+    if labels.agreement.height:
+        yield "Of several people's labels of one answer the correction counts each by its share; the judge's figures go by what most of them say."
     yield from _among_people(labels.agreement)
 
 

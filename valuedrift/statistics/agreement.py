@@ -1,6 +1,7 @@
 """How far judges, or people, agree on the same answers: Cohen's κ of each pair, Krippendorff's α of all.
 
-Intervals are percentiles of a bootstrap over prompts: all answers to a prompt are drawn together, for all judges at once.
+Intervals are percentiles of a bootstrap over prompts: all answers to a prompt are drawn together, for all judges at once. There is none where they
+rest on one prompt, or on one or two answers that are alike.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valuedrift.statistics import Array
-from valuedrift.statistics.bootstrap import weight_chunks
+from valuedrift.statistics.bootstrap import alike, weight_chunks
 from valuedrift.statistics.intervals import Estimate
 
 MISSING = -1
@@ -82,9 +83,10 @@ def coded_agreement(
     weights = _weights(count, resamples, seed)
     level = (1 - confidence) / 2
 
-    def estimate(values: Array) -> Estimate:
+    def estimate(values: Array, rows: NDArray[Any]) -> Estimate:
         drawn = values[1:][np.isfinite(values[1:])]
-        low, high = np.quantile(drawn, [level, 1 - level]) if np.isfinite(values[0]) and len(drawn) else (np.nan, np.nan)
+        known = np.isfinite(values[0]) and len(drawn) and not alike(values[0], drawn, clusters[rows])
+        low, high = np.quantile(drawn, [level, 1 - level]) if known else (np.nan, np.nan)
         return Estimate(float(values[0]), float(low), float(high))
 
     pairs = []
@@ -92,11 +94,11 @@ def coded_agreement(
         both = (codes[:, a] != MISSING) & (codes[:, b] != MISSING)
         tables = _summed(contingency(codes[both][:, [a, b]], categories), clusters[both], count, weights)
         shared, kappa = cohen_kappa(tables)
-        pairs.append(PairAgreement(judges[a], judges[b], int(both.sum()), estimate(shared), estimate(kappa)))
+        pairs.append(PairAgreement(judges[a], judges[b], int(both.sum()), estimate(shared, both), estimate(kappa, both)))
     given = (codes != MISSING).sum(axis=1)
     alpha = krippendorff_alpha(_summed(coincidences(codes, categories), clusters, count, weights))
     lacking = int(((given > 0) & (given < len(judges))).sum())
-    return Agreement(tuple(pairs), estimate(alpha), int((given > 1).sum()), lacking)
+    return Agreement(tuple(pairs), estimate(alpha, given > 1), int((given > 1).sum()), lacking)
 
 
 def agreement_words(found: Agreement) -> list[str]:

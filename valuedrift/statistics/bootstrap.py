@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 from valuedrift.fingerprint import seed_from
@@ -13,6 +15,22 @@ from valuedrift.statistics import Array
 
 _CHUNK_CELLS = 4_000_000
 """Numbers that one chunk of draws may hold: 32 MB, whatever the study's size."""
+_SAME = 1e-9
+"""Figures closer than this are equal: resamples add in another order."""
+TOO_FEW = "it rests on one prompt, or on one or two answers that are alike, so that every resample gives the same"
+"""Why a figure has no interval."""
+
+
+def alike(value: float, drawn: Array, prompts: NDArray[Any]) -> bool:
+    """Whether a figure has no interval: one prompt, and one or two answers that are alike, give the same in every resample and show no spread.
+
+    Args:
+        value: The figure on the data as they are.
+        drawn: It on each resample. Shape (draws,).
+        prompts: Number of the prompt of each row that it rests on.
+    """
+    same = not len(drawn) or float(np.abs(drawn - value).max()) <= _SAME
+    return same and (len(prompts) < 3 or len(np.unique(prompts)) < 2)
 
 
 def weight_chunks(n_prompts: int, resamples: int, seed: int, key: tuple[str, ...], *, width: int = 1) -> Iterator[Array]:

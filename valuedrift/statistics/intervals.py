@@ -60,6 +60,8 @@ class Estimate:
     def __str__(self) -> str:
         if not np.isfinite(self.value):
             return "not defined (one verdict throughout)"
+        if not (np.isfinite(self.low) and np.isfinite(self.high)):
+            return f"{self.value:.2f} (no interval: too few)"
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 

@@ -16,6 +16,7 @@ from valuedrift.judges.calibrated import LEAST_P, Calibration, calibrated, proba
 from valuedrift.judges.quality.scaling import FEW_LABELS, FEW_OF_A_STANCE, Array, fit_calibration
 from valuedrift.judges.quality.validation import Figure, Validation, mean_figure, validate
 from valuedrift.stance import STANCES, JudgeStatus
+from valuedrift.statistics.bootstrap import TOO_FEW
 
 FOLDS = 10
 _FIGURES = ("accuracy", "brier", "log_loss", "calibration_error")
@@ -43,7 +44,9 @@ class Calibrating(BaseModel):
                 f"temperature alone: biases need {FEW_LABELS} labelled answers and {FEW_OF_A_STANCE} of each stance; "
                 f"there are {', '.join(f'{count} {stance}' for stance, count in self.calibration.labels.items())}"
             )
-        if self.log_loss_change.high >= 0:
+        if self.log_loss_change.high is None:
+            notes.append(f"the change of the log loss has no interval: {TOO_FEW}")
+        elif self.log_loss_change.high >= 0:
             notes.append("no clear gain: the interval of the change of the log loss contains 0")
         return notes
 
@@ -142,6 +145,6 @@ def _loss(p: Array, gold: NDArray[np.int64]) -> Array:
     return np.asarray(-np.log(np.maximum(p[np.arange(len(p)), gold], LEAST_P)))
 
 
-def _with_interval(figure: Figure) -> list[float]:
+def _with_interval(figure: Figure) -> list[float | None]:
     """Value, low, high."""
-    return [round(value, 4) for value in (figure.value, figure.low, figure.high)]
+    return [value if value is None else round(value, 4) for value in (figure.value, figure.low, figure.high)]

@@ -1,6 +1,7 @@
 """A judge against people's labels: how often it is right, how far it agrees beyond chance, and whether its probabilities mean what they say.
 
-Every figure has a 95% percentile interval from a bootstrap over prompts: answers to one prompt are drawn together, because they are not independent.
+Every figure has a 95% percentile interval from a bootstrap over prompts: answers to one prompt are drawn together, because they are not independent. What
+rests on one prompt, or on one or two answers that are alike, has no interval: every resample gives the same, and this is no sign of precision.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from valuedrift.judges.base import Judgement
 from valuedrift.judges.calibrated import LEAST_P
 from valuedrift.stance import STANCES, JudgeStatus
 from valuedrift.statistics.agreement import cohen_kappa
-from valuedrift.statistics.bootstrap import multinomial_weights
+from valuedrift.statistics.bootstrap import TOO_FEW, alike, multinomial_weights
+from valuedrift.words import counted
 
 GOLD_LABELS: tuple[str, ...] = (*(stance.value for stance in STANCES), JudgeStatus.REFUSED.value)
 """What people may have labelled: the three stances, or refused."""
@@ -37,9 +39,11 @@ class _Part(BaseModel):
 class Figure(_Part):
     """An estimate with its 95% interval."""
 
-    value: float = Field(description="Estimate on all rows.")
-    low: float = Field(description="Lower end, 2.5% of the resamples.")
-    high: float = Field(description="Upper end, 97.5% of the resamples.")
+    value: float | None = Field(description="Estimate on all rows; null where there are none.")
+    low: float | None = Field(
+        description="Lower end, 2.5% of the resamples; null where it rests on one prompt, or on one or two answers that are alike."
+    )
+    high: float | None = Field(description="Upper end, 97.5% of the resamples; null with the lower one.")
 
 
 class ClassFigures(_Part):
@@ -84,6 +88,23 @@ class Validation(_Part):
     log_loss: Figure = Field(description="Mean −log p of the label in nats, over the same rows; p is at least 1e-6.")
     calibration_error: Figure = Field(description="Expected calibration error over ten bins of confidence, in [0, 1].")
     calibration: list[CalibrationBin] = Field(description="The calibration curve; bins without rows are left out.")
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know of figures without an interval, or without a value."""
+        own = [self.accuracy, self.macro_f1, self.kappa, self.brier, self.log_loss, self.calibration_error]
+        of_classes = [figure for one in self.classes.values() for figure in (one.precision, one.recall, one.f1)]
+        figures = [*own, *of_classes, *(one.accuracy for one in self.calibration)]
+        lacking = sum(figure.value is not None and figure.low is None for figure in figures)
+        notes = []
+        if lacking:
+            notes.append(
+                f"{lacking} of {len(figures)} figures ({counted(self.n, 'answer')} to {counted(self.prompts, 'prompt')} in all) "
+                f"have no interval, each because {TOO_FEW}"
+            )
+        if any(figure.value is None for figure in figures):
+            notes.append("no labelled stance was judged: Brier score, log loss and calibration error are not measured")
+        return notes
 
     def flat(self, name: str, data: str) -> dict[str, Any]:
         """One JSON-able object, intervals beside their figure as ``<figure>_low`` and ``<figure>_high``.
@@ -138,15 +159,15 @@ def validate(
     present = [index for index in range(len(STANCES)) if (gold == index).any()]
     f1 = [_f1(confusion, index) for index in present]
     judged = np.array([judgement.status is JudgeStatus.OK for judgement in judgements]) & (gold < len(STANCES))
-    scores = _calibration([j for j, ok in zip(judgements, judged, strict=True) if ok], gold[judged], weights[:, judged])
+    scores = _calibration([j for j, ok in zip(judgements, judged, strict=True) if ok], gold[judged], weights[:, judged], groups[judged])
     return Validation(
         n=len(labels),
         prompts=len(group_of),
         judged=sum(judgement.status is JudgeStatus.OK for judgement in judgements),
-        accuracy=_figure(np.trace(confusion, axis1=1, axis2=2) / confusion.sum((1, 2))),
-        macro_f1=_figure(np.mean(f1, axis=0) if f1 else np.zeros(len(weights))),
-        kappa=_figure(_kappa(confusion)),
-        classes={GOLD_LABELS[index]: _class_figures(confusion, index, int(counts[index].sum())) for index in labelled},
+        accuracy=_figure(np.trace(confusion, axis1=1, axis2=2) / confusion.sum((1, 2)), groups),
+        macro_f1=_figure(np.mean(f1, axis=0) if f1 else np.zeros(len(weights)), groups),
+        kappa=_figure(_kappa(confusion), groups),
+        classes={GOLD_LABELS[index]: _class_figures(confusion, index, groups, gold == index, answer == index) for index in labelled},
         confusion={GOLD_LABELS[index]: dict(zip(ANSWERS, counts[index].tolist(), strict=True)) for index in labelled},
         brier=scores.brier,
         log_loss=scores.log_loss,
@@ -165,8 +186,9 @@ def mean_figure(values: Array, prompts: Sequence[str], row_weights: Array, *, se
         seed: Seed of the bootstrap.
     """
     group_of = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts))}
-    weights = _resamples(len(group_of), seed)[:, [group_of[prompt] for prompt in prompts]] * row_weights
-    return _figure(_ratio(weights @ values, weights.sum(1)))
+    groups = np.array([group_of[prompt] for prompt in prompts])
+    weights = _resamples(len(group_of), seed)[:, groups] * row_weights
+    return _figure(_ratio(weights @ values, weights.sum(1)), groups)
 
 
 def _flattened(values: dict[str, Any]) -> dict[str, Any]:
@@ -174,10 +196,14 @@ def _flattened(values: dict[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict) and value.keys() == Figure.model_fields.keys():
-            flat |= {key: round(value["value"], 4), f"{key}_low": round(value["low"], 4), f"{key}_high": round(value["high"], 4)}
+            flat |= {f"{key}{end}": _rounded(value[name]) for end, name in (("", "value"), ("_low", "low"), ("_high", "high"))}
         else:
-            flat[key] = round(value, 4) if isinstance(value, float) else value
+            flat[key] = _rounded(value)
     return flat
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def _answer(judgement: Judgement) -> int:
@@ -196,8 +222,16 @@ def _resamples(groups: int, seed: int) -> Array:
     return np.ascontiguousarray(np.concatenate([np.ones((1, groups)), drawn.T]))
 
 
-def _figure(values: Array) -> Figure:
+def _figure(values: Array, prompts: NDArray[Any]) -> Figure:
+    """The figure with its interval.
+
+    Args:
+        values: On the data as they are, then on each resample.
+        prompts: Number of the prompt of each row that it rests on.
+    """
     low, high = np.quantile(values[1:], [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    if alike(values[0], values[1:], prompts):
+        return Figure(value=float(values[0]), low=None, high=None)
     return Figure(value=float(values[0]), low=float(low), high=float(high))
 
 
@@ -216,10 +250,17 @@ def _kappa(confusion: Array) -> Array:
     return np.where(np.isnan(kappa), 1.0, kappa)
 
 
-def _class_figures(confusion: Array, index: int, n: int) -> ClassFigures:
+def _class_figures(
+    confusion: Array, index: int, groups: NDArray[Any], labelled_so: NDArray[np.bool_], given_so: NDArray[np.bool_]
+) -> ClassFigures:
     hits, given, labelled = confusion[:, index, index], confusion[:, :, index].sum(1), confusion[:, index].sum(1)
     precision, recall = _ratio(hits, given), _ratio(hits, labelled)
-    return ClassFigures(n=n, precision=_figure(precision), recall=_figure(recall), f1=_figure(_f1(confusion, index)))
+    return ClassFigures(
+        n=int(labelled_so.sum()),
+        precision=_figure(precision, groups[given_so]),
+        recall=_figure(recall, groups[labelled_so]),
+        f1=_figure(_f1(confusion, index), groups[labelled_so | given_so]),
+    )
 
 
 class _Scores(NamedTuple):
@@ -229,10 +270,10 @@ class _Scores(NamedTuple):
     curve: list[CalibrationBin]
 
 
-def _calibration(judgements: Sequence[Judgement], gold: NDArray[Any], weights: Array) -> _Scores:
+def _calibration(judgements: Sequence[Judgement], gold: NDArray[Any], weights: Array, groups: NDArray[Any]) -> _Scores:
     """Brier score, log loss, expected calibration error (Naeini et al. 2015) and the curve."""
     if not judgements:
-        nothing = Figure(value=0.0, low=0.0, high=0.0)
+        nothing = Figure(value=None, low=None, high=None)
         return _Scores(nothing, nothing, nothing, [])
     p = np.array([_probabilities(judgement) for judgement in judgements])
     right = (p.argmax(1) == gold).astype(np.float64)
@@ -255,7 +296,8 @@ def _calibration(judgements: Sequence[Judgement], gold: NDArray[Any], weights: A
                 high=(number + 1) / _BINS,
                 n=int(inside.sum()),
                 confidence=float(mean[0]),
-                accuracy=_figure(np.concatenate([accuracy[:1], accuracy[1:][size[1:] > 0]])),
+                accuracy=_figure(np.concatenate([accuracy[:1], accuracy[1:][size[1:] > 0]]), groups[inside]),
             )
         )
-    return _Scores(_figure(_ratio(weights @ distance, rows)), _figure(_ratio(weights @ loss, rows)), _figure(gaps), curve)
+    brier, log_loss = _ratio(weights @ distance, rows), _ratio(weights @ loss, rows)
+    return _Scores(_figure(brier, groups), _figure(log_loss, groups), _figure(gaps, groups), curve)
