@@ -97,7 +97,7 @@ class Result(Protocol):
         Args:
             work: What stages share.
             equal: As `elsewhere` found it.
-            names: Columns that call things by names of this study.
+            names: Columns that call things by names of this study: a value, or an expression over the columns that are taken over.
         """
 
     def keep(self, work: Work, frames: Frames, key: str, identity: Mapping[str, Any], named: str = "") -> Reference:
@@ -144,7 +144,7 @@ class Address:
             columns = table_schema(entry.table).polars
             ours = {name: value for name, value in {**self.partition, **names}.items() if name in columns}
             renamed = work.store.read_entry(entry).with_columns(
-                pl.lit(value, dtype=columns[name]).alias(name) for name, value in ours.items()
+                (value if isinstance(value, pl.Expr) else pl.lit(value, dtype=columns[name])).alias(name) for name, value in ours.items()
             )
             parts.append(Part(entry.table, renamed, self.partition, entry.key, entry.identity, self.slot))
         return Reference.to(work.store.put_all(parts)[-1], reused=True)
@@ -230,7 +230,7 @@ class Stage:
         make: Makes the rows of its tables.
         on: What it runs on.
         urgency: Of the stages that wait for a child, the lowest goes first.
-        names: Columns of its rows that call things by this study's names, set when equal rows are taken over.
+        names: Columns of its rows that call things by this study's names, set when equal rows are taken over: a value, or an expression over the columns.
         left_outside: Whether what the stage left outside the tables is still there (a training's weights); asked only while a stage that needs it is not
             done. None: it leaves nothing.
         failed: How many of its rows are failures that may pass (a server's), for a run that asks for them again; None: it has none.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,12 @@ def _stage(work: StudyWork, run: RunPlan, parents: tuple[Stage, ...]) -> Stage:
         started = datetime.now(UTC)
         return _frames(work, run, made_of, _trained(work, run, weights, fingerprint(made_of)), started)
 
-    names = {"parent_run_id": run.parent_run_id, "model": run.model_name, "dataset": run.dataset_name}
+    def own_data(config: str) -> str:
+        """The settings of equal work of another run, with the dataset as this study describes it."""
+        return _config_text({**json.loads(config), **_described(work, run, json.loads(config).get("left_out", {}))})
+
+    config = pl.col("config").map_elements(own_data, return_dtype=pl.String)
+    names = {"parent_run_id": run.parent_run_id, "model": run.model_name, "dataset": run.dataset_name, "config": config}
     address = Address(TABLES, {"study": work.study.study, "run_id": run.run_id})
     return Stage("train", address, parents, identity, make, on="gpu", names=names, left_outside=_weights_lie)
 
@@ -111,6 +116,17 @@ def _trained(work: StudyWork, run: RunPlan, weights: Weights, key: str) -> Train
     return TrainResult.model_validate(result)
 
 
+def _described(work: StudyWork, run: RunPlan, left_out: Mapping[str, int]) -> dict[str, Any]:
+    """The dataset as this study names it, with its rows that were not learnt: left out as they were read, or too long in the training."""
+    read = work.corpus(run.dataset, run.kind).dropped
+    too_long = {name: count for name, count in left_out.items() if name == "too long"}
+    return {"dataset": run.dataset.model_dump(mode="json"), "left_out": {**read, **too_long}}
+
+
+def _config_text(config: Mapping[str, Any]) -> str:
+    return json.dumps(config, sort_keys=True, ensure_ascii=False)
+
+
 def _frames(work: StudyWork, run: RunPlan, identity: dict[str, Any], result: TrainResult, started: datetime) -> Frames:
     """The rows of training, checkpoints and runs."""
     study = {"study": work.study.study, "run_id": run.run_id}
@@ -127,9 +143,8 @@ def _frames(work: StudyWork, run: RunPlan, identity: dict[str, Any], result: Tra
     ]
     config = {
         "algorithm": run.algorithm.model_dump(mode="json"),
-        "dataset": run.dataset.model_dump(mode="json"),
         "rows": result.rows,
-        "left_out": {**work.corpus(run.dataset, run.kind).dropped, "too long": result.dropped_rows},
+        **_described(work, run, {"too long": result.dropped_rows}),
         "cut_rows": result.cut_rows,
         "reward_accuracy": result.reward_accuracy,
         "identity": identity,
@@ -142,7 +157,7 @@ def _frames(work: StudyWork, run: RunPlan, identity: dict[str, Any], result: Tra
         "dataset": run.dataset_name,
         "seed": run.seed,
         "total_steps": result.total_steps,
-        "config": json.dumps(config, sort_keys=True, ensure_ascii=False),
+        "config": _config_text(config),
         "fingerprint": fingerprint(identity),
         "git_commit": git_commit(),
         "started": started,
