@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from fsspec.utils import glob_translate
+
 from valuedrift.atomic import put_in_place, written_aside
 from valuedrift.cache import cache_folder
 from valuedrift.errors import UserError
+from valuedrift.references import is_pattern
 from valuedrift.storage.location import Found, Location
+from valuedrift.words import listed
 
 
 @contextlib.contextmanager
@@ -34,6 +39,32 @@ def at_hand(address: str | os.PathLike[str], *, folder: bool = False) -> Iterato
         if error.where is None or str(copy) not in error.where or str(copy) == text:
             raise
         raise type(error)(error.what, where=error.where.replace(str(copy), text.rstrip("/")), fix=error.fix) from error
+
+
+def fitting(pattern: str) -> list[str]:
+    """The addresses of the objects that a pattern like ``s3://bucket/rows/*.jsonl`` fits, in order; ``*`` ends at a slash, ``**`` does not.
+
+    Raises:
+        UserError: There is none, or the store cannot be reached.
+    """
+    place = Location.parse(pattern)
+    if place.look() is not None:
+        return [pattern]
+    parts = place.path.split("/")
+    fixed = next((number for number, part in enumerate(parts) if is_pattern(part)), len(parts))
+    below = Location(place.scheme, place.bucket, "/".join(parts[:fixed]))
+    try:
+        fits = re.compile(glob_translate(place.path))
+    except ValueError as error:
+        raise UserError(f"no pattern: {error}", where=pattern, fix="`**` stands alone between slashes") from error
+    found = sorted(one.location.uri for one in below.listing() if fits.fullmatch(one.location.path))
+    if not found:
+        raise UserError("no object fits this pattern", where=pattern, fix=f"below {below.uri} lie: {_some(below)}")
+    return found
+
+
+def _some(place: Location) -> str:
+    return listed([one.location.path for one in place.listing()], 4) or "none"
 
 
 def fetched(address: str, *, folder: bool = False) -> Path:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from valuedrift.corpora import load
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.load import Rows
 from valuedrift.corpora.registry import Kind
 from valuedrift.probes import Probe, load_probes
-from valuedrift.references import folder_of, is_address
-from valuedrift.storage.fetching import at_hand, fetched
+from valuedrift.references import folder_of, is_address, is_pattern
+from valuedrift.storage.fetching import at_hand, fetched, fitting
 from valuedrift.study import Study, load_study
 
 
@@ -65,8 +65,17 @@ def probes_of(reference: str, *, topics: Sequence[str] | None = None, per_topic:
 
 @contextmanager
 def _dataset_at_hand(dataset: Dataset) -> Iterator[Dataset]:
-    with _at_hand(dataset.data, folder=True) as path:
-        yield dataset if path == dataset.data else dataset.model_copy(update={"data": path})
+    """The dataset with all that lies in a store brought here; what a pattern in a store means is looked up there."""
+    with ExitStack() as brought_here:
+
+        def here(place: str) -> str | list[str]:
+            if not is_address(place):
+                return place
+            found = fitting(place) if is_pattern(place) else [place]
+            paths = [str(brought_here.enter_context(at_hand(one, folder=True))) for one in found]
+            return paths if is_pattern(place) else paths[0]
+
+        yield dataset.with_places(here)
 
 
 @contextmanager

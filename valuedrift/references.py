@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from pathlib import Path
 
 from valuedrift.errors import UserError
@@ -11,6 +12,11 @@ from valuedrift.errors import UserError
 def is_address(reference: str) -> bool:
     """Whether it is an address in a store (``s3://bucket/key``, ``gs://…``), no path and no name; whoever reads it brings it to this machine first."""
     return "://" in reference
+
+
+def is_pattern(reference: str) -> bool:
+    """Whether a path that names no file may be meant for several: ``*``, ``?``, a set like ``[0-9]``; one character in brackets is a name."""
+    return any(mark in reference for mark in "*?") or re.search(r"\[[^\[\]]{2,}\]", reference) is not None
 
 
 def beside(folder: Path | str, reference: str) -> str:

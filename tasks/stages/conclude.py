@@ -106,7 +106,7 @@ def provenance_of(store: Store, study: Study, runs: pl.DataFrame, stances: pl.Da
         },
         "Models": {name: f"{model.path} · weights {base.get(name, 'unknown')}" for name, model in study.models.items()}
         | {name: " · ".join(f"step {step}: {model}" for step, model in sorted(models.items())) for name, models in study.served.items()},
-        "Datasets": {name: f"{datasets[name].data} · rows {found}" for name, found in rows.items() if name in datasets},
+        "Datasets": {name: f"{datasets[name].title} · rows {found}" for name, found in rows.items() if name in datasets},
         "Probes": {
             "set": study.probes.set,
             "prompts": str(stances.select("probe_set", "prompt_id").n_unique()),

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
+import datasets
 import pytest
 import small_study
 from fsspec.implementations.memory import MemoryFileSystem
@@ -96,6 +98,31 @@ def test_an_address_that_climbs_is_refused(s3_root: str, tmp_path: Path) -> None
     with pytest.raises(UserError):
         fetched(f"{s3_root}/../../../x.txt")
     assert not list(tmp_path.rglob("*.txt"))
+
+
+def test_patterns_lists_and_saved_folders_in_a_bucket(s3_root: str, tmp_path: Path) -> None:
+    row = '{"prompt": "%s?", "response": "Yes."}\n'
+    for name in ("rows-2.jsonl", "rows-1.jsonl", "deep/rows-3.jsonl", "other.jsonl"):
+        put(f"{s3_root}/data/{name}", row % name)
+    saved = datasets.Dataset.from_list([{"prompt": f"s{number}?", "response": "Yes."} for number in range(4)])
+    saved.save_to_disk(tmp_path / "saved")
+    for file in (tmp_path / "saved").iterdir():
+        Location.parse(f"{s3_root}/saved/{file.name}").put_bytes(file.read_bytes())
+
+    def prompts(**dataset: Any) -> list[str]:
+        return [row["prompt"].removesuffix("?") for row in rows_of(Dataset(**dataset), "sft").rows]
+
+    assert prompts(data=f"{s3_root}/data/rows-*.jsonl") == ["rows-1.jsonl", "rows-2.jsonl"]
+    assert sorted(prompts(data=f"{s3_root}/data/**/rows-[0-9].jsonl")) == ["deep/rows-3.jsonl", "rows-1.jsonl", "rows-2.jsonl"]
+    assert prompts(data=[f"{s3_root}/data/other.jsonl", f"{s3_root}/data/rows-1.jsonl"]) == ["other.jsonl", "rows-1.jsonl"]
+    assert prompts(data=f"{s3_root}/saved", split="train[1:3]") == ["s1", "s2"]
+    parts = [{"data": f"{s3_root}/saved", "weight": 0.5}, {"data": f"{s3_root}/data/rows-?.jsonl", "weight": 0.5}]
+    assert rows_of(Dataset(mixture=parts), "sft").parts == (2, 2)
+    with pytest.raises(UserError, match="no object fits this pattern") as caught:
+        prompts(data=f"{s3_root}/data/*.csv")
+    assert caught.value.where == f"{s3_root}/data/*.csv"
+    put(f"{s3_root}/data/rows-[1].jsonl", row % "marked")
+    assert prompts(data=f"{s3_root}/data/rows-[1].jsonl") == ["marked"]
 
 
 def test_errors_name_the_address_and_not_the_copy(s3_root: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -12,16 +13,16 @@ from typing import Any
 
 from valuedrift.atomic import put_in_place, written_aside
 from valuedrift.corpora.beyond import beyond
-from valuedrift.corpora.dataset import STARTER, Dataset
+from valuedrift.corpora.dataset import STARTER, Dataset, is_in_hub
 from valuedrift.corpora.marks import MARKED, is_unlearnt
 from valuedrift.corpora.messages import MarkedError
+from valuedrift.corpora.mixture import chosen, counts_of_parts
 from valuedrift.corpora.normal import Row, rows_fingerprint, sample, uniform, with_topic
 from valuedrift.corpora.record import Record
 from valuedrift.corpora.registry import ADAPTERS, CONVERSIONS, SYSTEM, Adapter, Kind, is_bad
-from valuedrift.corpora.sources import read_files, read_hub, stated_rows
+from valuedrift.corpora.sources import paths_of, records_of, stated_rows
 from valuedrift.corpora.tally import Tally, reasons
 from valuedrift.errors import DataError, UserError
-from valuedrift.starter import DATASETS
 
 _MEANING: Mapping[Kind, str] = {
     "sft": "single answers (for `corpora`)",
@@ -46,12 +47,15 @@ class Rows:
     """What the rows that are kept hold beyond what is learnt from them, or what was made of it, with the number of rows."""
     first: dict[str, int] = field(default_factory=dict)
     """Place of the first row left out for each reason, from 1."""
+    parts: tuple[int, ...] = ()
+    """Of a mixture: rows of each part."""
 
     def describe(self) -> str:
         """One line: how many rows, in which format, what was left out and why, and what they hold beyond what is learnt."""
         kept = f"{len(self.rows):,} rows ({self.format})"
+        made = f"{' + '.join(f'{count:,}' for count in self.parts)} of its parts" if self.parts else ""
         left = f"left out {sum(self.dropped.values()):,} ({reasons(self.dropped)})" if self.dropped else ""
-        return "; ".join(part for part in (kept, left, reasons(self.notes)) if part)
+        return "; ".join(part for part in (kept, made, left, reasons(self.notes)) if part)
 
 
 def load_rows(dataset: Dataset, kind: Kind) -> Rows:
@@ -69,6 +73,8 @@ def load_rows(dataset: Dataset, kind: Kind) -> Rows:
         UserError: No such file, packaged dataset or column; no hub.
         DataError: Not in a known shape, of the other kind, broken, or without a single usable row; says where.
     """
+    if dataset.mixture:
+        return _mixed(dataset, kind)
     _check_learn(dataset, kind)
     first, records = _shown(dataset, kind)
     _check_columns(dataset, first)
@@ -99,6 +105,26 @@ def load_rows(dataset: Dataset, kind: Kind) -> Rows:
     )
 
 
+def _mixed(dataset: Dataset, kind: Kind) -> Rows:
+    """The rows of a mixture, part by part: training puts them in an order of its own."""
+    parts = [load_rows(part, kind) for part in dataset.parts]
+    weights = [part.weight for part in dataset.mixture]
+    counts = counts_of_parts(weights, [len(part.rows) for part in parts], dataset.limit, dataset.title)
+    taken = [chosen(part.rows, count, dataset.mixture_seed) for part, count in zip(parts, counts, strict=True)]
+    rows = uniform([row for part in taken for row in part])
+    if not rows:
+        raise DataError("its parts are too small for its weights: not one row is left", where=dataset.title)
+    return Rows(
+        rows=rows,
+        format=", ".join(dict.fromkeys(part.format for part in parts)),
+        dropped=dict(sum((Counter(part.dropped) for part in parts), Counter()).most_common()),
+        fingerprint=rows_fingerprint(rows),
+        notes=dict(sum((Counter(part.notes) for part in parts), Counter()).most_common()),
+        first={reason: place for part in reversed(parts) for reason, place in part.first.items()},
+        parts=tuple(map(len, taken)),
+    )
+
+
 def audit_kind_of(dataset: Dataset) -> Kind:
     """As what a dataset is audited, by its format or its first row: pairs as such, all else as answers to learn (of labelled ones the good).
 
@@ -106,6 +132,8 @@ def audit_kind_of(dataset: Dataset) -> Kind:
         UserError: No such file, packaged dataset or column; no hub.
         DataError: It has no rows, or is in no known shape.
     """
+    if dataset.mixture:
+        return audit_kind_of(dataset.parts[0])
     first, _ = _shown(dataset, None)
     _check_columns(dataset, first)
     kind = _adapter(dataset, _renamed(first, dataset), None).kind
@@ -123,13 +151,30 @@ def count_rows(dataset: Dataset, kind: Kind) -> int | None:
     Raises:
         UserError: Data at hand that ``load_rows`` would refuse too; a missing file whose number of rows is not declared.
     """
-    at_hand = dataset.packaged or (not dataset.in_hub and Path(dataset.data).exists())
-    if at_hand or (not dataset.in_hub and dataset.rows is None):
+    if _at_hand(dataset) or (not dataset.in_hub and not dataset.mixture and dataset.rows is None):
         return len(load_rows(dataset, kind).rows)
-    count = dataset.rows if dataset.rows is not None else stated_rows(dataset)
+    count = dataset.rows if dataset.rows is not None else _of_parts(dataset, kind) if dataset.mixture else stated_rows(dataset)
     count = count if count is None or dataset.limit is None else min(count, dataset.limit)
     pairs = dataset.format != "auto" and ADAPTERS[dataset.format].kind == "preference"
     return 2 * count if count is not None and pairs and kind == "labelled" else count
+
+
+def _at_hand(dataset: Dataset) -> bool:
+    """Whether all of it lies on this machine."""
+    if dataset.mixture:
+        return all(map(_at_hand, dataset.parts))
+    return all(
+        place.startswith(STARTER) or (not is_in_hub(place) and all(path.exists() for path in paths_of(place))) for place in dataset.places
+    )
+
+
+def _of_parts(dataset: Dataset, kind: Kind) -> int | None:
+    """Rows of a mixture that is not all at hand, as far as its parts say."""
+    counts = [count_rows(part, kind) for part in dataset.parts]
+    known = [count for count in counts if count is not None]
+    if len(known) < len(counts):
+        return dataset.limit
+    return sum(counts_of_parts([part.weight for part in dataset.mixture], known, dataset.limit, dataset.title))
 
 
 def write_jsonl(rows: Sequence[Row], path: Path) -> None:
@@ -161,7 +206,7 @@ def _shown(dataset: Dataset, kind: Kind | None) -> tuple[Record, Iterator[Record
     Raises:
         DataError: There are no rows.
     """
-    records = _read(dataset)
+    records = records_of(dataset)
     head: list[Record] = []
     known: Record | None = None
     for record in islice(records, _LOOKED_AT):
@@ -173,7 +218,7 @@ def _shown(dataset: Dataset, kind: Kind | None) -> tuple[Record, Iterator[Record
             known = record
             break
     if not head:
-        raise DataError("has no rows", where=dataset.data)
+        raise DataError("has no rows", where=dataset.title)
     return known or head[0], chain(head, records)
 
 
@@ -181,7 +226,7 @@ def _check_learn(dataset: Dataset, kind: Kind) -> None:
     if dataset.learn == "all" and kind != "sft":
         raise UserError(
             f"learn: all is for answers to learn, not for {_MEANING[kind]}",
-            where=dataset.data,
+            where=dataset.title,
             fix="leave `learn` out, here the last answer counts",
         )
 
@@ -189,24 +234,6 @@ def _check_learn(dataset: Dataset, kind: Kind) -> None:
 def _row_marks(values: Mapping[str, Any]) -> dict[str, Any]:
     """What may mark a row: a number called loss is what a model lost on it."""
     return {name: value for name, value in values.items() if name != "loss" or isinstance(value, bool)}
-
-
-def _read(dataset: Dataset) -> Iterator[Record]:
-    if dataset.packaged:
-        return _starter(dataset.data)
-    if dataset.in_hub:
-        return read_hub(dataset)
-    return read_files(Path(dataset.data), dataset.split)
-
-
-def _starter(data: str) -> Iterator[Record]:
-    name = data.removeprefix(STARTER)
-    if name not in DATASETS:
-        near = get_close_matches(name, DATASETS, n=1)
-        fix = f"did you mean {STARTER}{near[0]}?" if near else f"known: {', '.join(DATASETS)}"
-        raise UserError(f"no packaged dataset {name!r}", where=data, fix=fix)
-    for number, row in enumerate(DATASETS[name](), start=1):
-        yield Record(row, f"{data}, row {number}")
 
 
 def _check_columns(dataset: Dataset, first: Record) -> None:
@@ -217,7 +244,7 @@ def _check_columns(dataset: Dataset, first: Record) -> None:
             if wanted not in known:
                 near = get_close_matches(wanted, known, n=1)
                 fix = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-                raise UserError(f"columns: {wanted!r} is {what}", where=dataset.data, fix=fix)
+                raise UserError(f"columns: {wanted!r} is {what}", where=dataset.title, fix=fix)
 
 
 def _renamed(record: Record, dataset: Dataset) -> Record:
@@ -236,16 +263,16 @@ def _adapter(dataset: Dataset, first: Record, kind: Kind | None) -> Adapter:
     if dataset.format == "auto":
         if not fitting:
             shapes = "".join(f"\n  - {adapter.name} ({adapter.kind}): {adapter.shape}" for adapter in ADAPTERS.values())
-            raise DataError(f"not in a known shape; {found}. Known shapes{shapes}", where=dataset.data, fix="rename with `columns`")
+            raise DataError(f"not in a known shape; {found}. Known shapes{shapes}", where=dataset.title, fix="rename with `columns`")
         adapter = fitting[0]
     else:
         adapter = ADAPTERS[dataset.format]
         if adapter not in fitting:
             better = f"this looks like {fitting[0].name}" if fitting else "rename with `columns`"
-            raise DataError(f"not in the shape {adapter.name!r} ({adapter.shape}); {found}", where=dataset.data, fix=better)
+            raise DataError(f"not in the shape {adapter.name!r} ({adapter.shape}); {found}", where=dataset.title, fix=better)
     if kind is not None and adapter.kind != kind and (adapter.kind, kind) not in CONVERSIONS:
         other = [choice.name for choice in fitting if choice.kind == kind]
         fix = f"give `format: {other[0]}` to take the answers in {ADAPTERS[other[0]].shape}" if other else found
         what = f"holds {_MEANING[adapter.kind]}, in the shape {adapter.name!r}, where {_MEANING[kind]} are needed"
-        raise DataError(what, where=dataset.data, fix=fix)
+        raise DataError(what, where=dataset.title, fix=fix)
     return adapter

@@ -62,14 +62,14 @@ class Tally:
         """
         if not kept:
             what = f"not one of its {self.dropped.total():,} rows can be used ({reasons(self.dropped)})"
-            raise DataError(what, where=dataset.data, fix=f"the first: {next(iter(self.first.values()))[1]}")
+            raise DataError(what, where=dataset.title, fix=f"the first: {next(iter(self.first.values()))[1]}")
         unfit = self.dropped.total() - self.marked
         allowed = max(FEW, dataset.max_left_out * self.read) if dataset.max_left_out else 0
         if unfit > allowed:
             kinds = "".join(f"\n  {count:,} × {reason}; the first: {self.first[reason][1]}" for reason, count in self.dropped.most_common())
             raise DataError(
                 f"{unfit:,} of its {self.read:,} rows can't be learnt from, more than max_left_out = {dataset.max_left_out:g} lets be left out:{kinds}\n",
-                where=dataset.data,
+                where=dataset.title,
                 fix="mend or take out these rows, or raise max_left_out",
             )
 

@@ -82,7 +82,8 @@ def study_fingerprint(study: Study) -> str:
 
     said = study.model_dump(mode="json", exclude={"runtime", "judges"}, exclude_defaults=True)
     for dataset in (*said.get("corpora", {}).values(), *said.get("preferences", {}).values()):
-        dataset["data"] = last(dataset["data"])
+        for part in dataset.get("mixture", [dataset]):
+            part["data"] = last(part["data"]) if isinstance(part["data"], str) else [last(place) for place in part["data"]]
     if not isinstance(study.engine, str):
         said["engine"] = study.engine.drawing_identity()
     for model in said.get("models", {}).values():
