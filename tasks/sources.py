@@ -17,6 +17,7 @@ from valuedrift.probes import Probe, load_probes
 from valuedrift.references import folder_of, is_address, is_pattern
 from valuedrift.storage.fetching import at_hand, fetched, fitting
 from valuedrift.study import Study, load_study
+from valuedrift.words import listed
 
 
 def study_of(address: str | os.PathLike[str]) -> Study:
@@ -49,6 +50,15 @@ def count_of(dataset: Dataset, kind: Kind) -> int | None:
     """How many rows of a kind a dataset has, see :func:`valuedrift.corpora.load.count_rows`; data in a bucket are read, as local ones are."""
     with _dataset_at_hand(dataset) as local:
         return load.count_rows(local, kind)
+
+
+def made_of(dataset: Dataset, kind: Kind) -> str | None:
+    """How many rows a mixture takes of each of its parts, in words; None of anything else, and where that is not known."""
+    with _dataset_at_hand(dataset) as local:
+        counts = load.rows_of_parts(local, kind) if local.mixture else None
+    if counts is None:
+        return None
+    return listed([f"{count:,} rows of {part.title}" for count, part in zip(counts, dataset.mixture, strict=True)], len(counts))
 
 
 def audit_kind_of(dataset: Dataset) -> Kind:

@@ -31,7 +31,7 @@ from valuedrift.study.runtime import Runtime
 from valuedrift.study.spec import Model
 from valuedrift.study.understood import check_languages
 from valuedrift.tasks.board import board
-from valuedrift.tasks.sources import brought, count_of, probes_of, rows_of
+from valuedrift.tasks.sources import brought, count_of, made_of, probes_of, rows_of
 from valuedrift.weights import Weights
 
 _POLL_SECONDS = 0.2
@@ -211,7 +211,13 @@ class StudyWork(Work):
             UserError: It can't be made anything of: probes in a language that a judge does not know.
         """
         twice = same_texts(self.probes)
-        return [*check_languages(self.study.judges, self.probes, self.study.probes.set), *([twice] if twice else [])]
+        used = {(run.dataset_name, run.kind): run.dataset for run in self.plan.runs}
+        mixed = {name: made for (name, kind), dataset in used.items() if dataset.mixture and (made := made_of(dataset, kind))}
+        return [
+            *check_languages(self.study.judges, self.probes, self.study.probes.set),
+            *([twice] if twice else []),
+            *(f"dataset {name} is {made}" for name, made in mixed.items()),
+        ]
 
     @property
     def auditor(self) -> JudgeConfig:

@@ -168,13 +168,19 @@ def _at_hand(dataset: Dataset) -> bool:
     )
 
 
-def _of_parts(dataset: Dataset, kind: Kind) -> int | None:
-    """Rows of a mixture that is not all at hand, as far as its parts say."""
+def rows_of_parts(dataset: Dataset, kind: Kind) -> list[int] | None:
+    """Rows of a kind that a mixture takes of each of its parts, as far as ``count_rows`` knows of all of them."""
     counts = [count_rows(part, kind) for part in dataset.parts]
     known = [count for count in counts if count is not None]
     if len(known) < len(counts):
-        return dataset.limit
-    return sum(counts_of_parts([part.weight for part in dataset.mixture], known, dataset.limit, dataset.title))
+        return None
+    return counts_of_parts([part.weight for part in dataset.mixture], known, dataset.limit, dataset.title)
+
+
+def _of_parts(dataset: Dataset, kind: Kind) -> int | None:
+    """Rows of a mixture that is not all at hand, as far as its parts say."""
+    counts = rows_of_parts(dataset, kind)
+    return dataset.limit if counts is None else sum(counts)
 
 
 def write_jsonl(rows: Sequence[Row], path: Path) -> None:
