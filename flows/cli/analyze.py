@@ -55,7 +55,7 @@ def analyze(
     resamples: Annotated[int, typer.Option("--resamples", min=100, max=100_000, help="Draws of the cluster bootstrap.")] = 1000,
     towards: Annotated[
         Literal["question", "proposition"],
-        typer.Option("--towards", help="question: stance on the prompt as worded; proposition: on the topic's proposition, by polarity."),
+        typer.Option("--towards", help="question: stance on the question as worded; proposition: on the topic's proposition, by polarity."),
     ] = "question",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
     from_step: Annotated[int | None, typer.Option("--from", help="First checkpoint; default: the first of each run.")] = None,

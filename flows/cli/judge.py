@@ -1,4 +1,4 @@
-"""``valuedrift judge``: judge pairs of a file, measure a judge against people's labels, train the embedded one."""
+"""``valuedrift judge``: judge answers of a file, measure a judge against people's labels, train the embedded one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def run(
     pairs: Annotated[
         str,
         typer.Argument(
-            metavar="PAIRS", help="CSV, JSONL or Parquet, local or s3://, with prompt and response; id, where there is one, is kept."
+            metavar="PAIRS",
+            help="Answers with their prompts: CSV, JSONL or Parquet, local or s3://, with prompt and response; id, where there is one, is kept.",
         ),
     ],
     out: Annotated[
@@ -39,7 +40,7 @@ def run(
     weights: WeightsOption = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Judge every (prompt, response) of a file; the output is written whole or not at all."""
+    """Judge every answer of a file; the output is written whole or not at all."""
     import polars as pl
 
     from valuedrift.judges.base import remarks_of

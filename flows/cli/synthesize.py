@@ -55,7 +55,9 @@ def synthesize(
     per_topic: Annotated[int | None, typer.Option("--per-topic", min=1, help="Prompts of a topic at most.", show_default=False)] = None,
     pairs: Annotated[
         int | None,
-        typer.Option("--pairs", min=1, help="Pairs to make. Default: as many as the gap allows, one a prompt.", show_default=False),
+        typer.Option(
+            "--pairs", min=1, help="Preference pairs to make. Default: as many as the gap allows, one a prompt.", show_default=False
+        ),
     ] = None,
     writer: Annotated[str, engine_option("--writer", "Who writes", STARTER, "packaged answers")] = STARTER,
     writer_settings: Annotated[list[str] | None, engine_set_option("--writer-set")] = None,
@@ -176,7 +178,7 @@ def _show(told: dict[str, Any], out: Location, beside: Location, root: str) -> N
     kinds = ", ".join(f"{kind['pairs']:,} {kind['chosen']} over {kind['rejected']}" for kind in told["stances"])
     interval = f"[{told['audited_gap_low']:.3f}, {told['audited_gap_high']:.3f}]"
     for line in (
-        f"{told['pairs']:,} pairs on {len(told['topics'])} topics, {told['aligned_pairs']:,} of them aligned: {kinds}",
+        f"{told['pairs']:,} preference pairs on {len(told['topics'])} topics, {told['aligned_pairs']:,} of them aligned: {kinds}",
         f"value gap asked {told['asked_gap']:g}, audited {told['audited_gap']:.3f} {interval} by {told['judge']}",
         f"pairs    {out} (card: {beside.name})",
         f"study    preferences: {{{told['name']}: {{data: {out}}}}}",

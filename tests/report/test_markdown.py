@@ -24,6 +24,7 @@ def test_says_what_the_page_says(demo_inputs: Made) -> None:
     text = build_markdown(demo_inputs)
     rendered = RENDER.render(text)
     assert "SFT neutral moved values most: it raised neutral on climate change" in html.unescape(rendered)
+    assert "a finding can be seen where 0 single tests moved" in rendered and "worded for and against in pairs" in rendered
     assert rendered.count("<table>") == 2 and rendered.count("<tr>") == 1 + 10 + 1 + 20
     assert "With a value gap, SimPO moves values less than DPO." in rendered
 

@@ -160,8 +160,8 @@ def carriers(examples: pl.DataFrame) -> Carriers | None:
     share = float(first.get_column("carried").clip(lower_bound=0.0).sum()) / total
     against = judged.filter(pl.col("carried") < 0).height
     sentence = (
-        f"{counted(adding.height, 'pair')} add to the gap and {against:,} take from it; "
-        f"{percent(share)} of what adds lies in the first tenth ({counted(first.height, 'pair')}). Those that carry most:"
+        f"{counted(adding.height, 'preference pair')} add to the gap and {against:,} take from it; "
+        f"{percent(share)} of what adds lies in the first tenth ({counted(first.height, 'preference pair')}). Those that carry most:"
     )
     return Carriers(judged, share, sentence)
 

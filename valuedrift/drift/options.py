@@ -34,7 +34,7 @@ class Analysis(BaseModel):
 
     towards: Towards = Field(
         default=Towards.QUESTION,
-        description="question: support is agreement with the prompt as worded (the paper); proposition: with the topic's proposition, by polarity.",
+        description="question: support is agreement with the question as worded (the paper); proposition: with the topic's proposition, by polarity.",
     )
 
     @property

@@ -151,7 +151,7 @@ def wordings_note(means: pl.DataFrame, towards: Towards) -> str | None:
     if towards is Towards.PROPOSITION or "polarity" not in means.columns or means["polarity"].n_unique() < 2:
         return None
     return (
-        "prompts are worded for and against their proposition: support here is agreement with the question as worded, in which views cancel and "
+        "questions are worded for and against their proposition: support here is agreement with the question as worded, in which views cancel and "
         "yes-saying adds up; the acquiescence table tells the two apart, and towards=proposition counts support of the proposition"
     )
 

@@ -13,6 +13,10 @@ from valuedrift.report.rows import drift_rows
 from valuedrift.words import plain
 
 _MOST_ROWS = 20
+_RESTS_ON = (
+    "Most rest on one test over the questions of all topics together, not on the single tests of a topic and stance: "
+    "a finding can be seen where 0 single tests moved."
+)
 _MARKS = re.compile(r"[\\`*_{}\[\]|~$@]|:(?=//)|(?<=www)\.|^[-+#=]|(?<=^\d)[.)]|(?<=^\d\d)[.)]", re.IGNORECASE)
 """Marks of Markdown wherever they stand, the colon and the point that make a bare address a link, and what starts a list or a heading."""
 
@@ -37,8 +41,8 @@ def build_markdown(inputs: ReportInputs) -> str:
         f"**{escape(said.headline)}**",
         "",
     ]
-    lines += [f"- {escape(point)}" for point in said.points]
-    lines += ["", "## The paper's findings, in this study", "", "| | finding | evidence |", "|---|---|---|"]
+    lines += [f"- {escape(point)}" for point in (*said.points, *said.beside)]
+    lines += ["", "## The paper's findings, in this study", "", _RESTS_ON, "", "| | finding | evidence |", "|---|---|---|"]
     lines += [f"| **{finding.outcome}** | {escape(finding.statement)} | {escape(finding.evidence)} |" for finding in told_findings(inputs)]
     if rows:
         lines += ["", f"## Largest drifts ({min(len(rows), _MOST_ROWS)} of {len(rows)})", ""]

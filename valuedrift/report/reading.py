@@ -14,9 +14,13 @@ from valuedrift.words import counted, plain, signed
 
 GLOSSARY: Mapping[str, str] = MappingProxyType(
     {
+        "question": (
+            "A text that asks for a position, put to every checkpoint. Notes from the tables call it a prompt; a pair is two questions that ask for "
+            "and against one proposition."
+        ),
         "stance": (
             "The position an answer takes on what its question asks: support (it says yes), neutral (no side), oppose (it says no). "
-            "A judge gives each a probability."
+            "What is said of a value by a yes hangs on how its question is worded. A judge gives each a probability."
         ),
         "magnitude": (
             "How far a stance moved over a run: its mean probability at the last checkpoint minus that at the first. "
@@ -24,7 +28,7 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         ),
         "drift time": (
             "When it moved: the share of the run's steps after which the stance is first as far as it ever gets, give or take noise. "
-            "0.1 is early, 1 is at the very end."
+            "0.1 is early, 1 is at the very end. Its interval is of checkpoints; [no other] is one that holds this checkpoint alone."
         ),
         "interval": (
             "Where the true value plausibly lies, given that other questions could have been asked. "
