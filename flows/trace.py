@@ -14,8 +14,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from valuedrift.tasks.carry_out import carry_out
 from valuedrift.tasks.reporting import PAGE
 from valuedrift.tasks.sources import study_of
-from valuedrift.tasks.stages.registry import stages_of
 from valuedrift.tasks.stages.report import folder_of_report
+from valuedrift.tasks.watching import stages_shown, watching
 from valuedrift.tasks.work import StudyWork
 
 _RUNNER: ThreadPoolTaskRunner[str] = ThreadPoolTaskRunner(max_workers=256)
@@ -28,13 +28,14 @@ def _name() -> str:
 
 
 @flow(name="trace", flow_run_name=_name, task_runner=_RUNNER, persist_result=False)  # type: ignore[arg-type]  # Prefect types the runner by its own future class
-def trace(study: str, root: str = "valuedrift-data", report_folder: str | None = None) -> str:
+def trace(study: str, root: str = "valuedrift-data", report_folder: str | None = None, live: bool = False) -> str:
     """Trace a study's value drift from base models to the report.
 
     Args:
         study: The study file, a path or s3://bucket/key.
         root: Where the tables lie: a folder or s3://bucket/prefix.
         report_folder: Where report.html and the figures are written; default: reports/<study> below the root. A path or s3://bucket/prefix.
+        live: Whether to wait for checkpoints of its series that are not there yet, until the trainings end.
 
     Returns:
         The path or address of the report.
@@ -46,7 +47,8 @@ def trace(study: str, root: str = "valuedrift-data", report_folder: str | None =
     try:
         for note in work.notes():
             get_run_logger().warning(note)
-        carry_out(work, lambda: stages_of(work))
+        with watching(work, live=live):
+            carry_out(work, lambda: stages_shown(work))
         return (folder_of_report(work) / PAGE).uri
     finally:
         work.close()

@@ -41,8 +41,8 @@ class _Underway:
         self.submitted: list[Stage] = []
         self.futures: dict[str, PrefectFuture[Any]] = {}
         """The latest of every label."""
-        self.needs: dict[str, tuple[str, ...]] = {}
-        """Labels of what the latest of every label was made of."""
+        self.made_of: dict[str, int] = {}
+        """What the latest of every label was made of."""
         self.running: dict[PrefectFuture[Any], str] = {}
         self.done: dict[str, Reference] = {}
         self.faults: list[BaseException] = []
@@ -74,7 +74,7 @@ def carry_out(work: Work, stages_now: Callable[[], Sequence[Stage]]) -> dict[str
     Args:
         work: What stages share.
         stages_now: The list as it stands now; asked again after each stage that ends, and when a source reports more (`Work.source`). A stage that needs
-            more than when it was done is done again.
+            more than when it was done, or is made of something else (`Stage.as_of`), is done again.
 
     Returns:
         Where every stage's result lies, by the stage's label.
@@ -84,7 +84,7 @@ def carry_out(work: Work, stages_now: Callable[[], Sequence[Stage]]) -> dict[str
     """
     underway = _Underway(work)
     _submit_ready(underway, stages_now())
-    while underway.running or work.sources:
+    while underway.running or work.sources or not work.news.empty():
         ended = work.news.get()
         if isinstance(ended, PrefectFuture):
             _note(underway, ended)
@@ -96,14 +96,15 @@ def carry_out(work: Work, stages_now: Callable[[], Sequence[Stage]]) -> dict[str
 def _submit_ready(underway: _Underway, stages: Sequence[Stage]) -> None:
     """Submit the stages whose needs are all done, and which were not submitted with these needs yet."""
     board().expect(len(stages))
-    wanted = {stage.label: tuple(need.label for need in stage.needs) for stage in stages}
+    wanted = _made_of(stages)
     running = set(underway.running.values())
+    done = {label for label in underway.done if underway.made_of[label] == wanted.get(label)}
     ready = [
         stage
         for stage in stages
-        if underway.needs.get(stage.label) != wanted[stage.label]
+        if underway.made_of.get(stage.label) != wanted[stage.label]
         and stage.label not in running
-        and all(label in underway.done and underway.needs[label] == wanted[label] for label in wanted[stage.label])
+        and all(need.label in done for need in stage.needs)
     ]
     if not ready:
         return
@@ -118,14 +119,24 @@ def _submit_ready(underway: _Underway, stages: Sequence[Stage]) -> None:
         {one.stage.label for one in survey(underway.work, stages) if one.state in (State.MISSING, State.WAITS)} if leaving else set()
     )
     for stage in sorted(ready, key=lambda stage: stage.urgency):
-        needs: Any = [underway.futures[label] for label in wanted[stage.label]]
+        needs: Any = [underway.futures[need.label] for need in stage.needs]
+        underway.work.done.discard(stage.label)
+        underway.work.failed.discard(stage.label)
         number = len(underway.submitted)
         underway.submitted.append(stage)
         one: Any = _carry_out_one.with_options(name=stage.name, **patience)
         future = one.submit(underway, number, stage.label, needs, stage.label in unfinished)
-        underway.futures[stage.label], underway.needs[stage.label] = future, wanted[stage.label]
+        underway.futures[stage.label], underway.made_of[stage.label] = future, wanted[stage.label]
         underway.running[future] = stage.label
         future.add_done_callback(underway.work.news.put)
+
+
+def _made_of(stages: Sequence[Stage]) -> dict[str, int]:
+    """What tells a stage from one of its label that needed other stages, or the same as they were before."""
+    told: dict[str, int] = {}
+    for stage in stages:
+        told[stage.label] = hash((stage.as_of, tuple((need.label, told[need.label]) for need in stage.needs)))
+    return told
 
 
 def _note(underway: _Underway, future: PrefectFuture[Any]) -> None:
@@ -134,7 +145,9 @@ def _note(underway: _Underway, future: PrefectFuture[Any]) -> None:
     future.wait()  # it has ended; the server may still say that it runs, its state is at hand only now
     if future.state.is_completed():
         underway.done[label] = future.result()
+        underway.work.done.add(label)
         return
+    underway.work.failed.add(label)
     outcome = future.state.result(raise_on_failure=False)
     underway.faults.append(outcome if isinstance(outcome, BaseException) else StageError(str(future.state.message or future.state.name)))
 

@@ -236,6 +236,7 @@ class Stage:
         failed: How many of its rows are failures that may pass (a server's), for a run that asks for them again; None: it has none.
         named: Which of the results that it needs stands under which name, as a fingerprint, where its rows say so and its key does not: under other names
             it is made again, and never taken over from another study.
+        as_of: What it is made of beside what it needs, where that may change while a list is carried out; it is then done again, with all that needs it.
         what: Which one of its kind it is, where neither run nor step say so.
         remark: Said behind why a stage is as it is.
     """
@@ -251,6 +252,7 @@ class Stage:
     left_outside: Callable[[Work, Reference], bool] | None = None
     failed: Callable[[pl.DataFrame], int] | None = None
     named: Callable[[Sequence[Reference]], str] | None = None
+    as_of: str = ""
     what: str = ""
     remark: str = ""
 

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
@@ -31,6 +32,7 @@ from valuedrift.study.runtime import Runtime
 from valuedrift.study.spec import Model
 from valuedrift.study.understood import check_languages
 from valuedrift.tasks.board import board
+from valuedrift.tasks.series import Watch
 from valuedrift.tasks.sources import brought, count_of, made_of, probes_of, rows_of
 from valuedrift.weights import Weights
 
@@ -60,6 +62,10 @@ class Work:
         """Sources of checkpoints that may still report some."""
         self.news: SimpleQueue[object] = SimpleQueue()
         """What ended, and None for what a source reports."""
+        self.done: set[str] = set()
+        """Labels of the stages that are done, as the list has them now."""
+        self.failed: set[str] = set()
+        """Labels of the stages that failed."""
         self._corpora: dict[tuple[str, str], Rows] = {}
 
     @cached_property
@@ -189,9 +195,20 @@ class StudyWork(Work):
         self._bases: dict[str, tuple[Weights, str]] = {}
 
     @cached_property
-    def plan(self) -> Plan:
-        """The study's runs."""
+    def _planned(self) -> Plan:
         return expand(self.study, count_of)
+
+    @property
+    def plan(self) -> Plan:
+        """The study's runs; series as far as they were seen at the last look."""
+        if not self.study.series:
+            return self._planned
+        return replace(self._planned, series=tuple(replace(run, checkpoints=self.watch.shown(run.run_id)) for run in self._planned.series))
+
+    @cached_property
+    def watch(self) -> Watch:
+        """The study's series at work; looked at once."""
+        return Watch(self.study.series, self.store, self.study.study, self.local / "weights" / "held")
 
     @cached_property
     def probes(self) -> list[Probe]:

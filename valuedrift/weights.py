@@ -55,7 +55,7 @@ _NO_MATTER = (
     *("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"),
 )
 """Files of a model folder that no loader of a language model and its tokenizer reads, in lower case: every other one is in the fingerprint."""
-_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
 class Weights(BaseModel):
@@ -228,7 +228,7 @@ def check_model_folder(folder: Path) -> None:
         raise UserError("no such model folder", where=str(folder), fix="give a folder in Hugging Face layout")
     if not (folder / "config.json").exists():
         raise UserError("model folder without config.json", where=str(folder), fix="expected a folder in Hugging Face layout")
-    if not any((folder / name).exists() for name in _TOKENIZERS):
+    if not any((folder / name).exists() for name in TOKENIZERS):
         raise UserError("model folder without a tokenizer", where=str(folder), fix="expected tokenizer.json beside the weights")
     folder_fingerprint(folder)
     weight_files(folder)

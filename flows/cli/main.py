@@ -20,6 +20,7 @@ from valuedrift.flows.cli.console import make_console
 _COMMANDS = {
     "plan": ("plan",),
     "run": ("trace",),
+    "watch": ("watch",),
     "status": ("trace",),
     "explain": ("trace",),
     "report": ("report",),

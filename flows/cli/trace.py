@@ -64,7 +64,7 @@ def run(
                 console.print(f"{escape(standing.stage.label)}: {escape(standing.why)}", highlight=False, soft_wrap=True)
         with progress_of(console, len(standings), "what finished is kept; the same command goes on from there"):
             trace(study, work.root, folder)
-    _conclude(work, console)
+    conclude(work, console)
 
 
 def _forget_failed(work: StudyWork, console: Console) -> None:
@@ -79,7 +79,8 @@ def _forget_failed(work: StudyWork, console: Console) -> None:
         console.print(f"the same judgements were taken over by {escape(', '.join(gone.others))}: run these again too", highlight=False)
 
 
-def _conclude(work: StudyWork, console: Console) -> None:
+def conclude(work: StudyWork, console: Console) -> None:
+    """Show a finished study: its drift, where its report lies, and how to ask the tables."""
     from valuedrift.tasks.reporting import PAGE
     from valuedrift.tasks.stages.report import folder_of_report
 

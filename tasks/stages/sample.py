@@ -19,6 +19,7 @@ from valuedrift.tasks.stage import Address, Frames, Reference, Stage
 from valuedrift.tasks.stages.train import checkpoints_of
 from valuedrift.tasks.work import StudyWork, Work
 from valuedrift.training.job import Checkpoint
+from valuedrift.watching.sighted import Sighted
 from valuedrift.weights import Weights
 
 TABLES = ("responses",)
@@ -30,6 +31,9 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     for run in work.plan.runs:
         for step in run.steps:
             yield _stage(work, run, step, () if step == 0 and run.parent_run_id is None else (trained[run.run_id],))
+    for series in work.plan.series:
+        for sighted in series.checkpoints:
+            yield _watched_stage(work, series.run_id, sighted)
     for served in work.plan.served:
         for step in served.steps:
             yield _asking_stage(work, served, step)
@@ -54,6 +58,21 @@ def _stage(work: StudyWork, run: RunPlan, step: int, needs: tuple[Stage, ...]) -
     return Stage(
         "sample", address, needs, identity, make, on="gpu", urgency=1 if needs else -1, names={"probe_set": work.probes[0].probe_set}
     )
+
+
+def _watched_stage(work: StudyWork, run_id: str, sighted: Sighted) -> Stage:
+    """The stage of a checkpoint that something else trained."""
+    label = f"sample {run_id} step {sighted.step}"
+
+    def identity(_: Sequence[Reference]) -> dict[str, Any]:
+        return sample_identity(work, sighted.fingerprint())
+
+    def make(_: Work, __: Sequence[Reference]) -> Frames:
+        return {"responses": _sampled(work, label, sighted.fingerprint(), weights=sighted.weights())}
+
+    address = Address(TABLES, {"study": work.study.study, "run_id": run_id, "step": sighted.step})
+    names = {"probe_set": work.probes[0].probe_set}
+    return Stage("sample", address, (), identity, make, on="gpu", urgency=0, names=names, as_of=sighted.state)
 
 
 def _asking_stage(work: StudyWork, run: ServedRun, step: int) -> Stage:

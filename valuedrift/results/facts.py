@@ -86,6 +86,9 @@ def study_fingerprint(study: Study) -> str:
             part["data"] = last(part["data"]) if isinstance(part["data"], str) else [last(place) for place in part["data"]]
     if not isinstance(study.engine, str):
         said["engine"] = study.engine.drawing_identity()
+    for name in said.get("series", {}):
+        series = study.series[name].with_paths(last)
+        said["series"][name] = series.model_dump(mode="json", exclude={"marker", "end_marker", "quiet_seconds"}, exclude_defaults=True)
     for model in said.get("models", {}).values():
         model["path"] = last(model["path"])
     if "set" in said.get("probes", {}):

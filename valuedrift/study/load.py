@@ -62,6 +62,7 @@ def _anchor(study: Study, folder: Path | str) -> Study:
             "preferences": data(study.preferences),
             "probes": probes,
             "models": models,
+            "series": data(study.series),
             "judges": judges,
             "engine": engine,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,6 +16,8 @@ from valuedrift.errors import UserError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.study.spec import Model, PreferencePhase, SFTPhase, Study
 from valuedrift.training.registry import Algorithm
+from valuedrift.watching.series import Series
+from valuedrift.watching.sighted import Sighted
 
 TRAIN_VERSION = 1
 """Raised when a change of the training code changes the weights that come out of the same run."""
@@ -91,17 +94,38 @@ class ServedRun:
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesRun:
+    """Checkpoints that something else trained, as far as they are there now."""
+
+    run_id: str
+    series: Series
+    checkpoints: tuple[Sighted, ...] = ()
+    """By step; more may appear while the training goes on."""
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Steps of the checkpoints."""
+        return tuple(checkpoint.step for checkpoint in self.checkpoints)
+
+    def identity(self) -> dict[str, Any]:
+        """All that is told of the training, and its checkpoints by content."""
+        said = self.series.model_dump(mode="json", include={"phase", "data", "after", "length"}, exclude_none=True)
+        return {"stage": "adopt", **said, "checkpoints": {str(one.step): one.fingerprint() for one in self.checkpoints}}
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All runs of a study, parents before children."""
 
     study: Study
     runs: tuple[RunPlan, ...]
     served: tuple[ServedRun, ...] = ()
+    series: tuple[SeriesRun, ...] = ()
 
     @property
-    def sampled(self) -> tuple[RunPlan | ServedRun, ...]:
-        """All runs whose checkpoints are asked, trained here or served."""
-        return (*self.runs, *self.served)
+    def sampled(self) -> tuple[RunPlan | ServedRun | SeriesRun, ...]:
+        """All runs whose checkpoints are asked: trained here, by something else, or served."""
+        return (*self.runs, *self.series, *self.served)
 
     def children(self, run_id: str | None) -> list[RunPlan]:
         """Runs that start from a run; from the base models for None."""
@@ -156,7 +180,9 @@ def expand(study: Study, count_rows: Callable[[Dataset, Kind], int | None]) -> P
             runs.extend(run for parent in parents for name in preference.data for run in plan(preference, name, model, parent))
     _check_unique(runs)
     served = () if isinstance(study.engine, str) else tuple(ServedRun(name, study.engine, models) for name, models in study.served.items())
-    return Plan(study=study, runs=tuple(runs), served=served)
+    series = tuple(SeriesRun(name, one) for name, one in study.series.items())
+    _check_continued([*(run.run_id for run in runs), *study.series], study.series)
+    return Plan(study=study, runs=tuple(runs), served=served, series=series)
 
 
 def _variants(phase: SFTPhase | PreferencePhase) -> Iterator[tuple[Algorithm, str]]:
@@ -172,6 +198,19 @@ def _variants(phase: SFTPhase | PreferencePhase) -> Iterator[tuple[Algorithm, st
                 message = error.errors()[0]["msg"]
                 raise UserError(f"sweep of {field} to {value}: {message}", where=f"{phase.algorithm.type} phase") from error
             yield variant, f"-{field}{value:g}"
+
+
+def _check_continued(run_ids: list[str], series: Mapping[str, Series]) -> None:
+    """What a series continues is a run of the study, and no run has the name of a series."""
+    for name, one in series.items():
+        if run_ids.count(name) > 1:
+            raise UserError(
+                f"a series and a run that is trained here are both named {name!r}", where=f"series.{name}", fix="rename the series"
+            )
+        if one.after is not None and one.after not in run_ids:
+            near = get_close_matches(one.after, run_ids, n=1)
+            fix = f"did you mean {near[0]!r}?" if near else f"runs are {', '.join(run_ids)}"
+            raise UserError(f"after: no run {one.after!r} in this study", where=f"series.{name}", fix=fix)
 
 
 def _check_unique(runs: list[RunPlan]) -> None:

@@ -25,6 +25,9 @@ class Runtime(BaseModel):
     timeout_minutes: float = Field(default=24 * 60.0, gt=0, description="A stage that takes longer is killed and reported.")
     retries: int = Field(default=2, ge=0, description="How often a stage that died (not one with bad input) is tried again.")
     retry_delay_seconds: float = Field(default=5.0, ge=0, description="Wait before the first retry; doubled each time.")
+    watch_idle_minutes: float = Field(
+        default=120.0, gt=0, description="A watch ends when no checkpoint of a series appears or changes for as long as this."
+    )
     launcher: tuple[str, ...] = Field(
         default=(), description="Command put before training's python, e.g. [accelerate, launch, --num_processes=4]."
     )

@@ -21,6 +21,7 @@ from valuedrift.sampling import Sampling
 from valuedrift.study.runtime import Runtime
 from valuedrift.training.registry import Algorithm, types_of
 from valuedrift.training.schedule import LogSpaced, Schedule
+from valuedrift.watching.series import Series
 
 SERVED = "served"
 """Stands for the model of an engine that asks for each of a study's."""
@@ -94,6 +95,10 @@ class Study(_Part):
         default_factory=dict,
         description="Instead of models and runs: by name of a run, the checkpoints that a server has, name of its model by step, "
         "e.g. {mine: {0: base, 100: mine-100}}; with an engine that asks it.",
+    )
+    series: dict[str, Series] = Field(
+        default_factory=dict,
+        description="Checkpoints that something else trained, or trains now, by name of the run: beside runs that are trained here, or instead of them.",
     )
     corpora: dict[str, Dataset] = Field(default_factory=dict, description="SFT corpora by name.")
     preferences: dict[str, Dataset] = Field(default_factory=dict, description="Preference sets by name.")
@@ -179,12 +184,12 @@ class Study(_Part):
         if isinstance(self.engine, str):
             if self.served:
                 raise ValueError(f"`served` models are asked by an engine like {{type: openai, base_url: …}}, not by {self.engine}")
-            if not self.models:
-                raise ValueError("missing key `models`: a study starts from one at least")
-            if not self.sft:
-                raise ValueError("missing key `sft`: a study has one phase of it at least")
+            if not self.models and not self.series:
+                raise ValueError("missing key `models`: a study starts from one at least, or follows a `series` of checkpoints")
+            if not self.sft and not self.series:
+                raise ValueError("missing key `sft`: a study has one phase of it at least, or follows a `series` of checkpoints")
             return self
-        for key in ("models", "corpora", "preferences", "sft", "preference"):
+        for key in ("models", "series", "corpora", "preferences", "sft", "preference"):
             if getattr(self, key):
                 raise ValueError(
                     f"`{key}`: nothing that is trained here can be sampled by {self.engine.type}, because a server's weights cannot be exchanged; "
@@ -205,6 +210,10 @@ class Study(_Part):
         for kind, names in (("model", self.models), ("corpus", self.corpora), ("preference set", self.preferences)):
             for name in names:
                 check_name(name, kind)
+        for name, series in self.series.items():
+            check_name(name, "series")
+            if series.after == name:
+                raise ValueError(f"series {name!r} continues itself: `after` names another run or series")
         for sft in self.sft:
             _known(sft.data, self.corpora, "corpora")
             _check_algorithm("sft", sft)

@@ -1,0 +1,138 @@
+"""``valuedrift watch``: follow the checkpoints of a training that something else does, and show how the values move while it does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from valuedrift.flows.cli.app import ReportOption, RootOption, app, resolve_root
+from valuedrift.flows.cli.console import hush_prefect, make_console
+from valuedrift.flows.cli.naming import DEFAULT_JUDGE, JudgeOption, SetOption, named_judge
+from valuedrift.flows.cli.trace import conclude
+
+if TYPE_CHECKING:
+    from valuedrift.storage.location import Location
+
+_WILD = re.compile(r"[*?\[]")
+
+
+@app.command("watch")
+def watch(
+    source: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE",
+            help="Where the checkpoints lie: a run's folder (out/), a pattern (out/checkpoint-*), either also in a bucket (s3://bucket/run/), "
+            "revisions on the hub (hf:organisation/name@step*), or several of these. Or a study file, whose series are followed.",
+            show_default=False,
+        ),
+    ],
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base",
+            metavar="MODEL",
+            help="The model that the training started from: step 0, and the tokenizer of checkpoints without one. Adapters name theirs.",
+            show_default=False,
+        ),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Do what is there, and end; else wait for more until the training ends.")] = False,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of study and run; default: after the source.", show_default=False)
+    ] = None,
+    probes: Annotated[str, typer.Option("--probes", help="The questions: `starter`, or a file of them, local or s3://.")] = "starter",
+    topics: Annotated[
+        list[str] | None, typer.Option("--topics", help="Topics to ask about; may be repeated. Default: all.", show_default=False)
+    ] = None,
+    per_topic: Annotated[int | None, typer.Option("--per-topic", min=2, help="Probes a topic. Default: all.", show_default=False)] = None,
+    samples: Annotated[int, typer.Option("--samples", min=1, help="Answers a probe and checkpoint.")] = 5,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Tokens an answer may have.")] = 256,
+    judge: JudgeOption = DEFAULT_JUDGE,
+    settings: SetOption = None,
+    engine: Annotated[
+        str, typer.Option("--engine", help="What draws the answers: transformers, vllm, or one of your own.")
+    ] = "transformers",
+    idle: Annotated[float, typer.Option("--idle", min=0.01, help="Minutes without anything new after which it ends.")] = 120.0,
+    root: RootOption = None,
+    report: ReportOption = None,
+) -> None:
+    """Follow checkpoints that something else trains: sample and judge each as it appears, and show how far every stance has moved."""
+    hush_prefect()
+    from valuedrift.storage.location import Location
+
+    place = resolve_root(root)
+    console = make_console()
+    if len(source) == 1 and source[0].endswith((".yaml", ".yml")):
+        study = source[0]
+    else:
+        run_id = name or _named_after(source[0])
+        written: dict[str, Any] = {
+            "study": run_id,
+            "probes": {"set": probes, **({"topics": topics} if topics else {}), **({"per_topic": per_topic} if per_topic else {})},
+            "series": {run_id: {"source": source[0] if len(source) == 1 else source, **({"base": base} if base else {})}},
+            "sampling": {"n": samples, "max_new_tokens": max_new_tokens},
+            "engine": engine,
+            "judges": [named_judge(judge, settings).model_dump(mode="json", exclude_unset=True)],
+            "runtime": {"watch_idle_minutes": idle},
+        }
+        study = _study_file(written, Location.parse(place), console).uri
+    folder = Location.parse(report).reached().uri if report else None
+    _follow(study, place, folder, live=not once, console=console)
+
+
+def _named_after(source: str) -> str:
+    """A name for a study, from the last part of a source in which nothing is left open."""
+    parts = [part for part in re.split(r"[/@:]+", source.removeprefix("s3://")) if part and not _WILD.search(part)]
+    plain = re.sub(r"[^a-z0-9._-]+", "-", (parts or ["watched"])[-1].lower()).strip("-._")
+    return plain or "watched"
+
+
+def _study_file(written: dict[str, Any], root: Location, console: Console) -> Location:
+    """Write what is asked for as a study file below the root, so that every command that takes a study takes it.
+
+    Raises:
+        UserError: It is no study.
+    """
+    import yaml
+    from pydantic import ValidationError
+
+    from valuedrift.errors import UserError
+    from valuedrift.faults import describe
+    from valuedrift.references import beside
+    from valuedrift.study import Study
+
+    try:
+        study = Study.model_validate(written)
+    except ValidationError as error:
+        raise UserError(describe(error, Study), where="watch") from error
+    here = Path.cwd()
+    for name, series in study.series.items():
+        written["series"][name] = series.anchored(here).model_dump(mode="json", exclude_unset=True)
+    if written["probes"]["set"] != "starter":
+        written["probes"]["set"] = beside(here, written["probes"]["set"])
+    written["judges"] = [judge.anchored(here).model_dump(mode="json", exclude_unset=True) for judge in study.judges]
+    place = root / f"studies/{study.study}.yaml"
+    place.put_bytes(yaml.safe_dump(written, sort_keys=False, allow_unicode=True).encode())
+    console.print(f"study    {escape(place.uri)}", soft_wrap=True, highlight=False)
+    return place
+
+
+def _follow(study: str, root: str, folder: str | None, *, live: bool, console: Console) -> None:
+    from valuedrift.errors import UserError
+    from valuedrift.flows.cli.board import progress_of
+    from valuedrift.flows.trace import trace
+    from valuedrift.tasks.sources import study_of
+    from valuedrift.tasks.stages.registry import stages_of
+    from valuedrift.tasks.work import StudyWork
+
+    work = StudyWork(study_of(study), root, folder)
+    if not work.study.series:
+        raise UserError("this study has no `series` to follow", where=study, fix="valuedrift run does what it trains itself")
+    with progress_of(console, len(stages_of(work)), "what finished is kept; the same command goes on from there"):
+        trace(study, root, folder, live)
+    conclude(work, console)

@@ -1,0 +1,307 @@
+"""A series at work: which of its checkpoints are whole now, which are waited for and which are broken; held while they are needed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from valuedrift.errors import UserError
+from valuedrift.models.resolve import resolve_model
+from valuedrift.storage.store import Store
+from valuedrift.tasks.candidates import Candidate, candidates_at, is_marked, series_are_apart
+from valuedrift.tasks.sources import brought
+from valuedrift.watching.checkpoints import STATE, NotWholeError, Whole, look_into, step_of, trainer_state
+from valuedrift.watching.series import Series
+from valuedrift.watching.sighted import Sighted
+from valuedrift.weights import TOKENIZERS, Weights
+
+_TENSORS = ".safetensors"
+_OF_TOKENIZER = (*TOKENIZERS, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", "chat_template.jinja")
+
+
+@dataclass
+class Sighting:
+    """What one look found.
+
+    Attributes:
+        whole: Checkpoints that can be evaluated, by step.
+        waiting: Checkpoints that may yet become whole, by name, and what they lack.
+        broken: Checkpoints that never will, by name, and why.
+        length: Optimizer steps of the whole training, where a checkpoint says so.
+    """
+
+    whole: dict[int, Sighted] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    length: int | None = None
+
+
+class SeriesAtWork:
+    """One series, looked at again and again.
+
+    Args:
+        series: Where it lies.
+        held: Folder below which checkpoints are held while they are needed, on the tables' disk.
+    """
+
+    def __init__(self, series: Series, held: Path) -> None:
+        self.series = series
+        self._held = held
+        self._since: dict[str, tuple[str, float]] = {}
+        """When a candidate was first seen as it is, by the clock that nobody sets."""
+        self._found: dict[tuple[str, str], tuple[Whole, Path] | str | UserError] = {}
+        """What looking into a candidate gave, by its name and state."""
+        self._base: Callable[[], Weights] | None = None
+        if series.base is not None:
+            self._base = cache(partial(_base_of, series.base))
+
+    def look(self, *, patient: bool) -> Sighting:
+        """See what is there now.
+
+        Args:
+            patient: Whether whoever asks will look again, so that what changed just now is left for then; else what is whole is taken as it is.
+
+        Raises:
+            UserError: Two series in one place, or a store or hub that cannot be reached.
+        """
+        sighting = Sighting()
+        candidates = [(self._step(one), one) for place in self.series.places for one in candidates_at(place)]
+        numbered = [(step, one) for step, one in candidates if step is not None]
+        series_are_apart(numbered, ", ".join(self.series.places))
+        for step, one in sorted(numbered, key=lambda pair: pair[0]):
+            if patient and (why := self._unsettled(one)):
+                sighting.waiting[one.name] = why
+                continue
+            found = self._look_into(one)
+            if isinstance(found, UserError):
+                sighting.broken[one.name] = str(found)
+            elif isinstance(found, str):
+                sighting.waiting[one.name] = found
+            else:
+                sighting.whole[step] = self._sighted(step, one, *found)
+                sighting.length = trainer_state(found[1]).get("max_steps") or sighting.length
+        self._with_base(sighting)
+        return sighting
+
+    def _step(self, candidate: Candidate) -> int | None:
+        step = step_of(candidate.label)
+        return step if step is not None or not candidate.times else step_of("", candidate.bring())
+
+    def _unsettled(self, candidate: Candidate) -> str:
+        """Why a candidate may still be written; empty where nothing says so."""
+        if candidate.fixed or self._marked(candidate):
+            return ""
+        state, since = self._since.get(candidate.name, ("", 0.0))
+        if state != candidate.state:
+            self._since[candidate.name] = candidate.state, time.monotonic()
+            return "it is being written"
+        if self.series.marker is not None:
+            return f"no {self.series.marker} yet"
+        return "it is being written" if time.monotonic() - since < self.series.quiet_seconds else ""
+
+    def _marked(self, candidate: Candidate) -> bool:
+        """Whether the trainer's last file is there, and no weights are newer: a training that went back writes over what it wrote."""
+        marker = self.series.marker or STATE
+        written = [at for name, at in candidate.times.items() if name.endswith(_TENSORS)]
+        return marker in candidate.times and bool(written) and candidate.times[marker] >= max(written)
+
+    def _look_into(self, candidate: Candidate) -> tuple[Whole, Path] | str | UserError:
+        known = candidate.name, candidate.state
+        if known not in self._found:
+            try:
+                folder = candidate.bring()
+                self._found[known] = look_into(folder), folder
+            except NotWholeError as error:
+                self._found[known] = str(error)
+            except UserError as error:
+                self._found[known] = error
+            except FileNotFoundError:
+                return "it went while it was looked at"
+        return self._found[known]
+
+    def _sighted(self, step: int, candidate: Candidate, whole: Whole, folder: Path) -> Sighted:
+        weights = cache(partial(self._weights, step, candidate, whole, folder))
+        return Sighted(step, candidate.name, candidate.state, weights, cache(lambda: weights().fingerprint()), lambda: whole.adapter)
+
+    def _weights(self, step: int, candidate: Candidate, whole: Whole, folder: Path) -> Weights:
+        """The weights of a checkpoint as an engine loads them."""
+        if whole.adapter:
+            return self._base_or(whole, candidate.name)().plus(folder)
+        if whole.tokenizer:
+            return Weights(base=folder)
+        base = self._base_or(whole, candidate.name)().base
+        return Weights(base=_with_tokenizer(folder, base, self._held / f"step-{step}-{candidate.state[:12]}"))
+
+    def _base_or(self, whole: Whole, name: str) -> Callable[[], Weights]:
+        if self._base is not None:
+            return self._base
+        if whole.base is None:
+            lacks = "an adapter that names no base" if whole.adapter else "a checkpoint without a tokenizer"
+            raise UserError(lacks, where=name, fix="name the model that the training started from: --base, or `base:` of the series")
+        return cache(partial(_base_of, _reference(whole.base, name)))
+
+    def _with_base(self, sighting: Sighting) -> None:
+        """Step 0 is the model that the training started from, where it is known."""
+        if 0 in sighting.whole or not sighting.whole:
+            return
+        first = sighting.whole[min(sighting.whole)]
+        if self._base is None and not first.adapter():
+            return
+        start = self._base or cache(lambda: Weights(base=first.weights().base))
+        sighting.whole = {
+            0: Sighted(0, self.series.base or "the adapters' base", "", start, cache(lambda: start().fingerprint()), lambda: False)
+        } | sighting.whole
+
+
+def _reference(base: str, adapter: str) -> str:
+    """What an adapter names as its base: a folder, taken from where it lies if it is a relative path, else a name on the hub."""
+    for folder in (Path(base), Path(adapter).parent / base):
+        if folder.is_dir():
+            return str(folder)
+    return base if ":" in base else f"hf:{base}"
+
+
+def _base_of(reference: str) -> Weights:
+    return Weights(base=resolve_model(brought(reference)))
+
+
+def _with_tokenizer(folder: Path, base: Path, aside: Path) -> Path:
+    """A folder with a checkpoint's files and the tokenizer of its base, by links: nothing is copied."""
+    if not aside.exists():
+        making = aside.with_name(f".{aside.name}.{os.getpid()}")
+        making.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            if path.suffix in (_TENSORS, ".json", ".jinja") and path.is_file():
+                (making / path.name).symlink_to(path.absolute())
+        for name in _OF_TOKENIZER:
+            if (base / name).exists() and not (making / name).exists():
+                (making / name).symlink_to((base / name).absolute())
+        with contextlib.suppress(OSError):
+            making.rename(aside)
+        shutil.rmtree(making, ignore_errors=True)
+    return aside
+
+
+class Watch:
+    """The series of a study at work: what was seen of each at the last look, and which of it is shown to the list of stages.
+
+    Args:
+        series: Them, by name of the run.
+        store: The tables, which remember checkpoints that are gone.
+        study: The study's name.
+        held: Folder for what is held of checkpoints.
+    """
+
+    def __init__(self, series: Mapping[str, Series], store: Store, study: str, held: Path) -> None:
+        self._store, self._study = store, study
+        self._at_work = {name: SeriesAtWork(one, held / name) for name, one in series.items()}
+        self._sightings: dict[str, Sighting] = {}
+        self._revealed: dict[str, int] | None = None
+        """How many checkpoints of each are shown; None: all of them."""
+
+    def look(self, *, patient: bool = False) -> bool:
+        """Look at all series again.
+
+        Args:
+            patient: See `SeriesAtWork.look`.
+
+        Returns:
+            Whether anything is otherwise than before.
+
+        Raises:
+            UserError: See `SeriesAtWork.look`.
+        """
+        before = {name: _state(sighting) for name, sighting in self._sightings.items()}
+        self._sightings = {name: one.look(patient=patient) for name, one in self._at_work.items()}
+        return before != {name: _state(sighting) for name, sighting in self._sightings.items()}
+
+    def seen(self, name: str) -> Sighting:
+        """What the last look saw of a series; the first one looks."""
+        if not self._sightings:
+            self.look()
+        return self._sightings[name]
+
+    def shown(self, name: str) -> tuple[Sighted, ...]:
+        """The checkpoints of a series that the list of stages has, by step: those that are there, and those that were evaluated before they went."""
+        whole = {**self._gone(name), **self.seen(name).whole}
+        ordered = [whole[step] for step in sorted(whole)]
+        return tuple(ordered if self._revealed is None else ordered[: self._revealed.get(name, 2)])
+
+    def length(self, name: str) -> int | None:
+        """Optimizer steps of the whole training, where a checkpoint says so."""
+        return self.seen(name).length
+
+    def ended(self) -> bool:
+        """Whether every training has ended: its last step is whole, or a file beside its checkpoints says so, and none is still being written."""
+        return all(self._has_ended(name) for name in self._at_work)
+
+    def _has_ended(self, name: str) -> bool:
+        sighting, series = self.seen(name), self._at_work[name].series
+        length = series.length or sighting.length
+        at_last = length is not None and bool(sighting.whole) and max(sighting.whole) >= length
+        return not sighting.waiting and (at_last or all(is_marked(place, series.end_marker) for place in series.places))
+
+    def one_by_one(self) -> None:
+        """Show the first two checkpoints of each series, those that were judged before, and each further one when `reveal` is called."""
+        judged = {(entry.partition["run_id"], entry.partition["step"]) for entry in self._store.entries("stances", self._study)}
+        self._revealed = None
+        steps = {name: [one.step for one in self.shown(name)] for name in self._at_work}
+        self._revealed = {name: max(2, len(list(takewhile(judged.__contains__, ((name, step) for step in steps[name]))))) for name in steps}
+
+    def reveal(self, finished: Callable[[str, int], bool]) -> bool:
+        """Show one checkpoint more of each series whose shown ones are all finished.
+
+        Args:
+            finished: Whether a checkpoint, by run and step, is evaluated.
+
+        Returns:
+            Whether one more is shown.
+        """
+        if self._revealed is None:
+            return False
+        more = False
+        for name in self._at_work:
+            shown = self.shown(name)
+            self._revealed[name] = max(self._revealed[name], 2)
+            if len(shown) >= self._revealed[name] and all(finished(name, one.step) for one in shown):
+                self._revealed[name] += 1
+                more = more or len(self.shown(name)) > len(shown)
+        return more
+
+    def _gone(self, name: str) -> dict[int, Sighted]:
+        """Checkpoints that were evaluated and are no longer where they lay, from the tables."""
+        entry = self._store.entry("checkpoints", {"study": self._study, "run_id": name})
+        if entry is None:
+            return {}
+        sampled = {int(one.partition["step"]) for one in self._store.entries("responses", self._study) if one.partition["run_id"] == name}
+        rows = self._store.read_entry(entry).filter(pl.col("step").is_in(sorted(sampled))).iter_rows(named=True)
+        return {row["step"]: _remembered(row) for row in rows}
+
+
+def _remembered(row: Mapping[str, Any]) -> Sighted:
+    """A checkpoint as its row in the table has it."""
+    name = str(json.loads(row["path"]).get("watched", row["path"]))
+
+    def weights() -> Weights:
+        raise UserError(
+            "the checkpoint is gone, and something asks for its weights again",
+            where=name,
+            fix="put it back, or drop its step from the series",
+        )
+
+    return Sighted(row["step"], name, f"gone {row['fingerprint']}", weights, lambda: str(row["fingerprint"]), lambda: bool(row["adapter"]))
+
+
+def _state(sighting: Sighting) -> object:
+    return {step: one.state for step, one in sighting.whole.items()}, sighting.waiting, sighting.broken

@@ -1,0 +1,148 @@
+"""Follow a study's series while its stages are carried out: look for checkpoints, show them to the list one by one, end when the trainings have ended."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from valuedrift.errors import UserError
+from valuedrift.tasks.board import tell
+from valuedrift.tasks.candidates import SeveralSeriesError
+from valuedrift.tasks.series import Sighting
+from valuedrift.tasks.stage import Stage
+from valuedrift.tasks.stages.registry import stages_of
+from valuedrift.tasks.work import StudyWork
+
+_SETTLING_SECONDS = 1.0
+"""How often a source is looked at where something changed just now."""
+_CALM_SECONDS = 4.0
+"""How often where nothing changed for longer than the next: a look costs milliseconds."""
+_QUIET_AFTER = 30.0
+
+
+def stages_shown(work: StudyWork) -> list[Stage]:
+    """The list of a study's stages as it stands now, with one more checkpoint of each series whose shown ones are all evaluated.
+
+    So what is analysed grows with every checkpoint.
+    """
+    stages = stages_of(work)
+    if work.study.series and work.watch.reveal(_evaluated(work, stages)):
+        work.news.put(None)
+    return stages
+
+
+def _evaluated(work: StudyWork, stages: Sequence[Stage]) -> Callable[[str, int], bool]:
+    """Whether a checkpoint of a run is judged, or a stage of it failed, so that nobody waits for it."""
+    stands = defaultdict(list)
+    for stage in stages:
+        if stage.name in ("sample", "judge"):
+            stands[stage.run_id, stage.step].append(stage.label)
+
+    def evaluated(run_id: str, step: int) -> bool:
+        labels = stands[run_id, step]
+        return bool(labels) and (work.done.issuperset(labels) or not work.failed.isdisjoint(labels))
+
+    return evaluated
+
+
+@contextmanager
+def watching(work: StudyWork, *, live: bool) -> Iterator[None]:
+    """Follow the series of a study, if it has any, while the block carries out its stages.
+
+    Args:
+        work: The study and where it works.
+        live: Whether to wait for checkpoints until the trainings end; else what is there is done.
+
+    Raises:
+        UserError: There is nothing to evaluate, or two series lie in one place.
+    """
+    if not work.study.series:
+        yield
+        return
+    told: set[str] = set()
+    _settle(work, live)
+    work.watch.one_by_one()
+    _tell(work, told)
+    if not live:
+        _check_something(work)
+        yield
+        return
+    stop, opened, faults = threading.Event(), threading.Event(), list[UserError]()
+    follower = threading.Thread(target=_follow, args=(work, stop, opened, told, faults), daemon=True)
+    follower.start()
+    opened.wait()
+    try:
+        yield
+    finally:
+        stop.set()
+        follower.join()
+    if faults:
+        raise faults[0]
+
+
+def _check_something(work: StudyWork) -> None:
+    for name, series in work.study.series.items():
+        if not work.watch.shown(name):
+            where = f"series {name}: {', '.join(series.places)}"
+            raise UserError("no whole checkpoint is there", where=where, fix=_instead(work.watch.seen(name)))
+
+
+def _instead(sighting: Sighting) -> str:
+    """What is there instead of whole checkpoints."""
+    there = {**sighting.broken, **sighting.waiting}
+    if not there:
+        return "folders of checkpoints have their step in their name, checkpoint-500 say; `valuedrift watch` without --once waits for them"
+    return "; ".join(f"{name}: {why}" for name, why in list(there.items())[:3])
+
+
+def _settle(work: StudyWork, live: bool) -> None:
+    """The first look. What is being written is given the time to become quiet where nobody looks again."""
+    work.watch.look(patient=True)
+    until = time.monotonic() + max(series.quiet_seconds for series in work.study.series.values()) + _SETTLING_SECONDS
+    while not live and any(work.watch.seen(name).waiting for name in work.study.series) and time.monotonic() < until:
+        time.sleep(_SETTLING_SECONDS / 4)
+        work.watch.look(patient=True)
+
+
+def _tell(work: StudyWork, told: set[str]) -> None:
+    """Say once of each broken checkpoint that it is left out."""
+    for name in work.study.series:
+        for checkpoint, why in work.watch.seen(name).broken.items():
+            _tell_once(f"{name}: {checkpoint} is left out: {why.removeprefix(f'{checkpoint}: ')}", told)
+
+
+def _tell_once(line: str, told: set[str]) -> None:
+    if line not in told:
+        told.add(line)
+        tell(line)
+
+
+def _follow(work: StudyWork, stop: threading.Event, opened: threading.Event, told: set[str], faults: list[UserError]) -> None:
+    """Look again and again until all trainings have ended, or nothing more came for as long as the study says."""
+    with work.source() as report:
+        opened.set()
+        begun = time.monotonic()
+        changed_at = begun
+        while True:
+            try:
+                if work.watch.look(patient=True):
+                    changed_at = time.monotonic()
+                    report()
+                _tell(work, told)
+            except UserError as error:
+                if isinstance(error, SeveralSeriesError):
+                    faults.append(error)
+                    return
+                _tell_once(f"not reached, tried again: {error}", told)
+            idle = time.monotonic() - changed_at
+            if work.watch.ended():
+                _tell_once("the training has ended: what is left is evaluated", told)
+                return
+            if idle > 60 * work.runtime.watch_idle_minutes:
+                _tell_once(f"nothing new for {work.runtime.watch_idle_minutes:g} minutes: what is left is evaluated", told)
+                return
+            if stop.wait(_SETTLING_SECONDS if idle < _QUIET_AFTER else _CALM_SECONDS):
+                return

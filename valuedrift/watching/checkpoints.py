@@ -1,0 +1,119 @@
+"""What a checkpoint's folder says of itself: its step, whether it is whole, whether it is an adapter and of what base."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from valuedrift.errors import DataError
+from valuedrift.weights import ADAPTER, ADAPTER_CONFIG, INDEX, TOKENIZERS, WHOLE, tensor_names, weight_files
+
+STATE = "trainer_state.json"
+"""Written by transformers' Trainer behind weights, tokenizer and optimizer: a checkpoint that has it is whole."""
+_STEP = re.compile(r"(?:step|checkpoint|ckpt|iter|iteration|update)s?[-_=.]?(\d+)", re.IGNORECASE)
+_NUMBER = re.compile(r"(\d+)(?!.*\d)")
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.distcp")
+LARGEST_STEP = 2**63 - 1
+
+
+class NotWholeError(Exception):
+    """A checkpoint lacks something that may yet be written; says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What a whole checkpoint is.
+
+    Attributes:
+        adapter: Whether it is a LoRA adapter on a base.
+        base: What its adapter_config.json names as base, as it stands there; None for full weights and where nothing is named.
+        tokenizer: Whether it has a tokenizer of its own.
+    """
+
+    adapter: bool
+    base: str | None
+    tokenizer: bool
+
+
+def step_of(name: str, folder: Path | None = None) -> int | None:
+    """The step of a checkpoint.
+
+    Args:
+        name: Of its folder or revision: ``checkpoint-500``, ``global_step_500``, ``stage1-step1000-tokens4B``.
+        folder: The folder, whose trainer_state.json is asked where the name has no number.
+
+    Returns:
+        The number behind the word step, checkpoint, ckpt, iter or update, else the last number of the name, else what the trainer wrote; None where
+        nothing tells, or no table could hold it.
+    """
+    named = list(_STEP.finditer(name)) or list(_NUMBER.finditer(name))
+    step = int(named[-1][1]) if named else trainer_state(folder).get("global_step") if folder is not None else None
+    return step if isinstance(step, int) and 0 <= step <= LARGEST_STEP else None
+
+
+def trainer_state(folder: Path) -> dict[str, Any]:
+    """What transformers' Trainer wrote of the training; empty where it wrote nothing that can be read."""
+    try:
+        content = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def look_into(folder: Path) -> Whole:
+    """See whether all that a checkpoint's own files name is there and as long as its headers say.
+
+    Args:
+        folder: A checkpoint's folder.
+
+    Returns:
+        What it is.
+
+    Raises:
+        NotWholeError: Something is lacking that a trainer may still write.
+        DataError: It can never be loaded: pickled weights, or an adapter beside full weights.
+    """
+    adapter, full = (folder / ADAPTER_CONFIG).exists(), (folder / "config.json").exists()
+    if adapter and not any(path.name != ADAPTER for path in folder.glob("*.safetensors")):
+        return _adapter(folder)
+    if not full and not adapter:
+        raise NotWholeError(f"neither config.json nor {ADAPTER_CONFIG} yet")
+    if not any(folder.glob("*.safetensors")) and not (folder / INDEX).exists():
+        pickled = sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern) if not path.name.startswith(_TRAINERS_OWN))
+        if pickled:
+            raise DataError(
+                f"weights as {pickled[0]}, and none as safetensors: pickled weights can run code and are never loaded",
+                where=str(folder),
+                fix="let the trainer save safetensors (transformers does by default), or convert them",
+            )
+        raise NotWholeError(f"no {WHOLE} yet")
+    try:
+        weight_files(folder)
+    except DataError as error:
+        if adapter or ((folder / WHOLE).exists() and (folder / INDEX).exists()):
+            raise
+        raise NotWholeError(_without_place(error)) from error
+    return Whole(adapter=False, base=None, tokenizer=any((folder / name).exists() for name in TOKENIZERS))
+
+
+_TRAINERS_OWN = ("optimizer", "scheduler", "rng_state", "training_args", "scaler")
+"""Beginnings of the names of pickled files that are no weights."""
+
+
+def _adapter(folder: Path) -> Whole:
+    if not (folder / ADAPTER).exists():
+        raise NotWholeError(f"no {ADAPTER} yet")
+    try:
+        tensor_names(folder / ADAPTER)
+        config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    except (DataError, ValueError) as error:
+        raise NotWholeError(_without_place(error) if isinstance(error, DataError) else f"{ADAPTER_CONFIG} cannot be read yet") from error
+    base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+    return Whole(adapter=True, base=base or None, tokenizer=any((folder / name).exists() for name in TOKENIZERS))
+
+
+def _without_place(error: DataError) -> str:
+    return f"{Path(error.where).name}: {error.what}" if error.where else error.what

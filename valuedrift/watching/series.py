@@ -1,0 +1,71 @@
+"""A series: the checkpoints of one training that was not started here, where they lie and what is known of it beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from valuedrift.references import beside, names_folder
+
+PHASE = "watched"
+"""What stands for the algorithm of a series that does not name it."""
+
+
+class Series(BaseModel):
+    """The checkpoints of a training that something else did, or does now."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str | tuple[str, ...] = Field(
+        description="Where they lie: the run's folder (`out/`), a pattern (`out/checkpoint-*`), either also in a bucket (`s3://bucket/run/`), revisions "
+        "of a model on the hub (`hf:organisation/name@step*`), or a list of such. The step is the last number in a checkpoint's name, else what its "
+        "trainer_state.json says."
+    )
+    base: str | None = Field(
+        default=None,
+        description="The model that the training started from: step 0, the base of adapters, and the tokenizer of checkpoints without one. "
+        "Default: what adapter_config.json names; full weights have none, and start at their first checkpoint.",
+    )
+    phase: str = Field(default=PHASE, min_length=1, description="What the training was: `sft`, `dpo`, …; a word for report and tables.")
+    data: str = Field(default="", description="What it was trained on; a word for report and tables.")
+    after: str | None = Field(default=None, description="The run or series that the training continued.")
+    length: int | None = Field(
+        default=None,
+        ge=1,
+        description="Optimizer steps of the whole training; default: what trainer_state.json says, else its last checkpoint.",
+    )
+    marker: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Name of the file that a trainer writes last into a checkpoint; without it a checkpoint is whole when all that its files name is "
+        "there and nothing changes any more.",
+    )
+    end_marker: str = Field(
+        default="training_ended", min_length=1, description="Name of a file that says, beside the checkpoints, that no more of them come."
+    )
+    quiet_seconds: float = Field(
+        default=3.0, ge=0, description="How long nothing changes in a checkpoint that is whole; how often is looked."
+    )
+
+    @field_validator("source")
+    @classmethod
+    def _named(cls, source: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not source or not all(source):
+            raise ValueError("an empty source: give a folder, a pattern or a list of checkpoints")
+        return source
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The source as a list."""
+        return (self.source,) if isinstance(self.source, str) else self.source
+
+    def anchored(self, folder: Any) -> Self:
+        """The same with relative paths taken from a folder."""
+        return self.with_paths(lambda place: beside(folder, place) if names_folder(place) else place)
+
+    def with_paths(self, place: Callable[[str], str]) -> Self:
+        """The same with every path and address replaced."""
+        source = place(self.source) if isinstance(self.source, str) else tuple(map(place, self.source))
+        return self.model_copy(update={"source": source, "base": self.base and place(self.base)})
