@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class Candidate:
         state: Differs whenever its files do.
         times: When each of its files was last written, by name; empty where nothing tells.
         bring: Its folder on this machine, fetched if need be.
+        again: Its state as it is now, where that can be told.
         fixed: Whether it cannot change any more.
     """
 
@@ -46,6 +48,7 @@ class Candidate:
     times: Mapping[str, int]
     bring: Callable[[], Path]
     fixed: bool = False
+    again: Callable[[], str] = str
 
 
 def candidates_at(place: str) -> list[Candidate]:
@@ -87,14 +90,18 @@ def _folders(place: str) -> Iterator[Candidate]:
 
 
 def _folder(folder: Path, label: str) -> Candidate:
+    state, times = _state_of(folder)
+    return Candidate(str(folder), label, state, times, lambda: folder, again=lambda: _state_of(folder)[0])
+
+
+def _state_of(folder: Path) -> tuple[str, dict[str, int]]:
+    """What tells a folder's files from what they were before, and when each was written."""
     stats = []
     for path in sorted(folder.iterdir()):
-        try:
+        with contextlib.suppress(FileNotFoundError):  # deleted between the two calls: the next look sees it
             stats.append((path.name, path.stat()))
-        except FileNotFoundError:  # deleted between the two calls: the next look sees it
-            continue
     state = fingerprint([[name, stat.st_size, stat.st_mtime_ns, stat.st_ino] for name, stat in stats])
-    return Candidate(str(folder), label, state, {name: stat.st_mtime_ns for name, stat in stats}, lambda: folder)
+    return state, {name: stat.st_mtime_ns for name, stat in stats}
 
 
 def _differing(path: Path, pattern: Path) -> str:

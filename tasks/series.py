@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -20,14 +17,16 @@ from valuedrift.errors import UserError
 from valuedrift.models.resolve import resolve_model
 from valuedrift.storage.store import Store
 from valuedrift.tasks.candidates import Candidate, candidates_at, is_marked, series_are_apart
+from valuedrift.tasks.holding import Holding, with_tokenizer
 from valuedrift.tasks.sources import brought
 from valuedrift.watching.checkpoints import STATE, NotWholeError, Whole, look_into, step_of, trainer_state
 from valuedrift.watching.series import Series
 from valuedrift.watching.sighted import Sighted
-from valuedrift.weights import TOKENIZERS, Weights
+from valuedrift.weights import Weights
 
 _TENSORS = ".safetensors"
-_OF_TOKENIZER = (*TOKENIZERS, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", "chat_template.jinja")
+_STALE_SECONDS = 60.0
+"""A checkpoint that is not whole and does not change for so long is told and no longer waited for; when it changes, it is looked at again."""
 
 
 @dataclass
@@ -52,12 +51,12 @@ class SeriesAtWork:
 
     Args:
         series: Where it lies.
-        held: Folder below which checkpoints are held while they are needed, on the tables' disk.
+        held: Folder for what is held of its checkpoints while they are needed, on the tables' disk.
     """
 
     def __init__(self, series: Series, held: Path) -> None:
         self.series = series
-        self._held = held
+        self.holding = Holding(held, series.room_gigabytes)
         self._since: dict[str, tuple[str, float]] = {}
         """When a candidate was first seen as it is, by the clock that nobody sets."""
         self._found: dict[tuple[str, str], tuple[Whole, Path] | str | UserError] = {}
@@ -79,36 +78,47 @@ class SeriesAtWork:
         candidates = [(self._step(one), one) for place in self.series.places for one in candidates_at(place)]
         numbered = [(step, one) for step, one in candidates if step is not None]
         series_are_apart(numbered, ", ".join(self.series.places))
+        there = {step for step, _ in numbered}
+        numbered += [(step, one) for step, one in self.holding.candidates() if step not in there]
         for step, one in sorted(numbered, key=lambda pair: pair[0]):
-            if patient and (why := self._unsettled(one)):
-                sighting.waiting[one.name] = why
-                continue
-            found = self._look_into(one)
+            changed = self._note_state(one)
+            found = (self._unsettled(one, changed) if patient else "") or self._look_into(step, one)
             if isinstance(found, UserError):
                 sighting.broken[one.name] = str(found)
             elif isinstance(found, str):
-                sighting.waiting[one.name] = found
+                there_since = time.monotonic() - self._since[one.name][1]
+                given_up = there_since > max(_STALE_SECONDS, 10 * self.series.quiet_seconds)
+                (sighting.broken if given_up else sighting.waiting)[one.name] = found
             else:
                 sighting.whole[step] = self._sighted(step, one, *found)
-                sighting.length = trainer_state(found[1]).get("max_steps") or sighting.length
+                sighting.length = _length(found[1]) or sighting.length
         self._with_base(sighting)
         return sighting
+
+    def let_go(self, sighted: Sighted) -> None:
+        """A checkpoint is evaluated: what was held of it may go."""
+        if self.holding.let_go(sighted.step):
+            self._found.pop((sighted.name, sighted.state), None)
 
     def _step(self, candidate: Candidate) -> int | None:
         step = step_of(candidate.label)
         return step if step is not None or not candidate.times else step_of("", candidate.bring())
 
-    def _unsettled(self, candidate: Candidate) -> str:
+    def _note_state(self, candidate: Candidate) -> bool:
+        """Note since when a candidate is as it is; whether it changed since the last look."""
+        changed = self._since.get(candidate.name, ("", 0.0))[0] != candidate.state
+        if changed:
+            self._since[candidate.name] = candidate.state, time.monotonic()
+        return changed
+
+    def _unsettled(self, candidate: Candidate, changed: bool) -> str:
         """Why a candidate may still be written; empty where nothing says so."""
         if candidate.fixed or self._marked(candidate):
             return ""
-        state, since = self._since.get(candidate.name, ("", 0.0))
-        if state != candidate.state:
-            self._since[candidate.name] = candidate.state, time.monotonic()
-            return "it is being written"
         if self.series.marker is not None:
             return f"no {self.series.marker} yet"
-        return "it is being written" if time.monotonic() - since < self.series.quiet_seconds else ""
+        since = self._since[candidate.name][1]
+        return "it is being written" if changed or time.monotonic() - since < self.series.quiet_seconds else ""
 
     def _marked(self, candidate: Candidate) -> bool:
         """Whether the trainer's last file is there, and no weights are newer: a training that went back writes over what it wrote."""
@@ -116,12 +126,13 @@ class SeriesAtWork:
         written = [at for name, at in candidate.times.items() if name.endswith(_TENSORS)]
         return marker in candidate.times and bool(written) and candidate.times[marker] >= max(written)
 
-    def _look_into(self, candidate: Candidate) -> tuple[Whole, Path] | str | UserError:
+    def _look_into(self, step: int, candidate: Candidate) -> tuple[Whole, Path] | str | UserError:
         known = candidate.name, candidate.state
         if known not in self._found:
             try:
                 folder = candidate.bring()
-                self._found[known] = look_into(folder), folder
+                whole = look_into(folder)
+                self._found[known] = whole, self.holding.hold(step, candidate, folder)
             except NotWholeError as error:
                 self._found[known] = str(error)
             except UserError as error:
@@ -141,7 +152,7 @@ class SeriesAtWork:
         if whole.tokenizer:
             return Weights(base=folder)
         base = self._base_or(whole, candidate.name)().base
-        return Weights(base=_with_tokenizer(folder, base, self._held / f"step-{step}-{candidate.state[:12]}"))
+        return Weights(base=with_tokenizer(folder, base, self.holding.folder / f"whole-{step}-{candidate.state[:12]}"))
 
     def _base_or(self, whole: Whole, name: str) -> Callable[[], Weights]:
         if self._base is not None:
@@ -176,21 +187,11 @@ def _base_of(reference: str) -> Weights:
     return Weights(base=resolve_model(brought(reference)))
 
 
-def _with_tokenizer(folder: Path, base: Path, aside: Path) -> Path:
-    """A folder with a checkpoint's files and the tokenizer of its base, by links: nothing is copied."""
-    if not aside.exists():
-        making = aside.with_name(f".{aside.name}.{os.getpid()}")
-        making.mkdir(parents=True, exist_ok=True)
-        for path in folder.iterdir():
-            if path.suffix in (_TENSORS, ".json", ".jinja") and path.is_file():
-                (making / path.name).symlink_to(path.absolute())
-        for name in _OF_TOKENIZER:
-            if (base / name).exists() and not (making / name).exists():
-                (making / name).symlink_to((base / name).absolute())
-        with contextlib.suppress(OSError):
-            making.rename(aside)
-        shutil.rmtree(making, ignore_errors=True)
-    return aside
+@lru_cache(maxsize=1024)
+def _length(folder: Path) -> int | None:
+    """Optimizer steps of the whole training, as a checkpoint says it."""
+    length = trainer_state(folder).get("max_steps")
+    return length if isinstance(length, int) and length > 0 else None
 
 
 class Watch:
@@ -205,7 +206,7 @@ class Watch:
 
     def __init__(self, series: Mapping[str, Series], store: Store, study: str, held: Path) -> None:
         self._store, self._study = store, study
-        self._at_work = {name: SeriesAtWork(one, held / name) for name, one in series.items()}
+        self._at_work = {name: SeriesAtWork(one, held / study / name) for name, one in series.items()}
         self._sightings: dict[str, Sighting] = {}
         self._revealed: dict[str, int] | None = None
         """How many checkpoints of each are shown; None: all of them."""
@@ -258,6 +259,18 @@ class Watch:
         self._revealed = None
         steps = {name: [one.step for one in self.shown(name)] for name in self._at_work}
         self._revealed = {name: max(2, len(list(takewhile(judged.__contains__, ((name, step) for step in steps[name]))))) for name in steps}
+
+    def hold(self) -> None:
+        """From now on hold what is whole until it is evaluated: a trainer may delete it (``save_total_limit``)."""
+        for one in self._at_work.values():
+            one.holding.on = True
+
+    def let_go(self, evaluated: Callable[[str, int], bool]) -> None:
+        """Let go of what is evaluated."""
+        for name, one in self._at_work.items():
+            for sighted in self.shown(name):
+                if evaluated(name, sighted.step):
+                    one.let_go(sighted)
 
     def reveal(self, finished: Callable[[str, int], bool]) -> bool:
         """Show one checkpoint more of each series whose shown ones are all finished.

@@ -29,8 +29,11 @@ def stages_shown(work: StudyWork) -> list[Stage]:
     So what is analysed grows with every checkpoint.
     """
     stages = stages_of(work)
-    if work.study.series and work.watch.reveal(_evaluated(work, stages)):
-        work.news.put(None)
+    if work.study.series:
+        evaluated = _evaluated(work, stages)
+        work.watch.let_go(evaluated)
+        if work.watch.reveal(evaluated):
+            work.news.put(None)
     return stages
 
 
@@ -63,10 +66,13 @@ def watching(work: StudyWork, *, live: bool) -> Iterator[None]:
         yield
         return
     told: set[str] = set()
+    if live:
+        work.watch.hold()
     _settle(work, live)
     work.watch.one_by_one()
     _tell(work, told)
     if not live:
+        _tell_waiting(work)
         _check_something(work)
         yield
         return
@@ -112,6 +118,13 @@ def _tell(work: StudyWork, told: set[str]) -> None:
     for name in work.study.series:
         for checkpoint, why in work.watch.seen(name).broken.items():
             _tell_once(f"{name}: {checkpoint} is left out: {why.removeprefix(f'{checkpoint}: ')}", told)
+
+
+def _tell_waiting(work: StudyWork) -> None:
+    """Say of each checkpoint that is not whole what it lacks, where nobody waits for it."""
+    for name in work.study.series:
+        for checkpoint, why in work.watch.seen(name).waiting.items():
+            tell(f"{name}: {checkpoint} is not whole and left out: {why}")
 
 
 def _tell_once(line: str, told: set[str]) -> None:

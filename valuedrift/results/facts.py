@@ -88,7 +88,7 @@ def study_fingerprint(study: Study) -> str:
         said["engine"] = study.engine.drawing_identity()
     for name in said.get("series", {}):
         series = study.series[name].with_paths(last)
-        said["series"][name] = series.model_dump(mode="json", exclude={"marker", "end_marker", "quiet_seconds"}, exclude_defaults=True)
+        said["series"][name] = series.model_dump(mode="json", exclude=set(series.identity_free), exclude_defaults=True)
     for model in said.get("models", {}).values():
         model["path"] = last(model["path"])
     if "set" in said.get("probes", {}):

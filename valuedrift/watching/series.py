@@ -45,6 +45,12 @@ class Series(BaseModel):
     end_marker: str = Field(
         default="training_ended", min_length=1, description="Name of a file that says, beside the checkpoints, that no more of them come."
     )
+    room_gigabytes: float = Field(
+        default=50.0,
+        ge=0,
+        description="While a training writes, a whole checkpoint is held until it is judged, by links where the tables lie on the same disk, else by "
+        "copies; so much of them at most.",
+    )
     quiet_seconds: float = Field(
         default=3.0, ge=0, description="How long nothing changes in a checkpoint that is whole; how often is looked."
     )
@@ -55,6 +61,11 @@ class Series(BaseModel):
         if not source or not all(source):
             raise ValueError("an empty source: give a folder, a pattern or a list of checkpoints")
         return source
+
+    @property
+    def identity_free(self) -> frozenset[str]:
+        """Keys that change no number."""
+        return frozenset({"marker", "end_marker", "quiet_seconds", "room_gigabytes"})
 
     @property
     def places(self) -> tuple[str, ...]:

@@ -1,0 +1,219 @@
+"""Which of a series' checkpoints are whole, waited for or broken, and what is done once one of them goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from valuedrift.errors import UserError
+from valuedrift.tasks.candidates import SeveralSeriesError, candidates_at
+from valuedrift.tasks.series import SeriesAtWork
+from valuedrift.watching.checkpoints import LARGEST_STEP, look_into, step_of
+from valuedrift.watching.series import Series
+
+
+def checkpoint(folder: Path, *, state: bool = True, seed: int = 0) -> Path:
+    """A folder with full weights as transformers' Trainer leaves it."""
+    folder.mkdir(parents=True)
+    save_file({"w": np.full(4, seed, dtype=np.float32)}, folder / "model.safetensors")
+    (folder / "config.json").write_text("{}", encoding="utf-8")
+    (folder / "tokenizer.json").write_text("{}", encoding="utf-8")
+    if state:
+        (folder / "trainer_state.json").write_text('{"global_step": 7, "max_steps": 40}', encoding="utf-8")
+    return folder
+
+
+def at_work(tmp_path: Path, source: object, **settings: object) -> SeriesAtWork:
+    return SeriesAtWork(Series.model_validate({"source": source, "quiet_seconds": 0.05, **settings}), tmp_path / "held")
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("checkpoint-500", 500),
+        ("global_step_1200", 1200),
+        ("stage1-step140000-tokens294B", 140000),
+        ("iter_0000100", 100),
+        ("epoch-3", 3),
+        ("step=42", 42),
+        ("run2-ckpt7", 7),
+        ("final", None),
+        (f"checkpoint-{LARGEST_STEP + 1}", None),
+    ],
+)
+def test_the_step_is_the_number_that_the_name_means(name: str, step: int | None) -> None:
+    assert step_of(name) == step
+
+
+def test_a_folder_a_pattern_and_a_list_find_the_same_checkpoints(tmp_path: Path) -> None:
+    for step in (10, 2, 30):
+        checkpoint(tmp_path / "out" / f"checkpoint-{step}", seed=step)
+    shutil.copy(tmp_path / "out" / "checkpoint-30" / "model.safetensors", tmp_path / "out")
+    (tmp_path / "out" / "config.json").write_text("{}", encoding="utf-8")  # as trainer.save_model leaves the last one
+    (tmp_path / "out" / "runs").mkdir()
+    out = str(tmp_path / "out")
+    for source in (out, f"{out}/checkpoint-*", [f"{out}/checkpoint-10", f"{out}/checkpoint-2", f"{out}/checkpoint-30"]):
+        sighting = at_work(tmp_path, source).look(patient=False)
+        assert list(sighting.whole) == [2, 10, 30] and not sighting.broken and not sighting.waiting
+        assert sighting.length == 40
+        assert len({one.fingerprint() for one in sighting.whole.values()}) == 3
+
+
+def test_a_single_folder_without_a_number_has_its_trainers_step(tmp_path: Path) -> None:
+    sighting = at_work(tmp_path, str(checkpoint(tmp_path / "final"))).look(patient=False)
+    assert list(sighting.whole) == [7]
+
+
+def test_two_series_in_one_place_are_refused(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "a" / "checkpoint-1")
+    checkpoint(tmp_path / "b" / "checkpoint-1")
+    with pytest.raises(SeveralSeriesError, match="two checkpoints of step 1"):
+        at_work(tmp_path, f"{tmp_path}/*/checkpoint-*").look(patient=False)
+
+
+def test_nothing_is_there_yet(tmp_path: Path) -> None:
+    assert candidates_at(str(tmp_path / "none")) == [] and candidates_at(f"{tmp_path}/none/checkpoint-*") == []
+
+
+def test_a_checkpoint_is_taken_up_when_it_is_whole_and_never_before(tmp_path: Path) -> None:
+    """Every prefix of the bytes of its weights, with whatever else there already is, is waited for."""
+    whole = checkpoint(tmp_path / "whole" / "checkpoint-1")
+    weights = (whole / "model.safetensors").read_bytes()
+    growing = tmp_path / "out" / "checkpoint-1"
+    shutil.copytree(whole, growing)
+    watched = at_work(tmp_path, str(tmp_path / "out"))
+    for length in range(len(weights)):
+        (growing / "model.safetensors").write_bytes(weights[:length])
+        for patient in (True, False):
+            sighting = watched.look(patient=patient)
+            assert not sighting.whole and len(sighting.waiting) == 1, length
+    (growing / "model.safetensors").write_bytes(weights)
+    (growing / "trainer_state.json").write_bytes((whole / "trainer_state.json").read_bytes())
+    assert list(watched.look(patient=True).whole) == [1]
+
+
+def test_shards_are_whole_when_all_that_the_index_names_are_there(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "out" / "checkpoint-1")
+    (folder / "model.safetensors").unlink()
+    index = {"metadata": {}, "weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    save_file({"a": np.zeros(2, dtype=np.float32)}, folder / "model-00001-of-00002.safetensors")
+    watched = at_work(tmp_path, str(tmp_path / "out"))
+    assert list(watched.look(patient=False).waiting) == [str(folder)]
+    save_file({"b": np.zeros(2, dtype=np.float32)}, folder / "model-00002-of-00002.safetensors")
+    assert list(watched.look(patient=False).whole) == [1]
+
+
+def test_without_the_trainers_last_file_it_must_be_quiet(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "out" / "checkpoint-1", state=False)
+    watched = at_work(tmp_path, str(tmp_path / "out"), quiet_seconds=3600)
+    assert watched.look(patient=True).waiting and watched.look(patient=True).waiting
+    quick = at_work(tmp_path, str(tmp_path / "out"), quiet_seconds=0)
+    assert quick.look(patient=True).waiting
+    assert list(quick.look(patient=True).whole) == [1]
+    (folder / "later.json").write_text("{}", encoding="utf-8")
+    assert quick.look(patient=True).waiting, "it changed again"
+
+
+def test_a_marker_of_ones_own_is_waited_for(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "out" / "checkpoint-1")
+    watched = at_work(tmp_path, str(tmp_path / "out"), marker="DONE", quiet_seconds=0)
+    assert watched.look(patient=True).waiting and watched.look(patient=True).waiting
+    (folder / "DONE").touch()
+    assert list(watched.look(patient=True).whole) == [1]
+
+
+def test_a_training_that_went_back_and_writes_over_a_checkpoint_is_waited_for(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "out" / "checkpoint-1")
+    watched = at_work(tmp_path, str(tmp_path / "out"), quiet_seconds=3600)
+    before = watched.look(patient=True).whole[1]
+    save_file({"w": np.full(4, 9, dtype=np.float32)}, folder / "model.safetensors")
+    later = (folder / "trainer_state.json").stat().st_mtime_ns + 10**9
+    os.utime(folder / "model.safetensors", ns=(later, later))
+    assert watched.look(patient=True).waiting, "the old trainer_state.json does not speak of the new weights"
+    os.utime(folder / "trainer_state.json", ns=(later, later + 1))
+    after = watched.look(patient=True).whole[1]
+    assert after.state != before.state
+
+
+@pytest.mark.parametrize("file", ["pytorch_model.bin", "model.pth", "consolidated.00.pth", "__0_0.distcp"])
+def test_pickled_weights_are_told_and_the_others_go_on(tmp_path: Path, file: str) -> None:
+    checkpoint(tmp_path / "out" / "checkpoint-1")
+    folder = checkpoint(tmp_path / "out" / "checkpoint-2")
+    (folder / "model.safetensors").rename(folder / file)
+    sighting = at_work(tmp_path, str(tmp_path / "out")).look(patient=False)
+    assert list(sighting.whole) == [1]
+    assert "pickled weights" in sighting.broken[str(folder)] and file in sighting.broken[str(folder)]
+
+
+def test_an_adapter_names_its_base_which_is_step_0(tmp_path: Path) -> None:
+    base = checkpoint(tmp_path / "base")
+    folder = tmp_path / "out" / "checkpoint-4"
+    folder.mkdir(parents=True)
+    save_file({"lora": np.zeros(2, dtype=np.float32)}, folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}), encoding="utf-8")
+    assert look_into(folder).adapter
+    sighting = at_work(tmp_path, str(tmp_path / "out")).look(patient=False)
+    assert list(sighting.whole) == [0, 4]
+    assert sighting.whole[0].weights().base == base and not sighting.whole[0].weights().adapters
+    assert sighting.whole[4].weights().adapters == (folder,) and sighting.whole[4].adapter()
+
+
+def test_an_adapter_without_base_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "out" / "checkpoint-4"
+    folder.mkdir(parents=True)
+    save_file({"lora": np.zeros(2, dtype=np.float32)}, folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(UserError, match="names no base"):
+        at_work(tmp_path, str(tmp_path / "out")).look(patient=False).whole[4].weights()
+
+
+def test_a_checkpoint_without_tokenizer_takes_that_of_its_base(tmp_path: Path) -> None:
+    base = checkpoint(tmp_path / "base")
+    folder = checkpoint(tmp_path / "out" / "checkpoint-4", seed=4)
+    (folder / "tokenizer.json").unlink()
+    one = at_work(tmp_path, str(tmp_path / "out"), base=str(base)).look(patient=False).whole[4]
+    assert (one.weights().base / "tokenizer.json").read_text() == "{}"
+    assert (one.weights().base / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+    shutil.copy(base / "tokenizer.json", folder)
+    again = at_work(tmp_path, str(tmp_path / "out"), base=str(base)).look(patient=False).whole[4]
+    assert again.fingerprint() == one.fingerprint(), "where the tokenizer lay makes no difference"
+
+
+def test_what_is_whole_is_held_until_it_is_evaluated_though_the_trainer_deletes_it(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "out" / "checkpoint-1")
+    watched = at_work(tmp_path, str(tmp_path / "out"))
+    watched.holding.on = True
+    before = watched.look(patient=True).whole[1]
+    content = before.fingerprint()
+    shutil.rmtree(folder)
+    checkpoint(tmp_path / "out" / "checkpoint-2", seed=2)
+    for one in (watched, at_work(tmp_path, str(tmp_path / "out"))):  # the same process, and one after a kill
+        sighting = one.look(patient=True)
+        assert list(sighting.whole) == [1, 2]
+        assert sighting.whole[1].fingerprint() == content and sighting.whole[1].name == str(folder)
+        assert sighting.whole[1].state == before.state
+    watched.let_go(watched.look(patient=True).whole[1])
+    assert list(watched.look(patient=True).whole) == [2]
+
+
+def test_what_was_let_go_is_read_where_it_lies_and_not_held_again(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "out" / "checkpoint-1")
+    watched = at_work(tmp_path, str(tmp_path / "out"))
+    watched.holding.on = True
+    watched.let_go(watched.look(patient=True).whole[1])
+    assert watched.look(patient=True).whole[1].weights().base == folder
+    assert not list((tmp_path / "held").rglob("*.safetensors"))
+
+
+def test_nothing_is_held_beyond_the_room(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "out" / "checkpoint-1")
+    watched = at_work(tmp_path, str(tmp_path / "out"), room_gigabytes=0)
+    watched.holding.on = True
+    assert watched.look(patient=True).whole[1].weights().base == folder
