@@ -5,9 +5,19 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from valuedrift.judges.openai import OpenAI
+from valuedrift.judges.registry import JudgeConfig
+from valuedrift.storage.store import Store
+from valuedrift.study import Study
 
 _PACKAGES = ("valuedrift", "torch", "transformers", "trl", "peft", "prefect", "duckdb", "polars", "pyarrow", "vllm")
 
@@ -43,3 +53,51 @@ def versions() -> dict[str, str]:
 def machine() -> dict[str, str]:
     """The machine, in words that identify nobody."""
     return {"system": f"{platform.system()} {platform.machine()}", "cores": str(os.cpu_count() or 1)}
+
+
+def provenance_of(store: Store, study: Study, runs: pl.DataFrame, stances: pl.DataFrame) -> dict[str, dict[str, str]]:
+    """Where a study's numbers come from, as its tables and their manifest say: no model and no data are needed."""
+    made_of = {
+        str(entry.partition["run_id"]): entry.identity
+        for entry in store.entries("runs", study.study)
+        if entry.partition["run_id"] in set(runs["run_id"])
+    }
+    base, rows = {}, {}
+    for row in runs.iter_rows(named=True):
+        identity = made_of.get(row["run_id"], {})
+        rows[row["dataset"]] = identity.get("dataset", "unknown")
+        if row["parent_run_id"] is None:
+            base[row["model"]] = identity.get("parent", "unknown")
+    sampled: Mapping[str, Any] = next((entry.identity for entry in store.entries("responses", study.study)), {})
+    judged = {entry.slot: entry.identity for entry in store.entries("stances", study.study)}
+    datasets = {**study.corpora, **study.preferences}
+    return {
+        "Program": {"git commit": git_commit() or "not a checkout", **versions()},
+        "Machine": {
+            **machine(),
+            "training began": f"{runs.get_column('started').min()!s} UTC",
+            "training ended": f"{runs.get_column('ended').max()!s} UTC",
+        },
+        "Models": {name: f"{model.path} · weights {base.get(name, 'unknown')}" for name, model in study.models.items()}
+        | {name: " · ".join(f"step {step}: {model}" for step, model in sorted(models.items())) for name, models in study.served.items()},
+        "Datasets": {name: f"{datasets[name].title} · rows {found}" for name, found in rows.items() if name in datasets},
+        "Probes": {
+            "set": study.probes.set,
+            "prompts": str(stances.select("probe_set", "prompt_id").n_unique()),
+            "fingerprint": str(sampled.get("probes", "unknown")),
+        },
+        "Sampling": {key: str(value) for key, value in study.sampling.model_dump().items()} | {"engine": study.engine_name},
+        "Judges": {
+            judge.name: yaml.safe_dump(_judge(judge, judged.get(judge.name, {})), sort_keys=True, allow_unicode=True).strip()
+            for judge in study.judges
+        },
+        "Runs": {
+            row["run_id"]: f"fingerprint {row['fingerprint']} · commit {row['git_commit'] or 'none'}" for row in runs.iter_rows(named=True)
+        },
+    }
+
+
+def _judge(judge: JudgeConfig, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What a judge is, as the identity of its stances says, and where its server stood."""
+    said = identity.get("judge") or identity.get("panel") or identity
+    return {**said, **({"base_url": judge.base_url} if isinstance(judge, OpenAI) else {})}

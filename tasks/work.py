@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
 
+import polars as pl
 from filelock import FileLock, Timeout
 
 from valuedrift.cache import cache_folder
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.load import Rows, write_jsonl
 from valuedrift.corpora.registry import Kind
+from valuedrift.drift.options import Analysis
 from valuedrift.errors import StageError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.jobs import ChildPool
+from valuedrift.judges.network.weights import shipped_metrics
 from valuedrift.judges.panel import Panel
 from valuedrift.judges.registry import JudgeConfig
 from valuedrift.models.resolve import resolve_model
 from valuedrift.probes import Probe, probes_fingerprint, same_texts
+from valuedrift.results.facts import StudyFacts, facts_of
+from valuedrift.results.quality import Figures
 from valuedrift.storage.shelf import Shelf
 from valuedrift.storage.store import Store
 from valuedrift.study import Plan, Study, expand
@@ -32,6 +38,7 @@ from valuedrift.study.runtime import Runtime
 from valuedrift.study.spec import Model
 from valuedrift.study.understood import check_languages
 from valuedrift.tasks.board import board
+from valuedrift.tasks.provenance import provenance_of
 from valuedrift.tasks.series import Watch
 from valuedrift.tasks.sources import brought, count_of, made_of, probes_of, rows_of
 from valuedrift.weights import Weights
@@ -178,7 +185,48 @@ class Work:
             self.pool.close()
 
 
-class StudyWork(Work):
+class StancesWork(Work, ABC):
+    """Where the stages of one study work that are made of its stances, whoever made these: analyze, correct, conclude, report.
+
+    Args:
+        name: Name of the study.
+        root: Where the tables lie.
+        runtime: Devices, parallelism and patience.
+        analysis: How the stances are analysed.
+        report_folder: Where the report goes; None: reports/<study> below the root.
+
+    Attributes:
+        recorded: Figures that were recorded with its judges, see `valuedrift.results.quality`.
+    """
+
+    def __init__(self, name: str, root: str, runtime: Runtime, analysis: Analysis, report_folder: str | None = None) -> None:
+        super().__init__(root, runtime)
+        self.name = name
+        self.analysis = analysis
+        self.report_folder = report_folder
+        self.recorded: Sequence[Figures] = []
+
+    @property
+    @abstractmethod
+    def run_ids(self) -> list[str]:
+        """Its runs."""
+
+    @property
+    @abstractmethod
+    def facts(self) -> StudyFacts:
+        """What is known of it beside the numbers."""
+
+    @abstractmethod
+    def provenance(self, runs: pl.DataFrame, stances: pl.DataFrame) -> dict[str, dict[str, str]]:
+        """Where its numbers come from, by section and name.
+
+        Args:
+            runs: Its rows of the table runs.
+            stances: Those of the table stances.
+        """
+
+
+class StudyWork(StancesWork):
     """Where the stages of one study work: the study, its plan, its probes and base models.
 
     Args:
@@ -188,8 +236,8 @@ class StudyWork(Work):
     """
 
     def __init__(self, study: Study, root: str, report_folder: str | None = None) -> None:
-        super().__init__(root, study.runtime)
-        self.report_folder = report_folder
+        super().__init__(study.study, root, study.runtime, study.analysis, report_folder)
+        self.recorded = shipped_metrics()
         engine = study.engine if isinstance(study.engine, str) else study.engine.with_paths(brought)
         self.study = study.model_copy(update={"judges": tuple(judge.with_paths(brought) for judge in study.judges), "engine": engine})
         self._bases: dict[str, tuple[Weights, str]] = {}
@@ -235,6 +283,20 @@ class StudyWork(Work):
             *([twice] if twice else []),
             *(f"dataset {name} is {made}" for name, made in mixed.items()),
         ]
+
+    @property
+    def run_ids(self) -> list[str]:
+        """See `StancesWork`."""
+        return [run.run_id for run in self.plan.sampled]
+
+    @property
+    def facts(self) -> StudyFacts:
+        """See `StancesWork`."""
+        return facts_of(self.study)
+
+    def provenance(self, runs: pl.DataFrame, stances: pl.DataFrame) -> dict[str, dict[str, str]]:
+        """See `StancesWork`."""
+        return provenance_of(self.store, self.study, runs, stances)
 
     @property
     def auditor(self) -> JudgeConfig:

@@ -10,7 +10,9 @@ import polars as pl
 from valuedrift.training.registry import ALGORITHMS
 from valuedrift.words import visible
 
-PHASES: Mapping[str, str] = {"served": "served", **{name: algorithm.title for name, algorithm in ALGORITHMS.packaged()}}
+IMPORTED = "imported"
+"""Stands for the algorithm of a run of which only stances are known."""
+PHASES: Mapping[str, str] = {"served": "served", IMPORTED: IMPORTED, **{name: algorithm.title for name, algorithm in ALGORITHMS.packaged()}}
 """Phase to the way it is written; an algorithm that is not known here is written in capitals."""
 
 
@@ -79,6 +81,8 @@ def trace_lineage(runs: pl.DataFrame) -> Lineage:
 
     def label(run_id: str) -> str:
         row = rows[run_id]
+        if not row["dataset"]:  # not trained here: its name is all that is known
+            return run_id
         phase = PHASES.get(row["phase"], str(row["phase"]).upper())
         tail = run_id.rsplit(f"{row['phase']}-{row['dataset']}", 1)
         variant = tail[1].lstrip("-") if len(tail) == 2 else ""  # of a sweep: "beta0.5"
@@ -88,7 +92,7 @@ def trace_lineage(runs: pl.DataFrame) -> Lineage:
         parent = rows[run_id]["parent_run_id"]
         if parent in rows:
             return f"{title(parent)} → {label(run_id)}"
-        return f"{rows[run_id]['model']}: {label(run_id)}" if several else label(run_id)
+        return f"{rows[run_id]['model']}: {label(run_id)}" if several and rows[run_id]["dataset"] else label(run_id)
 
     ordered: list[Run] = []
 

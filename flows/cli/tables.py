@@ -86,6 +86,8 @@ def import_(
         typer.echo(f"not in the file, so filled: {', '.join(f'{name}={value}' for name, value in done.filled.items())}")
     if done.ignored:
         typer.echo(f"not in the table, so left out: {', '.join(map(_safe, done.ignored))}")
+    if table == "stances":
+        typer.echo(f"drift, figures and report: valuedrift report {study}")
 
 
 @tables_app.command()

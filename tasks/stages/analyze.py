@@ -11,13 +11,13 @@ from valuedrift.results.analysis import analysis_tables, cut_answers
 from valuedrift.results.facts import ANALYSED as TABLES
 from valuedrift.tasks.board import shown
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage, check_there, named_by
-from valuedrift.tasks.work import StudyWork, Work
+from valuedrift.tasks.work import StancesWork, Work
 
 ANALYSIS_VERSION = 2
 """Raised when the statistics change their numbers."""
 
 
-def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
+def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     """One stage, made of the stances of every checkpoint and judge."""
     judged = tuple(stage for stage in listed if stage.name == "judge")
 
@@ -26,23 +26,23 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
 
     def make(_: Work, stances: Sequence[Reference]) -> Frames:
         with shown("analyze"):
-            cut = cut_answers(work.store.scan("responses", study=work.study.study, run_id=[run.run_id for run in work.plan.sampled]))
-            return analysis_tables(stances_of(work, stances), work.study.analysis, cut=cut)
+            cut = cut_answers(work.store.scan("responses", study=work.name, run_id=work.run_ids))
+            return analysis_tables(stances_of(work, stances), work.analysis, cut=cut)
 
-    yield Stage("analyze", Address(TABLES, {"study": work.study.study}), judged, identity, make, named=named_by(judged))
+    yield Stage("analyze", Address(TABLES, {"study": work.name}), judged, identity, make, named=named_by(judged))
 
 
-def analysis_identity(work: StudyWork, stance_keys: Sequence[str]) -> dict[str, Any]:
+def analysis_identity(work: StancesWork, stance_keys: Sequence[str]) -> dict[str, Any]:
     """Identity of a study's analysis."""
     return {
         "stage": "analyze",
         "version": ANALYSIS_VERSION,
         "stances": sorted(stance_keys),
-        "analysis": work.study.analysis.model_dump(mode="json"),
+        "analysis": work.analysis.model_dump(mode="json"),
     }
 
 
-def stances_of(work: StudyWork, parts: Sequence[Reference]) -> pl.DataFrame:
+def stances_of(work: StancesWork, parts: Sequence[Reference]) -> pl.DataFrame:
     """The rows of some parts of the table stances, all of this study; its older runs and other judges are left out.
 
     Args:
@@ -57,6 +57,6 @@ def stances_of(work: StudyWork, parts: Sequence[Reference]) -> pl.DataFrame:
         [{"run_id": part.partition["run_id"], "step": part.partition["step"], "judge": part.slot} for part in parts],
         schema={"run_id": pl.String, "step": pl.Int64, "judge": pl.String},
     )
-    frame = work.store.read("stances", study=work.study.study, judge=sorted({part.slot for part in parts}))
+    frame = work.store.read("stances", study=work.name, judge=sorted({part.slot for part in parts}))
     check_there(work, parts)
     return frame.join(wanted, on=["run_id", "step", "judge"], how="semi")

@@ -11,15 +11,15 @@ from valuedrift.tasks.board import board, shown
 from valuedrift.tasks.labels import label_keys, labelled_stances
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage, named_by
 from valuedrift.tasks.stages.analyze import stances_of
-from valuedrift.tasks.work import StudyWork, Work
+from valuedrift.tasks.work import StancesWork, Work
 
 CORRECTION_VERSION = 1
 """Raised when what labels make of the numbers changes."""
 
 
-def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
+def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     """One stage where people labelled answers of this study: then its numbers are corrected, without being asked to."""
-    store, study = work.store, work.study.study
+    store, study = work.store, work.name
     labels = label_keys(store, study)
     if not labels:
         return
@@ -33,7 +33,7 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
         with shown("correct"):
             stances = stances_of(work, parts)
             labelled = labelled_stances(store, study, stances.lazy())
-            frames = correction_tables(stances, labelled, work.study.analysis, where=f"study {study}")
+            frames = correction_tables(stances, labelled, work.analysis, where=f"study {study}")
             for note in frames["correction_notes"].get_column("note"):
                 board().result(f"correct: {note}")
             return frames
@@ -49,12 +49,12 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     )
 
 
-def correction_identity(work: StudyWork, stance_keys: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
+def correction_identity(work: StancesWork, stance_keys: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
     """Identity of the tables that people's labels correct: the stances, the labels, how sure, and what the stance is taken on."""
     return {
         "stage": "correct",
         "version": CORRECTION_VERSION,
         "stances": sorted(stance_keys),
         "labels": sorted(labels),
-        "analysis": work.study.analysis.model_dump(mode="json", include={"confidence", "towards"}),
+        "analysis": work.analysis.model_dump(mode="json", include={"confidence", "towards"}),
     }

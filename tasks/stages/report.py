@@ -15,10 +15,10 @@ from valuedrift.storage.manifest import Entry
 from valuedrift.tasks.board import show_page, show_table, shown
 from valuedrift.tasks.reporting import PAGE, default_folder, inputs_of, page_mark, report_identity, write_figures_to, write_page
 from valuedrift.tasks.stage import Frames, Partition, Reference, Stage
-from valuedrift.tasks.work import StudyWork, Work
+from valuedrift.tasks.work import StancesWork, Work
 
 
-def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
+def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     """One stage, made of all that is analysed, corrected, concluded and audited."""
     told = tuple(stage for stage in listed if stage.name in ("analyze", "correct", "conclude", "audit"))
 
@@ -35,7 +35,7 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
 
     def make(_: Work, __: Sequence[Reference]) -> Frames:
         with shown("report"):
-            inputs = inputs_of(work.store, work.study.study)
+            inputs = inputs_of(work.store, work.name)
             write_figures_to(inputs, folder_of_report(work))
             _show(work, inputs)
             return {PAGE: pl.DataFrame({"html": [build_report(inputs)]})}
@@ -77,17 +77,17 @@ class _Page:
         return Reference(table=PAGE, key=key, rows=1, reused=reused)
 
 
-def folder_of_report(work: StudyWork) -> Location:
+def folder_of_report(work: StancesWork) -> Location:
     """Where a study's report goes: where the user says, else reports/<study> below the root."""
     if work.report_folder is not None:
         return Location.parse(work.report_folder)
-    return default_folder(work.store, work.study.study)
+    return default_folder(work.store, work.name)
 
 
-def _show(work: StudyWork, inputs: ReportInputs) -> None:
-    name = "".join(letter if letter.isalnum() else "-" for letter in work.study.study)
-    show_page(build_markdown(inputs), f"report-{name}", f"Value drift of study {work.study.study}")
+def _show(work: StancesWork, inputs: ReportInputs) -> None:
+    name = "".join(letter if letter.isalnum() else "-" for letter in work.name)
+    show_page(build_markdown(inputs), f"report-{name}", f"Value drift of study {work.name}")
     columns = ("run_id", "topic", "stance", "magnitude", "magnitude_low", "magnitude_high", "drift_time", "q_value")
     rows = inputs.main_drift.select(columns).head(50).to_dicts()
     rounded = [{key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()} for row in rows]
-    show_table(rounded, f"drift-{name}", f"Largest drifts of study {work.study.study}")
+    show_table(rounded, f"drift-{name}", f"Largest drifts of study {work.name}")

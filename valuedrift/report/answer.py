@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from valuedrift.lineage import Run
+from valuedrift.lineage import IMPORTED, Run
 from valuedrift.report.figures.curves import yes_saying
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.rows import DriftRow, by_run, drift_rows, questions_per_topic
@@ -249,8 +249,8 @@ def asked(inputs: ReportInputs) -> str:
     """The extent of the study in a sentence."""
     runs = inputs.lineage.runs
     checkpoints = inputs.main_trajectory.select("run_id", "step").unique().height
-    models = sorted({run.model for run in runs})
+    models = sorted({run.model for run in runs if run.phase != IMPORTED})
     return (
-        f"{counted(len(runs), 'training run')} of {listed(models)}, {counted(checkpoints, 'judged checkpoint')}, "
+        f"{counted(len(runs), 'training run')}{f' of {listed(models)}' if models else ''}, {counted(checkpoints, 'judged checkpoint')}, "
         f"{counted(len(inputs.topics), 'topic')} ({listed(inputs.topics, 12)}); judged by {inputs.main_judge or 'nobody yet'}."
     )

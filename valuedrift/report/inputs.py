@@ -181,7 +181,7 @@ def read_inputs(read: Reader) -> ReportInputs:
         agreement=agreement.filter(pl.col("among") == "judges").sort("entry_idx"),
         judge_metrics=figures,
         warnings=read("warnings").sort("warning_idx").get_column("warning").to_list(),
-        provenance={**provenance, "Study file": {"yaml": study["file"]}},
+        provenance={**provenance, **({"Study file": {"yaml": study["file"]}} if study["file"] else {})},
         confidence=study["confidence"],
         propositions=json.loads(study["propositions"]),
         towards=_towards(study["file"]),
@@ -202,7 +202,7 @@ def _towards(file: str) -> str:
 def _audits(read: Reader, runs: pl.DataFrame, auditor: str | None) -> pl.DataFrame:
     """The audits of what the runs train on: corpora first, then preference sets, in the order of the runs."""
     place = {name: at for at, name in enumerate(runs.get_column("dataset").unique(maintain_order=True))}
-    mine = read("audits").filter((pl.col("judge") == auditor) & pl.col("dataset").is_in(list(place)))
+    mine = read("audits").filter(pl.col("judge").eq_missing(pl.lit(auditor)) & pl.col("dataset").is_in(list(place)))
     at = pl.col("dataset").replace_strict(place, return_dtype=pl.Int64)
     return mine.sort(pl.col("kind") != "sft", at, maintain_order=True) if mine.height else mine
 
