@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import polars as pl
 import pytest
@@ -118,6 +119,14 @@ def test_what_a_single_test_and_a_finding_rest_on_is_said_where_each_stands(page
     assert "Single tests moved" in by_run and "So a run with 0 single tests moved can still show a finding." in by_run
     findings = page[page.index('<section id="findings">') : page.index('<section id="reading">')]
     assert "“seen” can stand beside “0 single tests moved”" in findings
+
+
+def test_no_class_of_the_page_is_laid_out_for_two_things() -> None:
+    """A rule for the opening's grid once caught cells of a table that had the same class."""
+    style = files("valuedrift").joinpath("report", "templates", "style.css").read_text(encoding="utf-8")
+    laid_out = {name for selector, rule in re.findall(r"([^{}]+)\{([^{}]*)\}", style) if "display: grid" in rule or "display: flex" in rule
+                for name in re.findall(r"(?:^|,)\s*\.([\w-]+)\s*(?=$|,)", selector.strip())}  # fmt: skip
+    assert "opening" in laid_out and not laid_out & {"first", "number", "moved", "little", "undecided", "child", "root"}
 
 
 def test_the_largest_drift_is_drawn_between_headline_and_counts(page: str) -> None:
