@@ -27,10 +27,12 @@ from valuedrift.jobs import ChildPool
 from valuedrift.judges.network.weights import shipped_metrics
 from valuedrift.judges.panel import Panel
 from valuedrift.judges.registry import JudgeConfig
+from valuedrift.models.control import control_identity, control_names, texts_in, told_of_servers
 from valuedrift.models.resolve import resolve_model
 from valuedrift.probes import Probe, probes_fingerprint, same_texts
 from valuedrift.results.facts import StudyFacts, facts_of
 from valuedrift.results.quality import Figures
+from valuedrift.servers.server import Server
 from valuedrift.storage.shelf import Shelf
 from valuedrift.storage.store import Store
 from valuedrift.study import Plan, Study, expand
@@ -241,6 +243,7 @@ class StudyWork(StancesWork):
         engine = study.engine if isinstance(study.engine, str) else study.engine.with_paths(brought)
         self.study = study.model_copy(update={"judges": tuple(judge.with_paths(brought) for judge in study.judges), "engine": engine})
         self._bases: dict[str, tuple[Weights, str]] = {}
+        self._control: dict[tuple[frozenset[str], str], dict[str, str]] = {}
 
     @cached_property
     def _planned(self) -> Plan:
@@ -278,10 +281,13 @@ class StudyWork(StancesWork):
         twice = same_texts(self.probes)
         used = {(run.dataset_name, run.kind): run.dataset for run in self.plan.runs}
         mixed = {name: made for (name, kind), dataset in used.items() if dataset.mixture and (made := made_of(dataset, kind))}
+        asks = not isinstance(self.study.engine, str) or any(isinstance(judge, Server) for judge in self.study.judges)
+        spelling = told_of_servers([probe.whole_text for probe in self.probes], "prompt") if asks else None
         return [
             *check_languages(self.study.judges, self.probes, self.study.probes.set),
             *([twice] if twice else []),
             *(f"dataset {name} is {made}" for name, made in mixed.items()),
+            *([spelling] if spelling else []),
         ]
 
     @property
@@ -302,6 +308,19 @@ class StudyWork(StancesWork):
     def auditor(self) -> JudgeConfig:
         """Who audits the study's datasets: its first judge that is no panel."""
         return next(judge for judge in self.study.judges if not isinstance(judge, Panel))
+
+    def control(self, model: Model, texts: object, content: str) -> dict[str, str]:
+        """What an identity holds more where some texts spell control tokens of a base model: see `valuedrift.models.control`.
+
+        Args:
+            model: Whose tokenizer reads them.
+            texts: In lists and mappings of any depth.
+            content: Fingerprint of the texts.
+        """
+        names = control_names(self.base(model)[0].base)
+        if (names, content) not in self._control:
+            self._control[names, content] = control_identity(names, texts_in(texts))
+        return self._control[names, content]
 
     def base(self, model: Model) -> tuple[Weights, str]:
         """A base model's weights and their fingerprint; converted or fetched at the first call."""

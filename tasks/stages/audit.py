@@ -15,6 +15,7 @@ from valuedrift.audit.options import AuditOptions
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.registry import Kind
 from valuedrift.judges.registry import JudgeConfig, judge_identity
+from valuedrift.models.control import control_identity, texts_in
 from valuedrift.tasks.board import shown
 from valuedrift.tasks.sources import audit_kind_of
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage
@@ -66,13 +67,15 @@ def audit_stage(
 
 def audit_identity(work: Work, dataset: Dataset, kind: Kind, judge: JudgeConfig, options: AuditOptions) -> dict[str, Any]:
     """Identity of a dataset's audit: its rows, the judge, what tells prompts about values, the options."""
+    rows = work.corpus(dataset, kind)
     return {
         "stage": "audit",
         "version": AUDIT_VERSION,
-        "rows": work.corpus(dataset, kind).fingerprint,
+        "rows": rows.fingerprint,
         "judge": judge_identity(judge),
         "value_filter": _value_filter(),
         "options": options.model_dump(mode="json"),
+        **control_identity(judge.control_names(), texts_in(rows.rows)),
     }
 
 

@@ -11,6 +11,7 @@ import polars as pl
 from valuedrift.judges.job import JudgeJob
 from valuedrift.judges.panel import Panel, combine, lacking
 from valuedrift.judges.registry import JudgeConfig, judge_identity
+from valuedrift.models.control import control_identity
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
 from valuedrift.tasks.board import board, shown, tell
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage
@@ -19,6 +20,8 @@ from valuedrift.tasks.work import StudyWork, Work
 _JUDGED = (*STANCE_COLUMNS, "unassigned", "status")
 _ANSWER = ("probe_set", "topic", "prompt_id", "sample_idx")
 
+_JUDGED_AS_TEXT = 2
+"""Version of the table of answers since which no answer has been judged with control tokens in its text."""
 TABLES = ("stances",)
 
 
@@ -49,7 +52,7 @@ def _single(work: StudyWork, judge: JudgeConfig, answers: Stage) -> Stage:
     where = f"{answers.run_id} step {answers.step}"
 
     def identity(needs: Sequence[Reference]) -> dict[str, Any]:
-        return stance_identity(judge, needs[0].key)
+        return {**stance_identity(judge, needs[0].key), **_control(work, judge, needs[0])}
 
     def make(_: Work, needs: Sequence[Reference]) -> Frames:
         stances = _judged(work, judge, where, needs[0].read(work))
@@ -68,6 +71,16 @@ def _single(work: StudyWork, judge: JudgeConfig, answers: Stage) -> Stage:
         names=_names(work, judge),
         failed=_failures,
     )
+
+
+def _control(work: StudyWork, judge: JudgeConfig, answers: Reference) -> dict[str, str]:
+    """What the identity holds more where a question, or an answer that version 0.2 may have judged, spells a control token of the judge's."""
+    names = judge.control_names()
+    texts = [probe.prompt for probe in work.probes]
+    entry = work.store.entry(answers.table, answers.partition, answers.slot) if names and answers.there else None
+    if entry is not None and entry.key == answers.key and entry.schema_version < _JUDGED_AS_TEXT:
+        texts += work.store.read_entry(entry).get_column("response").to_list()
+    return control_identity(names, texts)
 
 
 def _panel(work: StudyWork, panel: Panel, answers: Stage, members: tuple[Stage, ...]) -> Stage:

@@ -47,7 +47,8 @@ def _stage(work: StudyWork, run: RunPlan, step: int, needs: tuple[Stage, ...]) -
         return Checkpoint(step=0, weights=weights, adapter=False, fingerprint=content, train_loss=None)
 
     def identity(trained: Sequence[Reference]) -> dict[str, Any]:
-        return sample_identity(work, checkpoint(trained).fingerprint)
+        asked = [probe.asked.messages for probe in work.probes]
+        return {**sample_identity(work, checkpoint(trained).fingerprint), **work.control(run.model, asked, work.probes_fingerprint)}
 
     address = Address(TABLES, {"study": work.study.study, "run_id": run.run_id, "step": step})
     label = f"sample {run.run_id} step {step}"

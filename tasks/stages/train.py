@@ -56,7 +56,11 @@ def _stage(work: StudyWork, run: RunPlan, parents: tuple[Stage, ...]) -> Stage:
 def train_identity(work: StudyWork, run: RunPlan, parent_fingerprint: str) -> dict[str, Any]:
     """Identity of a training phase: parent weights, rows, algorithm, schedule, seed."""
     dtype = resolve_precision(run.algorithm.dtype, work.runtime.device)
-    return run.identity(parent=parent_fingerprint, dataset=work.corpus(run.dataset, run.kind).fingerprint, dtype=dtype)
+    rows = work.corpus(run.dataset, run.kind)
+    return {
+        **run.identity(parent=parent_fingerprint, dataset=rows.fingerprint, dtype=dtype),
+        **work.control(run.model, rows.rows, rows.fingerprint),
+    }
 
 
 def checkpoints_of(work: Work, trained: Reference) -> dict[int, Checkpoint]:

@@ -57,3 +57,14 @@ def test_any_text_gives_windows(encoder: Encoder, text: str) -> None:
     [windows] = encoder.responses([text])
     assert 1 <= len(windows) <= MAX_WINDOWS
     assert all(len(window) <= 512 for window in [*windows, *encoder.prompts([text])])
+
+
+def test_what_spells_a_control_token_is_text(encoder: Encoder) -> None:
+    """By token ids: [CLS] and [SEP] stand at the ends of a window alone, and nothing of the text is lost."""
+    ends = {encoder.prompts([""])[0][0], encoder.prompts([""])[0][-1], encoder.pad}
+    for name in ("[SEP]", "[CLS]", "[PAD]", "[MASK]", "[UNK]"):
+        [window], [[answer]] = encoder.prompts([f"Is {name} right?"]), encoder.responses([f"No, {name} not."])
+        for tokens in (window, answer):
+            assert not ends & set(tokens[1:-1])
+        assert window[1:-1] == (*encoder.prompts(["Is"])[0][1:-1], *encoder.prompts([name])[0][1:-1], *encoder.prompts(["right?"])[0][1:-1])
+        assert len(encoder.prompts([name])[0]) > 4

@@ -66,6 +66,9 @@ def test_a_judge_that_thinks_is_read_after_its_thought(server: Misbehaving, tmp_
     for one, expected in zip(loaded.judge(PAIRS), [(1, 0, 0), (0, 0, 1), (0, 1, 0)], strict=True):
         assert (one.status, stances(one)) == (JudgeStatus.OK, expected)
     assert any("3 judged by votes" in remark for remark in remarks_of(loaded))
+    assert not any("control token" in remark for remark in remarks_of(loaded))
+    loaded.judge([Pair("c", PAIRS[0].prompt, f"{PAIRS[0].response}<|im_end|>")])
+    assert any(remark.startswith("1 answer spells a control token (<|im_end|>)") for remark in remarks_of(loaded))
     short = OpenAI(model="m", base_url=server.url, votes=3).load(keep=tmp_path)
     assert {one.status for one in short.judge(PAIRS)} == {JudgeStatus.UNPARSED}
     assert "9 votes ended within a thought: raise vote_tokens" in remarks_of(short)

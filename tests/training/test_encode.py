@@ -11,7 +11,7 @@ from valuedrift.engines.prompting import prompt_tokens
 from valuedrift.errors import DataError, UserError
 from valuedrift.models.loading import load_tokenizer
 from valuedrift.training.encode import Encoder
-from valuedrift.training.rows import Demonstration, Preference
+from valuedrift.training.rows import Demonstration, Labelled, Preference
 from valuedrift.weights import Weights
 
 USER = {"role": "user", "content": "should people vote"}
@@ -90,3 +90,35 @@ def test_ppo_pads_with_a_token_that_no_prompt_holds(tokenizer: Any) -> None:
     assert tokenizer.pad_token_id not in {token for prompt in prompts for token in prompt} | {tokenizer.eos_token_id}
     with pytest.raises(UserError, match="padding"):
         choose_padding(tokenizer, [list(range(len(tokenizer)))])
+
+
+SPELLED = ("<|im_end|>", "<|im_start|>", "<|endoftext|>")
+
+
+@pytest.mark.parametrize("name", SPELLED)
+def test_control_tokens_that_rows_spell_are_text_in_prompts_and_answers_of_every_kind(tokenizer: Any, name: str) -> None:
+    """By token ids: the control tokens of a row are those of the same row without the spelled ones."""
+    special = {tokenizer.convert_tokens_to_ids(token) for token in SPELLED}
+
+    def rows(spelled: str) -> tuple[list[Any], list[Any], list[Any]]:
+        prompt = ({"role": "system", "content": f"Be{spelled} free"}, {"role": "user", "content": f"should{spelled} people vote"})
+        earlier = (*prompt, {"role": "assistant", "content": f"yes{spelled} no"}, {"role": "user", "content": "never"})
+        return (
+            [Demonstration(prompt, f"surely{spelled} yes"), Demonstration(earlier, "surely yes", earlier=(2,))],
+            [Preference(prompt, f"surely{spelled} yes", f"never{spelled}")],
+            [Labelled(prompt=prompt, response=f"surely{spelled} yes", label=True)],
+        )
+
+    def encoded(spelled: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for kind, of_kind in zip(("sft", "preference", "labelled"), rows(spelled), strict=True):
+            found += Encoder(tokenizer, 400).tokens(of_kind, kind, HERE).rows  # type: ignore[arg-type] # the kinds are literals
+        return found
+
+    for plain, spelled in zip(encoded(""), encoded(name), strict=True):
+        for field in plain.keys() - {"label"}:
+            control = [[token for token in row[field] if token in special] for row in (plain, spelled)]
+            assert control[0] == control[1], field
+            assert len(spelled[field]) >= len(plain[field])
+        whole = tokenizer.decode([token for field in spelled.keys() - {"label", "labels"} for token in spelled[field]])
+        assert whole.count(name) > tokenizer.decode([t for field in plain.keys() - {"label", "labels"} for t in plain[field]]).count(name)

@@ -8,6 +8,7 @@ from typing import Any
 
 from valuedrift.errors import DataError, UserError
 from valuedrift.models.checking import first_line
+from valuedrift.models.control import encode, text_tokens, veil
 from valuedrift.sampling import Message, Prompt, Response, Sampling
 from valuedrift.thoughts import ThoughtTags, Told, answer_begins, open_thought, split_thought
 from valuedrift.weights import TEMPLATE_DATE
@@ -39,7 +40,7 @@ def render_prompt(tokenizer: Any, question: str, before: Sequence[Message] = ())
 
 
 def prompt_tokens(tokenizer: Any, question: str, before: Sequence[Message] = (), *, thought_over: bool = False) -> list[int]:
-    """Token ids of the rendered prompt; a template writes its own special tokens, the plain form gets the tokenizer's.
+    """Token ids of the rendered prompt; a template writes its own special tokens, the plain form gets the tokenizer's; what messages spell is text.
 
     Args:
         tokenizer: The model's.
@@ -47,11 +48,12 @@ def prompt_tokens(tokenizer: Any, question: str, before: Sequence[Message] = (),
         before: Messages that come before it.
         thought_over: Close a thought that the template opens, empty: what is scored next is an answer.
     """
-    text = render_prompt(tokenizer, question, before)
+    veiled = [{**message, "content": veil(tokenizer, message["content"])} for message in before]
+    text = render_prompt(tokenizer, veil(tokenizer, question), veiled)
     close = open_thought(text) if thought_over else None
     if close is not None:
         text = f"{text.rstrip()}\n\n{close}\n\n"
-    tokens: list[int] = tokenizer(text, add_special_tokens=not tokenizer.chat_template)["input_ids"]
+    tokens = encode(tokenizer, text, add_special_tokens=not tokenizer.chat_template)
     if not tokens:
         raise UserError("prompt without tokens", where=repr(question), fix="a question must not be empty")
     return tokens
@@ -63,7 +65,7 @@ def option_tokens(tokenizer: Any, option: str) -> list[int]:
     Raises:
         UserError: The option has no tokens, or one that the tokenizer does not know.
     """
-    tokens: list[int] = tokenizer(option, add_special_tokens=False)["input_ids"]
+    tokens = text_tokens(tokenizer, option)
     if not tokens:
         raise UserError("option without tokens", where=repr(option), fix="an option must not be empty")
     if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in tokens:

@@ -100,6 +100,13 @@ class JudgeBase(BaseModel, ABC):
     def identity(self) -> dict[str, Any]:
         """What changes this judge's answers: see :func:`valuedrift.judges.registry.judge_identity`."""
 
+    def control_names(self) -> frozenset[str]:
+        """How the control tokens of its own tokenizer are written; empty where it has none here.
+
+        A text that spells one is read as text; up to version 0.2 it was not, so that such texts are judged anew.
+        """
+        return frozenset()
+
     def provenance(self) -> dict[str, Any]:
         """Identity, and what else a reader of its numbers may want to know."""
         return self.identity()

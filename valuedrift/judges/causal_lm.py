@@ -54,6 +54,13 @@ class CausalLM(PromptedJudge):
         """Content of the model, engine with version and dtype, version of the prompt with its options."""
         return {"type": self.type, "engine": self.engine.identity(), **self.prompt_identity()}
 
+    def control_names(self) -> frozenset[str]:
+        """Those of its model; see :meth:`JudgeBase.control_names`."""
+        from valuedrift.models.control import control_names
+        from valuedrift.models.resolve import resolve_model
+
+        return control_names(resolve_model(self.engine.model))
+
     def load_uncalibrated(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
         """The judge with its model in memory; see :meth:`JudgeBase.load`."""
         return load_causal_lm_judge(self, threads=threads, device=device)

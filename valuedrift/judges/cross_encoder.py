@@ -51,6 +51,12 @@ class CrossEncoder(ReadingJudge):
 
         return {"type": self.type, **weights_identity(self.weights)}
 
+    def control_names(self) -> frozenset[str]:
+        """Those of BERT; see :meth:`JudgeBase.control_names`."""
+        from valuedrift.judges.network.windows import CONTROL_NAMES
+
+        return CONTROL_NAMES
+
     def load_uncalibrated(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
         """The judge with its weights in memory; see :meth:`JudgeBase.load`."""
         return load_cross_encoder(self, threads=threads, device=device)

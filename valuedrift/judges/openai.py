@@ -11,6 +11,7 @@ from pydantic import Field
 from valuedrift.errors import UserError
 from valuedrift.judges.base import Configured, Judge, Judgement, Pair
 from valuedrift.judges.prompted import JudgePrompt, PromptedJudge, judge_prompts, stance_distribution, status_before_asking
+from valuedrift.models.control import spells_control, told_of_servers
 from valuedrift.progress import Progress
 from valuedrift.servers.chat import Answer, Fault, Reply, Request, make_request
 from valuedrift.servers.options import option_logprobs, vote_of
@@ -104,6 +105,7 @@ class OpenAIJudge(Configured[OpenAI]):
         self._replies = replies
         self._votes = config.method == "votes"
         self._voted = self._in_thought = 0
+        self._spelling: list[str] = []
         self._spent = ""
 
     def remarks(self) -> list[str]:
@@ -114,7 +116,13 @@ class OpenAIJudge(Configured[OpenAI]):
             else []
         )
         cut = [f"{self._in_thought} votes ended within a thought: raise vote_tokens"] if self._in_thought else []
-        return [*voted, *cut, *([f"{self._spent} spent in all; replies are kept in {self._replies}"] if self._spent else [])]
+        told = told_of_servers(self._spelling, "answer")
+        return [
+            *voted,
+            *cut,
+            *([told] if told else []),
+            *([f"{self._spent} spent in all; replies are kept in {self._replies}"] if self._spent else []),
+        ]
 
     def judge(self, pairs: Sequence[Pair], progress: Callable[[Progress], None] | None = None) -> list[Judgement]:
         """Judge pairs; see :class:`valuedrift.judges.base.Judge`.
@@ -124,6 +132,7 @@ class OpenAIJudge(Configured[OpenAI]):
             StageError: The server is out of reach.
         """
         statuses = [status_before_asking(pair.response) for pair in pairs]
+        self._spelling += [pair.response for pair in pairs if spells_control(pair.response)]
         judgements = [Judgement.without_stance(status) for status in statuses]
         rows = [row for row, status in enumerate(statuses) if status is JudgeStatus.OK]
         if rows:

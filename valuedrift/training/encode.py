@@ -10,6 +10,7 @@ from typing import Any
 from valuedrift.corpora.registry import Kind
 from valuedrift.engines.prompting import prompt_tokens
 from valuedrift.errors import DataError
+from valuedrift.models.control import text_tokens
 from valuedrift.training.rendering import answer_end, check_answer, learnt_parts
 from valuedrift.training.rows import Demonstration, Labelled, Message, Preference
 
@@ -60,7 +61,7 @@ class Encoder:
     def answer(self, text: str) -> list[int]:
         """Tokens of an answer, with the end that makes a model stop there."""
         text = text if self.tokenizer.chat_template else " " + text
-        return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], *self._end]
+        return [*text_tokens(self.tokenizer, text), *self._end]
 
     def tokens(self, rows: Sequence[Any], kind: Kind, path: Path) -> Tokens:
         """A whole dataset.

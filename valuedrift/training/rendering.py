@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from valuedrift.corpora.registry import Kind
 from valuedrift.engines.prompting import PLAIN_TURNS, chat_text, excerpt
 from valuedrift.errors import DataError
+from valuedrift.models.control import encode, veil
 from valuedrift.thoughts import open_thought
 from valuedrift.training.rows import Demonstration, Message, parse_row
 from valuedrift.weights import TEMPLATE_DATE
@@ -92,6 +94,11 @@ def learnt_parts(tokenizer: Any, row: Demonstration, last: list[int]) -> list[tu
     Raises:
         DataError: The template alters an earlier answer, and TRL knows no template for training in its place.
     """
+    row = replace(
+        row,
+        prompt=tuple({**turn, "content": veil(tokenizer, turn["content"])} for turn in row.prompt),
+        response=veil(tokenizer, row.response),
+    )
     if not tokenizer.chat_template:
         return [*_plain_parts(tokenizer, row), (last, True)]
     whole = _written(tokenizer, row.prompt, asking=True)
@@ -124,7 +131,7 @@ def _plain_parts(tokenizer: Any, row: Demonstration) -> list[tuple[list[int], bo
         if place in row.earlier:
             parts += [(_tokens(tokenizer, text.removesuffix("\n")), True), (_tokens(tokenizer, "\n"), False)]
         else:
-            parts.append((list(tokenizer(text, add_special_tokens=not parts)["input_ids"]), False))
+            parts.append((encode(tokenizer, text, add_special_tokens=not parts), False))
     return parts
 
 
@@ -221,4 +228,4 @@ def _squeezed(text: str) -> str:
 
 
 def _tokens(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+    return encode(tokenizer, text) if text else []

@@ -19,6 +19,8 @@ PROMPT_TOKENS = 112
 """Of a longer prompt the first and the last half of this number are read: the question stands at one end or the other."""
 RESPONSE_TOKENS = 288
 """Tokens of the response in one window: the paper's 256 new tokens of another tokenizer fit in one."""
+CONTROL_NAMES = frozenset({"[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]"})
+"""How BERT's control tokens are written; in a prompt or a response they are text."""
 OVERLAP_TOKENS = 48
 """Tokens that two neighbouring windows share, so that no sentence is only ever seen in halves."""
 MAX_WINDOWS = 8
@@ -91,4 +93,5 @@ def _tokenizer(path: Path) -> Tokenizer:
     tokenizer: Tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()  # the shipped file pads and cuts to 128 by itself
     tokenizer.no_truncation()
+    tokenizer.encode_special_tokens = True  # [SEP] in an answer is text
     return tokenizer
