@@ -13,6 +13,7 @@ import polars as pl
 from valuedrift.engines.base import RemoteEngine
 from valuedrift.engines.job import SampleJob
 from valuedrift.fingerprint import fingerprint
+from valuedrift.models.control import CONTROL_AS_TEXT, spells_control
 from valuedrift.study import RunPlan, ServedRun
 from valuedrift.tasks.board import board, shown
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage
@@ -66,7 +67,8 @@ def _watched_stage(work: StudyWork, run_id: str, sighted: Sighted) -> Stage:
     label = f"sample {run_id} step {sighted.step}"
 
     def identity(_: Sequence[Reference]) -> dict[str, Any]:
-        return sample_identity(work, sighted.fingerprint())
+        spelling = any(spells_control(probe.whole_text) for probe in work.probes)  # its tokenizer may not be here yet
+        return {**sample_identity(work, sighted.fingerprint()), **(CONTROL_AS_TEXT if spelling else {})}
 
     def make(_: Work, __: Sequence[Reference]) -> Frames:
         return {"responses": _sampled(work, label, sighted.fingerprint(), weights=sighted.weights())}
