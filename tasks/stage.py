@@ -113,6 +113,7 @@ class Address:
 
     Attributes:
         tables: The tables that the stage writes; the last one says that all are there.
+        beside: Tables that it writes with them, and that a version before this one did not: a result is there without them.
         partition: Values of their partition columns.
         slot: Tells parts of one partition apart (the judge).
     """
@@ -120,6 +121,7 @@ class Address:
     tables: tuple[str, ...]
     partition: Partition
     slot: str = ""
+    beside: tuple[str, ...] = ()
 
     def here(self, work: Work, key: str, named: str = "") -> Reference | None:
         """See :class:`Result`."""
@@ -137,10 +139,12 @@ class Address:
 
     def take_over(self, work: Work, equal: Reference, names: Mapping[str, Any]) -> Reference:
         """See :class:`Result`."""
-        entries = Address(self.tables, equal.partition, equal.slot)._parts(work, equal.key)
+        theirs = Address(self.tables, equal.partition, equal.slot)
+        entries = theirs._parts(work, equal.key)
         assert entries is not None, "an equal result is whole"
+        told = [entry for table in self.beside if (entry := theirs._part(work, table, equal.key)) is not None]
         parts = []
-        for entry in entries:
+        for entry in (*told, *entries):
             columns = table_schema(entry.table).polars
             ours = {name: value for name, value in {**self.partition, **names}.items() if name in columns}
             renamed = work.store.read_entry(entry).with_columns(
@@ -154,10 +158,12 @@ class Address:
         there = [entry for table in self.tables if (entry := self._part(work, table, key)) is not None]
         # all are there: what it left outside the tables was gone; or some have other names: they are written anew
         if there and (len(there) == len(self.tables) or any(entry.identity.get(NAMED, named) != named for entry in there)):
-            work.store.drop(there[0].study, {entry.address for entry in there})
+            told = [entry for table in self.beside if (entry := self._part(work, table, key)) is not None]
+            work.store.drop(there[0].study, {entry.address for entry in (*there, *told)})
         made_of = {**identity, NAMED: named} if named else identity
         parts = [
-            Part(table, _in_shape(table, frames[table], self.partition), self.partition, key, made_of, self.slot) for table in self.tables
+            Part(table, _in_shape(table, frames[table], self.partition), self.partition, key, made_of, self.slot)
+            for table in (*self.beside, *self.tables)
         ]
         return Reference.to(work.store.put_all(parts)[-1], reused=False)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from valuedrift.storage.schemas.columns import DATASET, JUDGE, STANCE_NAMES, STATUSES, STUDY, interval
+from valuedrift.storage.schemas.columns import DATASET, JUDGE, ROWS_BECAME, STANCE_NAMES, STATUSES, STUDY, interval
 from valuedrift.storage.schemas.table import Column, TableSchema, real, text, whole
 
 SCOPES = ("all", "value-laden", "topic")
@@ -70,6 +70,15 @@ TABLES = (
             *_estimate("rejected", "Mean of the rejected answers; missing in an SFT corpus."),
             *_estimate("difference", "Mean of chosen minus rejected; for `value_gap` the distance of the two stance distributions."),
         ),
+        slots=("judge",),
+    ),
+    TableSchema(
+        "audit_rows",
+        "What became of the rows of a dataset before it was audited, by kind.",
+        1,
+        ("study", "dataset"),
+        ("study", "dataset", "judge", "became", "what"),
+        (_STUDY, DATASET, JUDGE, *ROWS_BECAME),
         slots=("judge",),
     ),
     TableSchema(

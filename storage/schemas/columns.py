@@ -38,6 +38,19 @@ P_STANCES = tuple(
 """The stance distribution of an answer, missing where it was not judged."""
 
 
+ROWS_BECAME = (
+    text(
+        "became",
+        "`used`; `left out`; `cut`: an answer of it; `noted`: used, but with something beyond what is learnt.",
+        values=("used", "left out", "cut", "noted"),
+    ),
+    text("what", "The shape of used rows; else why, or what it is; may hold names of columns, untrusted."),
+    whole("n_rows", "Rows of this kind.", low=0),
+    whole("first_row", "Place of the first of them in the data, from 1; missing where it is not known.", nullable=True, low=1),
+)
+"""What became of rows of a dataset."""
+
+
 def pair_id(*, nullable: bool) -> Column:
     """Which two prompts belong together."""
     doc = "Shared by the two prompts that put one proposition for and against"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from valuedrift.storage.schemas.columns import RUN_ID, STEP, STUDY
+from valuedrift.storage.schemas.columns import DATASET, ROWS_BECAME, RUN_ID, STEP, STUDY
 from valuedrift.storage.schemas.table import Column, TableSchema, flag, real, text, whole
 
 UTC_TIME = pa.timestamp("us", tz="UTC")
@@ -32,6 +32,14 @@ TABLES = (
             Column("started", UTC_TIME, "When the phase began, UTC."),
             Column("ended", UTC_TIME, "When the phase ended, UTC."),
         ),
+    ),
+    TableSchema(
+        "training_rows",
+        "What became of the rows of the dataset that a run trains on, by kind.",
+        1,
+        _ONE_A_RUN,
+        ("study", "run_id", "became", "what"),
+        (STUDY, RUN_ID, DATASET, *ROWS_BECAME),
     ),
     TableSchema(
         "checkpoints",
