@@ -113,7 +113,8 @@ class Address:
 
     Attributes:
         tables: The tables that the stage writes; the last one says that all are there.
-        beside: Tables that it writes with them, and that a version before this one did not: a result is there without them.
+        beside: Tables that it writes with them, and that a version before this one did not: a result is there without them. Each with what makes the rows
+            of equal work of another study this one's.
         partition: Values of their partition columns.
         slot: Tells parts of one partition apart (the judge).
     """
@@ -121,7 +122,7 @@ class Address:
     tables: tuple[str, ...]
     partition: Partition
     slot: str = ""
-    beside: tuple[str, ...] = ()
+    beside: Mapping[str, Callable[[pl.DataFrame], pl.DataFrame]] = field(default_factory=dict, hash=False)
 
     def here(self, work: Work, key: str, named: str = "") -> Reference | None:
         """See :class:`Result`."""
@@ -142,9 +143,19 @@ class Address:
         theirs = Address(self.tables, equal.partition, equal.slot)
         entries = theirs._parts(work, equal.key)
         assert entries is not None, "an equal result is whole"
-        told = [entry for table in self.beside if (entry := theirs._part(work, table, equal.key)) is not None]
-        parts = []
-        for entry in (*told, *entries):
+        parts = [
+            Part(
+                table,
+                _in_shape(table, own(work.store.read_entry(entry)), self.partition),
+                self.partition,
+                entry.key,
+                entry.identity,
+                self.slot,
+            )
+            for table, own in self.beside.items()
+            if (entry := theirs._part(work, table, equal.key)) is not None
+        ]
+        for entry in entries:
             columns = table_schema(entry.table).polars
             ours = {name: value for name, value in {**self.partition, **names}.items() if name in columns}
             renamed = work.store.read_entry(entry).with_columns(

@@ -53,7 +53,7 @@ def audit(
     hush_prefect()
     from valuedrift.audit.options import AuditOptions
     from valuedrift.study.runtime import Runtime
-    from valuedrift.tasks.stages.audit import audit_stage, measures_of
+    from valuedrift.tasks.stages.audit import audit_stage, measures_of, rows_of_audits
     from valuedrift.tasks.survey import State, survey
     from valuedrift.tasks.work import Work
 
@@ -66,11 +66,12 @@ def audit(
     if missing:
         _run(missing, kinds, judging, options, where)
     measures = measures_of(work, list(datasets), judging.name)
+    rows_became = rows_of_audits(work, list(datasets), judging.name)
     if as_json:
-        objects = [_object(measures, name, judging.name) for name in datasets]
+        objects = [_object(measures, name, judging.name) | _rows_object(rows_became.get(name, [])) for name in datasets]
         print_json(objects[0] if len(objects) == 1 else objects)
         return
-    _show(work, measures, list(datasets), judging.name)
+    _show(work, measures, rows_became, list(datasets), judging.name)
 
 
 def _named(data: list[str]) -> dict[str, Dataset]:
@@ -114,13 +115,30 @@ def _object(measures: pl.DataFrame, name: str, judge: str) -> dict[str, Any]:
     return {"dataset": name, "judge": judge, **summary(measures, name)}
 
 
-def _show(work: Work, measures: pl.DataFrame, names: list[str], judge: str) -> None:
+def _rows_object(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """What became of the rows: how many are used, and by kind how many were left out or hold more than is learnt; empty where it is not known."""
+    if not entries:
+        return {}
+    kinds = {became: {one["what"]: one["n_rows"] for one in entries if one["became"] == became} for became in ("left out", "noted")}
+    return {
+        "rows": {
+            "used": sum(one["n_rows"] for one in entries if one["became"] == "used"),
+            "left_out": kinds["left out"],
+            "noted": kinds["noted"],
+        }
+    }
+
+
+def _show(work: Work, measures: pl.DataFrame, rows_became: dict[str, list[dict[str, Any]]], names: list[str], judge: str) -> None:
     from valuedrift.audit.words import by_topic, sentences, side_by_side
+    from valuedrift.corpora.became import told_rows
 
     console = make_console()
     console.print(_table(side_by_side(measures)))
     for name in names:
         console.print(f"\n[bold]{escape(name)}[/]", highlight=False)
+        if name in rows_became:
+            console.print(f"  {escape(told_rows(rows_became[name]))}.", highlight=False, soft_wrap=True)
         for dataset, sentence in sentences(measures):
             if dataset == name:
                 console.print(f"  {escape(sentence)}", highlight=False, soft_wrap=True)

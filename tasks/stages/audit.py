@@ -12,11 +12,13 @@ import polars as pl
 from valuedrift.audit.job import AuditJob
 from valuedrift.audit.measures import measure
 from valuedrift.audit.options import AuditOptions
+from valuedrift.corpora.became import has_more, row_counts, told_rows
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.registry import Kind
 from valuedrift.judges.registry import JudgeConfig, judge_identity
 from valuedrift.models.control import control_identity, texts_in
-from valuedrift.tasks.board import shown
+from valuedrift.storage.schemas import table_schema
+from valuedrift.tasks.board import board, shown
 from valuedrift.tasks.sources import audit_kind_of
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage
 from valuedrift.tasks.work import StudyWork, Work
@@ -26,6 +28,7 @@ AUDIT_VERSION = 1
 BY_ITSELF = "audit"
 """In place of a study's name where a dataset is audited by itself."""
 TABLES = ("audit_examples", "audits")
+ROWS = "audit_rows"
 
 
 def stages(work: StudyWork, _: Sequence[Stage]) -> Iterator[Stage]:
@@ -59,9 +62,18 @@ def audit_stage(
         examples = _examples(work, name, dataset, kind, judge, options)
         called = {"study": pl.lit(study), "dataset": pl.lit(name), "judge": pl.lit(judge.name)}
         measures = measure(examples, options).with_columns(kind=pl.lit(kind))
-        return {"audit_examples": examples.with_columns(**called), "audits": measures.with_columns(**called)}
+        told = own_rows(pl.DataFrame())
+        if has_more(told.iter_rows(named=True)):
+            board().result(f"audit {name}: {told_rows(told.iter_rows(named=True))}")
+        return {ROWS: told, "audit_examples": examples.with_columns(**called), "audits": measures.with_columns(**called)}
 
-    address = Address(TABLES, {"study": study, "dataset": name}, judge.name)
+    def own_rows(_: pl.DataFrame) -> pl.DataFrame:
+        """What became of the rows of this dataset."""
+        named = {"study": study, "dataset": name, "judge": judge.name}
+        entries = row_counts(work.corpus(dataset, kind))
+        return pl.DataFrame([{**named, **entry} for entry in entries], schema=table_schema(ROWS).polars)
+
+    address = Address(TABLES, {"study": study, "dataset": name}, judge.name, {ROWS: own_rows})
     return Stage("audit", address, (), identity, make, on="gpu", urgency=1, names={"judge": judge.name}, what=name)
 
 
@@ -107,6 +119,12 @@ def _examples(work: Work, name: str, dataset: Dataset, kind: Kind, judge: JudgeC
         collect=lambda folder, _: pl.read_parquet(folder / "examples.parquet"),
     )
     return examples
+
+
+def rows_of_audits(work: Work, names: Sequence[str], judge: str, study: str = BY_ITSELF) -> dict[str, list[dict[str, Any]]]:
+    """The table audit_rows by dataset: what became of its rows before they were audited; audits of version 0.2 don't say."""
+    frame = work.store.read(ROWS, study=study, dataset=list(names), judge=judge)
+    return {name: frame.filter(pl.col("dataset") == name).to_dicts() for name in frame.get_column("dataset").unique()}
 
 
 def measures_of(work: Work, names: Sequence[str], judge: str, study: str = BY_ITSELF) -> pl.DataFrame:

@@ -10,10 +10,11 @@ from typing import Any
 
 import polars as pl
 
+from valuedrift.corpora.became import CUT_SHORT, TOO_LONG, has_more, row_counts, told_rows
 from valuedrift.fingerprint import fingerprint
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study import RunPlan
-from valuedrift.tasks.board import shown
+from valuedrift.tasks.board import board, shown
 from valuedrift.tasks.provenance import git_commit
 from valuedrift.tasks.stage import Address, Frames, NotYetError, Reference, Stage
 from valuedrift.tasks.work import StudyWork, Work
@@ -22,6 +23,7 @@ from valuedrift.training.options import resolve_precision
 from valuedrift.weights import Weights
 
 TABLES = ("training", "checkpoints", "runs")
+ROWS = "training_rows"
 
 
 def stages(work: StudyWork, _: Sequence[Stage]) -> Iterator[Stage]:
@@ -47,9 +49,14 @@ def _stage(work: StudyWork, run: RunPlan, parents: tuple[Stage, ...]) -> Stage:
         """The settings of equal work of another run, with the dataset as this study describes it."""
         return _config_text({**json.loads(config), **_described(work, run, json.loads(config).get("left_out", {}))})
 
+    def own_rows(theirs: pl.DataFrame) -> pl.DataFrame:
+        """What became of the rows of this study's dataset, with what equal work of another run found too long."""
+        found = {row["what"]: row["n_rows"] for row in theirs.iter_rows(named=True)}
+        return _rows_frame(work, run, found.get(TOO_LONG, 0), found.get(CUT_SHORT, 0))
+
     config = pl.col("config").map_elements(own_data, return_dtype=pl.String)
     names = {"parent_run_id": run.parent_run_id, "model": run.model_name, "dataset": run.dataset_name, "config": config}
-    address = Address(TABLES, {"study": work.study.study, "run_id": run.run_id})
+    address = Address(TABLES, {"study": work.study.study, "run_id": run.run_id}, beside={ROWS: own_rows})
     return Stage("train", address, parents, identity, make, on="gpu", names=names, left_outside=_weights_lie)
 
 
@@ -120,6 +127,13 @@ def _trained(work: StudyWork, run: RunPlan, weights: Weights, key: str) -> Train
     return TrainResult.model_validate(result)
 
 
+def _rows_frame(work: StudyWork, run: RunPlan, too_long: int, cut: int) -> pl.DataFrame:
+    """Rows of the table training_rows."""
+    entries = row_counts(work.corpus(run.dataset, run.kind), too_long=too_long, cut=cut)
+    named = {"study": work.study.study, "run_id": run.run_id, "dataset": run.dataset_name}
+    return pl.DataFrame([{**named, **entry} for entry in entries], schema=table_schema(ROWS).polars)
+
+
 def _described(work: StudyWork, run: RunPlan, left_out: Mapping[str, int]) -> dict[str, Any]:
     """The dataset as this study names it, with its rows that were not learnt: left out as they were read, or too long in the training."""
     read = work.corpus(run.dataset, run.kind).dropped
@@ -168,4 +182,8 @@ def _frames(work: StudyWork, run: RunPlan, identity: dict[str, Any], result: Tra
         "ended": datetime.now(UTC),
     }
     rows = {"training": [{**study, **row.model_dump()} for row in result.metrics], "checkpoints": checkpoints, "runs": [summary]}
-    return {table: pl.DataFrame(content, schema=table_schema(table).polars, infer_schema_length=None) for table, content in rows.items()}
+    told = _rows_frame(work, run, result.dropped_rows, result.cut_rows)
+    if has_more(told.iter_rows(named=True)):
+        board().result(f"train {run.run_id}: {told_rows(told.iter_rows(named=True))}")
+    frames = {table: pl.DataFrame(content, schema=table_schema(table).polars, infer_schema_length=None) for table, content in rows.items()}
+    return {ROWS: told, **frames}

@@ -66,3 +66,25 @@ def test_bad_data_are_one_message(tmp_path: Path, content: bytes, part: str) -> 
 def test_a_wrong_name_or_kind_is_told(tmp_path: Path) -> None:
     assert "did you mean starter:preference-style" in audit(tmp_path, "starter:preference-stile").stderr
     assert "pairs of a chosen and a rejected answer" in audit(tmp_path, "starter:sft-neutral", "--kind", "preference").stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_one_prompt_aborts_nothing_and_what_became_of_rows_is_told(tmp_path: Path) -> None:
+    cases = Path(__file__).parents[1] / "cases"
+    data = [str(cases / f"{name}.jsonl") for name in ("one_value_row", "scores_reversed", "kto", "null_rejected")]
+    done = audit(tmp_path, *data, "--json")
+    assert done.returncode == 0, done.stderr
+    one, scores, kto, null = json.loads(done.stdout)
+    assert one["n"] == 11 and one["value_laden"]["n"] == 1
+    assert one["value_laden"]["distribution"]["support"] is not None and one["value_laden"]["intervals"]["support"] == [None, None]
+    against = {"scores contradict the pair (`score_chosen` below `score_rejected`)": 2}
+    assert scores["rows"]["noted"] == against | {"scores tie the pair (`score_chosen` equals `score_rejected`)": 2}
+    assert kto["rows"] == {"used": 4, "left_out": {"labelled false": 4}, "noted": {}}
+    assert null["n"] == 1 and null["value_gap"] is not None and null["value_gap_low"] is None
+    assert null["rows"]["left_out"] == {"`rejected` is null": 1, "empty rejected": 1}
+    assert "audit kto: 4 rows used; 4 left out (labelled false: 4)" in done.stderr
+    shown = audit(tmp_path, *data)
+    assert (
+        "4 rows used; 4 left out (labelled false: 4)." in shown.stdout and "of one prompt: nothing to make an interval of" in shown.stdout
+    )

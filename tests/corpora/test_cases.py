@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from valuedrift.corpora.became import has_more, row_counts, told_rows
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.load import Rows, audit_kind_of, count_rows, load_rows
 from valuedrift.corpora.registry import Kind
@@ -288,3 +289,21 @@ def test_marks_in_csv_are_words(tmp_path: Path) -> None:
     assert [row["response"] for row in loaded.rows] == ["So.", "Yes."] and loaded.dropped == {"labelled false": 1}
     path.write_text("prompt,response,train\nWhy?,So.,true\nWhy?,No.,false\n", encoding="utf-8")
     assert load_rows(Dataset(data=str(path)), "sft").dropped == {"marked as not to be learnt": 1}
+
+
+def test_what_became_of_rows_is_told_in_a_sentence(load) -> None:
+    loaded = load({"messages": [Q, A, Q2, A2]}, {"messages": None}, {"messages": [Q, A], "source": "x"}, {"messages": [Q, A]})
+    entries = row_counts(loaded, too_long=1, cut=2)
+    assert entries == [
+        {"became": "used", "what": "messages", "n_rows": 2, "first_row": None},
+        {"became": "left out", "what": "`messages` is null", "n_rows": 1, "first_row": 2},
+        {"became": "left out", "what": "its prompt fills max_length", "n_rows": 1, "first_row": None},
+        {"became": "cut", "what": "its answer was cut at max_length", "n_rows": 2, "first_row": None},
+        {"became": "noted", "what": "earlier answers of the conversation not learnt (learn: last)", "n_rows": 1, "first_row": None},
+        {"became": "noted", "what": "`source` not read", "n_rows": 1, "first_row": None},
+    ]
+    assert told_rows(entries) == (
+        "2 rows used; 2 left out (`messages` is null: 1; its prompt fills max_length: 1); its answer was cut at max_length: 2; "
+        "`source` not read: 1; earlier answers of the conversation not learnt (learn: last): 1"
+    )
+    assert has_more(entries) and not has_more(row_counts(load({"messages": [Q, A]})))

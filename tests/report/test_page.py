@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
 
@@ -14,7 +15,8 @@ import polars as pl
 import pytest
 from made_study import TRAITS, Made
 
-from valuedrift.report import build_report
+from valuedrift.report import build_markdown, build_report
+from valuedrift.storage.schemas import table_schema
 
 VOID = {"meta", "br", "hr", "img", "input", "link", "col", "source", "wbr"}
 LOADING = {"src", "srcset", "poster", "data", "action", "formaction", "background", "ping", "manifest"}
@@ -236,3 +238,19 @@ def test_a_second_judge_does_not_leak_into_the_page(make_study: Callable[..., Ma
     assert beside is not None
     rest = page.replace(sentence[0], "").replace(beside[0], "").replace('<a href="#judges">Judges</a>', "")
     assert rest == build_report(inputs)
+
+
+def test_what_became_of_rows_is_told_and_its_absence_is_nothing(make_study: Callable[..., Made]) -> None:
+    inputs = make_study(topics=("religion",), runs=2)
+    assert "What became of their rows" not in build_report(inputs)
+    counts = [("used", "messages", 90), ("left out", "calls a tool (`tool_calls`)", 7), ("noted", "`<b>` not read", 3)]
+    rows = [
+        {"study": "demo", "run_id": run, "dataset": "neutral", "became": became, "what": what, "n_rows": n_rows}
+        for run in inputs.runs.get_column("run_id")[:1]
+        for became, what, n_rows in counts
+    ]
+    frame = pl.DataFrame(rows, schema=table_schema("training_rows").polars)
+    told = replace(inputs, read=lambda table: frame if table == "training_rows" else pl.DataFrame())
+    page = build_report(told)
+    assert "90 rows used; 7 left out (calls a tool (`tool_calls`): 7); `&lt;b&gt;` not read: 3." in page
+    assert "90 rows used; 7 left out" in build_markdown(told)

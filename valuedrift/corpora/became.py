@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from valuedrift.corpora.load import Rows
 from valuedrift.words import counted
+
+if TYPE_CHECKING:
+    from valuedrift.corpora.load import Rows
 
 USED, LEFT_OUT, CUT, NOTED = "used", "left out", "cut", "noted"
 TOO_LONG = "its prompt fills max_length"

@@ -9,6 +9,7 @@ import polars as pl
 
 from valuedrift.audit.options import VALUE_GAP, VALUE_LADEN
 from valuedrift.audit.words import rows_of, sentences
+from valuedrift.corpora.became import told_rows
 from valuedrift.lineage import Run
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.results.drifts import of_judge
@@ -81,6 +82,30 @@ class Audited:
     runs: str
     """Titles of the runs that train on it."""
     findings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowsTold:
+    """What became of the rows that one run, or several alike, train on."""
+
+    dataset: str
+    runs: str
+    """Titles of the runs."""
+    told: str
+    """How many are used, and by kind how many were left out, cut, or hold more than is learnt."""
+
+
+def rows_told(inputs: ReportInputs) -> list[RowsTold]:
+    """What became of the rows of the study's datasets, from the table training_rows; empty in roots of versions without it."""
+    frame = inputs.read("training_rows")
+    if not frame.height:
+        return []
+    found: dict[tuple[str, str], list[str]] = {}
+    for run in inputs.lineage.runs:
+        entries = frame.filter(pl.col("run_id") == run.run_id).to_dicts()
+        if entries:
+            found.setdefault((run.dataset, told_rows(entries)), []).append(run.title)
+    return [RowsTold(dataset, ", ".join(titles), told) for (dataset, told), titles in found.items()]
 
 
 def audited(inputs: ReportInputs) -> list[Audited]:

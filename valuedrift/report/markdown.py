@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from valuedrift.report.answer import answer, asked, told_findings
+from valuedrift.report.data import rows_told
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.judge import distrust
 from valuedrift.report.jury import jury
@@ -68,6 +69,10 @@ def build_markdown(inputs: ReportInputs) -> str:
             f"{pair.judge_a} and {pair.judge_b}: same verdict on {pair.same} of {pair.n} answers, κ {pair.kappa}" for pair in judges.pairs
         ]
         lines += [f"- {escape(sentence)}" for sentence in (*pairs, *judges.sentences)]
+    became = rows_told(inputs)
+    if became:
+        lines += ["", "## What became of the rows of the datasets", ""]
+        lines += [f"- {escape(f'{one.dataset} ({one.runs}): {one.told}')}" for one in became]
     lines += ["", "## Before you rely on it", ""]
     lines += [f"- {escape(point)}" for point in (*inputs.warnings, *distrust(inputs))]
     return "\n".join(lines) + "\n"

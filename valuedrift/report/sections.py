@@ -17,7 +17,7 @@ from markupsafe import Markup
 from valuedrift.errors import UserError
 from valuedrift.findings.registry import Outcome
 from valuedrift.report.answer import answer, told_findings
-from valuedrift.report.data import audited, count_judgements
+from valuedrift.report.data import audited, count_judgements, rows_told
 from valuedrift.report.examples import RULES, examples
 from valuedrift.report.figures.curves import MEASURES, training_panel, yes_saying, yes_saying_panel
 from valuedrift.report.figures.curves import measured as measures_of
@@ -136,7 +136,7 @@ _SECTIONS: list[Section] = [
     Section("magnitudes", "Magnitudes", _magnitudes),
     Section("table", "Table", lambda page: {"rows": page.rows}),
     Section("labels", "Labels", _labels),
-    Section("datasets", "Datasets", lambda page: {"audits": audited(page.inputs)}),
+    Section("datasets", "Datasets", lambda page: {"audits": audited(page.inputs), "rows_told": rows_told(page.inputs)}),
     Section("training", "Training", lambda page: {"training": _training(page.inputs)}),
     Section("examples", "Answers", lambda page: {"examples": page.examples, "example_rules": RULES}),
     Section("yes-saying", "Yes-saying", lambda page: {"yes": _yes_saying(page.inputs)}),
