@@ -19,7 +19,7 @@ from valuedrift.storage import parquet
 from valuedrift.storage.location import Location
 from valuedrift.storage.schemas import TABLES, table_schema
 from valuedrift.storage.schemas.table import TableSchema
-from valuedrift.storage.sql.views import views
+from valuedrift.storage.sql.views import literal, views
 from valuedrift.storage.store import Part, Store
 from valuedrift.tabular import separator_of
 
@@ -107,14 +107,10 @@ def _duckdb_bytes(frames: Mapping[str, pl.LazyFrame]) -> bytes:
                 if view.query is not None:
                     connection.execute(f"CREATE VIEW {view.name} AS {view.query}")
                 kind = "TABLE" if view.query is None else "VIEW"
-                connection.execute(f"COMMENT ON {kind} {view.name} IS {_literal(view.doc)}")
+                connection.execute(f"COMMENT ON {kind} {view.name} IS {literal(view.doc)}")
                 for column, doc in view.columns.items():
-                    connection.execute(f'COMMENT ON COLUMN {view.name}."{column}" IS {_literal(doc)}')
+                    connection.execute(f'COMMENT ON COLUMN {view.name}."{column}" IS {literal(doc)}')
         return file.read_bytes()
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 _Texts = dict[str, type[pl.String]]

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import polars as pl
@@ -56,6 +57,21 @@ class Store:
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
         return Store, (self.root.uri,)
+
+    def readable(self) -> Store:
+        """The same, if there is a root at all: for what reads tables and makes none.
+
+        Raises:
+            UserError: There is no such folder, or a file is there.
+        """
+        if not self.root.is_remote and not Path(self.root.path).is_dir():
+            what = (
+                "a root is a folder, and a file is there"
+                if Path(self.root.path).exists()
+                else "there are no tables under it: no such folder"
+            )
+            raise UserError(what, where=self.root.uri, fix="give the folder that studies wrote to: --root FOLDER, or set VALUEDRIFT_ROOT")
+        return self
 
     def put(
         self,

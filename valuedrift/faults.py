@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -10,6 +11,32 @@ from pydantic import BaseModel, ValidationError
 
 from valuedrift.registry import kinds_of
 
+_SHOWN = 60
+"""Longest value that a message repeats."""
+_WORDS: Mapping[str, str] = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "be a whole number"),
+    "int_parsing_size": "be a whole number of less than 19 digits",
+    **dict.fromkeys(("float_type", "float_parsing"), "be a number"),
+    "finite_number": "be a finite number",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "be true or false"),
+    **dict.fromkeys(("string_type", "string_sub_type", "bytes_type", "path_type"), "be text"),
+    **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type"), "be a list"),
+    **dict.fromkeys(("dict_type", "mapping_type", "model_type", "model_attributes_type"), "be keys and values"),
+    "greater_than": "be greater than {gt}",
+    "greater_than_equal": "be greater than or equal to {ge}",
+    "less_than": "be less than {lt}",
+    "less_than_equal": "be less than or equal to {le}",
+    "multiple_of": "be a multiple of {multiple_of}",
+    "literal_error": "be {expected}",
+    "enum": "be {expected}",
+    "string_too_short": "have {min_length} characters at least",
+    "string_too_long": "have {max_length} characters at most",
+    "string_pattern_mismatch": "be of the form {pattern}",
+    "too_short": "have {min_length} entries at least",
+    "too_long": "have {max_length} entries at most",
+    "none_required": "be left out",
+}
+"""What a value must be or have, by pydantic's type of fault."""
 _TYPE_FAULTS = ("union_tag_invalid", "union_tag_not_found")
 
 
@@ -36,8 +63,32 @@ def _fault(fault: Any, expected: Any) -> str:
         return f"missing key `{key}`"
     if fault["type"] in _TYPE_FAULTS:
         return _wrong_type(key, fault)
-    message = str(fault["msg"]).removeprefix("Value error, ")
+    message = what_is_wrong(fault)
     return f"`{key}`: {message}" if key else message
+
+
+def what_is_wrong(fault: Any) -> str:
+    """One fault without its key, in the words of this program; those of a validator of our own as they are."""
+    if (words := _WORDS.get(fault["type"])) is None:
+        return str(fault["msg"]).removeprefix("Value error, ")
+    written = fault.get("input")
+    near = get_close_matches(written, re.findall(r"'([^']+)'", str(fault["ctx"]["expected"])), n=1) if _is_choice(fault) else []
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"must {words.format(**fault.get('ctx', {}))}{_instead(written)}{hint}"
+
+
+def _is_choice(fault: Any) -> bool:
+    return fault["type"] in ("literal_error", "enum") and isinstance(fault.get("input"), str)
+
+
+def _instead(written: Any) -> str:
+    """What stands there now, where it is short enough to be told."""
+    if isinstance(written, Mapping):
+        return ", not keys and values"
+    if isinstance(written, (list, tuple)):
+        return f", not a list of {len(written)}"
+    text = "nothing (null)" if written is None else str(written).lower() if isinstance(written, bool) else repr(written)
+    return f", not {text}" if len(text) <= _SHOWN else ""
 
 
 def _wrong_type(key: str, fault: Any) -> str:

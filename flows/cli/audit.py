@@ -80,13 +80,14 @@ def _named(data: list[str]) -> dict[str, Dataset]:
 
     from valuedrift.corpora.dataset import Dataset
     from valuedrift.errors import UserError
+    from valuedrift.faults import describe
 
     named: dict[str, Dataset] = {}
     for address in data:
         try:
             dataset = Dataset(data=address).anchored(Path.cwd())
         except ValidationError as error:
-            raise UserError(error.errors()[0]["msg"].removeprefix("Value error, "), where=address) from error
+            raise UserError(describe(error, Dataset), where=address) from error
         name = address.partition(":")[2] if dataset.packaged or dataset.in_hub else Path(address).name.split(".")[0]
         if name in named:
             raise UserError(f"two datasets called {name!r}", where=address, fix="audit them one after the other, or rename a file")

@@ -17,7 +17,7 @@ from decimal import Decimal
 from itertools import chain, islice
 from typing import Any
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 
 _WIDEST = 60
 """Terminal columns that one column of a table may take; longer text is cut there and nowhere else."""
@@ -34,19 +34,48 @@ def safe(text: str) -> str:
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def as_table(names: Sequence[str], types: Sequence[str], rows: Iterator[tuple[Any, ...]], limit: int) -> Iterator[str]:
-    """Lines of an aligned table; at most ``limit`` rows (0: all), and a line that tells how many there are."""
+def as_table(
+    names: Sequence[str], types: Sequence[str], rows: Iterator[tuple[Any, ...]], limit: int, room: int | None = None
+) -> Iterator[str]:
+    """Lines of an aligned table; at most ``limit`` rows (0: all), and a line that tells how many there are.
+
+    Args:
+        names: Of the columns.
+        types: Of the columns, in DuckDB's words.
+        rows: The answer.
+        limit: Rows that are shown.
+        room: Columns of the terminal: a table that is wider is shown as a list of names and values for each row.
+    """
     shown = [tuple(_cell(value) for value in row) for row in (islice(rows, limit) if limit else rows)]
     more = sum(1 for _ in rows)
     heads = [_cell(name) for name in names]
     widths = [min(max(map(cell_len, column)), _WIDEST) for column in zip(heads, *shown, strict=True)]
+    if room is not None and sum(widths) + 2 * (len(widths) - 1) > room:
+        yield from _records(heads, shown, room)
+        yield _count(len(shown), more, limit)
+        return
     right = [bool(_NUMBERS.search(kind)) for kind in types]
     yield "  ".join(_fitted(head, width, to_right) for head, width, to_right in zip(heads, widths, right, strict=True)).rstrip()
     yield "  ".join("─" * width for width in widths)
     for row in shown:
         yield "  ".join(_fitted(cell, width, to_right) for cell, width, to_right in zip(row, widths, right, strict=True)).rstrip()
-    count = len(shown) + more
-    yield f"({count:,} row{'s' if count != 1 else ''}{f', the first {limit:,} shown; --rows 0 or --format csv gives all' if more else ''})"
+    yield _count(len(shown), more, limit)
+
+
+def _count(shown: int, more: int, limit: int) -> str:
+    first = f", the first {limit:,} shown; --rows 0 or --format csv gives all" if more else ""
+    return f"({shown + more:,} row{'s' if shown + more != 1 else ''}{first})"
+
+
+def _records(heads: Sequence[str], rows: Sequence[tuple[str, ...]], room: int) -> Iterator[str]:
+    """Lines with a name and its value each; longer text goes on below itself."""
+    width = min(max(map(cell_len, heads)), max(room // 3, 1))
+    for number, row in enumerate(rows, start=1):
+        yield f"── row {number:,} "[: max(room, 12)].ljust(room, "─")
+        for head, cell in zip(heads, row, strict=True):
+            first, *following = chop_cells(cell, max(room - width - 2, 8)) or [""]
+            yield f"{_fitted(head, width, False)}  {first}".rstrip()
+            yield from (f"{' ' * width}  {line}" for line in following)
 
 
 def as_csv(names: Sequence[str], types: Sequence[str], rows: Iterator[tuple[Any, ...]], limit: int) -> Iterator[str]:

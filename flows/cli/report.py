@@ -41,11 +41,12 @@ def report(
     address = renamed(report, out, "--report", "--out")
     folder = Location.parse(address).reached() if address else None
     console = make_console()
+    store = Store(resolve_root(root)).readable()
     if _is_file(study):
         from valuedrift.tasks.reporting import rewrite_report
         from valuedrift.tasks.sources import study_of
 
-        page = rewrite_report(Store(resolve_root(root)), study_of(study), study, folder)
+        page = rewrite_report(store, study_of(study), study, folder)
     else:
         page = _report_of_given(study, resolve_root(root), folder, console)
     console.print(escape(page.uri), soft_wrap=True, highlight=False)

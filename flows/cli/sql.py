@@ -7,12 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from valuedrift.errors import UserError
 from valuedrift.flows.cli.app import RootOption, app, resolve_root
+from valuedrift.flows.cli.console import make_console
 
 _FIRST = "valuedrift> "
 _NEXT = "       ...> "
@@ -43,6 +45,8 @@ def sql(
 
     Views: probes, runs, checkpoints, training, responses, stances, trajectory, drift, drift_corrected, value_profile, stance_counts,
     judge_confusion, judge_agreement, study_agreement, and more.
+    A table that is wider than the terminal is shown row by row, a value a line.
+
     In JSON, NaN and infinities are null. `valuedrift sql` opens a prompt, where `\d` lists them; docs/sql-cookbook.md has queries to start from.
     """
     place = resolve_root(root)
@@ -60,13 +64,13 @@ def answer(root: str, query: str, format: Format, limit: int) -> None:
     Raises:
         UserError: The query cannot be answered; says where it is wrong.
     """
-    from valuedrift.flows.cli.query_output import FORMATS, safe
+    from valuedrift.flows.cli.query_output import FORMATS, as_table, safe
     from valuedrift.storage.sql.catalog import Catalog
     from valuedrift.storage.sql.guard import QueryError
     from valuedrift.storage.store import Store
 
     try:
-        store = Store(root)
+        store = Store(root).readable()
         with Catalog(store) as catalog:
             if catalog.is_empty:
                 sys.stderr.write(f"{store.why_empty()}\n")
@@ -74,7 +78,8 @@ def answer(root: str, query: str, format: Format, limit: int) -> None:
             twice = next((name for name in result.names if result.names.count(name) > 1), None)
             if format is Format.JSON and twice is not None:
                 raise QueryError(f"two columns are called {twice!r}, and a JSON object holds one", fix=f'name them apart: … AS "{twice} 2"')
-            _print(FORMATS[format](result.names, result.types, result.rows, limit))
+            layout = partial(as_table, room=make_console().width) if format is Format.TABLE and sys.stdout.isatty() else FORMATS[format]
+            _print(layout(result.names, result.types, result.rows, limit))
     except QueryError as error:  # it may quote what a model said
         raise QueryError(safe(error.what), where=error.where, fix=error.fix) from error
 

@@ -78,9 +78,10 @@ def import_(
 ) -> None:
     """Take in a stance table (or another table) of others. Every row is checked; all of it comes in, or nothing."""
     from valuedrift.storage.exchange import import_table
+    from valuedrift.storage.store import Store
 
     fill = {name: value for name, value in {"judge": judge, "probe_set": probe_set}.items() if value is not None}
-    done = import_table(_store(context, root), file, table, study, fill=fill, replace=replace)
+    done = import_table(Store(resolve_root(root or context.obj)), file, table, study, fill=fill, replace=replace)
     typer.echo(f"{done.rows:,} rows in {done.parts:,} parts of {table}, study {study}")
     if done.filled:
         typer.echo(f"not in the file, so filled: {', '.join(f'{name}={value}' for name, value in done.filled.items())}")
@@ -135,14 +136,14 @@ def compact(
 def _store(context: typer.Context, root: str | None) -> Any:
     from valuedrift.storage.store import Store
 
-    return Store(resolve_root(root or context.obj))
+    return Store(resolve_root(root or context.obj)).readable()
 
 
 def _show(root: str) -> None:
     from valuedrift.flows.cli.query_output import as_table
     from valuedrift.storage.store import Store
 
-    store = Store(root)
+    store = Store(root).readable()
     entries = store.entries()
     if not entries:
         typer.echo(store.why_empty())

@@ -205,7 +205,7 @@ def _studies(root: str) -> list[dict[str, Any]]:
     """What the root holds of every study."""
     from valuedrift.storage.store import Store
 
-    store, studies = Store(root), []
+    store, studies = Store(root).readable(), []
     for name in store.studies():
         parts = store.entries(study=name)
         counts = Counter(entry.table for entry in parts)
@@ -224,9 +224,10 @@ def _studies(root: str) -> list[dict[str, Any]]:
 
 
 def _studies_table(studies: Sequence[dict[str, Any]], root: str) -> Table:
-    columns = ("study", "runs trained", "checkpoints sampled", "judged", "answers", "drift", "last written (UTC)")
-    table = Table(*columns, title=f"studies in {escape(root)}", box=None, header_style="bold")
+    columns = ("runs trained", "checkpoints sampled", "judged", "answers", "drift")
+    written = Column("last written (UTC)", no_wrap=True)
+    table = Table(Column("study", overflow="fold"), *columns, written, title=f"studies in {escape(root)}", box=None, header_style="bold")
     for one in studies:
-        values = {**one, "drift": "yes" if one["drift"] else "no"}
+        values = {**one, "drift": "yes" if one["drift"] else "no", "last_written": one["last_written"][:16].replace("T", " ")}
         table.add_row(*(escape(str(value)) for value in values.values()))
     return table

@@ -10,11 +10,12 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import polars as pl
@@ -26,7 +27,7 @@ from valuedrift.storage.schemas import TABLES
 from valuedrift.storage.schemas.table import TableSchema
 from valuedrift.storage.sql.guard import check_query, explained, first_reason
 from valuedrift.storage.sql.readonly import SCHEME, TableFiles
-from valuedrift.storage.sql.views import views
+from valuedrift.storage.sql.views import literal, views
 from valuedrift.storage.store import Store
 
 _TYPES = {
@@ -39,6 +40,8 @@ _TYPES = {
     "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
 }
 _BATCH = 10_000
+_POLL_SECONDS = 0.05
+_Answer = TypeVar("_Answer")
 _NO_TABLE = re.compile(r"Table with name (\w+) does not exist")
 _PARTS = "_parts_"
 """Prefix of the registered lazy frames beneath the views."""
@@ -101,9 +104,9 @@ class Catalog:
         """
         check_query(self._connection, query)
         try:
-            answer = self._connection.execute(query)
+            answer = self._interruptible(lambda: self._connection.execute(query))
             described = answer.description or []
-            return Rows(tuple(column[0] for column in described), tuple(str(column[1]) for column in described), _fetched(answer))
+            return Rows(tuple(column[0] for column in described), tuple(str(column[1]) for column in described), self._fetched(answer))
         except duckdb.Error as error:
             raise self._explained(error) from error
 
@@ -115,10 +118,31 @@ class Catalog:
         """
         check_query(self._connection, query)
         try:
-            frame: pl.DataFrame = self._connection.sql(query).pl()
+            frame: pl.DataFrame = self._interruptible(lambda: self._connection.sql(query).pl())
         except duckdb.Error as error:
             raise self._explained(error) from error
         return frame
+
+    def _fetched(self, answer: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+        try:
+            while batch := self._interruptible(lambda: answer.fetchmany(_BATCH)):
+                yield from batch
+        except duckdb.Error as error:
+            raise explained(error) from error
+
+    def _interruptible(self, call: Callable[[], _Answer]) -> _Answer:
+        """What DuckDB answers; Ctrl-C ends it at once. DuckDB itself looks for signals only between the batches of a query."""
+        with ThreadPoolExecutor(1) as worker:
+            asked: list[Future[_Answer]] = []
+            try:
+                asked.append(worker.submit(call))
+                while not wait(asked, timeout=_POLL_SECONDS).done:  # a wait without end may not hear a signal that another thread got
+                    pass
+                return asked[0].result()
+            except KeyboardInterrupt:
+                while not wait(asked, timeout=_POLL_SECONDS).done and asked:  # again where it came before DuckDB had begun
+                    self._connection.interrupt()
+                raise
 
     def _explained(self, error: duckdb.Error) -> UserError:
         """What is wrong with a query, or with the table that it asks."""
@@ -133,7 +157,7 @@ class Catalog:
             self._connection.register_filesystem(TableFiles(Path(self._root.path), paths))
         # the temporary folder takes what does not fit into memory; a name of this process that does not exist before it is needed
         temporary = Path(tempfile.gettempdir()) / f"valuedrift-sql-{os.getpid()}"
-        settings = f"SET allowed_paths = [{_quoted(paths)}]; SET temp_directory = '{temporary}'; SET TimeZone = 'UTC'"
+        settings = f"SET allowed_paths = [{_quoted(paths)}]; SET temp_directory = {literal(str(temporary))}; SET TimeZone = 'UTC'; SET enable_progress_bar = false"
         self._connection.execute(settings)
         for table in TABLES.values():
             with self._told_when_asked(table.name):
@@ -177,13 +201,5 @@ class Catalog:
             raise DataError(f"the table {table.name} cannot be opened: {first_reason(error)}", where=self._root.uri, fix=fix) from error
 
 
-def _fetched(answer: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
-    try:
-        while batch := answer.fetchmany(_BATCH):
-            yield from batch
-    except duckdb.Error as error:
-        raise explained(error) from error
-
-
 def _quoted(paths: set[str]) -> str:
-    return ", ".join("'" + f"{SCHEME}://{path}".replace("'", "''") + "'" for path in sorted(paths))
+    return ", ".join(literal(f"{SCHEME}://{path}") for path in sorted(paths))

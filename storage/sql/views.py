@@ -32,6 +32,11 @@ class View:
     query: str | None = None
 
 
+def literal(text: str) -> str:
+    """A text as SQL has it, in quotes."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def views() -> dict[str, View]:
     """All views by name, in the order in which they build on each other: the tables that are registered now, then the derived ones."""
     tables = {t.name: View(t.name, t.doc, {column.name: column.doc for column in t.columns}) for t in TABLES.values()}

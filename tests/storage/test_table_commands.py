@@ -6,8 +6,11 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import polars as pl
@@ -16,11 +19,14 @@ import small_study
 from stance_frames import stances_frame
 from typer.testing import CliRunner, Result
 
+import valuedrift.flows.cli.labels
+import valuedrift.flows.cli.report
 import valuedrift.flows.cli.sql
-import valuedrift.flows.cli.tables  # noqa: F401 — hangs its commands on the application
+import valuedrift.flows.cli.tables
+import valuedrift.flows.cli.trace  # noqa: F401 — each hangs its commands on the application
 from valuedrift.errors import UserError
 from valuedrift.flows.cli.app import app, print_json
-from valuedrift.flows.cli.query_output import safe
+from valuedrift.flows.cli.query_output import as_table, safe
 from valuedrift.storage.store import Store
 
 _NASTY = "a\x1b[31mred\x07\r\n\u202eevil\u2066\x9b0mend\x00"
@@ -104,7 +110,7 @@ def test_a_wrong_question_is_a_user_s_error(filled: str, words: tuple[str, ...])
 
 
 def test_an_empty_root_is_said_to_be_empty(tmp_path: Path) -> None:
-    result = _run("sql", "SELECT count(*) FROM stances", root=str(tmp_path / "none"))
+    result = _run("sql", "SELECT count(*) FROM stances", root=str(tmp_path))
     assert "there are no tables under" in result.stderr
     assert result.exit_code == 0
 
@@ -151,8 +157,28 @@ def test_tables_shows_what_is_there(filled: str, tmp_path: Path) -> None:
     (stances,) = [line.split() for line in lines if line.startswith("stances")]
     assert stances[:6] == ["stances", "demo", "3", "24", "24", "864"]
     assert stances[-1] == "v2"
-    assert "no tables under" in _ok("tables", root=str(tmp_path / "none"))
-    assert not (tmp_path / "none").exists()
+    assert "no tables under" in _ok("tables", root=str(tmp_path))
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sql", "FROM drift"),
+        ("status",),
+        ("tables",),
+        ("tables", "check"),
+        ("tables", "compact", "s"),
+        ("tables", "export", "out"),
+        ("labels", "show", "s"),
+        ("report", "deployments/studies/demo.yaml"),
+    ],
+    ids=" ".join,
+)
+def test_a_root_that_is_not_there_is_a_fault_and_is_not_made(words: tuple[str, ...], tmp_path: Path) -> None:
+    result = _run(*words, root=str(tmp_path / "none"))
+    assert isinstance(result.exception, UserError) and result.exception.exit_code == 2
+    assert "there are no tables under it" in str(result.exception) and not (tmp_path / "none").exists()
 
 
 def test_check_export_import_and_compact_as_typed(filled: str, tmp_path: Path) -> None:
@@ -185,3 +211,42 @@ def test_an_import_says_what_it_filled_in(tmp_path: Path) -> None:
     output = _ok("tables", "import", str(tmp_path / "x.parquet"), "--study", "s", "--judge", "gpt", root=str(tmp_path / "root"))
     assert "filled: judge=gpt, status=ok" in output
     assert "left out: note" in output
+
+
+def test_a_table_that_is_wider_than_the_terminal_is_shown_row_by_row() -> None:
+    names, rows = ("run_id", "response"), [("sft", "yes " * 30), ("dpo", None)]
+    wide = list(as_table(names, ("VARCHAR", "VARCHAR"), iter(rows), limit=1, room=40))
+    assert max(map(len, wide)) <= 80 and all(len(line) <= 40 for line in wide[:-1])
+    assert wide[0].startswith("── row 1 ──") and wide[1] == "run_id    sft" and wide[2].startswith("response  yes yes")
+    assert "".join(line[10:] for line in wide[2:-1]).split() == ["yes"] * 30
+    assert wide[-1] == "(2 rows, the first 1 shown; --rows 0 or --format csv gives all)"
+    assert next(as_table(names, ("VARCHAR", "VARCHAR"), iter(rows[1:]), limit=1, room=40)) == "run_id  response"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT count(*) FROM range(100000000000) a, range(100)",
+        "SELECT range, random() FROM range(100000000000) ORDER BY 2",
+        "FROM range(100000000000)",
+    ],
+    ids=["counting", "sorting", "printing"],
+)
+def test_ctrl_c_ends_a_query_as_it_ends_everything(query: str, filled: str) -> None:
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from valuedrift.flows.cli.main import main; main()"
+    words = [sys.executable, "-c", code, "sql", query, "--rows", "0", "--root", filled]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as asked:
+        try:
+            time.sleep(4)  # it has begun by then; on a busy machine the first Ctrl-C may fall into an import, which ends it too
+            asked.send_signal(signal.SIGINT)
+            _, told = asked.communicate(timeout=20)
+        finally:
+            asked.kill()
+    assert asked.returncode == 130 and "Traceback" not in told
+
+
+def test_a_temporary_folder_with_a_quote_in_its_name(filled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "it's"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    assert "288" in _ok("sql", "SELECT run_id, count(*) FROM stances GROUP BY ALL", root=filled)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from valuedrift.errors import UserError
+from valuedrift.faults import describe
 from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.base import Configured, Judge, JudgeBase, Judgement, Pair, remarks_of
 from valuedrift.languages import ANY
@@ -80,7 +81,7 @@ def read_calibration(path: Path, judge_identity: dict[str, Any]) -> Calibration:
     except (FileNotFoundError, IsADirectoryError) as error:
         raise UserError("no such calibration", where=str(path), fix=f"make it with: {make}") from error
     except ValidationError as error:
-        raise UserError(f"not a calibration: {error.errors()[0]['msg']}", where=str(path), fix=f"make it with: {make}") from error
+        raise UserError(f"not a calibration: {describe(error, Calibration)}", where=str(path), fix=f"make it with: {make}") from error
     if calibration.judge_fingerprint != fingerprint(judge_identity):
         raise UserError(
             f"this calibration was fitted for the judge {calibration.judge!r} as it was then: another model, prompt, weights or options",

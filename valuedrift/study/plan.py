@@ -13,6 +13,7 @@ from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.registry import Kind
 from valuedrift.engines.base import RemoteEngine
 from valuedrift.errors import UserError
+from valuedrift.faults import describe
 from valuedrift.fingerprint import fingerprint
 from valuedrift.study.spec import Model, PreferencePhase, SFTPhase, Study
 from valuedrift.training.registry import Algorithm
@@ -195,8 +196,9 @@ def _variants(phase: SFTPhase | PreferencePhase) -> Iterator[tuple[Algorithm, st
             try:
                 variant = type(phase.algorithm).model_validate({**phase.algorithm.model_dump(), field: value})
             except ValidationError as error:
-                message = error.errors()[0]["msg"]
-                raise UserError(f"sweep of {field} to {value}: {message}", where=f"{phase.algorithm.type} phase") from error
+                raise UserError(
+                    f"sweep of {field} to {value}: {describe(error, type(phase.algorithm))}", where=f"{phase.algorithm.type} phase"
+                ) from error
             yield variant, f"-{field}{value:g}"
 
 

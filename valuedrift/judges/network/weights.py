@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from valuedrift.errors import UserError
+from valuedrift.faults import describe
 from valuedrift.fingerprint import file_fingerprint, files_fingerprint, fingerprint
 from valuedrift.judges import refusals
 from valuedrift.judges.network import windows
@@ -69,7 +70,9 @@ def read_description(folder: Path) -> Description:
     try:
         description = Description.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise UserError(f"not a judge's description: {error.errors()[0]['msg']}", where=str(path), fix="train the judge again") from error
+        raise UserError(
+            f"not a judge's description: {describe(error, Description)}", where=str(path), fix="train the judge again"
+        ) from error
     if description.encoding != windows.VERSION:
         raise UserError(
             f"trained for version {description.encoding} of the token windows, this program has {windows.VERSION}",
