@@ -15,7 +15,7 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed
 from prefect.tasks import exponential_backoff
 
-from valuedrift.errors import StageError, UserError
+from valuedrift.errors import SameAgainError, StageError, UserError, fault_of
 from valuedrift.tasks.board import board
 from valuedrift.tasks.once import once
 from valuedrift.tasks.stage import Reference, Stage
@@ -24,13 +24,13 @@ from valuedrift.tasks.work import Work
 
 
 def _may_pass(_task: object, _run: object, state: Any) -> bool:
-    """Whether a failure may pass by itself: a stage that died, not a fault in what the user gave."""
+    """Whether a failure may pass by itself: a stage that died, not a fault in what the user gave, nor an error that comes again."""
     try:
         outcome = state.result(raise_on_failure=False)
         error = asyncio.run(outcome) if asyncio.iscoroutine(outcome) else outcome
     except Exception as raised:  # a failed state's result may be its exception, raised
         error = raised
-    return isinstance(error, StageError)
+    return isinstance(error, StageError) and not isinstance(error, SameAgainError)
 
 
 class _Underway:
@@ -61,9 +61,14 @@ def _carry_out_one(underway: _Underway, number: int, label: str, needs: list[Ref
 
     Raises:
         UserError: A fault in what the user gave; not tried again.
-        StageError: The stage died; tried again as often as the runtime says.
+        StageError: The stage died; tried again as often as the runtime says, but for an error that comes again.
     """
-    reference = once(underway.work, underway.submitted[number], needs, whole=whole)
+    try:
+        reference = once(underway.work, underway.submitted[number], needs, whole=whole)
+    except Exception as error:
+        if (fault := fault_of(error)) is None:
+            raise
+        raise fault from error
     board().settled()
     return Completed(name="Cached", data=reference) if reference.reused else reference
 

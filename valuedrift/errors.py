@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Mapping
+
 
 class UserError(Exception):
     """A fault in what the user gave; shown as one message, without a traceback.
@@ -40,6 +43,82 @@ class StageError(UserError):
     """A stage (training, sampling, judging) that died: out of memory, a signal, a Python error, a timeout."""
 
     exit_code = 4
+
+
+class SameAgainError(StageError):
+    """A stage that a Python error ended, which would come again: never tried again."""
+
+
+_OF_INPUT: Mapping[str, tuple[type[UserError], str, str]] = {
+    "safetensors_rust.SafetensorError": (DataError, "weights that cannot be read", "copy or download the file again"),
+    "jinja2.exceptions.TemplateError": (UserError, "the chat template fails", "another chat template, or data that it can write"),
+    "huggingface_hub.errors.GatedRepoError": (
+        UserError,
+        "the hub gives this to members only",
+        "ask for access on its page, and set HF_TOKEN",
+    ),
+    "huggingface_hub.errors.RepositoryNotFoundError": (UserError, "not found on the hub", "check the name, and HF_TOKEN if it is private"),
+    "huggingface_hub.errors.RevisionNotFoundError": (UserError, "no such revision on the hub", "check what stands after @"),
+    "huggingface_hub.errors.LocalEntryNotFoundError": (
+        UserError,
+        "not at hand and the hub is out of reach",
+        "check the network and HF_HUB_OFFLINE",
+    ),
+    "huggingface_hub.errors.EntryNotFoundError": (UserError, "no such file on the hub", "check the name"),
+    "huggingface_hub.errors.HFValidationError": (UserError, "not a name on the hub", "organisation/name"),
+    "huggingface_hub.errors.StrictDataclassError": (UserError, "a config that is not valid", "mend config.json"),
+    "json.decoder.JSONDecodeError": (DataError, "not valid JSON", "mend or copy the file again"),
+    "builtins.UnicodeDecodeError": (DataError, "not UTF-8 text", "save the file as UTF-8"),
+    "pyarrow.lib.ArrowException": (DataError, "a Parquet file that cannot be read", "copy or write the file again"),
+    "polars.exceptions.PolarsError": (DataError, "a table that cannot be read", "copy or write the file again"),
+    "builtins.PermissionError": (UserError, "not allowed to read or write", "give this user the right to, or name another place"),
+}
+"""Errors of libraries that stand for a fault of input, by the class or one that it is made from: how it is told, and what would be right."""
+_OF_INPUT_ERRNO: Mapping[int, tuple[str, str]] = {
+    errno.ENOSPC: ("the disk is full", "make room and run the same command again; what finished is kept"),
+    errno.EDQUOT: ("the disk quota is used up", "make room and run the same command again; what finished is kept"),
+    errno.EROFS: ("the disk can only be read", "name another place"),
+    errno.ENAMETOOLONG: ("a name that is too long for the file system", "a shorter one"),
+}
+"""Faults of the place that a file is written to."""
+_SAME_AGAIN = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    NotImplementedError,
+    RecursionError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+"""Python errors that come again if nothing changes; others (memory, a device, a network) may pass."""
+
+
+def fault_of(error: BaseException) -> UserError | None:
+    """The fault of input that an error of a library stands for, wherever it was raised; None where it stands for none.
+
+    The one place that tells faults of input, which are told and never tried again, from stages that die.
+    """
+    if isinstance(error, UserError):
+        return error
+    said = str(error).strip().splitlines()
+    if isinstance(error, OSError) and error.errno in _OF_INPUT_ERRNO:
+        what, fix = _OF_INPUT_ERRNO[error.errno]
+        return UserError(what, where=str(error.filename) if error.filename else None, fix=fix)
+    for kind in type(error).__mro__:
+        if (told := _OF_INPUT.get(f"{kind.__module__}.{kind.__qualname__}")) is not None:
+            made, what, fix = told
+            where = str(error.filename) if isinstance(error, OSError) and error.filename else None
+            return made(f"{what}: {said[0]}" if said and where is None else what, where=where, fix=fix)
+    return None
+
+
+def comes_again(error: BaseException) -> bool:
+    """Whether an error that ended a stage would end it again."""
+    return isinstance(error, _SAME_AGAIN) and not isinstance(error, OSError)
 
 
 def _rebuild(kind: type[UserError], what: str, where: str | None, fix: str | None) -> UserError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import signal
 import sys
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,7 @@ import typer.core
 import typer.main
 from rich.markup import escape
 
-from valuedrift.errors import UserError
+from valuedrift.errors import fault_of
 from valuedrift.flows.cli.app import app
 from valuedrift.flows.cli.console import make_console
 
@@ -46,17 +45,11 @@ def main() -> None:
     console = make_console(stderr=True)
     try:
         _in_order(app)()
-    except UserError as error:
-        console.print(f"[bold red]error[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except Exception as error:
+        if (fault := fault_of(error)) is None:
             raise
-        fix = "make room and run the same command again; what finished is kept"
-        console.print(
-            f"[bold red]error[/] the disk is full: {escape(str(error.filename or error))} ({fix})", highlight=False, soft_wrap=True
-        )
-        sys.exit(UserError.exit_code)
+        console.print(f"[bold red]error[/] {escape(str(fault))}", highlight=False, soft_wrap=True)
+        sys.exit(fault.exit_code)
 
 
 def _modules(arguments: Sequence[str]) -> Iterable[str]:

@@ -157,8 +157,8 @@ class Catalog:
             self._connection.register_filesystem(TableFiles(Path(self._root.path), paths))
         # the temporary folder takes what does not fit into memory; a name of this process that does not exist before it is needed
         temporary = Path(tempfile.gettempdir()) / f"valuedrift-sql-{os.getpid()}"
-        settings = f"SET allowed_paths = [{_quoted(paths)}]; SET temp_directory = {literal(str(temporary))}; SET TimeZone = 'UTC'; SET enable_progress_bar = false"
-        self._connection.execute(settings)
+        settings = f"SET allowed_paths = [{_quoted(paths)}]; SET temp_directory = {literal(str(temporary))}; SET TimeZone = 'UTC'"
+        self._connection.execute(f"{settings}; SET enable_progress_bar = false")  # it is drawn amid the answer
         for table in TABLES.values():
             with self._told_when_asked(table.name):
                 self._create_table_view(table, [e for e in entries if e.table == table.name], paths)

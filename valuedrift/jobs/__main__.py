@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
-from valuedrift.errors import UserError
+from valuedrift.errors import comes_again, fault_of
 from valuedrift.progress import Progress
 
 
@@ -40,11 +40,14 @@ def _serve(path: Path, replies: TextIO) -> None:
 
     try:
         result = JOB.validate_json(path.read_bytes()).run(report)
-    except UserError as error:
-        reply: dict[str, Any] = {"fault": {"what": error.what, "where": error.where, "fix": error.fix, "kind": type(error).__name__}}
     except BaseException as error:  # the parent tells the user; here only the log would see it
-        traceback.print_exc()
-        reply = {"crash": {"kind": type(error).__name__, "message": str(error)[:2000]}}
+        fault = fault_of(error)
+        if fault is None or fault is not error:
+            traceback.print_exc()
+        if fault is not None:
+            reply: dict[str, Any] = {"fault": {"what": fault.what, "where": fault.where, "fix": fault.fix, "kind": type(fault).__name__}}
+        else:
+            reply = {"crash": {"kind": type(error).__name__, "message": str(error)[:2000], "again": comes_again(error)}}
     else:
         reply = {"result": result.model_dump(mode="json")}
     sys.stdout.flush()

@@ -17,14 +17,14 @@ from typing import Any
 import psutil
 from pydantic import BaseModel
 
-from valuedrift.errors import DataError, StageError, UserError
+from valuedrift.errors import DataError, SameAgainError, StageError, UserError
 from valuedrift.progress import Progress
 
 _POLL_SECONDS = 0.25
 _TAIL_LINES = 12
 _END = ""
 """In place of a line: the child closed the pipe, so it ended."""
-_FAULTS: Mapping[str, type[UserError]] = {kind.__name__: kind for kind in (UserError, DataError, StageError)}
+_FAULTS: Mapping[str, type[UserError]] = {kind.__name__: kind for kind in (UserError, DataError, StageError, SameAgainError)}
 _ENVIRONMENT = {
     "TRL_EXPERIMENTAL_SILENCE": "1",
     "DO_NOT_TRACK": "1",
@@ -163,11 +163,12 @@ class Supervisor:
                 case {"fault": fault}:
                     raise _FAULTS.get(fault["kind"], UserError)(fault["what"], where=fault["where"], fix=fault["fix"])
                 case {"crash": crash}:
-                    raise self._crashed(crash["kind"], crash["message"])
+                    raise self._crashed(crash["kind"], crash["message"], again=crash["again"])
 
-    def _crashed(self, kind: str, message: str) -> StageError:
+    def _crashed(self, kind: str, message: str, *, again: bool) -> StageError:
         fix = "lower runtime.micro_batch, or the sequence length" if "memory" in f"{kind}{message}".lower() else None
-        return StageError(f"{kind}: {message}\n{self._tail()}", where=str(self._log), fix=fix)
+        made = SameAgainError if again else StageError
+        return made(f"{kind}: {message}\n{self._tail()}", where=str(self._log), fix=fix)
 
     def _died(self, child: subprocess.Popen[str], cancelled: Callable[[], bool]) -> StageError:
         code = child.wait()
