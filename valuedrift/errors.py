@@ -105,7 +105,7 @@ def fault_of(error: BaseException) -> UserError | None:
     if isinstance(error, UserError):
         return error
     said = str(error).strip().splitlines()
-    if isinstance(error, OSError) and error.errno in _OF_INPUT_ERRNO:
+    if isinstance(error, OSError) and error.errno is not None and error.errno in _OF_INPUT_ERRNO:
         what, fix = _OF_INPUT_ERRNO[error.errno]
         return UserError(what, where=str(error.filename) if error.filename else None, fix=fix)
     for kind in type(error).__mro__:
