@@ -18,7 +18,9 @@ from filelock import FileLock, Timeout
 
 from valuedrift.cache import cache_folder
 from valuedrift.corpora.dataset import Dataset
+from valuedrift.corpora.held_out import apart, evaluated
 from valuedrift.corpora.load import Rows, write_jsonl
+from valuedrift.corpora.normal import rows_fingerprint
 from valuedrift.corpora.registry import Kind
 from valuedrift.drift.options import Analysis
 from valuedrift.errors import StageError
@@ -35,7 +37,7 @@ from valuedrift.results.quality import Figures
 from valuedrift.servers.server import Server
 from valuedrift.storage.shelf import Shelf
 from valuedrift.storage.store import Store
-from valuedrift.study import Plan, Study, expand
+from valuedrift.study import Plan, RunPlan, Study, expand
 from valuedrift.study.runtime import Runtime
 from valuedrift.study.spec import Model
 from valuedrift.study.understood import check_languages
@@ -119,7 +121,10 @@ class Work:
 
     def corpus_file(self, dataset: Dataset, kind: Kind) -> Path:
         """A dataset's normalised rows in a file, as training and audits read them."""
-        rows = self.corpus(dataset, kind)
+        return self.rows_file(self.corpus(dataset, kind))
+
+    def rows_file(self, rows: Rows) -> Path:
+        """Normalised rows in a file."""
         path = self.scratch / "datasets" / f"{rows.fingerprint}.jsonl"
         with self.lock(f"file {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -244,6 +249,7 @@ class StudyWork(StancesWork):
         self.study = study.model_copy(update={"judges": tuple(judge.with_paths(brought) for judge in study.judges), "engine": engine})
         self._bases: dict[str, tuple[Weights, str]] = {}
         self._control: dict[tuple[frozenset[str], str], dict[str, str]] = {}
+        self._apart: dict[tuple[str, float], tuple[Rows, Rows]] = {}
 
     @cached_property
     def _planned(self) -> Plan:
@@ -289,6 +295,30 @@ class StudyWork(StancesWork):
             *(f"dataset {name} is {made}" for name, made in mixed.items()),
             *([spelling] if spelling else []),
         ]
+
+    def learnt(self, run: RunPlan) -> tuple[Rows, Rows | None]:
+        """The rows that a run learns from, and those that it is evaluated on, if any are held out.
+
+        Raises:
+            UserError: See :meth:`corpus`.
+            DataError: Too few rows for the share that is to be held out.
+        """
+        rows = self.corpus(run.dataset, run.kind)
+        if run.held_out is None:
+            return rows, None
+        other = evaluated(run.dataset, run.held_out)
+        if other is not None:
+            return rows, self.corpus(other, run.kind)
+        assert isinstance(run.held_out, float)
+        key = (rows.fingerprint, run.held_out)
+        with self.lock(f"held out {key}"):
+            if key not in self._apart:
+                kept, held = apart(rows.rows, run.held_out, f"dataset {run.dataset_name}")
+                self._apart[key] = (
+                    replace(rows, rows=kept, fingerprint=rows_fingerprint(kept), dropped={**rows.dropped, "held out": len(held)}),
+                    replace(rows, rows=held, fingerprint=rows_fingerprint(held)),
+                )
+            return self._apart[key]
 
     @property
     def run_ids(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pyarrow as pa
 
 from valuedrift.storage.schemas.columns import DATASET, ROWS_BECAME, RUN_ID, STEP, STUDY
@@ -9,6 +10,12 @@ from valuedrift.storage.schemas.table import Column, TableSchema, flag, real, te
 
 UTC_TIME = pa.timestamp("us", tz="UTC")
 _ONE_A_RUN = ("study", "run_id")
+
+
+def _checkpoints_1(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Version 1 held no rows out."""
+    return frame.with_columns(pl.lit(None, dtype=pl.Float64).alias("held_out_loss"))
+
 
 TABLES = (
     TableSchema(
@@ -44,7 +51,7 @@ TABLES = (
     TableSchema(
         "checkpoints",
         "A saved model.",
-        1,
+        2,
         _ONE_A_RUN,
         ("study", "run_id", "step"),
         (
@@ -55,7 +62,9 @@ TABLES = (
             text("fingerprint", "Content hash of the weights."),
             flag("adapter", "Whether it is a LoRA adapter on a base."),
             real("train_loss", "Training loss at this step, nats a token; missing at step 0.", nullable=True),
+            real("held_out_loss", "The algorithm's loss on rows that are not learnt; missing where none are held out.", nullable=True),
         ),
+        upgrades=(_checkpoints_1,),
     ),
     TableSchema(
         "training",

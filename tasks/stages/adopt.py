@@ -92,6 +92,7 @@ def _frames(work: StudyWork, run: SeriesRun | ServedRun, told: _Told) -> Frames:
             "fingerprint": told.fingerprints[step],
             "adapter": told.adapters[step],
             "train_loss": None,
+            "held_out_loss": None,
         }
         for step in run.steps
     ]

@@ -11,10 +11,12 @@ from typing import Any
 import polars as pl
 
 from valuedrift.corpora.became import CUT_SHORT, TOO_LONG, has_more, row_counts, told_rows
+from valuedrift.corpora.load import Rows
+from valuedrift.corpora.normal import canonical
 from valuedrift.fingerprint import fingerprint
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study import RunPlan
-from valuedrift.tasks.board import board, shown
+from valuedrift.tasks.board import board, shown, tell
 from valuedrift.tasks.provenance import git_commit
 from valuedrift.tasks.stage import Address, Frames, NotYetError, Reference, Stage
 from valuedrift.tasks.work import StudyWork, Work
@@ -63,10 +65,12 @@ def _stage(work: StudyWork, run: RunPlan, parents: tuple[Stage, ...]) -> Stage:
 def train_identity(work: StudyWork, run: RunPlan, parent_fingerprint: str) -> dict[str, Any]:
     """Identity of a training phase: parent weights, rows, algorithm, schedule, seed."""
     dtype = resolve_precision(run.algorithm.dtype, work.runtime.device)
-    rows = work.corpus(run.dataset, run.kind)
+    rows, held = work.learnt(run)
+    texts, known = (rows.rows, rows.fingerprint) if held is None else ([*rows.rows, *held.rows], f"{rows.fingerprint} {held.fingerprint}")
+    held_out = None if held is None else held.fingerprint
     return {
-        **run.identity(parent=parent_fingerprint, dataset=rows.fingerprint, dtype=dtype),
-        **work.control(run.model, rows.rows, rows.fingerprint),
+        **run.identity(parent=parent_fingerprint, dataset=rows.fingerprint, dtype=dtype, held_out=held_out),
+        **work.control(run.model, texts, known),
     }
 
 
@@ -90,6 +94,7 @@ def checkpoints_of(work: Work, trained: Reference) -> dict[int, Checkpoint]:
             adapter=row["adapter"],
             fingerprint=row["fingerprint"],
             train_loss=row["train_loss"],
+            held_out_loss=row["held_out_loss"],
         )
         for row in rows
     }
@@ -111,10 +116,14 @@ def _start(work: StudyWork, run: RunPlan, needs: Sequence[Reference]) -> tuple[W
 
 def _trained(work: StudyWork, run: RunPlan, weights: Weights, key: str) -> TrainResult:
     runtime = work.runtime
+    rows, held = work.learnt(run)
+    if held is not None and (both := _in_both(rows, held)):
+        tell(f"{run.run_id}: {both:,} of the {len(held.rows):,} rows that are held out are learnt too, so the loss on them says too little")
     job = TrainJob(
         weights=weights,
         algorithm=run.algorithm,
-        dataset=work.corpus_file(run.dataset, run.kind),
+        dataset=work.rows_file(rows),
+        held_out=None if held is None else work.rows_file(held),
         schedule=work.study.checkpoints,
         seed=run.seed,
         out=work.weights_folder(key),
@@ -129,14 +138,20 @@ def _trained(work: StudyWork, run: RunPlan, weights: Weights, key: str) -> Train
 
 def _rows_frame(work: StudyWork, run: RunPlan, too_long: int, cut: int) -> pl.DataFrame:
     """Rows of the table training_rows."""
-    entries = row_counts(work.corpus(run.dataset, run.kind), too_long=too_long, cut=cut)
+    entries = row_counts(work.learnt(run)[0], too_long=too_long, cut=cut)
     named = {"study": work.study.study, "run_id": run.run_id, "dataset": run.dataset_name}
     return pl.DataFrame([{**named, **entry} for entry in entries], schema=table_schema(ROWS).polars)
 
 
+def _in_both(rows: Rows, held: Rows) -> int:
+    """Rows that are held out and learnt all the same."""
+    learnt = set(map(canonical, rows.rows))
+    return sum(canonical(row) in learnt for row in held.rows)
+
+
 def _described(work: StudyWork, run: RunPlan, left_out: Mapping[str, int]) -> dict[str, Any]:
     """The dataset as this study names it, with its rows that were not learnt: left out as they were read, or too long in the training."""
-    read = work.corpus(run.dataset, run.kind).dropped
+    read = work.learnt(run)[0].dropped
     too_long = {name: count for name, count in left_out.items() if name == "too long"}
     return {"dataset": run.dataset.model_dump(mode="json"), "left_out": {**read, **too_long}}
 
@@ -156,6 +171,7 @@ def _frames(work: StudyWork, run: RunPlan, identity: dict[str, Any], result: Tra
             "fingerprint": checkpoint.fingerprint,
             "adapter": checkpoint.adapter,
             "train_loss": checkpoint.train_loss,
+            "held_out_loss": checkpoint.held_out_loss,
         }
         for checkpoint in result.checkpoints
     ]
@@ -165,6 +181,7 @@ def _frames(work: StudyWork, run: RunPlan, identity: dict[str, Any], result: Tra
         **_described(work, run, {"too long": result.dropped_rows}),
         "cut_rows": result.cut_rows,
         "reward_accuracy": result.reward_accuracy,
+        **({} if result.held_out_rows is None else {"held_out_rows": result.held_out_rows}),
         "identity": identity,
     }
     summary = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from valuedrift.corpora.dataset import Dataset
 from valuedrift.fingerprint import fingerprint
 from valuedrift.starter import PROPOSITIONS
 
@@ -84,6 +85,9 @@ def study_fingerprint(study: Study) -> str:
     for dataset in (*said.get("corpora", {}).values(), *said.get("preferences", {}).values()):
         for part in dataset.get("mixture", [dataset]):
             part["data"] = last(part["data"]) if isinstance(part["data"], str) else [last(place) for place in part["data"]]
+    for phase, written in zip((*study.sft, *study.preference), (*said.get("sft", ()), *said.get("preference", ())), strict=True):
+        if isinstance(phase.held_out, Dataset):
+            written["held_out"] = phase.held_out.with_places(last).model_dump(mode="json", exclude_defaults=True)
     if not isinstance(study.engine, str):
         said["engine"] = study.engine.drawing_identity()
     for name in said.get("series", {}):

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from valuedrift.corpora.dataset import Dataset
 from valuedrift.errors import UserError
 from valuedrift.references import beside, names_folder
 from valuedrift.study.spec import Study
@@ -47,6 +48,9 @@ def _anchor(study: Study, folder: Path | str) -> Study:
     def data(sets: dict[str, Any]) -> dict[str, Any]:
         return {name: one.anchored(folder) for name, one in sets.items()}
 
+    def phase(one: Any) -> Any:
+        return one.model_copy(update={"held_out": one.held_out.anchored(folder)}) if isinstance(one.held_out, Dataset) else one
+
     probes = study.probes
     if probes.set != "starter":
         probes = probes.model_copy(update={"set": beside(folder, probes.set)})
@@ -60,6 +64,8 @@ def _anchor(study: Study, folder: Path | str) -> Study:
         update={
             "corpora": data(study.corpora),
             "preferences": data(study.preferences),
+            "sft": tuple(map(phase, study.sft)),
+            "preference": tuple(map(phase, study.preference)),
             "probes": probes,
             "models": models,
             "series": data(study.series),

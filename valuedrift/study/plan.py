@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from valuedrift.corpora.dataset import Dataset
+from valuedrift.corpora.held_out import HeldOut, held_rows
 from valuedrift.corpora.registry import Kind
 from valuedrift.engines.base import RemoteEngine
 from valuedrift.errors import UserError
@@ -42,20 +43,24 @@ class RunPlan:
     steps: tuple[int, ...]
     """Steps at which a checkpoint is kept; empty while the number of steps is not known."""
     seed: int
+    held_out: HeldOut | None = None
+    """What it is evaluated on."""
 
     @property
     def kind(self) -> Kind:
         """What its dataset holds."""
         return self.algorithm.kind
 
-    def identity(self, *, parent: str, dataset: str, dtype: str) -> dict[str, Any]:
-        """All that changes the weights of this run's checkpoints.
+    def identity(self, *, parent: str, dataset: str, dtype: str, held_out: str | None = None) -> dict[str, Any]:
+        """All that changes the weights of this run's checkpoints, and what is told of them.
 
         Args:
             parent: Fingerprint of the weights it starts from.
             dataset: Fingerprint of its rows.
             dtype: The precision that it is computed in.
+            held_out: Fingerprint of the rows that it is evaluated on, if there are any.
         """
+        evaluated = {} if held_out is None else {"held_out": held_out}
         return {
             "stage": "train",
             "version": TRAIN_VERSION,
@@ -64,6 +69,7 @@ class RunPlan:
             "algorithm": {**self.algorithm.model_dump(mode="json"), "dtype": dtype},
             "steps": list(self.steps),
             "seed": self.seed,
+            **evaluated,
         }
 
 
@@ -155,6 +161,8 @@ def expand(study: Study, count_rows: Callable[[Dataset, Kind], int | None]) -> P
         if used not in counts:
             counts[used] = count_rows(dataset, phase.algorithm.kind)
         rows = counts[used]
+        if rows is not None and isinstance(phase.held_out, float):
+            rows -= held_rows(rows, phase.held_out, f"dataset {name}")
         for algorithm, suffix in _variants(phase):
             total = algorithm.steps if rows is None else algorithm.total_steps(rows)
             yield RunPlan(
@@ -170,6 +178,7 @@ def expand(study: Study, count_rows: Callable[[Dataset, Kind], int | None]) -> P
                 total_steps=total,
                 steps=study.checkpoints.steps(total) if total is not None else (),
                 seed=study.seed,
+                held_out=phase.held_out,
             )
 
     runs: list[RunPlan] = []

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator,
 
 from valuedrift.audit.options import AuditOptions
 from valuedrift.corpora.dataset import Dataset
+from valuedrift.corpora.held_out import HeldOut
+from valuedrift.corpora.splits import split_parts
 from valuedrift.drift.options import Analysis
 from valuedrift.engines.base import LocalEngine, RemoteEngine
 from valuedrift.engines.registry import ENGINES, RemoteEngineConfig, engine_identity
@@ -63,7 +65,26 @@ class Model(_Part):
     parameters: float | None = Field(default=None, gt=0, description="Number of weights, for estimates where the model is not at hand.")
 
 
-class SFTPhase(_Part):
+class _Phase(_Part):
+    """What every phase may say."""
+
+    held_out: HeldOut | None = Field(
+        default=None,
+        description="Rows on which the algorithm's loss is computed at each checkpoint, and which are not learnt: a share of each dataset as 0.1, another "
+        "split of it as `test` or `train[90%:]`, or a dataset of its own as {data: …}. Default: none.",
+    )
+
+    @field_validator("held_out", mode="before")
+    @classmethod
+    def _rows_held_out(cls, held_out: Any) -> Any:
+        if isinstance(held_out, bool) or (isinstance(held_out, int | float) and not 0 < held_out < 1):
+            raise ValueError(f"{held_out} is no share of the rows: a number between 0 and 1, a split, or {{data: …}}")
+        if isinstance(held_out, str):
+            split_parts(held_out)
+        return Dataset.model_validate(held_out) if isinstance(held_out, Mapping) else held_out
+
+
+class SFTPhase(_Phase):
     """Supervised fine-tuning of every model on each corpus."""
 
     data: tuple[str, ...] = Field(min_length=1, description="Names under `corpora`; one run each.")
@@ -73,7 +94,7 @@ class SFTPhase(_Part):
     )
 
 
-class PreferencePhase(_Part):
+class PreferencePhase(_Phase):
     """Preference optimization, started from the SFT runs."""
 
     data: tuple[str, ...] = Field(min_length=1, description="Names under `preferences`; one run each.")
@@ -216,10 +237,12 @@ class Study(_Part):
                 raise ValueError(f"series {name!r} continues itself: `after` names another run or series")
         for sft in self.sft:
             _known(sft.data, self.corpora, "corpora")
+            _check_split(sft, self.corpora)
             _check_algorithm("sft", sft)
         trained = [name for sft in self.sft for name in sft.data]
         for phase in self.preference:
             _known(phase.data, self.preferences, "preferences")
+            _check_split(phase, self.preferences)
             _known(phase.after or (), trained, "sft data")
             _check_algorithm("preference", phase)
         return self
@@ -230,6 +253,14 @@ def _check_algorithm(section: str, phase: SFTPhase | PreferencePhase) -> None:
     if algorithm.section() != section:
         raise ValueError(f"{section}: algorithm type {phase.algorithm.type!r} belongs under `{algorithm.section()}`")
     _known(phase.sweep, algorithm.model_fields, f"fields of {algorithm.__name__}")
+    if phase.held_out is not None and not algorithm.evaluated:
+        raise ValueError(f"{section}: {algorithm.title} learns from answers that it draws, so there is no loss on rows that are `held_out`")
+
+
+def _check_split(phase: SFTPhase | PreferencePhase, sets: Mapping[str, Dataset]) -> None:
+    mixed = next((name for name in phase.data if sets[name].mixture), None)
+    if isinstance(phase.held_out, str) and mixed is not None:
+        raise ValueError(f"held_out: {mixed!r} is a mixture, which has no splits; give a share of its rows, or {{data: …}}")
 
 
 def _known(names: Iterable[str], valid: Iterable[str], where: str) -> None:

@@ -50,6 +50,8 @@ class AlgorithmBase(PolicyOptions, ABC):
     """When to take it, for the docs."""
     data: ClassVar[str]
     """What it learns from, for the docs."""
+    evaluated: ClassVar[bool] = False
+    """Whether it has a loss on rows that are not learnt."""
     answers: ClassVar[int] = 1
     """Answers that a row of its data holds."""
     reference: ClassVar[bool] = False
@@ -108,6 +110,8 @@ class AlgorithmBase(PolicyOptions, ABC):
 class OfflineAlgorithm(AlgorithmBase):
     """An algorithm that learns from the answers in its data."""
 
+    evaluated = True
+
     def train(self, setup: Setup, tokens: Tokens, publisher: Publisher, progress: Callable[[Progress], None]) -> float | None:
         """Train to the end, resuming where a state is; there is no reward model."""
         from valuedrift.training.loop import POLICY, run_trainer, step_report
@@ -121,6 +125,7 @@ class OfflineAlgorithm(AlgorithmBase):
             total=setup.total,
             publisher=publisher,
             report=step_report(progress, self.type, setup.total),
+            held_out=setup.held_out,
         )
         return None
 

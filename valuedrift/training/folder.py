@@ -4,6 +4,7 @@ What is in the folder is whole, and nothing in it is later than the state that t
 
 - ``out/step-000016/``: a checkpoint (adapter or whole model) with checkpoint.json; appears by one rename
 - ``out/metrics.jsonl``: one row a step
+- ``out/held-out.jsonl``: one row a checkpoint, where rows are held out
 - ``out/run.json``: whose folder this is, by the fingerprint of the job's identity
 - ``out/result.json``: written last; its presence means that the run is finished
 - ``out/_state/``: what a killed run resumes from; removed at the end
@@ -26,6 +27,7 @@ from valuedrift.weights import Weights
 _STEP = "step-"
 _READY = "ready-"
 _PARTIAL = ".partial-"
+_HELD_OUT = "held-out.jsonl"
 
 
 class Checkpoint(BaseModel):
@@ -38,6 +40,9 @@ class Checkpoint(BaseModel):
     adapter: bool = Field(description="Whether the weights are a stack of low-rank adapters on a base.")
     fingerprint: str = Field(description="Content fingerprint of the weights.")
     train_loss: float | None = Field(description="Training loss of that step; null at step 0.")
+    held_out_loss: float | None = Field(
+        default=None, description="The algorithm's loss on rows that are not learnt; null where there are none."
+    )
 
 
 class Metrics(BaseModel):
@@ -68,12 +73,22 @@ class TrainResult(BaseModel):
     metrics: tuple[Metrics, ...] = Field(description="One row a step, from 1 to total_steps.")
     total_steps: int = Field(ge=1, description="Optimizer steps of the run.")
     rows: int = Field(ge=1, description="Rows of the dataset.")
+    held_out_rows: int | None = Field(default=None, description="Rows that it was evaluated on; null where none are held out.")
     dropped_rows: int = Field(ge=0, description="Rows left out because the prompt alone fills max_length.")
     cut_rows: int = Field(ge=0, description="Rows of which an answer was cut at max_length.")
     reward_accuracy: float | None = Field(
         default=None,
         description="PPO, GRPO: share of the pairs that the reward model ranked rightly over the last quarter of its training.",
     )
+
+
+class HeldOutLoss(BaseModel):
+    """The loss of a checkpoint on rows that are not learnt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: int = Field(ge=0, description="Optimizer steps taken; 0 is the parent itself.")
+    loss: float = Field(description="Mean over the rows, or over their tokens where the algorithm's own loss is.")
 
 
 class RunFolder:
@@ -141,6 +156,8 @@ class RunFolder:
         rows = [row for row in self.metrics() if row.step <= step]
         text = "".join(row.model_dump_json() + "\n" for row in rows)
         write_whole(self.out / "metrics.jsonl", text.encode())
+        if (kept := [row for row in self.held_out_losses() if row.step <= step]) or (self.out / _HELD_OUT).exists():
+            write_whole(self.out / _HELD_OUT, "".join(row.model_dump_json() + "\n" for row in kept).encode())
 
     def checkpoint_path(self, step: int) -> Path:
         """Where the checkpoint of a step lies."""
@@ -179,11 +196,21 @@ class RunFolder:
 
     def metrics(self) -> list[Metrics]:
         """All whole rows, in order of steps."""
-        path = self.out / "metrics.jsonl"
-        if not path.exists():
-            return []
-        lines = path.read_text(encoding="utf-8").split("\n")
-        return [Metrics.model_validate_json(line) for line in lines[:-1]]  # what follows the last newline is a row cut off by a kill
+        return [Metrics.model_validate_json(line) for line in self._lines("metrics.jsonl")]
+
+    def add_held_out_loss(self, row: HeldOutLoss) -> None:
+        """Append one row."""
+        with (self.out / _HELD_OUT).open("a", encoding="utf-8") as stream:
+            stream.write(row.model_dump_json() + "\n")
+
+    def held_out_losses(self) -> list[HeldOutLoss]:
+        """All whole rows, in order of steps."""
+        return [HeldOutLoss.model_validate_json(line) for line in self._lines(_HELD_OUT)]
+
+    def _lines(self, name: str) -> list[str]:
+        """The whole lines of a file; what follows the last newline was cut off by a kill."""
+        path = self.out / name
+        return path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
 
 
 def commit(written: Path, target: Path) -> None:

@@ -33,6 +33,7 @@ class TrainJob(BaseModel):
     weights: Weights = Field(description="The parent: where training starts, and the reference of algorithms that have one.")
     algorithm: Algorithm = Field(description="What is trained, and how.")
     dataset: Path = Field(description="Normalised JSON Lines: {prompt, response} or {messages} for sft, else {prompt, chosen, rejected}.")
+    held_out: Path | None = Field(default=None, description="The same of rows that are not learnt; null where there are none.")
     schedule: Schedule = Field(description="At which steps checkpoints are saved; 0 and the last always are.")
     seed: int = Field(default=0, ge=0, description="Seed of data order, initial adapters, dropout and rollouts.")
     out: Path = Field(description="Folder for the checkpoints: new, empty, or this very training's, which is then resumed.")
@@ -49,6 +50,7 @@ class TrainJob(BaseModel):
 
     def identity(self) -> str:
         """Fingerprint of all that determines the run's numbers: parent, algorithm, data, schedule and seed, by content."""
+        evaluated = {} if self.held_out is None else {"held_out": file_fingerprint(self.held_out)}
         return fingerprint(
             {
                 "weights": self.weights.fingerprint(),
@@ -56,6 +58,7 @@ class TrainJob(BaseModel):
                 "dataset": file_fingerprint(self.dataset),
                 "schedule": self.schedule.model_dump(mode="json"),
                 "seed": self.seed,
+                **evaluated,
             }
         )
 
@@ -99,6 +102,7 @@ def _train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
     tokenizer = load_tokenizer(job.weights.base)
     check_learns(tokenizer, job.weights.base)
     tokens = algorithm.encode(rows, tokenizer, job.dataset)
+    held = None if job.held_out is None else algorithm.encode(READERS[algorithm.kind](job.held_out), tokenizer, job.held_out)
     folder = RunFolder(job.out, job.identity())  # made only now: a job with bad input leaves no folder behind
     if (done := folder.result()) is not None:
         folder.clear_state()
@@ -120,6 +124,7 @@ def _train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
         device=device,
         bf16=job.precision == "bfloat16",
         tokenizer=tokenizer,
+        held_out=None if held is None else held.rows,
     )
     steps = job.schedule.steps(total)
     accuracy = algorithm.train(setup, tokens, Publisher(folder, job.weights, frozenset(steps), total), progress)
@@ -128,6 +133,7 @@ def _train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
         metrics=tuple(folder.metrics()),
         total_steps=total,
         rows=len(rows),
+        held_out_rows=None if held is None else len(held.rows),
         dropped_rows=tokens.dropped,
         cut_rows=tokens.cut,
         reward_accuracy=accuracy,
@@ -140,11 +146,19 @@ def _checkpoints(job: TrainJob, folder: RunFolder, steps: tuple[int, ...]) -> tu
     """The parent as step 0, then what was published."""
     adapter = job.algorithm.lora is not None
     losses = {row.step: row.loss for row in folder.metrics()}
+    held_out = {row.step: row.loss for row in folder.held_out_losses()}
     stacks = {0: job.weights}
     for step in steps[1:]:
         path = folder.checkpoint_path(step)
         stacks[step] = job.weights.plus(path) if adapter else Weights(base=path)
     return tuple(
-        Checkpoint(step=step, weights=stack, adapter=bool(stack.adapters), fingerprint=stack.fingerprint(), train_loss=losses.get(step))
+        Checkpoint(
+            step=step,
+            weights=stack,
+            adapter=bool(stack.adapters),
+            fingerprint=stack.fingerprint(),
+            train_loss=losses.get(step),
+            held_out_loss=held_out.get(step),
+        )
         for step, stack in stacks.items()
     )

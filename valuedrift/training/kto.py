@@ -102,11 +102,16 @@ def trainer_class() -> Any:
             """The parts of a batch that are in memory one after the other, each with what is known of the whole."""
             parts, counted = super().get_batch_samples(*args, **kwargs)
             parts = [self._prepare_inputs(part) for part in parts]
-            if parts:
-                labels = torch.cat([part["label"] for part in parts]).bool()
-                whole = {"kl": self.divergence(parts), "share": (len(parts) / labels.sum(), len(parts) / (~labels).sum())}
-                parts = [part | whole for part in parts]
-            return parts, counted
+            return self.with_whole(parts) if parts else parts, counted
+
+        def with_whole(self, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            """The parts of a batch, each with what is known of the whole."""
+            labels = torch.cat([part["label"] for part in parts]).bool()
+            whole = {"kl": self.divergence(parts), "share": (len(parts) / labels.sum(), len(parts) / (~labels).sum())}
+            return [part | whole for part in parts]
+
+        def as_whole_batch(self, inputs: dict[str, Any]) -> dict[str, Any]:
+            return self.with_whole([inputs])[0]
 
         def divergence(self, parts: list[dict[str, Any]]) -> Tensor:
             """Z of a batch: the mean log π/π_ref of answers to others' prompts, 0 at least."""

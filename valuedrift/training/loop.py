@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 from accelerate.state import AcceleratorState, GradientState
+from datasets import Dataset
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
@@ -19,7 +21,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import seed_from
 from valuedrift.progress import Progress
-from valuedrift.training.folder import Metrics, RunFolder
+from valuedrift.training.folder import HeldOutLoss, Metrics, RunFolder
 from valuedrift.weights import TEMPLATES, Weights
 
 POLICY = "policy"
@@ -97,8 +99,19 @@ class Keeper(TrainerCallback):  # type: ignore[misc] # transformers is followed 
         self.model = model
         self.progress = progress
         self.publisher = publisher
+        self.evaluate: Callable[[], float] | None = None
+        """The loss on rows that are not learnt, as the model is now; None where none are held out."""
         self.loss: float | None = None
         self.saved = time.monotonic()
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Evaluate the parent."""
+        if state.global_step == 0:
+            self._evaluate(0)
+
+    def _evaluate(self, step: int) -> None:
+        if self.evaluate is not None and all(row.step != step for row in self.folder.held_out_losses()):
+            self.folder.add_held_out_loss(HeldOutLoss(step=step, loss=self.evaluate()))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> TrainerControl:
         """Ask for a save where the schedule has one, at the end, and when the last is long ago."""
@@ -133,6 +146,8 @@ class Keeper(TrainerCallback):  # type: ignore[misc] # transformers is followed 
             return
         written = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         if self.publisher is not None:
+            if state.global_step in self.publisher.steps:
+                self._evaluate(state.global_step)
             self.publisher.publish(state.global_step, written, self.loss)
         self.folder.keep_state(self.model, state.global_step, written)
         self.saved = time.monotonic()
@@ -168,10 +183,36 @@ def _copy_model(written: Path, target: Path, parent: Weights) -> None:
 
 
 class Resumable:
-    """Mixin of trainers: saves without the model card that TRL would write at every save."""
+    """Mixin of trainers: saves without the model card that TRL would write at every save, and evaluates on rows that are not learnt."""
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         Trainer._save_checkpoint(self, model, trial)
+
+    def held_out_loss(self, rows: Dataset) -> float:
+        """The mean loss on rows that are not learnt; it leaves training as it was, its random numbers and what it will log.
+
+        Args:
+            rows: As tokens, like those of training.
+        """
+        trainer: Any = self
+        logged = {name: copy.deepcopy(getattr(trainer, name)) for name in ("_metrics", "_stored_metrics") if hasattr(trainer, name)}
+        learning = trainer.model.training
+        total, weight = 0.0, 0.0
+        trainer.model.eval()
+        with torch.random.fork_rng(), torch.no_grad(), trainer.accelerator.autocast():
+            for batch in trainer.get_eval_dataloader(rows):
+                inputs = self.as_whole_batch(trainer._prepare_inputs(batch))
+                share = float((inputs["labels"] != -100).sum()) if "labels" in inputs else float(len(inputs["input_ids"]))
+                total += share * float(trainer.compute_loss(trainer.model_wrapped, inputs))
+                weight += share
+        trainer.model.train(learning)
+        for name, value in logged.items():
+            setattr(trainer, name, value)
+        return total / weight
+
+    def as_whole_batch(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """What ``compute_loss`` wants of a batch that is all in memory."""
+        return inputs
 
 
 def run_trainer(
@@ -183,6 +224,7 @@ def run_trainer(
     total: int,
     publisher: Publisher | None,
     report: Report,
+    held_out: list[dict[str, Any]] | None = None,
 ) -> Any:
     """Train to the end from the latest state.
 
@@ -197,6 +239,7 @@ def run_trainer(
         total: Steps of this training.
         publisher: Makes checkpoints; none for a reward model.
         report: Told of every step.
+        held_out: Rows, as tokens, whose loss is computed at every checkpoint; None: it is not.
 
     Returns:
         The trainer, trained.
@@ -205,7 +248,11 @@ def run_trainer(
     if publisher is not None:
         folder.forget_after(step)
     fresh_start(seed)
-    trainer = build(Keeper(folder, model, report, publisher))
+    keeper = Keeper(folder, model, report, publisher)
+    trainer = build(keeper)
+    if held_out is not None:
+        rows = Dataset.from_list(held_out)
+        keeper.evaluate = lambda: float(trainer.held_out_loss(rows))
     if state is not None and step == total:  # trained to the end already, by a process that was killed later
         trainer._load_from_checkpoint(str(state))
         trainer.state = TrainerState.load_from_json(str(state / "trainer_state.json"))

@@ -40,6 +40,7 @@ class Setup:
         device: ``cpu`` or ``cuda``.
         bf16: Whether the computation is in bfloat16.
         tokenizer: The parent's tokenizer, with a padding token.
+        held_out: Rows that it is evaluated on; None: it is not.
     """
 
     weights: Weights
@@ -52,6 +53,7 @@ class Setup:
     device: str
     bf16: bool
     tokenizer: Any
+    held_out: list[Encoded] | None = None
 
     def load_policy(self) -> Any:
         """The parent, its adapters merged, as the model to train.
@@ -87,6 +89,7 @@ class Setup:
         return {
             "output_dir": str(self.folder.state / model),
             "per_device_train_batch_size": micro,
+            "per_device_eval_batch_size": micro,
             "gradient_accumulation_steps": what.batch_size // micro,
             "max_steps": total,
             "learning_rate": what.learning_rate,
