@@ -28,7 +28,7 @@ def work_of(folder: Path, held_out: Any = None, algorithm: dict[str, Any] | None
     phase = {"data": ["mine"], "algorithm": algorithm or SFT} | ({} if held_out is None else {"held_out": held_out})
     study = {
         "study": "held",
-        "models": {"m": {"path": "m"}},
+        "models": {"m": {"path": "embedded:smollm2-135m-instruct"}},
         "corpora": {"mine": {"data": "rows.jsonl", **dataset}},
         "sft": [phase],
     }
