@@ -75,7 +75,10 @@ class SeriesAtWork:
             UserError: Two series in one place, or a store or hub that cannot be reached.
         """
         sighting = Sighting()
-        candidates = [(self._step(one), one) for place in self.series.places for one in candidates_at(place)]
+        stated = self.series.steps
+        candidates = [
+            (stated[place] if place in stated else self._step(one), one) for place in self.series.places for one in candidates_at(place)
+        ]
         numbered = [(step, one) for step, one in candidates if step is not None]
         series_are_apart(numbered, ", ".join(self.series.places))
         there = {step for step, _ in numbered}

@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from valuedrift.api import plot
     from valuedrift.api.root import Root, open
+    from valuedrift.api.trace import trace
 
-__all__ = ["Root", "__version__", "open", "plot"]
+__all__ = ["Root", "__version__", "open", "plot", "trace"]
 
 __version__ = "0.3.0"
 
-_HOMES = {"Root": "valuedrift.api.root:Root", "open": "valuedrift.api.root:open", "plot": "valuedrift.api.plot"}
+_HOMES = {
+    "Root": "valuedrift.api.root:Root",
+    "open": "valuedrift.api.root:open",
+    "plot": "valuedrift.api.plot",
+    "trace": "valuedrift.api.trace:trace",
+}
 """Where the names for users lie."""
 
 

@@ -70,6 +70,20 @@ def test_a_single_folder_without_a_number_has_its_trainers_step(tmp_path: Path) 
     assert list(sighting.whole) == [7]
 
 
+def test_checkpoints_by_step_have_the_steps_that_are_said(tmp_path: Path) -> None:
+    first, last = checkpoint(tmp_path / "base-7"), checkpoint(tmp_path / "runs" / "final", seed=1)
+    sighting = at_work(tmp_path, {0: str(first), 250: str(last)}).look(patient=False)
+    assert [(step, one.name) for step, one in sighting.whole.items()] == [(0, str(first)), (250, str(last))]
+    moved = Series.model_validate({"source": {250: "runs/final"}}).anchored(tmp_path)
+    assert moved.steps == {str(last): 250}
+
+
+@pytest.mark.parametrize(("source", "message"), [({}, "empty source"), ({-1: "a"}, "0 or more"), ({0: "a", 1: "a"}, "under two steps")])
+def test_checkpoints_by_step_that_make_no_series_are_refused(source: dict[int, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Series.model_validate({"source": source})
+
+
 def test_two_series_in_one_place_are_refused(tmp_path: Path) -> None:
     checkpoint(tmp_path / "a" / "checkpoint-1")
     checkpoint(tmp_path / "b" / "checkpoint-1")

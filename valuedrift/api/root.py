@@ -56,21 +56,24 @@ class Root:
 
     Args:
         root: A folder, or ``s3://bucket/prefix``.
+        study: Whose rows are meant where a call names no study; default: those of all.
 
     Attributes:
+        study: As given.
         store: Every table whole, and its schema: ``root.store.read("training", study="demo")``.
 
     Raises:
         UserError: There are no tables.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    def __init__(self, root: str | os.PathLike[str], study: str | None = None) -> None:
         self.store = Store(root)
+        self.study = study
         if not self.store.entries():
             raise UserError(self.store.why_empty(), where=self.store.root.uri, fix="give the --root of a study that was run")
 
     def __repr__(self) -> str:
-        return f"valuedrift.open({self.store.root.uri!r})  # studies: {listed(self.studies()) or 'none'}"
+        return f"valuedrift.Root({self.store.root.uri!r}, study={self.study!r})  # has {listed(self.studies()) or 'no study'}"
 
     def studies(self) -> list[str]:
         """Names of the studies that have tables here."""
@@ -90,7 +93,7 @@ class Root:
         Raises:
             UserError: There is no such study or run.
         """
-        return self._rows("runs", study=study, run_id=run)
+        return self._rows("runs", study=study or self.study, run_id=run)
 
     def trajectory(
         self, *, study: Names = None, run: Names = None, topic: Names = None, judge: Names = None, corrected: bool = False
@@ -112,7 +115,7 @@ class Root:
             UserError: There is no such study, run, topic or judge, or nothing is analysed.
         """
         table = "trajectory_corrected" if corrected else "trajectory"
-        return self._rows(table, study=study, run_id=run, topic=topic, judge=judge)
+        return self._rows(table, study=study or self.study, run_id=run, topic=topic, judge=judge)
 
     def drift(
         self, *, study: Names = None, run: Names = None, topic: Names = None, judge: Names = None, corrected: bool = False
@@ -136,7 +139,7 @@ class Root:
             UserError: There is no such study, run, topic or judge, or nothing is analysed.
         """
         table = "drift_corrected" if corrected else "drift"
-        return self._rows(table, study=study, run_id=run, topic=topic, judge=judge)
+        return self._rows(table, study=study or self.study, run_id=run, topic=topic, judge=judge)
 
     def answers(
         self,
@@ -165,7 +168,7 @@ class Root:
         Raises:
             UserError: There is no such study, run, step, topic or judge, or nothing is sampled.
         """
-        where: dict[str, Any] = {"study": study, "run_id": run, "step": step, "topic": topic}
+        where: dict[str, Any] = {"study": study or self.study, "run_id": run, "step": step, "topic": topic}
         responses = self._given("responses", where).select(*_ANSWER, *_SAID)
         stances = self._given("stances", {**where, "judge": judge}).select(
             *_ANSWER, "judge", "p_support", "p_neutral", "p_oppose", "unassigned", "status", "polarity", "pair_id"

@@ -28,7 +28,7 @@ def load_study(path: Path, folder: Path | str | None = None) -> Study:
         raise UserError("the study file is empty", where=str(path), fix="begin with deployments/studies/demo.yaml")
     if not isinstance(written.content, dict):
         raise UserError("not a study: expected keys and values", where=str(path), fix="begin with deployments/studies/demo.yaml")
-    return _anchor(written.valid(Study), path.parent if folder is None else folder)
+    return anchored(written.valid(Study), path.parent if folder is None else folder)
 
 
 def _read(path: Path) -> Yaml:
@@ -42,7 +42,7 @@ def _read(path: Path) -> Yaml:
         raise UserError("a folder, not a study file", where=str(path), fix="give the .yaml file itself") from error
 
 
-def _anchor(study: Study, folder: Path | str) -> Study:
+def anchored(study: Study, folder: Path | str) -> Study:
     """The study with relative paths of data, probes, models and judges taken from what the study file lies in."""
 
     def data(sets: dict[str, Any]) -> dict[str, Any]:

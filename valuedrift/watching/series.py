@@ -18,10 +18,10 @@ class Series(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str | tuple[str, ...] = Field(
+    source: str | tuple[str, ...] | dict[int, str] = Field(
         description="Where they lie: the run's folder (`out/`), a pattern (`out/checkpoint-*`), either also in a bucket (`s3://bucket/run/`), revisions "
         "of a model on the hub (`hf:organisation/name@step*`), or a list of such. The step is the last number in a checkpoint's name, else what its "
-        "trainer_state.json says."
+        "trainer_state.json says; or the checkpoints by step: {0: base, 500: out/final}."
     )
     base: str | None = Field(
         default=None,
@@ -57,9 +57,15 @@ class Series(BaseModel):
 
     @field_validator("source")
     @classmethod
-    def _named(cls, source: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        if not source or not all(source):
+    def _named(cls, source: str | tuple[str, ...] | dict[int, str]) -> str | tuple[str, ...] | dict[int, str]:
+        places = source.values() if isinstance(source, dict) else source
+        if not places or not all(places):
             raise ValueError("an empty source: give a folder, a pattern or a list of checkpoints")
+        if isinstance(source, dict):
+            if min(source) < 0:
+                raise ValueError("a step is 0 or more")
+            if len(set(places)) < len(source):
+                raise ValueError("one checkpoint under two steps")
         return source
 
     @property
@@ -70,7 +76,16 @@ class Series(BaseModel):
     @property
     def places(self) -> tuple[str, ...]:
         """The source as a list."""
-        return (self.source,) if isinstance(self.source, str) else self.source
+        return (
+            (self.source,)
+            if isinstance(self.source, str)
+            else tuple(self.source.values() if isinstance(self.source, dict) else self.source)
+        )
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """Steps by place, where the source says them."""
+        return {place: step for step, place in self.source.items()} if isinstance(self.source, dict) else {}
 
     def anchored(self, folder: Any) -> Self:
         """The same with relative paths taken from a folder."""
@@ -78,5 +93,9 @@ class Series(BaseModel):
 
     def with_paths(self, place: Callable[[str], str]) -> Self:
         """The same with every path and address replaced."""
-        source = place(self.source) if isinstance(self.source, str) else tuple(map(place, self.source))
+        source: str | tuple[str, ...] | dict[int, str]
+        if isinstance(self.source, dict):
+            source = {step: place(one) for step, one in self.source.items()}
+        else:
+            source = place(self.source) if isinstance(self.source, str) else tuple(map(place, self.source))
         return self.model_copy(update={"source": source, "base": self.base and place(self.base)})

@@ -1,0 +1,131 @@
+"""``vd.trace``: a model's checkpoints sampled, judged and analysed from Python, with neither a study file nor Prefect."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from valuedrift.api.root import Root
+from valuedrift.errors import UserError
+from valuedrift.faults import describe
+from valuedrift.study import Study
+from valuedrift.study.load import anchored
+from valuedrift.tasks.once import once_each
+from valuedrift.tasks.stages.registry import stages_of
+from valuedrift.tasks.work import StudyWork
+
+Place = str | os.PathLike[str]
+Checkpoints = Place | Sequence[Place] | Mapping[int, Place]
+"""A folder or pattern with them, some of them, or each by its step."""
+
+
+def trace(
+    model: Place | None,
+    checkpoints: Checkpoints,
+    *,
+    root: Place = "valuedrift-data",
+    name: str = "traced",
+    probes: Place = "starter",
+    topics: Sequence[str] | None = None,
+    per_topic: int | None = None,
+    samples: int = 5,
+    max_new_tokens: int = 256,
+    judge: Any = "cross-encoder",
+    report: bool = False,
+    **settings: Any,
+) -> Root:
+    """Ask every checkpoint of a training the same questions, judge the answers, and analyse how the stances moved. What is done is never done again.
+
+    Args:
+        model: The model that the training started from, its step 0: a folder, ``embedded:NAME`` or ``hf:organisation/name``. None: what the adapters
+            name; full weights then start at their first checkpoint.
+        checkpoints: Full weights or LoRA adapters: the run's folder (``out/``), a pattern (``out/checkpoint-*``), either also in a bucket; a list of such,
+            the step of each in its name; or a mapping from step to folder.
+        root: Where the tables lie: a folder, or ``s3://bucket/prefix``.
+        name: Name of the study and of its run.
+        probes: The questions: ``starter``, or a Parquet, CSV or JSONL file.
+        topics: Topics to ask about; default: all.
+        per_topic: Probes a topic; default: all.
+        samples: Answers a probe and checkpoint.
+        max_new_tokens: Tokens an answer may have.
+        judge: Who judges stance: a type (``cross-encoder``, ``causal-lm``, …), its settings as they stand in a study (``{"type": …}``), or a list of such.
+        report: Whether to write the report too, below ``reports/`` of the root.
+        settings: Any other key of a study file (docs/study.md) as it stands there: ``sampling``, ``engine``, ``dtype``, ``analysis``, ``seed``, ``runtime``.
+
+    Returns:
+        The tables of the root, whose methods give this study's rows where no other is named.
+
+    Raises:
+        UserError: A key or a value that no study has, a checkpoint that is not whole, or fewer than two checkpoints.
+        StageError: Sampling or judging died; what had finished is kept, and the same call goes on from there.
+    """
+    work = StudyWork(_study(model, checkpoints, name, probes, topics, per_topic, samples, max_new_tokens, judge, settings), os.fspath(root))
+    try:
+        _check_whole(work, name)
+        once_each(work, [stage for stage in stages_of(work) if report or stage.name != "report"])
+    finally:
+        work.close()
+    return Root(root, study=name)
+
+
+def _study(
+    model: Place | None,
+    checkpoints: Checkpoints,
+    name: str,
+    probes: Place,
+    topics: Sequence[str] | None,
+    per_topic: int | None,
+    samples: int,
+    max_new_tokens: int,
+    judge: Any,
+    settings: dict[str, Any],
+) -> Study:
+    """The study that is asked for, its relative paths taken from the folder where the program runs.
+
+    Raises:
+        UserError: It is no study; says which key.
+    """
+    judges = [judge] if isinstance(judge, str | Mapping) or not isinstance(judge, Sequence) else judge
+    written = {
+        "study": name,
+        "probes": {"set": os.fspath(probes), "topics": topics, "per_topic": per_topic},
+        "series": {name: {"source": _source(checkpoints), "base": None if model is None else os.fspath(model)}},
+        "judges": [{"type": one} if isinstance(one, str) else one for one in judges],
+        **settings,
+        "sampling": {"n": samples, "max_new_tokens": max_new_tokens, **settings.get("sampling", {})},
+    }
+    try:
+        return anchored(Study.model_validate(written), Path.cwd())
+    except ValidationError as error:
+        raise UserError(describe(error, Study), where="vd.trace") from error
+
+
+def _source(checkpoints: Checkpoints) -> str | list[str] | dict[int, str]:
+    if isinstance(checkpoints, Mapping):
+        return {step: os.fspath(place) for step, place in checkpoints.items()}
+    return os.fspath(checkpoints) if isinstance(checkpoints, str | os.PathLike) else [os.fspath(place) for place in checkpoints]
+
+
+def _check_whole(work: StudyWork, name: str) -> None:
+    """See that all checkpoints that lie there can be evaluated, and that there are two.
+
+    Raises:
+        UserError: One is broken or not whole, or there are fewer than two.
+    """
+    seen, where = work.watch.seen(name), ", ".join(work.study.series[name].places)
+    for checkpoint, why in {**seen.broken, **seen.waiting}.items():
+        raise UserError(
+            f"not a whole checkpoint: {why.removeprefix(f'{checkpoint}: ')}", where=checkpoint, fix="leave it out, or write it again"
+        )
+    found = [one.step for one in work.watch.shown(name)]
+    if len(found) < 2:
+        what = f"one checkpoint only, of step {found[0]}" if found else "no checkpoint is there"
+        raise UserError(
+            what,
+            where=where,
+            fix="a drift is from one checkpoint to another: name the model that the training started from, or more checkpoints",
+        )
