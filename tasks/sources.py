@@ -52,6 +52,13 @@ def count_of(dataset: Dataset, kind: Kind) -> int | None:
         return load.count_rows(local, kind)
 
 
+def is_at_hand(dataset: Dataset) -> bool:
+    """Whether a plan reads it: all of it lies on this machine, or all of it in stores."""
+    if dataset.mixture:
+        return all(map(is_at_hand, dataset.parts))
+    return all(map(is_address, dataset.places)) or load.is_at_hand(dataset)
+
+
 def made_of(dataset: Dataset, kind: Kind) -> str | None:
     """How many rows a mixture takes of each of its parts, in words; None of anything else, and where that is not known."""
     with _dataset_at_hand(dataset) as local:

@@ -17,6 +17,7 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from valuedrift.cache import cache_folder
+from valuedrift.corpora.became import has_more, row_counts, told_rows
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.held_out import apart, evaluated
 from valuedrift.corpora.load import Rows, write_jsonl
@@ -44,7 +45,7 @@ from valuedrift.study.understood import check_languages
 from valuedrift.tasks.board import board
 from valuedrift.tasks.provenance import provenance_of
 from valuedrift.tasks.series import Watch
-from valuedrift.tasks.sources import brought, count_of, made_of, probes_of, rows_of
+from valuedrift.tasks.sources import brought, count_of, is_at_hand, made_of, probes_of, rows_of
 from valuedrift.weights import Weights
 
 _POLL_SECONDS = 0.2
@@ -253,7 +254,11 @@ class StudyWork(StancesWork):
 
     @cached_property
     def _planned(self) -> Plan:
-        return expand(self.study, count_of)
+        return expand(self.study, self._count)
+
+    def _count(self, dataset: Dataset, kind: Kind) -> int | None:
+        """Rows of a kind in a dataset, as `count_of` knows them; of data at hand those that training reads."""
+        return len(self.corpus(dataset, kind).rows) if is_at_hand(dataset) else count_of(dataset, kind)
 
     @property
     def plan(self) -> Plan:
@@ -287,12 +292,14 @@ class StudyWork(StancesWork):
         twice = same_texts(self.probes)
         used = {(run.dataset_name, run.kind): run.dataset for run in self.plan.runs}
         mixed = {name: made for (name, kind), dataset in used.items() if dataset.mixture and (made := made_of(dataset, kind))}
+        became = {name: row_counts(self.corpus(dataset, kind)) for (name, kind), dataset in used.items() if is_at_hand(dataset)}
         asks = not isinstance(self.study.engine, str) or any(isinstance(judge, Server) for judge in self.study.judges)
         spelling = told_of_servers([probe.whole_text for probe in self.probes], "prompt") if asks else None
         return [
             *check_languages(self.study.judges, self.probes, self.study.probes.set),
             *([twice] if twice else []),
             *(f"dataset {name} is {made}" for name, made in mixed.items()),
+            *(f"dataset {name}: {told_rows(entries)}" for name, entries in became.items() if has_more(entries)),
             *([spelling] if spelling else []),
         ]
 

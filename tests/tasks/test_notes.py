@@ -29,3 +29,22 @@ def test_a_plan_says_what_a_mixture_is_made_of_and_which_texts_stand_twice(tmp_p
         "one text stands under several prompt ids, which count as prompts of their own, so intervals are too short: a and b (Is it?)",
         f"dataset both is 36 rows of {tmp_path}/chat.jsonl and 12 rows of {tmp_path}/values.jsonl",
     ]
+
+
+def test_what_becomes_of_the_rows_of_a_dataset_is_told(tmp_path: Path) -> None:
+    cases = Path(__file__).parents[1] / "cases"
+    study = (
+        "study: rows\nmodels: {m: {path: gone}}\nsft: [{data: [kto, plain, away], algorithm: {type: sft, steps: 1}}]\ncorpora:\n"
+        f"  kto: {{data: {cases / 'kto.jsonl'}}}\n  plain: {{data: 'starter:sft-neutral', limit: 4}}\n"
+        f"  away: {{data: {tmp_path / 'away.jsonl'}, rows: 10}}\n"
+        "preference: [{data: [pairs], after: [plain], algorithm: {type: dpo, steps: 1}}]\n"
+        f"preferences: {{pairs: {{data: {cases / 'scores_reversed.jsonl'}}}}}\n"
+    )
+    (tmp_path / "rows.yaml").write_text(study, encoding="utf-8")
+    work = StudyWork(load_study(tmp_path / "rows.yaml"), str(tmp_path / "root"))
+    assert [note for note in work.notes() if note.startswith("dataset")] == [
+        "dataset kto: 4 rows used; 4 left out (labelled false: 4)",
+        "dataset pairs: 4 rows used; scores contradict the pair (`score_chosen` below `score_rejected`): 2; "
+        "scores tie the pair (`score_chosen` equals `score_rejected`): 2",
+    ]
+    assert {run.dataset_name: run.rows for run in work.plan.runs} == {"kto": 4, "plain": 4, "away": 10, "pairs": 4}

@@ -151,7 +151,7 @@ def count_rows(dataset: Dataset, kind: Kind) -> int | None:
     Raises:
         UserError: Data at hand that ``load_rows`` would refuse too; a missing file whose number of rows is not declared.
     """
-    if _at_hand(dataset) or (not dataset.in_hub and not dataset.mixture and dataset.rows is None):
+    if is_at_hand(dataset) or (not dataset.in_hub and not dataset.mixture and dataset.rows is None):
         return len(load_rows(dataset, kind).rows)
     count = dataset.rows if dataset.rows is not None else _of_parts(dataset, kind) if dataset.mixture else stated_rows(dataset)
     count = count if count is None or dataset.limit is None else min(count, dataset.limit)
@@ -159,10 +159,10 @@ def count_rows(dataset: Dataset, kind: Kind) -> int | None:
     return 2 * count if count is not None and pairs and kind == "labelled" else count
 
 
-def _at_hand(dataset: Dataset) -> bool:
+def is_at_hand(dataset: Dataset) -> bool:
     """Whether all of it lies on this machine."""
     if dataset.mixture:
-        return all(map(_at_hand, dataset.parts))
+        return all(map(is_at_hand, dataset.parts))
     return all(
         place.startswith(STARTER) or (not is_in_hub(place) and all(path.exists() for path in paths_of(place))) for place in dataset.places
     )
