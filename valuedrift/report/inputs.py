@@ -89,6 +89,7 @@ class ReportInputs:
     """Table audits of the study's datasets; None or empty where they were not audited."""
     panels: Mapping[str, Sequence[str]] = field(default_factory=lambda: _NONE)
     """Judges that are made of others, with their members."""
+    checkpoints: pl.DataFrame = field(default_factory=pl.DataFrame)
     labels: PeoplesLabels | None = None
     """What people say of the study's answers; None where nobody was asked."""
     read: Reader = field(default=lambda _: pl.DataFrame(), repr=False)
@@ -188,9 +189,14 @@ def read_inputs(read: Reader) -> ReportInputs:
         judge=study["judge"],
         audits=_audits(read, runs, study["auditor"]),
         panels=json.loads(study["panels"]),
+        checkpoints=_of_runs(read("checkpoints"), run_ids),
         labels=_labels(read, quality, agreement),
         read=read,
     )
+
+
+def _of_runs(frame: pl.DataFrame, run_ids: Sequence[str]) -> pl.DataFrame:
+    return frame.filter(pl.col("run_id").is_in(run_ids)) if frame.height else frame
 
 
 def _towards(file: str) -> str:

@@ -19,7 +19,7 @@ from valuedrift.findings.registry import Outcome
 from valuedrift.report.answer import answer, told_findings
 from valuedrift.report.data import audited, count_judgements, rows_told
 from valuedrift.report.examples import RULES, examples
-from valuedrift.report.figures.curves import MEASURES, training_panel, yes_saying, yes_saying_panel
+from valuedrift.report.figures.curves import MEASURES, held_out_losses, training_panel, yes_saying, yes_saying_panel
 from valuedrift.report.figures.curves import measured as measures_of
 from valuedrift.report.figures.magnitudes import FULL, forest_panel
 from valuedrift.report.figures.trajectory import trajectory_panel
@@ -30,7 +30,7 @@ from valuedrift.report.jury import jury
 from valuedrift.report.labels import labels_section
 from valuedrift.report.reading import stations
 from valuedrift.report.rows import DriftRow, drift_rows
-from valuedrift.words import slug
+from valuedrift.words import plain, slug
 
 _OPEN_PANELS = 40
 """Panels that are unfolded from the start, in whole topics."""
@@ -234,13 +234,19 @@ def _described(title: str, topic: str, rows: list[DriftRow]) -> str:
     return f"{title} on {topic}: mean stance probability over training steps. {', '.join(mine)}"
 
 
+def _measure(inputs: ReportInputs, run_id: str, name: str) -> str:
+    """What a panel shows; of the loss also what the rings are."""
+    held = held_out_losses(inputs, run_id).get_column("held_out_loss") if name == "loss" else pl.Series(dtype=pl.Float64)
+    return f"{MEASURES[name]} (rings: held-out rows, {plain(held[0])} → {plain(held[-1])})" if len(held) else MEASURES[name]
+
+
 def _training(inputs: ReportInputs) -> list[dict[str, Any]]:
     found = []
     for place, run in enumerate(inputs.lineage.runs):
         names = measures_of(inputs, run.run_id)
         panels = [
             (
-                MEASURES[name],
+                _measure(inputs, run.run_id, name),
                 _figure(
                     training_panel(inputs, run.run_id, name), f"l{place}-{name}", f"{MEASURES[name]} of {run.title} over training steps"
                 ),

@@ -31,11 +31,23 @@ def measured(inputs: ReportInputs, run_id: str) -> list[str]:
     return [name for name in MEASURES if name in mine.columns and mine.get_column(name).is_not_null().any()]
 
 
+def held_out_losses(inputs: ReportInputs, run_id: str) -> pl.DataFrame:
+    """Columns step and held_out_loss of a run's checkpoints, in order; empty where no rows are held out."""
+    frame = inputs.checkpoints
+    if "held_out_loss" not in frame.columns:
+        return pl.DataFrame(schema={"step": pl.Int64, "held_out_loss": pl.Float64})
+    mine = frame.filter((pl.col("run_id") == run_id) & pl.col("held_out_loss").is_not_null())
+    return mine.select("step", "held_out_loss").sort("step")
+
+
 def draw_training(axes: Axes, inputs: ReportInputs, run_id: str, measure: str) -> None:
     """Draw one measure of one run over its steps."""
     frame = inputs.training.filter((pl.col("run_id") == run_id) & pl.col(measure).is_not_null()).sort("step")
     steps = frame.get_column("step").to_list()
     axes.plot(steps, frame.get_column(measure).to_list(), color=INK, linewidth=1.3, marker="." if len(steps) < 8 else None)
+    if measure == "loss" and (held := held_out_losses(inputs, run_id)).height:
+        values = held.get_column("held_out_loss").to_list()
+        axes.plot(held.get_column("step").to_list(), values, color=MUTED, linewidth=1.1, linestyle=":", marker="o", markerfacecolor=PAPER)
     frame_panel(axes)
     axes.margins(y=0.12)
     saved = inputs.main_trajectory.filter(pl.col("run_id") == run_id).get_column("step").unique().to_list()
