@@ -50,7 +50,7 @@ class SameAgainError(StageError):
 
 
 _OF_INPUT: Mapping[str, tuple[type[UserError], str, str]] = {
-    "safetensors_rust.SafetensorError": (DataError, "weights that cannot be read", "copy or download the file again"),
+    "safetensors._safetensors_rust.SafetensorError": (DataError, "weights that cannot be read", "copy or download the file again"),
     "jinja2.exceptions.TemplateError": (UserError, "the chat template fails", "another chat template, or data that it can write"),
     "huggingface_hub.errors.GatedRepoError": (
         UserError,
@@ -70,7 +70,7 @@ _OF_INPUT: Mapping[str, tuple[type[UserError], str, str]] = {
     "json.decoder.JSONDecodeError": (DataError, "not valid JSON", "mend or copy the file again"),
     "builtins.UnicodeDecodeError": (DataError, "not UTF-8 text", "save the file as UTF-8"),
     "pyarrow.lib.ArrowException": (DataError, "a Parquet file that cannot be read", "copy or write the file again"),
-    "polars.exceptions.PolarsError": (DataError, "a table that cannot be read", "copy or write the file again"),
+    "polars.exceptions.ComputeError": (DataError, "a table that cannot be read", "copy or write the file again"),
     "builtins.PermissionError": (UserError, "not allowed to read or write", "give this user the right to, or name another place"),
 }
 """Errors of libraries that stand for a fault of input, by the class or one that it is made from: how it is told, and what would be right."""

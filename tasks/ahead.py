@@ -1,0 +1,253 @@
+"""What stands in the way of a study, found before anything is made of it: `valuedrift plan --check`, which `run` does first.
+
+Weights are looked at by their headers alone. Only what stages that are not done need is looked at: a finished study needs none of it. A check is one entry in
+the list below.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from valuedrift.corpora.load import Rows
+from valuedrift.engines.base import LocalEngine
+from valuedrift.engines.prompting import tokenise_prompts
+from valuedrift.engines.registry import ENGINES
+from valuedrift.errors import DataError, UserError
+from valuedrift.models.loading import check_files, load_tokenizer
+from valuedrift.study import RunPlan
+from valuedrift.study.estimate import Estimate, estimate
+from valuedrift.study.spec import Model
+from valuedrift.study.understood import check_languages
+from valuedrift.tasks.stage import Stage
+from valuedrift.tasks.stages.registry import stages_of
+from valuedrift.tasks.survey import State, survey
+from valuedrift.tasks.work import StudyWork
+from valuedrift.training.rendering import check_rendering
+from valuedrift.weights import Weights
+from valuedrift.words import counted, size
+
+
+class Ahead:
+    """What is still to be made of a study, and what that needs.
+
+    Args:
+        work: The study and where it works.
+        missing: Its stages that are not done.
+    """
+
+    def __init__(self, work: StudyWork, missing: Sequence[Stage]) -> None:
+        self.work = work
+        trained = {stage.run_id for stage in missing if stage.name == "train"}
+        asked = {stage.run_id for stage in missing if stage.name == "sample"}
+        self.trained = [run for run in work.plan.runs if run.run_id in trained]
+        """Runs that are still to be trained."""
+        self.judges = {stage.result.slot for stage in missing if stage.name == "judge"}
+        """Names of judges that still have to read answers."""
+        self._asked = [run for run in work.plan.runs if run.run_id in asked]
+        self._tokenizers: dict[Path, Any] = {}
+
+    @cached_property
+    def models(self) -> dict[str, Model]:
+        """Models whose weights are still needed, by name."""
+        return {run.model_name: run.model for run in (*self.trained, *self._asked)}
+
+    @cached_property
+    def weights(self) -> dict[str, Weights]:
+        """Their weights by name: those that are at hand and whole."""
+        return {name: weights for name, weights in self._looked_at.items() if isinstance(weights, Weights)}
+
+    @cached_property
+    def broken(self) -> list[UserError]:
+        """What is wrong with the others."""
+        return [fault for fault in self._looked_at.values() if isinstance(fault, UserError)]
+
+    @cached_property
+    def _looked_at(self) -> dict[str, Weights | UserError]:
+        learning = {run.model_name for run in self.trained}
+        found: dict[str, Weights | UserError] = {}
+        for name, model in self.models.items():
+            try:
+                weights, _ = self.work.base(model)
+                check_files(weights, learns=name in learning)
+                found[name] = weights
+            except UserError as fault:
+                found[name] = fault
+        return found
+
+    def tokenizer(self, name: str) -> Any:
+        """The tokenizer of one of `weights`."""
+        folder = self.weights[name].base
+        if folder not in self._tokenizers:
+            self._tokenizers[folder] = load_tokenizer(folder)
+        return self._tokenizers[folder]
+
+    @cached_property
+    def data(self) -> dict[tuple[str, str], Rows | UserError]:
+        """What is trained on, by name and kind: its rows, or what is wrong with it."""
+        found: dict[tuple[str, str], Rows | UserError] = {}
+        for run in self.trained:
+            place = run.dataset_name, run.kind
+            if place not in found:
+                try:
+                    found[place] = self.work.corpus(run.dataset, run.kind)
+                except UserError as fault:
+                    found[place] = fault
+        return found
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that may stand in the way.
+
+    Attributes:
+        name: What it is called.
+        looks_at: What it reads, in words.
+        faults: Yields what it finds, each with its place and remedy.
+    """
+
+    name: str
+    looks_at: str
+    faults: Callable[[Ahead], Iterator[UserError]]
+
+
+def _models(ahead: Ahead) -> Iterator[UserError]:
+    yield from ahead.broken
+
+
+def _data(ahead: Ahead) -> Iterator[UserError]:
+    yield from (fault for fault in ahead.data.values() if isinstance(fault, UserError))
+
+
+def _templates(ahead: Ahead) -> Iterator[UserError]:
+    seen: set[tuple[str, str, str]] = set()
+    for run in ahead.trained:
+        rows = ahead.data[run.dataset_name, run.kind]
+        place = run.model_name, run.dataset_name, run.kind
+        if run.model_name not in ahead.weights or isinstance(rows, UserError) or place in seen:
+            continue
+        seen.add(place)
+        try:
+            check_rendering(ahead.tokenizer(run.model_name), rows.rows[0], run.kind)
+        except UserError as fault:
+            yield type(fault)(fault.what, where=f"model {run.model_name}, dataset {run.dataset_name}: {fault.where}", fix=fault.fix)
+
+
+def _prompts(ahead: Ahead) -> Iterator[UserError]:
+    from transformers import AutoConfig
+
+    for name, weights in ahead.weights.items():
+        try:
+            config = AutoConfig.from_pretrained(weights.base, trust_remote_code=False, local_files_only=True)
+            tokenise_prompts(ahead.tokenizer(name), config, [probe.asked for probe in ahead.work.probes], ahead.work.study.sampling)
+        except UserError as fault:
+            yield type(fault)(fault.what, where=f"model {name}: {fault.where}", fix=fault.fix)
+
+
+def _languages(ahead: Ahead) -> Iterator[UserError]:
+    study = ahead.work.study
+    for judge in study.judges:
+        if judge.name in ahead.judges:
+            try:
+                check_languages([judge], ahead.work.probes, study.probes.set)
+            except UserError as fault:
+                yield fault
+
+
+def _room(ahead: Ahead) -> Iterator[UserError]:
+    needed = Estimate.total(
+        estimate(_with_parameters(run, ahead), ahead.work.study, len(ahead.work.probes)) for run in ahead.trained
+    ).checkpoint_bytes
+    free = shutil.disk_usage(ahead.work.local).free
+    if needed > free:
+        runs = counted(len(ahead.trained), "run")
+        yield UserError(
+            f"the checkpoints of {runs} take about {size(needed)}, and {size(free)} are free",
+            where=str(ahead.work.local),
+            fix="make room, keep fewer checkpoints (`checkpoints:`), train adapters (`lora:`), or take another root",
+        )
+
+
+def _with_parameters(run: RunPlan, ahead: Ahead) -> RunPlan:
+    """The run with the number of its model's weights, where the study does not say."""
+    if run.model.parameters is not None or run.model_name not in ahead.weights:
+        return run
+    bytes_of_weights = sum(file.stat().st_size for file in ahead.weights[run.model_name].base.glob("*.safetensors"))
+    return replace(run, model=run.model.model_copy(update={"parameters": bytes_of_weights / _BYTES_A_WEIGHT}))
+
+
+_BYTES_A_WEIGHT = 2.0
+"""Of weights in 16 bits, as most are kept; those in 32 are counted twice, on the safe side."""
+
+
+def _keys(ahead: Ahead) -> Iterator[UserError]:
+    from valuedrift.servers.server import OPENAI, Server
+
+    study = ahead.work.study
+    asking = [judge for judge in study.judges if judge.name in ahead.judges]
+    for named, one in [*((f"judge {judge.name}", judge) for judge in asking), ("engine", study.engine)]:
+        if isinstance(one, Server) and one.base_url == OPENAI and one.key_variable and not os.environ.get(one.key_variable):
+            yield UserError(f"{one.base_url} asks for a key, and {one.key_variable} is not set", where=named, fix=f"set {one.key_variable}")
+
+
+def _engines(ahead: Ahead) -> Iterator[UserError]:
+    engine = ahead.work.study.engine
+    if isinstance(engine, str) and ahead.models and engine in ENGINES.types(LocalEngine):
+        try:
+            ENGINES.kind(engine)
+        except UserError as fault:
+            yield fault
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("engine", "whether the engine can be imported", _engines),
+    Check("models", "config, headers of the weights, tokenizer, end token", _models),
+    Check("data", "every row, as the algorithm reads it", _data),
+    Check("templates", "a row of every dataset through the chat template of every model that learns it", _templates),
+    Check("prompts", "every probe through the chat template, with room for an answer", _prompts),
+    Check("languages", "whether the judges know the language of the probes", _languages),
+    Check("room", "checkpoints that will be kept, and the room on the disk", _room),
+    Check("keys", "keys of servers that ask for one", _keys),
+)
+"""All checks, in the order in which they are told."""
+
+
+def faults_ahead(work: StudyWork) -> list[UserError]:
+    """What stands in the way of what is still to be made of a study, all of it.
+
+    Args:
+        work: The study and where it works.
+
+    Raises:
+        UserError: The study's list of stages itself can't be made: its probes can't be read, say.
+    """
+    stages = stages_of(work)
+    stumbled: UserError | None = None
+    try:
+        missing = [one.stage for one in survey(work, stages) if one.state in (State.MISSING, State.WAITS)]
+    except UserError as fault:  # what it stumbled over is found again below, with all else
+        missing, stumbled = stages, fault
+    ahead = Ahead(work, missing)
+    found = [fault for check in CHECKS for fault in check.faults(ahead)]
+    if stumbled is not None and not found:
+        found = [stumbled]
+    return list({str(fault): fault for fault in found}.values())
+
+
+def check_ahead(work: StudyWork) -> None:
+    """Raise what stands in the way, as one message.
+
+    Raises:
+        UserError: What `faults_ahead` finds, one a line; of data where all of it is.
+    """
+    found = faults_ahead(work)
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        kind = DataError if all(isinstance(fault, DataError) for fault in found) else UserError
+        raise kind("\n  - ".join([f"{len(found)} things stand in the way of this study, and nothing was begun:", *map(str, found)]))
