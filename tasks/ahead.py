@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -223,11 +223,14 @@ def faults_ahead(work: StudyWork) -> list[UserError]:
     Args:
         work: The study and where it works.
 
-    Raises:
-        UserError: The study's list of stages itself can't be made: its probes can't be read, say.
+    Returns:
+        Each with its place and remedy; none twice.
     """
-    stages = stages_of(work)
     stumbled: UserError | None = None
+    try:
+        stages = stages_of(work)
+    except UserError as fault:  # the plan itself can't be made: a dataset that can't be read, say
+        return list({str(one): one for one in (*_without_plan(work), fault)}.values())
     try:
         missing = [one.stage for one in survey(work, stages) if one.state in (State.MISSING, State.WAITS)]
     except UserError as fault:  # what it stumbled over is found again below, with all else
@@ -237,6 +240,24 @@ def faults_ahead(work: StudyWork) -> list[UserError]:
     if stumbled is not None and not found:
         found = [stumbled]
     return list({str(fault): fault for fault in found}.values())
+
+
+def _without_plan(work: StudyWork) -> Iterator[UserError]:
+    """What is wrong with what a study names, where it is not known which stages need it."""
+    study = work.study
+    phases = [(study.corpora, phase) for phase in study.sft] + [(study.preferences, phase) for phase in study.preference]
+    looks: list[Callable[[], object]] = [partial(_whole_model, work, model) for model in study.models.values()]
+    looks += [partial(work.corpus, sets[name], phase.algorithm.kind) for sets, phase in phases for name in phase.data]
+    looks.append(lambda: check_languages(study.judges, work.probes, study.probes.set))
+    for look in looks:
+        try:
+            look()
+        except UserError as fault:
+            yield fault
+
+
+def _whole_model(work: StudyWork, model: Model) -> None:
+    check_files(work.base(model)[0])
 
 
 def check_ahead(work: StudyWork) -> None:

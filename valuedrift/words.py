@@ -73,6 +73,15 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def size(count: float) -> str:
+    """Bytes, in the unit that fits."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
 def under_several_ids(ids: Mapping[str, Sequence[str]]) -> str | None:
     """The note on prompts whose text stands under several ids.
 

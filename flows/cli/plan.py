@@ -28,9 +28,13 @@ if TYPE_CHECKING:
 def plan(
     study: Annotated[str, typer.Argument(help="Study file, local or s3://, e.g. deployments/studies/demo.yaml.", show_default=False)],
     root: RootOption = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Also look whether anything stands in the way: opens models (headers alone), reads the data."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a study's runs, checkpoints, stages and estimates of tokens, time and bytes. Runs nothing, needs no GPU and no hub."""
+    """Print a study's runs, checkpoints, stages and estimates of tokens, time and bytes. Runs nothing, needs no GPU and, without `--check`, no hub."""
     from valuedrift.statistics.significance import minimum_detectable_drift
     from valuedrift.study.estimate import Estimate, estimate
     from valuedrift.tasks.sources import study_of
@@ -38,6 +42,12 @@ def plan(
     from valuedrift.tasks.work import StudyWork
 
     work = StudyWork(study_of(study), resolve_root(root))
+    looked = ""
+    if check:
+        from valuedrift.tasks.ahead import CHECKS, check_ahead
+
+        check_ahead(work)
+        looked = f"nothing stands in the way; looked at {', '.join(one.name for one in CHECKS)}"
     spec, planned, probes = work.study, work.plan, work.probes
     notes = work.notes()
     stages = stages_of(work)
@@ -61,6 +71,7 @@ def plan(
         f"with {per_topic} prompts × {spec.sampling.n} samples a topic you can see a drift of {smallest:.2f} (power 80%, two-sided 5%)",
         *_asked(spec, probes, evaluations),
         *(f"[yellow]note[/] {escape(note)}" for note in notes),
+        *([looked] if looked else []),
     ):
         console.print(line, highlight=False, soft_wrap=not console.is_terminal)
 

@@ -37,6 +37,7 @@ def run(
     """Trace a study: train, sample, judge, analyse, report. What is finished is never done again."""
     hush_prefect()
     from valuedrift.storage.location import Location
+    from valuedrift.tasks.ahead import check_ahead
     from valuedrift.tasks.stages.registry import stages_of
     from valuedrift.tasks.survey import complete, survey
 
@@ -44,6 +45,7 @@ def run(
     folder = Location.parse(report).reached().uri if report else None
     work = _work(study, root, folder)
     spec = work.study
+    check_ahead(work)
     console.print(
         f"[bold]{escape(spec.study)}[/] {len(work.plan.sampled)} runs, {len(work.probes)} probes × {spec.sampling.n} answers a checkpoint",
         highlight=False,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from valuedrift.study.plan import RunPlan
 from valuedrift.study.spec import Study
+from valuedrift.words import size
 
 _CPU_TRAINING = 6.4e10
 """FLOP/s of one CPU core in float32 training (measured: SmolLM2-135M, 8 × 128 tokens, 6.5 s a step on two cores)."""
@@ -54,15 +55,15 @@ class Estimate:
 
     def words_bytes(self) -> str:
         """All bytes."""
-        return _size(self.checkpoint_bytes + self.table_bytes)
+        return size(self.checkpoint_bytes + self.table_bytes)
 
     def words_memory(self) -> str:
         """Bytes of memory in training."""
-        return _size(self.memory_bytes)
+        return size(self.memory_bytes)
 
     def words_checkpoints(self) -> str:
         """Bytes of the checkpoints."""
-        return _size(self.checkpoint_bytes)
+        return size(self.checkpoint_bytes)
 
 
 def estimate(run: RunPlan, study: Study, n_probes: int) -> Estimate:
@@ -107,11 +108,3 @@ def _duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if count < 1000 or unit == "TB":
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
