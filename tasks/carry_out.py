@@ -45,7 +45,8 @@ class _Underway:
         """What the latest of every label was made of."""
         self.running: dict[PrefectFuture[Any], str] = {}
         self.done: dict[str, Reference] = {}
-        self.faults: list[BaseException] = []
+        self.faults: dict[str, BaseException] = {}
+        """Of the labels that failed when they were last tried."""
 
 
 @task(
@@ -94,7 +95,7 @@ def carry_out(work: Work, stages_now: Callable[[], Sequence[Stage]]) -> dict[str
         if isinstance(ended, PrefectFuture):
             _note(underway, ended)
         _submit_ready(underway, stages_now())
-    _raise(underway.faults)
+    _raise(list(underway.faults.values()))
     return underway.done
 
 
@@ -127,6 +128,7 @@ def _submit_ready(underway: _Underway, stages: Sequence[Stage]) -> None:
         needs: Any = [underway.futures[need.label] for need in stage.needs]
         underway.work.done.discard(stage.label)
         underway.work.failed.discard(stage.label)
+        underway.faults.pop(stage.label, None)
         number = len(underway.submitted)
         underway.submitted.append(stage)
         one: Any = _carry_out_one.with_options(name=stage.name, **patience)
@@ -154,7 +156,7 @@ def _note(underway: _Underway, future: PrefectFuture[Any]) -> None:
         return
     underway.work.failed.add(label)
     outcome = future.state.result(raise_on_failure=False)
-    underway.faults.append(outcome if isinstance(outcome, BaseException) else StageError(str(future.state.message or future.state.name)))
+    underway.faults[label] = outcome if isinstance(outcome, BaseException) else StageError(str(future.state.message or future.state.name))
 
 
 def _raise(faults: Sequence[BaseException]) -> None:

@@ -61,6 +61,8 @@ class SeriesAtWork:
         """When a candidate was first seen as it is, by the clock that nobody sets."""
         self._found: dict[tuple[str, str], tuple[Whole, Path] | str | UserError] = {}
         """What looking into a candidate gave, by its name and state."""
+        self._sighted_before: dict[tuple[str, str], Sighted] = {}
+        """So that a fingerprint is made once, and stays known when the weights are gone."""
         self._base: Callable[[], Weights] | None = None
         if series.base is not None:
             self._base = cache(partial(_base_of, series.base))
@@ -100,8 +102,10 @@ class SeriesAtWork:
 
     def let_go(self, sighted: Sighted) -> None:
         """A checkpoint is evaluated: what was held of it may go."""
-        if self.holding.let_go(sighted.step):
-            self._found.pop((sighted.name, sighted.state), None)
+        known = sighted.name, sighted.state
+        found = self._found.get(known)
+        if self.holding.let_go(sighted.step) and isinstance(found, tuple):
+            self._found[known] = found[0], Path(sighted.name)
 
     def _step(self, candidate: Candidate) -> int | None:
         step = step_of(candidate.label)
@@ -145,8 +149,22 @@ class SeriesAtWork:
         return self._found[known]
 
     def _sighted(self, step: int, candidate: Candidate, whole: Whole, folder: Path) -> Sighted:
-        weights = cache(partial(self._weights, step, candidate, whole, folder))
-        return Sighted(step, candidate.name, candidate.state, weights, cache(lambda: weights().fingerprint()), lambda: whole.adapter)
+        known = candidate.name, candidate.state
+        if known not in self._sighted_before:
+
+            def content() -> str:
+                return self._weights(step, candidate, whole, self._folder_of(known, folder)).fingerprint()
+
+            def weights() -> Weights:
+                return self._weights(step, candidate, whole, self._folder_of(known, folder))
+
+            self._sighted_before[known] = Sighted(step, candidate.name, candidate.state, weights, cache(content), lambda: whole.adapter)
+        return self._sighted_before[known]
+
+    def _folder_of(self, known: tuple[str, str], folder: Path) -> Path:
+        """Where a checkpoint lies now: held, or where it was found."""
+        found = self._found.get(known)
+        return found[1] if isinstance(found, tuple) else folder
 
     def _weights(self, step: int, candidate: Candidate, whole: Whole, folder: Path) -> Weights:
         """The weights of a checkpoint as an engine loads them."""

@@ -86,7 +86,10 @@ def conclude(work: StudyWork, console: Console) -> None:
     from valuedrift.tasks.reporting import PAGE
     from valuedrift.tasks.stages.report import folder_of_report
 
-    drift = work.store.read("drift", study=work.study.study, judge=work.study.judges[0].name)
+    if work.store.entry("drift", {"study": work.name}) is None:
+        console.print("one checkpoint only: its stances are in the tables, and nothing can be compared yet", highlight=False)
+        return
+    drift = work.store.read("drift", study=work.name, judge=work.study.judges[0].name)
     console.print(drift_table(drift, alpha=1 - work.study.analysis.confidence))
     console.print(f"report   {escape((folder_of_report(work) / PAGE).uri)}", soft_wrap=True, highlight=False)
     console.print(

@@ -18,8 +18,10 @@ ANALYSIS_VERSION = 2
 
 
 def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
-    """One stage, made of the stances of every checkpoint and judge."""
+    """One stage, made of the stances of every checkpoint and judge; none while no run has two checkpoints, of a series that has just begun."""
     judged = tuple(stage for stage in listed if stage.name == "judge")
+    if len({(stage.run_id, stage.step) for stage in judged}) <= len({stage.run_id for stage in judged}):
+        return
 
     def identity(stances: Sequence[Reference]) -> dict[str, Any]:
         return analysis_identity(work, [part.key for part in stances])

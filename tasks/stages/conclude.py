@@ -19,7 +19,9 @@ from valuedrift.tasks.work import StancesWork, Work
 
 def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     """One stage, made of the analysis, of what people labelled, and of what the tables know of their own making."""
-    analyzed = next(stage for stage in listed if stage.name == "analyze")
+    analyzed = next((stage for stage in listed if stage.name == "analyze"), None)
+    if analyzed is None:
+        return
 
     def identity(needs: Sequence[Reference]) -> dict[str, Any]:
         return conclusion_identity(

@@ -21,7 +21,7 @@ def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     """One stage where people labelled answers of this study: then its numbers are corrected, without being asked to."""
     store, study = work.store, work.name
     labels = label_keys(store, study)
-    if not labels:
+    if not labels or not any(stage.name == "analyze" for stage in listed):
         return
     judged = tuple(stage for stage in listed if stage.name == "judge")
     given = sum(entry.rows for entry in store.entries("labels", study))

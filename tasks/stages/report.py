@@ -22,7 +22,9 @@ def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     """One stage, made of all that is analysed, corrected, concluded and audited."""
     told = tuple(stage for stage in listed if stage.name in ("analyze", "correct", "conclude", "audit"))
 
-    concluded = next(stage for stage in told if stage.name == "conclude")
+    concluded = next((stage for stage in told if stage.name == "conclude"), None)
+    if concluded is None:
+        return
     needs = (*told, *(stage for stage in concluded.needs if stage not in told))
 
     def identity(results: Sequence[Reference]) -> dict[str, Any]:
