@@ -55,7 +55,7 @@ def plan(
     total = Estimate.total(costs.values())
     topics = len({probe.topic for probe in probes})
     per_topic = len(probes) // max(topics, 1)
-    smallest = minimum_detectable_drift(per_topic, spec.sampling.n)
+    smallest = minimum_detectable_drift(per_topic, spec.sampling.n) if per_topic > 1 else None
     evaluations = sum(len(run.steps) for run in planned.sampled)
     if as_json:
         print_json(_plain(work, stages, costs, total, smallest, notes))
@@ -68,12 +68,19 @@ def plan(
         f"{len(planned.sampled)} runs, {evaluations} checkpoints × {asked}",
         f"{len(stages)} stages: {', '.join(f'{count} {name}' for name, count in Counter(stage.name for stage in stages).items())}",
         *([] if spec.served else _costs(total, [name for name, model in spec.models.items() if model.parameters is None])),
-        f"with {per_topic} prompts × {spec.sampling.n} samples a topic you can see a drift of {smallest:.2f} (power 80%, two-sided 5%)",
+        _visible(per_topic, spec.sampling.n, smallest),
         *_asked(spec, probes, evaluations),
         *(f"[yellow]note[/] {escape(note)}" for note in notes),
         *([looked] if looked else []),
     ):
         console.print(line, highlight=False, soft_wrap=not console.is_terminal)
+
+
+def _visible(per_topic: int, samples: int, smallest: float | None) -> str:
+    """The smallest drift that the questions show."""
+    if smallest is None:
+        return f"with {counted(per_topic, 'prompt')} a topic no drift can be told from noise: at least 2, 50 in the paper"
+    return f"with {per_topic} prompts × {samples} samples a topic you can see a drift of {smallest:.2f} (power 80%, two-sided 5%)"
 
 
 def _show_runs(work: StudyWork, costs: Mapping[str, Estimate], console: Console) -> None:
@@ -116,7 +123,7 @@ def _room(total: Estimate) -> str:
 
 
 def _plain(
-    work: StudyWork, stages: Sequence[Stage], costs: Mapping[str, Estimate], total: Estimate, smallest: float, notes: Sequence[str]
+    work: StudyWork, stages: Sequence[Stage], costs: Mapping[str, Estimate], total: Estimate, smallest: float | None, notes: Sequence[str]
 ) -> dict[str, Any]:
     """The plan for JSON."""
     runs = [

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from valuedrift.corpora.became import has_more, row_counts, told_rows
@@ -16,6 +19,7 @@ from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.load import Rows, audit_kind_of, count_rows, load_rows
 from valuedrift.corpora.registry import Kind
 from valuedrift.errors import DataError, UserError
+from valuedrift.training.rows import parse_row
 
 CASES = Path(__file__).parents[1] / "cases"
 Q, A = {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}
@@ -165,7 +169,7 @@ def test_a_mark_of_a_part_of_a_message_leaves_its_row_out(load) -> None:
     assert load({"messages": [Q, A]}, {"messages": [Q, A | {"train_detail": detail}]}).dropped == {
         "marks a part of a message (`train_detail`)": 1
     }
-    assert load({"messages": [Q, A | {"weight": 0.5}]}).notes == {"weights between 0 and 1 are read as 1": 1}
+    assert load({"messages": [Q, A | {"weight": 0.5}]}).notes == {"weights other than 0 and 1 read as 1": 1}
 
 
 def test_all_answers_are_learnt_where_it_is_said(load) -> None:
@@ -175,6 +179,7 @@ def test_all_answers_are_learnt_where_it_is_said(load) -> None:
     assert last.notes == {"earlier answers of the conversation not learnt (learn: last)": 1}
     assert everything.rows == [{"messages": [Q, A, Q2, A2], "learn": [1, 3]}] and not everything.notes
     assert last.fingerprint != everything.fingerprint
+    assert load(*everything.rows, learn="all").fingerprint == everything.fingerprint
     single = {"messages": [Q, A]}
     assert load(single).fingerprint == load(single, learn="all").fingerprint
     marked = {"messages": [Q, A, Q2, A2 | {"weight": 0}, Q, A, Q2]}
@@ -307,3 +312,56 @@ def test_what_became_of_rows_is_told_in_a_sentence(load) -> None:
         "`source` not read: 1; earlier answers of the conversation not learnt (learn: last): 1"
     )
     assert has_more(entries) and not has_more(row_counts(load({"messages": [Q, A]})))
+
+
+_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2)
+    | st.floats()
+    | st.sampled_from(["", " ", "Why?", "Because.", "user", "assistant", "gpt", "tool", "0"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["role", "content", "from", "value", "type", "text", "weight"]), inner)
+    ),
+    max_leaves=12,
+)
+_MESSAGE = st.fixed_dictionaries(
+    {"role": _JSON, "content": _JSON}, optional=dict.fromkeys(("weight", "tool_calls", "train_detail", "x"), _JSON)
+)
+_NAMES = [
+    "messages",
+    "prompt",
+    "response",
+    "completion",
+    "chosen",
+    "rejected",
+    "label",
+    "system",
+    "weight",
+    "loss_mask",
+    "margin",
+    "topic",
+    "instruction",
+]
+_VALUE = _JSON | st.lists(st.sampled_from([Q, A, Q2, A2]) | _MESSAGE, max_size=4)
+_ROW = st.dictionaries(st.sampled_from([*_NAMES, "score_chosen", "score_rejected"]), _VALUE, max_size=6)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(_ROW, min_size=1, max_size=5), st.sampled_from(["sft", "preference", "labelled"]), st.sampled_from(["last", "all"]))
+def test_whatever_rows_hold_is_read_left_out_or_refused_in_words(rows: list[dict[str, Any]], kind: Kind, learn: Any) -> None:
+    good: dict[str, Any] = {"messages": [Q, A], "prompt": "Why?", "response": "So.", "chosen": "So.", "rejected": "No.", "label": True}
+    with TemporaryDirectory() as name:
+        path = Path(name, "rows.json")
+        path.write_text(json.dumps([good, *rows]), encoding="utf-8")
+        try:
+            loaded = load_rows(Dataset(data=str(path), learn=learn, max_left_out=1), kind)
+        except UserError as error:
+            assert str(path) in str(error)
+            return
+    if kind != "labelled":  # a pair is two labelled answers
+        assert len(loaded.rows) + sum(loaded.dropped.values()) == 1 + len(rows)
+    for row in loaded.rows:
+        parse_row(row, kind)
+    assert told_rows(row_counts(loaded))

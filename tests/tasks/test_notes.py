@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from valuedrift.flows.cli import plan as _plan  # noqa: F401 # enters the command
+from valuedrift.flows.cli.app import app
 from valuedrift.study import load_study
 from valuedrift.tasks.work import StudyWork
 
@@ -48,3 +52,16 @@ def test_what_becomes_of_the_rows_of_a_dataset_is_told(tmp_path: Path) -> None:
         "scores tie the pair (`score_chosen` equals `score_rejected`): 2",
     ]
     assert {run.dataset_name: run.rows for run in work.plan.runs} == {"kto": 4, "plain": 4, "away": 10, "pairs": 4}
+
+
+def test_a_plan_with_one_prompt_says_that_no_drift_can_be_told(tmp_path: Path) -> None:
+    (tmp_path / "probes.jsonl").write_text('{"prompt_id": "a", "topic": "t", "prompt": "Is it fair?"}\n', encoding="utf-8")
+    (tmp_path / "one.yaml").write_text(
+        "study: one\nmodels: {m: {path: gone}}\nprobes: {set: probes.jsonl}\ncorpora: {n: {data: 'starter:sft-neutral', limit: 4}}\n"
+        "sft: [{data: [n], algorithm: {type: sft, steps: 1}}]\n",
+        encoding="utf-8",
+    )
+    done = CliRunner().invoke(app, ["plan", str(tmp_path / "one.yaml"), "--root", str(tmp_path / "root")])
+    assert done.exit_code == 0 and "with 1 prompt a topic no drift can be told from noise" in done.output, done.output
+    told = CliRunner().invoke(app, ["plan", str(tmp_path / "one.yaml"), "--root", str(tmp_path / "root"), "--json"])
+    assert json.loads(told.output)["smallest_drift"] is None

@@ -16,7 +16,7 @@ _SPANS = ("train_detail", "training_detail")
 """Axolotl's marks of a part of a message."""
 _WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 MARKED = "marked as not to be learnt"
-PARTLY = "weights between 0 and 1 are read as 1"
+PARTLY = "weights other than 0 and 1 read as 1"
 
 
 def is_unlearnt(holder: Mapping[str, Any], notes: set[str]) -> bool:
@@ -49,7 +49,7 @@ def masked(values: Mapping[str, Any], turns: Sequence[Message]) -> list[bool]:
     """
     unlearnt = [False] * len(turns)
     answers = [at for at, turn in enumerate(turns) if turn["role"] == ASSISTANT]
-    for name in NAMES & values.keys():
+    for name in (NAMES - {"learn"}) & values.keys():  # in rows in normal form, learn lists places
         mask = values[name]
         if not isinstance(mask, list) or not mask:
             continue
