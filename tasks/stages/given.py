@@ -45,7 +45,7 @@ class GivenWork(StancesWork):
         study: Name of the study.
         root: Where the tables lie.
         report_folder: Where its report goes; None: reports/<study> below the root.
-        analysis: How its stances are analysed.
+        analysis: How its stances are analysed; None: as at the last time, at the first by the defaults.
 
     Attributes:
         parts: The parts of its table stances.
@@ -56,6 +56,8 @@ class GivenWork(StancesWork):
 
     def __init__(self, study: str, root: str, report_folder: str | None = None, analysis: Analysis | None = None) -> None:
         super().__init__(study, root, Runtime(), analysis or Analysis(), report_folder)
+        if analysis is None and (before := self.store.entry("drift", {"study": study})) is not None:
+            self.analysis = Analysis.model_validate(before.identity.get("analysis", {}))
         self.parts = self.store.entries("stances", study)
         if not self.parts:
             near = get_close_matches(study, self.store.studies(), n=1)

@@ -1,20 +1,26 @@
-"""``vd.trace``: a model's checkpoints sampled, judged and analysed from Python, with neither a study file nor Prefect."""
+"""What makes tables from Python, with neither a study file nor Prefect: ``vd.trace`` of a model's checkpoints, ``vd.import_stances`` of stances."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import polars as pl
 from pydantic import ValidationError
 
 from valuedrift.api.root import Root
+from valuedrift.drift.options import Analysis
 from valuedrift.errors import UserError
 from valuedrift.faults import describe
+from valuedrift.storage.exchange import import_table
+from valuedrift.storage.store import Store
 from valuedrift.study import Study
 from valuedrift.study.load import anchored
 from valuedrift.tasks.once import once_each
+from valuedrift.tasks.stages.given import GivenWork, stages_of_given
 from valuedrift.tasks.stages.registry import stages_of
 from valuedrift.tasks.work import StudyWork
 
@@ -70,6 +76,59 @@ def trace(
     finally:
         work.close()
     return Root(root, study=name)
+
+
+def import_stances(
+    stances: Place | pl.DataFrame,
+    study: str,
+    *,
+    root: Place = "valuedrift-data",
+    judge: str | None = None,
+    probe_set: str | None = None,
+    analysis: Analysis | Mapping[str, Any] | None = None,
+    replace: bool = False,
+    report: bool = False,
+) -> Root:
+    """Take in stances that another program judged, and analyse them: what ``valuedrift tables import`` and ``valuedrift report NAME`` do.
+
+    Args:
+        stances: A frame, or a Parquet, CSV or JSON-lines file, local or in a bucket: run_id, step, topic, prompt_id, sample_idx, p_support, p_neutral,
+            p_oppose (0 to 1, sum 1); judge, probe_set, status, polarity and pair_id where there are any.
+        study: Name of the study that they shall belong to.
+        root: Where the tables lie: a folder, or ``s3://bucket/prefix``.
+        judge: Name of the judge, where there is no such column; else ``imported``.
+        probe_set: Name of the probe set, where there is no such column; else ``imported``.
+        analysis: Confidence, resamples, ``towards``, seed; default: as at the last time, at the first by the defaults.
+        replace: Whether they may take the place of stances that are there already.
+        report: Whether to write the report too, below ``reports/`` of the root.
+
+    Returns:
+        The tables of the root, whose methods give this study's rows where no other is named.
+
+    Raises:
+        DataError: A row is not as it must be; nothing came in.
+        UserError: Others are there already, or a study file made them.
+    """
+    place, fill = os.fspath(root), {"judge": judge, "probe_set": probe_set}
+    given = {name: value for name, value in fill.items() if value is not None}
+    with TemporaryDirectory() as aside:
+        file = Path(aside) / "stances.parquet"
+        if isinstance(stances, pl.DataFrame):
+            stances.write_parquet(file)
+        import_table(
+            Store(place),
+            str(file) if isinstance(stances, pl.DataFrame) else os.fspath(stances),
+            "stances",
+            study,
+            fill=given,
+            replace=replace,
+        )
+    work = GivenWork(study, place, analysis=None if analysis is None else Analysis.model_validate(analysis))
+    try:
+        once_each(work, [stage for stage in stages_of_given(work) if report or stage.name != "report"])
+    finally:
+        work.close()
+    return Root(root, study=study)
 
 
 def _study(
