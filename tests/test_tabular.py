@@ -111,3 +111,27 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "gold.csv").write_text("prompt\na\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"no such file \(did you mean .*gold\.csv"):
         read_frame(tmp_path / "golf.csv", ["prompt"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "right"),
+    [
+        ("rows.tsv", "prompt, or so\tresponse\nIs it?\tYes, it is.\n", {"prompt, or so": "Is it?", "response": "Yes, it is."}),
+        ("rows.tsv.gz", "prompt\tresponse\nIs it?\tYes; no.\n", {"prompt": "Is it?", "response": "Yes; no."}),
+        ("rows.csv", "prompt\tresponse\nIs it?\tYes.\n", {"prompt": "Is it?", "response": "Yes."}),
+        ("rows.csv", "prompt;response, short\nIs it?;Yes.\n", {"prompt": "Is it?", "response, short": "Yes."}),
+        ("rows.csv", "prompt,response; short\nIs it?,Yes.\n", {"prompt": "Is it?", "response; short": "Yes."}),
+        ("rows.csv", 'prompt;response\r\n"Is it; now?";"1,5, or ""2,5"""\r\n', {"prompt": "Is it; now?", "response": '1,5, or "2,5"'}),
+        ("rows.tsv", "prompt,response\nIs it?,Yes.\n", {"prompt": "Is it?", "response": "Yes."}),
+        ("rows.csv", "prompt,response\nIs it?," + '"' + "long; " * 300_000 + '"\n', {"prompt": "Is it?", "response": "long; " * 300_000}),
+    ],
+)
+def test_what_separates_cells_is_seen(tmp_path: Path, name: str, content: str, right: dict[str, str]) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content.encode()) if name.endswith(".gz") else content.encode())
+    assert [dict(row.values) for row in read_rows(path)] == [right]
+
+
+def test_a_spreadsheet_of_europe_is_read() -> None:
+    rows = load_rows(Dataset(data=str(Path(__file__).parent / "cases" / "semicolons.csv")), "sft").rows
+    assert [row["response"] for row in rows] == ["Yes; it is too small.", 'No, "never".']

@@ -1,8 +1,4 @@
-"""Tables in files: JSONL, JSON, CSV (each also gzipped) and Parquet, row by row and with the place of each row; no type is guessed.
-
-CSV has no types, so every cell is text as it is written: ``01``, ``1`` and ``1.0`` are three values. JSON and Parquet keep theirs. A path is one file,
-also if it has brackets or stars in its name.
-"""
+"""How each kind of file is read row by row: CSV, JSON, JSONL (each also gzipped) and Parquet."""
 
 from __future__ import annotations
 
@@ -11,18 +7,15 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from valuedrift.errors import DataError, UserError
-
-if TYPE_CHECKING:
-    import polars as pl
+from valuedrift.errors import DataError
 
 _CELL = 1 << 30
 """Longest CSV cell, in characters: the csv module's own limit of 128 KiB is shorter than a long conversation."""
@@ -32,6 +25,8 @@ _SEPARATORS = ",;\t"
 """What stands between cells: a comma, or what spreadsheets write where the comma is in numbers."""
 _HEADER = 1 << 20
 """Characters in which a header is looked for."""
+_LOOKED_AT = 20
+"""Rows that are looked at for what separates cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,128 +49,33 @@ class Table:
     rows: Iterator[Row]
 
 
-def read_rows(file: Path) -> Iterator[Row]:
-    """The rows of a file, in its order.
-
-    Args:
-        file: Of a kind in ``KINDS``, by its name; the text ones also with ``.gz``.
-
-    Raises:
-        UserError: No such file; no known kind of file.
-        DataError: A file that is empty or can't be read to its end; says where.
-    """
-    reader = _READERS.get(kind_of_file(file))
-    if not file.exists():
-        raise UserError("no such file", where=str(file), fix=_nearest(file))
-    if reader is None:
-        raise UserError(
-            f"unknown kind of file {file.suffix!r}", where=str(file), fix=f"known: {', '.join(KINDS)}, and .gz of the text ones"
-        )
-    with _reading(file):
-        yield from reader(file, False).rows
-
-
-def read_csv(file: Path) -> Table:
-    """A CSV file of any name, in which cells at the end of a row may lack; an empty line is a row without any.
-
-    Raises:
-        UserError: No such file.
-        DataError: A file that is empty or can't be read to its end; says where.
-    """
-    if not file.is_file():
-        raise UserError("no such file", where=str(file))
-    with _reading(file):
-        return _csv(file, True)
-
-
-def read_frame(file: Path, texts: Iterable[str], *, lists: Iterable[str] = ()) -> pl.DataFrame:
-    """A file as a frame.
-
-    Args:
-        file: Of a kind in ``KINDS``, by its name; the text ones also with ``.gz``.
-        texts: Columns that it must have; these are returned as text, what is missing as the empty text. Of others those of CSV are text, too.
-            An empty line of CSV is a row without any value.
-        lists: Columns that may hold lists and objects, which are given as their JSON; where they are missing nothing is said.
-
-    Raises:
-        UserError: There is no such file, or its kind is unknown.
-        DataError: It is empty, unreadable, or lacks a column.
-    """
-    import polars as pl
-
-    needed, nesting = list(texts), frozenset(lists)
-    kind = kind_of_file(file)
-    if kind not in _READERS:
-        raise UserError(f"unknown kind of file {file.suffix!r}", where=str(file), fix=f"one of {', '.join(KINDS)}")
-    if not file.is_file():
-        raise UserError("no such file", where=str(file), fix=_nearest(file))
-    if not file.stat().st_size:
-        raise DataError("unreadable: the file is empty", where=str(file))
-    try:
-        frame = pl.read_parquet(file, hive_partitioning=False, glob=False) if kind == ".parquet" else _frame(file, kind, nesting)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"unreadable: {str(error).strip().splitlines()[0]}", where=str(file), fix="Parquet") from error
-    except DataError as error:
-        raise DataError(f"unreadable: {error.what}", where=error.where, fix=error.fix) from error
-    if missing := [name for name in needed if name not in frame.columns]:
-        raise DataError(f"missing column {', '.join(missing)}", where=str(file), fix=f"found: {', '.join(frame.columns)}")
-    if nested := [name for name in needed if frame.schema[name].is_nested()]:
-        raise DataError(f"column {nested[0]} holds {frame.schema[nested[0]]}, not text", where=str(file))
-    as_json = [_series(name, frame.get_column(name).to_list(), nesting) for name in nesting if name in frame.columns]
-    return frame.with_columns(*as_json, *(pl.col(name).cast(pl.String).fill_null("") for name in needed))
-
-
 def kind_of_file(file: Path) -> str:
     """The ending that says how a file is read, in small letters and without ``.gz``."""
     return Path(file.name.lower().removesuffix(".gz")).suffix
 
 
-def separator_of(text: str) -> str:
-    """What stands between the cells of a CSV file: what gives its header the most columns.
+def separator_of(text: str, kind: str = ".csv") -> str:
+    """What stands between the cells of a CSV file: what gives all rows as many columns as the header, and the header the most.
 
     Args:
         text: Its beginning, with the whole header.
+        kind: Ending of its name; in ``.tsv`` it is the tab, if the header has one.
     """
 
-    def columns(separator: str) -> int:
-        try:
-            records = csv.reader(io.StringIO(text[:_HEADER], newline=""), delimiter=separator, strict=True)
-            return len(next((cells for cells in records if cells), []))
-        except csv.Error:
-            return 0
+    def columns(separator: str) -> tuple[bool, int]:
+        lengths: list[int] = []
+        records = csv.reader(io.StringIO(text[:_HEADER], newline=""), delimiter=separator, strict=True)
+        with suppress(csv.Error):  # the beginning may end within a row
+            lengths.extend(len(cells) for cells in islice((cells for cells in records if cells), _LOOKED_AT))
+        return len(set(lengths)) == 1 and lengths[0] > 1, lengths[0] if lengths else 0
 
+    if kind == ".tsv" and columns("\t")[1] > 1:
+        return "\t"
     return max(_SEPARATORS, key=columns)
 
 
-def _frame(file: Path, kind: str, nesting: frozenset[str]) -> pl.DataFrame:
-    import polars as pl
-
-    with _reading(file):
-        table = _READERS[kind](file, True)
-        rows = [row.values for row in table.rows]
-    names = dict.fromkeys(table.columns) | dict.fromkeys(name for row in rows for name in row)
-    return pl.DataFrame([_series(name, [row.get(name) for row in rows], nesting) for name in names])
-
-
-def _series(name: str, values: list[Any], nesting: frozenset[str]) -> pl.Series:
-    """A column of the type of its values; of several types, or where lists are given as their JSON, as text."""
-    import polars as pl
-
-    types = {type(value) for value in values if value is not None}
-    if types <= {list, dict} and types and name not in nesting:
-        return pl.Series(name, values, strict=False)
-    if types <= {str} or name in nesting or (len(types) > 1 and not types <= {int, float}):
-        return pl.Series(name, [None if value is None else _text(value) for value in values], dtype=pl.String)
-    return pl.Series(name, values, strict=False)
-
-
-def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text.encode("utf-8", "replace").decode()  # half a surrogate pair is no text
-
-
 @contextmanager
-def _reading(file: Path) -> Iterator[None]:
+def reading(file: Path) -> Iterator[None]:
     """Tells what goes wrong in reading a file as an error for users."""
     if not file.stat().st_size:
         raise DataError("the file is empty", where=str(file), fix="one row a line (JSONL, CSV), or a list of rows (JSON)")
@@ -185,13 +85,6 @@ def _reading(file: Path) -> Iterator[None]:
         raise DataError(f"not a whole gzip file: {error}", where=str(file)) from error
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", where=str(file)) from error
-
-
-def _nearest(file: Path) -> str:
-    if not file.parent.is_dir():
-        return f"there is no folder {file.parent} either"
-    near = get_close_matches(file.name, [other.name for other in file.parent.iterdir()], n=1)
-    return f"did you mean {file.parent / near[0]}?" if near else "give the path of a data file"
 
 
 def _open(file: Path) -> io.BufferedIOBase | gzip.GzipFile:
@@ -272,10 +165,11 @@ def _object(row: Any, where: str, record: int) -> Row:
     return Row(row, where, record)
 
 
-def _csv(file: Path, lenient: bool) -> Table:
+def csv_table(file: Path, lenient: bool) -> Table:
+    """A CSV file; ``lenient``: as the second argument of ``READERS``."""
     csv.field_size_limit(_CELL)
     text = _whole(file, lenient)
-    records = csv.reader(io.StringIO(text, newline=""), delimiter=separator_of(text), strict=True)
+    records = csv.reader(io.StringIO(text, newline=""), delimiter=separator_of(text, kind_of_file(file)), strict=True)
     header: list[str] = []
     try:
         header = next((cells for cells in records if cells), [])
@@ -321,9 +215,9 @@ def _batches(file: Path) -> Iterator[Row]:
         raise DataError(f"not a readable Parquet file: {error}", where=str(file)) from error
 
 
-_READERS: Mapping[str, Callable[[Path, bool], Table]] = MappingProxyType(
-    {".jsonl": _jsonl, ".ndjson": _jsonl, ".json": _json, ".csv": _csv, ".tsv": _csv, ".parquet": _parquet}
+READERS: Mapping[str, Callable[[Path, bool], Table]] = MappingProxyType(
+    {".jsonl": _jsonl, ".ndjson": _jsonl, ".json": _json, ".csv": csv_table, ".tsv": csv_table, ".parquet": _parquet}
 )
 """By ending; the second argument is whether NUL bytes, empty lines and rows of too few cells are let through."""
-KINDS = tuple(_READERS)
+KINDS = tuple(READERS)
 """Endings of files that are read."""
