@@ -67,7 +67,7 @@ def plan(
     for line in (
         f"{len(planned.sampled)} runs, {evaluations} checkpoints × {asked}",
         f"{len(stages)} stages: {', '.join(f'{count} {name}' for name, count in Counter(stage.name for stage in stages).items())}",
-        *([] if spec.served else _costs(total, [name for name, model in spec.models.items() if model.parameters is None])),
+        *([] if not planned.runs else _costs(total, [name for name, model in spec.models.items() if model.parameters is None])),
         _visible(per_topic, spec.sampling.n, smallest),
         *_asked(spec, probes, evaluations),
         *(f"[yellow]note[/] {escape(note)}" for note in notes),
@@ -98,6 +98,13 @@ def _show_runs(work: StudyWork, costs: Mapping[str, Estimate], console: Console)
             if run.model_name == model:
                 branch(tree, run)
         console.print(tree, highlight=False, soft_wrap=not console.is_terminal)
+    for series in planned.series:
+        shown = _steps(series.steps) if series.steps else "none yet"
+        console.print(
+            f"{escape(series.run_id)} [dim]trained by something else, {escape(', '.join(series.series.places))}; checkpoints {shown}[/]",
+            highlight=False,
+            soft_wrap=True,
+        )
     for served in planned.served:
         names = ", ".join(f"{step} {name}" for step, name in sorted(served.models.items()))
         console.print(
@@ -137,6 +144,10 @@ def _plain(
             **asdict(costs[run.run_id]),
         }
         for run in work.plan.runs
+    ]
+    runs += [
+        {"run_id": run.run_id, "phase": run.series.phase, "steps": list(run.steps), "source": list(run.series.places)}
+        for run in work.plan.series
     ]
     runs += [
         {"run_id": run.run_id, "phase": "served", "steps": list(run.steps), "models": list(run.models.values())} for run in work.plan.served
@@ -179,6 +190,11 @@ def _asked(spec: Study, probes: Sequence[Probe], checkpoints: int) -> Iterator[s
 def _line(run_id: str, total: int | None, steps: tuple[int, ...], cost: Estimate) -> str:
     if total is None:
         return f"{escape(run_id)} [dim]steps unknown: the data are not at hand; declare `rows` in the study[/]"
-    shown = ", ".join(map(str, steps)) if len(steps) <= 10 else f"{steps[0]}, {steps[1]}, {steps[2]} … {steps[-1]} ({len(steps)})"
+    shown = _steps(steps)
     time = f", {cost.words_time()}" if cost.training_flops else ""
     return f"{escape(run_id)}\n[dim]{counted(total, 'step')}, checkpoints at {shown}; {cost.training_tokens:,.0f} training tokens{time}[/]"
+
+
+def _steps(steps: Sequence[int]) -> str:
+    """Steps as they are shown: all of a few, of many the first ones and the last."""
+    return ", ".join(map(str, steps)) if len(steps) <= 10 else f"{steps[0]}, {steps[1]}, {steps[2]} … {steps[-1]} ({len(steps)})"

@@ -131,3 +131,40 @@ def test_every_algorithm_has_its_place_and_its_estimate(kind: str) -> None:
     wrong = "preference" if section == "sft" else "sft"
     with pytest.raises(ValidationError, match=f"{wrong}: algorithm type '{kind}' belongs under `{section}`"):
         study(**(phases | {wrong: [{"data": ["p" if section == "sft" else "c1"], "algorithm": fields}]}))
+
+
+def test_preference_optimization_starts_from_any_model() -> None:
+    phase = {"data": ["p"], "algorithm": {"type": "dpo", "steps": 4}}
+    without = expand(study(sft=[], preference=[phase]), count_rows)
+    assert [(run.run_id, run.parent_run_id) for run in without.runs] == [("a.dpo-p", None), ("b.dpo-p", None)]
+    assert without.runs[0].dataset.data == "starter:preference-support"
+    both = expand(study(preference=[{**phase, "after": ["base", "c2"]}]), count_rows)
+    assert [run.run_id for run in both.runs if run.model_name == "a"] == ["a.sft-c1", "a.sft-c2", "a.dpo-p", "a.sft-c2.dpo-p"]
+
+
+def test_a_series_stands_beside_runs_or_alone() -> None:
+    series = {"ours": {"source": "out/", "phase": "dpo", "after": "a.sft-c1"}}
+    beside = expand(study(series=series), count_rows)
+    assert [run.run_id for run in beside.sampled][-1] == "ours" and beside.series[0].steps == ()
+    alone = expand(Study.model_validate({"study": "s", "series": {"ours": {"source": "out/"}}}), count_rows)
+    assert [run.run_id for run in alone.sampled] == ["ours"] and not alone.runs
+
+
+@pytest.mark.parametrize(
+    ("series", "message"),
+    [
+        ({"ours": {"source": "out/", "after": "a.sft-c3"}}, "did you mean 'a.sft-c"),
+        ({"a.sft-c1": {"source": "out/"}}, "both named"),
+    ],
+)
+def test_a_series_that_does_not_fit_the_study_is_refused(series: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        expand(study(series=series), count_rows)
+
+
+@pytest.mark.parametrize(
+    "series", [{"Ours": {"source": "out/"}}, {"ours": {"source": ""}}, {"ours": {"source": "out/", "after": "ours"}}, {"ours": {}}]
+)
+def test_a_series_that_says_nothing_is_refused(series: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        study(series=series)

@@ -16,7 +16,7 @@ from valuedrift.engines.base import RemoteEngine
 from valuedrift.errors import UserError
 from valuedrift.faults import describe
 from valuedrift.fingerprint import fingerprint
-from valuedrift.study.spec import Model, PreferencePhase, SFTPhase, Study
+from valuedrift.study.spec import BASE, Model, PreferencePhase, SFTPhase, Study
 from valuedrift.training.registry import Algorithm
 from valuedrift.watching.series import Series
 from valuedrift.watching.sighted import Sighted
@@ -156,7 +156,7 @@ def expand(study: Study, count_rows: Callable[[Dataset, Kind], int | None]) -> P
     counts: dict[tuple[int, Kind], int | None] = {}
 
     def plan(phase: SFTPhase | PreferencePhase, name: str, model: str, parent: RunPlan | None) -> Iterator[RunPlan]:
-        dataset = study.corpora[name] if parent is None else study.preferences[name]
+        dataset = study.corpora[name] if isinstance(phase, SFTPhase) else study.preferences[name]
         used = id(dataset), phase.algorithm.kind
         if used not in counts:
             counts[used] = count_rows(dataset, phase.algorithm.kind)
@@ -182,11 +182,14 @@ def expand(study: Study, count_rows: Callable[[Dataset, Kind], int | None]) -> P
             )
 
     runs: list[RunPlan] = []
+    parents: list[RunPlan | None]
     for model in study.models:
         supervised = [run for phase in study.sft for name in phase.data for run in plan(phase, name, model, None)]
         runs.extend(supervised)
         for preference in study.preference:
-            parents = [run for run in supervised if preference.after is None or run.dataset_name in preference.after]
+            after = preference.after if preference.after is not None else (BASE,) if not study.sft else tuple(study.corpora)
+            from_model = BASE in after and BASE not in study.corpora
+            parents = [None] * from_model + [run for run in supervised if run.dataset_name in after]
             runs.extend(run for parent in parents for name in preference.data for run in plan(preference, name, model, parent))
     _check_unique(runs)
     served = () if isinstance(study.engine, str) else tuple(ServedRun(name, study.engine, models) for name, models in study.served.items())

@@ -27,6 +27,8 @@ from valuedrift.watching.series import Series
 
 SERVED = "served"
 """Stands for the model of an engine that asks for each of a study's."""
+BASE = "base"
+"""Stands for the model itself where a preference phase says what it starts from."""
 ENGINE_BY_TYPE: TypeAdapter[RemoteEngine] = TypeAdapter(RemoteEngineConfig)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
@@ -95,11 +97,14 @@ class SFTPhase(_Phase):
 
 
 class PreferencePhase(_Phase):
-    """Preference optimization, started from the SFT runs."""
+    """Preference optimization, started from SFT runs or from the models themselves."""
 
     data: tuple[str, ...] = Field(min_length=1, description="Names under `preferences`; one run each.")
     algorithm: Algorithm = Field(description=f"An algorithm of type {types_of('preference')}.")
-    after: tuple[str, ...] | None = Field(default=None, description="Corpora whose SFT runs are continued; default: all of them.")
+    after: tuple[str, ...] | None = Field(
+        default=None,
+        description="Corpora whose SFT runs are continued, and `base` for the models themselves; default: all SFT runs, or the models where there are none.",
+    )
     sweep: dict[str, tuple[float, ...]] = Field(
         default_factory=dict, description="Algorithm fields to vary, one run a value; one field at a time."
     )
@@ -207,8 +212,10 @@ class Study(_Part):
                 raise ValueError(f"`served` models are asked by an engine like {{type: openai, base_url: …}}, not by {self.engine}")
             if not self.models and not self.series:
                 raise ValueError("missing key `models`: a study starts from one at least, or follows a `series` of checkpoints")
-            if not self.sft and not self.series:
-                raise ValueError("missing key `sft`: a study has one phase of it at least, or follows a `series` of checkpoints")
+            if not self.sft and not self.preference and not self.series:
+                raise ValueError(
+                    "missing key `sft`: a study trains in one phase at least (`sft` or `preference`), or follows a `series` of checkpoints"
+                )
             return self
         for key in ("models", "series", "corpora", "preferences", "sft", "preference"):
             if getattr(self, key):
@@ -243,7 +250,7 @@ class Study(_Part):
         for phase in self.preference:
             _known(phase.data, self.preferences, "preferences")
             _check_split(phase, self.preferences)
-            _known(phase.after or (), trained, "sft data")
+            _known(phase.after or (), [*trained, BASE], "sft data")
             _check_algorithm("preference", phase)
         return self
 
