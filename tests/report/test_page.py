@@ -254,3 +254,24 @@ def test_what_became_of_rows_is_told_and_its_absence_is_nothing(make_study: Call
     page = build_report(told)
     assert "90 rows used; 7 left out (calls a tool (`tool_calls`): 7); `&lt;b&gt;` not read: 3." in page
     assert "90 rows used; 7 left out" in build_markdown(told)
+
+
+@pytest.mark.parametrize("kind", ["one prompt", "nothing judged at the end", "nothing judged"])
+def test_a_study_of_which_nothing_can_be_compared_has_a_report_that_says_so(make_study: Callable[..., Made], kind: str) -> None:
+    whole = make_study(topics=("religion",), runs=3, prompts=2).stances
+    if kind == "one prompt":
+        stances = whole.filter(pl.col("prompt_id") == whole["prompt_id"][0])
+    else:
+        lost = pl.col("step") > (0 if kind == "nothing judged at the end" else -1)
+        stances = whole.with_columns(
+            pl.when(lost).then(pl.lit("unparsed")).otherwise("status").alias("status"),
+            *(pl.when(lost).then(None).otherwise(name).alias(name) for name in ("p_support", "p_neutral", "p_oppose")),
+        )
+    inputs = make_study(topics=("religion",), runs=3, prompts=2, stances=stances)
+    assert (
+        not inputs.drift.height
+        and inputs.trajectory.height == {"one prompt": 54, "nothing judged at the end": 9, "nothing judged": 0}[kind]
+    )
+    assert "cannot say whether anything moved" in build_report(inputs) and "cannot say whether anything moved" in build_markdown(inputs)
+    if kind != "nothing judged":
+        assert any("left out of the drift" in warning for warning in inputs.warnings)

@@ -58,6 +58,7 @@ def analyze(
     to_step: int | None = None,
     between: tuple[str, str] | None = None,
     where: str | None = None,
+    may_be_empty: bool = False,
 ) -> Drift:
     """Trajectory and drift of every run, topic and stance.
 
@@ -72,6 +73,8 @@ def analyze(
         between: Two runs, each by its run_id or as ``STUDY/RUN``: the drift is then the second minus the first, paired on prompts, and has no
             drift time.
         where: The file or address the stances came from, for messages.
+        may_be_empty: Whether stances of which nothing can be compared (one prompt, one checkpoint, nothing judged at both ends) have an empty drift, and
+            notes that say so.
 
     Returns:
         The tables, sorted by study, judge, run_id, topic.
@@ -109,7 +112,7 @@ def analyze(
                     phases.add(cell)
                 else:
                     held.append(cell)
-    notes = phases.finish(where) if pair is None else compare_runs(held, pair, (from_step, to_step), rows, where)
+    notes = phases.finish(where, may_be_empty=may_be_empty) if pair is None else compare_runs(held, pair, (from_step, to_step), rows, where)
     table = with_missing(pl.concat(covered).sort([*keys, "step", "topic"]), pl.concat(prompts))
     drift, lines = rows.frame(), trajectory.frame()
     twice = doubled_texts(frame)

@@ -46,11 +46,11 @@ class Phases:
             if not self.rows.add(cell.keys, (first, last), phase.values[:, 0], phase.values[:, -1], drift_times(phase, self.options)):
                 self.unpaired.append(cell.keys)
 
-    def finish(self, where: str | None) -> list[str]:
+    def finish(self, where: str | None, *, may_be_empty: bool = False) -> list[str]:
         """What was left out, in words.
 
         Raises:
-            DataError: Nothing could be compared.
+            DataError: Nothing could be compared, and that is not allowed.
         """
         start, end = ("(any)" if step is None else str(step) for step in (self.from_step, self.to_step))
         wanted = f"from step {start} to step {end}"
@@ -70,7 +70,7 @@ class Phases:
             ),
         )
         notes = [f"{what}: {_named(cells)} left out of the drift ({fix})" for cells, what, fix in faults if cells]
-        if not self.rows.rows:
+        if not self.rows.rows and not may_be_empty:
             cells, what, fix = next(fault for fault in faults if fault[0])
             raise DataError(f"{what}: {_named(cells)}", where=where, fix=fix)
         return notes

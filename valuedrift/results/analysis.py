@@ -29,12 +29,12 @@ def analysis_tables(
 
     Returns:
         The tables trajectory, drift, acquiescence, coverage, sensitivity and warnings, by name; the first two as
-        `valuedrift.drift.analyze.analyze` gives them.
+        `valuedrift.drift.analyze.analyze` gives them. Where nothing can be compared the drift is empty, and a warning says why.
 
     Raises:
         DataError: The stances don't allow an analysis.
     """
-    found = analyze(stances, options, where=where)
+    found = analyze(stances, options, where=where, may_be_empty=True)
     coverage = found.coverage
     if cut is not None:
         coverage = coverage.join(cut, on=list(_PLACE), how="left", maintain_order="left")
