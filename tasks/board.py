@@ -60,6 +60,27 @@ class Quiet:
         """See :class:`Board`."""
 
 
+class Lines(Quiet):
+    """A board of lines on standard error, one a stage that ends: for long calls from Python."""
+
+    def __init__(self) -> None:
+        self._begun: list[tuple[str, float]] = []
+
+    def begin(self, label: str) -> int:
+        """See :class:`Board`."""
+        self._begun.append((label, time.monotonic()))
+        return len(self._begun) - 1
+
+    def end(self, stage: int, outcome: str) -> None:
+        """See :class:`Board`."""
+        label, at = self._begun[stage]
+        self.result(f"{label}: {outcome} in {time.monotonic() - at:.0f} s")
+
+    def result(self, text: str) -> None:
+        """See :class:`Board`."""
+        sys.stderr.write(f"{text}\n")
+
+
 _lock = threading.Lock()
 _board: Board = Quiet()
 
@@ -74,6 +95,17 @@ def use_board(board: Board) -> None:
 def board() -> Board:
     """The board of this process."""
     return _board
+
+
+@contextmanager
+def on_board(board: Board) -> Iterator[None]:
+    """Show what is done in a block on another board."""
+    before = _board
+    use_board(board)
+    try:
+        yield
+    finally:
+        use_board(before)
 
 
 def tell(text: str) -> None:

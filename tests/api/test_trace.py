@@ -79,6 +79,8 @@ assert "prefect" not in sys.modules and "torch" not in sys.modules, "the childre
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
+    told = [line.split(":")[0] for line in done.stderr.splitlines()]
+    assert {"sample traced step 10", "judge traced step 25", "analyze"} <= set(told)
     assert (tmp_path / "root" / "reports" / "traced" / "report.html").exists()
     before = {entry.key for entry in vd.open(tmp_path / "root").store.entries()}
     again = vd.trace(base, {10: first, 25: last}, **asked)  # type: ignore[arg-type]

@@ -21,10 +21,11 @@ from valuedrift.words import listed
 Names = str | Sequence[str] | None
 """A name, several of which a row has one, or None for all."""
 _ANSWER = ("study", "run_id", "step", "probe_set", "topic", "prompt_id", "sample_idx")
+_ASKED = ("prompt", "system", "turns")
 _SAID = ("response", "reasoning", "finish_reason")
 _ANSWERS = (
     *_ANSWER[:6],
-    "prompt",
+    *_ASKED,
     "sample_idx",
     *_SAID,
     "judge",
@@ -160,10 +161,11 @@ class Root:
             judge: Names of judges; default: all.
 
         Returns:
-            A row an answer and judge: study, run_id, step, probe_set, topic, prompt_id, prompt (the question; null where the root has only its id),
-            sample_idx, response (untrusted text; null where only its stance was imported), reasoning (the thought before it, or null), finish_reason; judge,
-            p_support, p_neutral, p_oppose (sum 1; null where not judged), unassigned, status (``ok``, ``refused`` …), polarity (+1: yes supports the
-            topic's proposition, −1: opposes it), pair_id. An answer that nobody judged yet has one row, its columns from judge on null.
+            A row an answer and judge: study, run_id, step, probe_set, topic, prompt_id, prompt (the question; null where the root has only its id), system and
+            turns (the message and earlier turns that it is asked with, or null), sample_idx, response (untrusted text; null where only its stance was
+            imported), reasoning (the thought before it, or null), finish_reason; judge, p_support, p_neutral, p_oppose (sum 1; null where not judged),
+            unassigned, status (``ok``, ``refused`` …), polarity (+1: yes supports the topic's proposition, −1: opposes it), pair_id. An answer that
+            nobody judged yet has one row, its columns from judge on null.
 
         Raises:
             UserError: There is no such study, run, step, topic or judge, or nothing is sampled.
@@ -174,7 +176,7 @@ class Root:
             *_ANSWER, "judge", "p_support", "p_neutral", "p_oppose", "unassigned", "status", "polarity", "pair_id"
         )
         joined = responses.join(stances, on=_ANSWER, how="full" if judge is None else "right", coalesce=True)
-        prompts = self.store.scan("probes").select("probe_set", "prompt_id", "prompt")
+        prompts = self.store.scan("probes").select("probe_set", "prompt_id", *_ASKED)
         found = joined.join(prompts, on=["probe_set", "prompt_id"], how="left").select(_ANSWERS).sort(*_ANSWER, "judge").collect()
         self._check_names("stances", found, {**where, "judge": judge}, beside="responses")
         return found

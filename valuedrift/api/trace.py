@@ -19,6 +19,7 @@ from valuedrift.storage.exchange import import_table
 from valuedrift.storage.store import Store
 from valuedrift.study import Study
 from valuedrift.study.load import anchored
+from valuedrift.tasks.board import Lines, Quiet, on_board
 from valuedrift.tasks.once import once_each
 from valuedrift.tasks.stages.given import GivenWork, stages_of_given
 from valuedrift.tasks.stages.registry import stages_of
@@ -42,6 +43,7 @@ def trace(
     max_new_tokens: int = 256,
     judge: Any = "cross-encoder",
     report: bool = False,
+    progress: bool = True,
     **settings: Any,
 ) -> Root:
     """Ask every checkpoint of a training the same questions, judge the answers, and analyse how the stances moved. What is done is never done again.
@@ -60,6 +62,7 @@ def trace(
         max_new_tokens: Tokens an answer may have.
         judge: Who judges stance: a type (``cross-encoder``, ``causal-lm``, …), its settings as they stand in a study (``{"type": …}``), or a list of such.
         report: Whether to write the report too, below ``reports/`` of the root.
+        progress: Whether to say on standard error what is done, a line a stage.
         settings: Any other key of a study file (docs/study.md) as it stands there: ``sampling``, ``engine``, ``dtype``, ``analysis``, ``seed``, ``runtime``.
 
     Returns:
@@ -72,7 +75,8 @@ def trace(
     work = StudyWork(_study(model, checkpoints, name, probes, topics, per_topic, samples, max_new_tokens, judge, settings), os.fspath(root))
     try:
         _check_whole(work, name)
-        once_each(work, [stage for stage in stages_of(work) if report or stage.name != "report"])
+        with on_board(Lines() if progress else Quiet()):
+            once_each(work, [stage for stage in stages_of(work) if report or stage.name != "report"])
     finally:
         work.close()
     return Root(root, study=name)
