@@ -9,7 +9,7 @@ import pytest
 from valuedrift.engines.transformers import TransformersEngineConfig
 from valuedrift.errors import UserError
 from valuedrift.judges.registry import JUDGE
-from valuedrift.references import beside, folder_of
+from valuedrift.references import beside, folder_of, is_pattern
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,19 @@ def test_every_path_of_a_judge_is_taken_from_where_its_file_lies(folder: str) ->
         assert f'"{folder}/{name}"' in text
     assert '"embedded:smollm2-135m-instruct"' in text
     assert TransformersEngineConfig(model="hf:org/name").anchored(folder).model == "hf:org/name"
+
+
+@pytest.mark.parametrize(
+    ("reference", "several"),
+    [
+        ("rows/*.jsonl", True),
+        ("rows-?.jsonl", True),
+        ("rows-[0-9].jsonl", True),
+        ("s3://b/**/x.parquet", True),
+        ("probes[1].csv", False),
+        ("rows.jsonl", False),
+        ("https://host/rows.jsonl?signature=*", False),
+    ],
+)
+def test_which_paths_may_mean_several(reference: str, several: bool) -> None:
+    assert is_pattern(reference) is several

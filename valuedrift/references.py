@@ -15,7 +15,12 @@ def is_address(reference: str) -> bool:
 
 
 def is_pattern(reference: str) -> bool:
-    """Whether a path that names no file may be meant for several: ``*``, ``?``, a set like ``[0-9]``; one character in brackets is a name."""
+    """Whether a path that names no file may be meant for several: ``*``, ``?``, a set like ``[0-9]``; one character in brackets is a name.
+
+    In web addresses these are nothing of the kind.
+    """
+    if reference.startswith(("http://", "https://")):
+        return False
     return any(mark in reference for mark in "*?") or re.search(r"\[[^\[\]]{2,}\]", reference) is not None
 
 

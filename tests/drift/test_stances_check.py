@@ -144,3 +144,16 @@ def test_a_prompt_whose_polarity_changes_between_steps() -> None:
         analyze(frame.with_columns(pl.when(~turned).then(1).alias("polarity")), FAST)
     with pytest.raises(DataError, match=r"column pair_id: it changes .* 'other' at step 100|other at step 100"):
         analyze(frame.with_columns(pl.when(turned).then(pl.lit("other")).otherwise("pair_id").alias("pair_id")), FAST)
+
+
+def test_one_text_under_several_ids_is_told_where_the_table_has_texts() -> None:
+    frame = made_stances()
+    first, second = frame["prompt_id"].unique(maintain_order=True)[:2]
+    told = frame.with_columns(prompt=pl.col("prompt_id") + "?")
+    assert not any("several prompt ids" in note for note in analyze(told, FAST).warnings)
+    doubled = frame.with_columns(
+        prompt=pl.when(pl.col("prompt_id") == second).then(pl.lit(f"{first}?")).otherwise(pl.col("prompt_id") + "?")
+    )
+    (note,) = [note for note in analyze(doubled, FAST).warnings if "several prompt ids" in note]
+    topics = frame["topic"].n_unique()
+    assert f"{first} and {second} ({first}?)" in note, (note, topics)

@@ -84,7 +84,7 @@ def test_a_run_is_known_by_what_is_held_out_and_as_before_without(tmp_path: Path
         (True, "True is no share of the rows"),
         ("train[", "is no split"),
         ({"dat": "x"}, "dat"),
-        ([0.1], "held_out"),
+        ([0.1], r"`sft.0.held_out`: \[0.1\] is no share of the rows"),
     ],
 )
 def test_what_is_no_part_is_refused_with_the_study(tmp_path: Path, held_out: Any, message: str) -> None:

@@ -34,7 +34,7 @@ def test_german_probes_are_refused_by_the_embedded_judge() -> None:
     assert "`languages: [de]` (or `languages: any`)" in str(caught.value.fix)
 
 
-@pytest.mark.parametrize("languages", [["de"], ["en", "de-AT"], "any"])
+@pytest.mark.parametrize("languages", [["de"], ["en", "de-AT"], "any", "de"])
 def test_a_judge_that_is_said_to_know_the_language_reads_them(languages: object) -> None:
     judge = JUDGE.validate_python({"type": "cross-encoder", "languages": languages})
     assert check_languages([judge], load_probes(str(GERMAN)), "probes") == []
@@ -77,6 +77,12 @@ def test_english_is_not_refused_and_a_stray_probe_is_told() -> None:
 def test_a_judge_of_another_language_is_not_given_english() -> None:
     with pytest.raises(UserError, match="knows de only"):
         check_languages([CrossEncoder(languages=("de",))], ENGLISH, "starter")
+
+
+@pytest.mark.parametrize("languages", [5, [], [False], [""]])
+def test_what_names_no_language_is_refused(languages: object) -> None:
+    with pytest.raises(ValueError, match="names no languages: give tags"):
+        JUDGE.validate_python({"type": "cross-encoder", "languages": languages})
 
 
 def test_what_a_judge_knows_is_no_part_of_its_identity() -> None:

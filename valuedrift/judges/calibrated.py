@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from valuedrift.errors import UserError
 from valuedrift.faults import describe
@@ -104,6 +104,17 @@ class ReadingJudge(JudgeBase):
         description="Languages that it can judge, as BCP 47 tags: [de, fr], or any. Default: what its kind says, English for embedded models, else any. "
         "Probes in another language are refused.",
     )
+
+    @field_validator("languages", mode="before")
+    @classmethod
+    def _tags(cls, languages: Any) -> Any:
+        tags = [languages] if isinstance(languages, str) and languages != ANY else languages
+        if tags is None or tags == ANY or (isinstance(tags, list | tuple) and tags and all(isinstance(tag, str) and tag for tag in tags)):
+            return tags
+        raise ValueError(
+            f"{languages!r} names no languages: give tags as [de, fr], each in quotes if YAML reads it as something else, or any"
+        )
+
     knows: ClassVar[tuple[str, ...] | None] = None
     """Languages that judges of this kind know, None for any; of a language model whatever it was trained on, which nobody can say here."""
 

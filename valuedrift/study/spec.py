@@ -79,7 +79,8 @@ class _Phase(_Part):
     @field_validator("held_out", mode="before")
     @classmethod
     def _rows_held_out(cls, held_out: Any) -> Any:
-        if isinstance(held_out, bool) or (isinstance(held_out, int | float) and not 0 < held_out < 1):
+        known = held_out is None or isinstance(held_out, int | float | str | Mapping | Dataset)
+        if not known or isinstance(held_out, bool) or (isinstance(held_out, int | float) and not 0 < held_out < 1):
             raise ValueError(f"{held_out} is no share of the rows: a number between 0 and 1, a split, or {{data: …}}")
         if isinstance(held_out, str):
             split_parts(held_out)
