@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from valuedrift.errors import UserError
-from valuedrift.models.resolve import resolve_model
+from valuedrift.models.resolve import resolve_weights
 from valuedrift.storage.store import Store
 from valuedrift.tasks.candidates import Candidate, candidates_at, is_marked, series_are_apart
 from valuedrift.tasks.holding import Holding, with_tokenizer
@@ -205,7 +205,7 @@ def _reference(base: str, adapter: str) -> str:
 
 
 def _base_of(reference: str) -> Weights:
-    return Weights(base=resolve_model(brought(reference)))
+    return resolve_weights(brought(reference))
 
 
 @lru_cache(maxsize=1024)

@@ -31,7 +31,7 @@ from valuedrift.judges.network.weights import shipped_metrics
 from valuedrift.judges.panel import Panel
 from valuedrift.judges.registry import JudgeConfig
 from valuedrift.models.control import control_identity, control_names, texts_in, told_of_servers
-from valuedrift.models.resolve import resolve_model
+from valuedrift.models.resolve import resolve_weights
 from valuedrift.probes import Probe, probes_fingerprint, same_texts
 from valuedrift.results.facts import StudyFacts, facts_of
 from valuedrift.results.quality import Figures
@@ -363,6 +363,6 @@ class StudyWork(StancesWork):
         """A base model's weights and their fingerprint; converted or fetched at the first call."""
         with self.lock(f"base {model.path}"):
             if model.path not in self._bases:
-                weights = Weights(base=resolve_model(brought(model.path)))
+                weights = resolve_weights(brought(model.path))
                 self._bases[model.path] = (weights, weights.fingerprint())
             return self._bases[model.path]

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from valuedrift.errors import DataError, UserError
 from valuedrift.fingerprint import files_fingerprint, fingerprint
+from valuedrift.weight_formats import told_format
 
 WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -58,6 +59,20 @@ _NO_MATTER = (
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "spiece.model",
+    "chat_template.json",
+)
+
+
 class Weights(BaseModel):
     """A model as it stands at one checkpoint."""
 
@@ -75,40 +90,64 @@ class Weights(BaseModel):
         own = folder_fingerprint(self.base)
         if not self.adapters:
             return own
-        return fingerprint([own, *(folder_fingerprint(adapter) for adapter in self.adapters)])
+        return fingerprint([own, *(folder_fingerprint(adapter, self.base) for adapter in self.adapters)])
 
     def plus(self, adapter: Path) -> Weights:
         """The same stack with one more adapter on top."""
         return Weights(base=self.base, adapters=(*self.adapters, adapter))
 
 
-def folder_fingerprint(folder: Path) -> str:
+def tokenizer_files(folder: Path) -> list[str]:
+    """Files of a folder that make its tokenizer and its chat templates, by their paths in the folder."""
+    named = [name for name in _TOKENIZER_FILES if (folder / name).is_file()]
+    return [*named, *(f"{where}{path.name}" for where in ("", f"{TEMPLATES}/") for path in sorted((folder / where).glob("*.jinja")))]
+
+
+def check_format(path: Path) -> None:
+    """Check that weights are a folder of safetensors.
+
+    Raises:
+        UserError: They are something else; says what, and how to convert it.
+    """
+    if path.is_dir() and any(path.glob("*.safetensors")):
+        return
+    known = told_format(path) if path.exists() else None
+    if known is not None:
+        raise UserError(f"{known[0]}: no model folder with safetensors", where=str(path), fix=known[1])
+    if not path.is_dir():
+        raise UserError("no such model folder", where=str(path), fix="give a folder in Hugging Face layout")
+    raise UserError("model folder without safetensors weights", where=str(path), fix="expected *.safetensors")
+
+
+def _equal(path: Path, other: Path) -> bool:
+    return other.is_file() and path.read_bytes() == other.read_bytes()
+
+
+def folder_fingerprint(folder: Path, base: Path | None = None) -> str:
     """Content hash of a model or adapter folder: its safetensors, configs and whatever else an answer may hang on, not paths, logs or optimizer states.
 
     A file that repeats what another says (``vocab.json`` beside an equal ``tokenizer.json``, an index that lists what is in the shards) changes nothing,
     so it is not in it; one that says anything else is.
 
+    Args:
+        folder: Of a model, or of an adapter.
+        base: Of an adapter, the model under it: a tokenizer that is the base's changes nothing.
+
     Raises:
         UserError: The folder is missing or holds no safetensors.
         DataError: A file of it is not what its name says.
     """
-    if not folder.is_dir():
-        raise UserError("no such model folder", where=str(folder), fix="give a folder in Hugging Face layout")
+    check_format(folder)
     tensors = sorted(path.name for path in folder.glob("*.safetensors"))
-    if not tensors:
-        pickled = [*folder.glob("*.bin"), *folder.glob("*.pt")]
-        fix = (
-            "convert the weights to safetensors: pickled weights can run code and are never loaded" if pickled else "expected *.safetensors"
-        )
-        raise UserError("model folder without safetensors weights", where=str(folder), fix=fix)
     if odd := [
         name for name in [*tensors, *_CONFIG_FILES] if (folder / name).is_dir() or (name in tensors and not (folder / name).exists())
     ]:
         raise DataError(f"{odd[0]} is no file", where=str(folder), fix="copy or download the model again")
-    others = [name for name in _others(folder) if not _repeats(folder, name)]
-    configs = {name: _config(folder / name) for name in _CONFIG_FILES if (folder / name).exists()}
+    same = set() if base is None else {name for name in tokenizer_files(folder) if _equal(folder / name, base / name)}
+    others = [name for name in _others(folder) if name not in same and not _repeats(folder, name)]
+    configs = {name: _config(folder / name) for name in _CONFIG_FILES if name not in same and (folder / name).exists()}
     what = [_hashed(folder, [*tensors, *others]), configs]
-    if _asks_for_today(folder, configs.get("tokenizer_config.json", {})):
+    if _asks_for_today(folder, [name for name in tokenizer_files(folder) if name not in same], configs.get("tokenizer_config.json", {})):
         what.append({"today": TEMPLATE_DATE.isoformat()})
     return fingerprint(what)
 
@@ -139,10 +178,10 @@ def _hashed(folder: Path, names: list[str]) -> str:
     return _known[state]
 
 
-def _asks_for_today(folder: Path, tokenizer_config: Mapping[str, Any]) -> bool:
+def _asks_for_today(folder: Path, files: Iterable[str], tokenizer_config: Mapping[str, Any]) -> bool:
     """Whether a chat template of the folder asks for the date: its prompts change with ``TEMPLATE_DATE``."""
-    files = [*folder.glob("*.jinja"), *(folder / TEMPLATES).glob("*.jinja")]
-    texts = [str(tokenizer_config.get("chat_template", "")), *(path.read_text(encoding="utf-8", errors="replace") for path in files)]
+    templates = [folder / name for name in files if name.endswith(".jinja")]
+    texts = [str(tokenizer_config.get("chat_template", "")), *(path.read_text(encoding="utf-8", errors="replace") for path in templates)]
     return any("strftime_now" in text for text in texts)
 
 
@@ -224,9 +263,8 @@ def check_model_folder(folder: Path) -> None:
         UserError: config.json, safetensors or the tokenizer is missing.
         DataError: The folder holds an adapter, or weights that are cut off or incomplete.
     """
-    if not folder.is_dir():
-        raise UserError("no such model folder", where=str(folder), fix="give a folder in Hugging Face layout")
-    if not (folder / "config.json").exists():
+    check_format(folder)
+    if not (folder / "config.json").exists() and not (folder / ADAPTER_CONFIG).exists():
         raise UserError("model folder without config.json", where=str(folder), fix="expected a folder in Hugging Face layout")
     if not any((folder / name).exists() for name in TOKENIZERS):
         raise UserError("model folder without a tokenizer", where=str(folder), fix="expected tokenizer.json beside the weights")

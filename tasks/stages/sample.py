@@ -45,7 +45,7 @@ def _stage(work: StudyWork, run: RunPlan, step: int, needs: tuple[Stage, ...]) -
         if trained:
             return checkpoints_of(work, trained[0])[step]
         weights, content = work.base(run.model)
-        return Checkpoint(step=0, weights=weights, adapter=False, fingerprint=content, train_loss=None)
+        return Checkpoint(step=0, weights=weights, adapter=bool(weights.adapters), fingerprint=content, train_loss=None)
 
     def identity(trained: Sequence[Reference]) -> dict[str, Any]:
         asked = [probe.asked.messages for probe in work.probes]

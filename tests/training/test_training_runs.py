@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from peft import AutoPeftModelForCausalLM
 from tiny_training import DPO, GRPO, IPO, KTO, ORPO, PPO, SFT, SIMPO, finish, watch, weights_bytes, write_rows
 
 from valuedrift.errors import DataError, UserError
-from valuedrift.models.loading import load_causal_lm
+from valuedrift.models.loading import load_causal_lm, load_tokenizer
+from valuedrift.models.resolve import resolve_weights
 from valuedrift.training.job import TrainJob
-from valuedrift.weights import Weights, check_model_folder
+from valuedrift.weights import Weights, check_model_folder, tokenizer_files
 
 Job = Callable[..., TrainJob]
 
@@ -52,7 +55,8 @@ def test_sft_learns_and_saves_on_schedule(job_of: Job, tiny_chat: Weights) -> No
     assert (result.rows, result.dropped_rows, result.cut_rows) == (14, 0, 0)
     left = sorted(path.name for path in job.out.iterdir())
     assert left == ["metrics.jsonl", "result.json", "run.json", "step-000001", "step-000003", "step-000006"]
-    assert sorted(weights_bytes(result)[3]) == ["adapter_config.json", "adapter_model.safetensors", "checkpoint.json"]
+    tokenizer = tokenizer_files(tiny_chat.base)
+    assert sorted(weights_bytes(result)[3]) == sorted(["adapter_config.json", "adapter_model.safetensors", "checkpoint.json", *tokenizer])
     assert json.loads((job.out / "step-000003" / "checkpoint.json").read_text())["step"] == 3
 
 
@@ -78,6 +82,38 @@ def test_an_adapter_goes_on_top_of_its_parents(job_of: Job, tmp_path: Path) -> N
     assert margins[-1] > 0.5
     gap = answer_loss(parent.weights, "never ever no") - answer_loss(parent.weights)
     assert answer_loss(result.checkpoints[-1].weights, "never ever no") - answer_loss(result.checkpoints[-1].weights) > gap + 0.1
+
+
+def test_adapters_load_with_peft_and_as_the_model_of_a_study(job_of: Job, tiny_chat: Weights, tmp_path: Path) -> None:
+    """By the names in their folders alone; PEFT knows no stacks, so that one names nothing to it."""
+    one = finish(job_of(SFT)).checkpoints[-1]
+    two = finish(job_of(DPO, weights=one.weights, out=tmp_path / "dpo")).checkpoints[-1]
+    for checkpoint in (one, two):
+        assert resolve_weights(str(checkpoint.weights.adapters[-1])) == checkpoint.weights
+    lower, upper = (str(checkpoint.weights.adapters[-1]) for checkpoint in (one, two))
+    ids = torch.arange(20, 60)[None]
+    with torch.no_grad():
+        theirs, ours, base = (
+            model(ids).logits
+            for model in (AutoPeftModelForCausalLM.from_pretrained(lower), load_causal_lm(one.weights)[0], load_causal_lm(tiny_chat)[0])
+        )
+    assert torch.allclose(theirs, ours, atol=1e-4) and not torch.allclose(base, ours, atol=0.1)
+    assert load_tokenizer(Path(lower)).get_vocab() == load_tokenizer(tiny_chat.base).get_vocab()
+    with pytest.raises(OSError):
+        AutoPeftModelForCausalLM.from_pretrained(upper)
+    for checkpoint in (one, two):  # as a version without tokenizers in its checkpoints left them
+        for name in tokenizer_files(tiny_chat.base):
+            (checkpoint.weights.adapters[-1] / name).unlink()
+        assert checkpoint.weights.fingerprint() == checkpoint.fingerprint
+
+
+def test_the_base_of_an_adapter_is_called_by_its_name_on_the_hub(job_of: Job, tiny_chat: Weights, tmp_path: Path) -> None:
+    held = tmp_path / "hub" / "models--some-house--A-Model" / "snapshots" / "0123abc"
+    shutil.copytree(tiny_chat.base, held)
+    for base, called in ((held, ("some-house/A-Model", "0123abc")), (tiny_chat.base, (str(tiny_chat.base), None))):
+        last = finish(job_of({**SFT, "steps": 1}, weights=Weights(base=base), out=tmp_path / base.name)).checkpoints[-1]
+        config = json.loads((last.weights.adapters[-1] / "adapter_config.json").read_text())
+        assert (config["base_model_name_or_path"], config["revision"]) == called
 
 
 def test_simpo_widens_the_margin(job_of: Job) -> None:

@@ -216,6 +216,6 @@ class LocalEngine(EngineBase):
         return self.model_copy(update={"model": change(self.model)}) if names_folder(self.model) else self
 
     def _weights(self) -> Weights:
-        from valuedrift.models.resolve import resolve_model
+        from valuedrift.models.resolve import resolve_weights
 
-        return Weights(base=resolve_model(self.model))
+        return resolve_weights(self.model)

@@ -57,9 +57,9 @@ class CausalLM(PromptedJudge):
     def control_names(self) -> frozenset[str]:
         """Those of its model; see :meth:`JudgeBase.control_names`."""
         from valuedrift.models.control import control_names
-        from valuedrift.models.resolve import resolve_model
+        from valuedrift.models.resolve import resolve_weights
 
-        return control_names(resolve_model(self.engine.model))
+        return control_names(resolve_weights(self.engine.model).base)
 
     def load_uncalibrated(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
         """The judge with its model in memory; see :meth:`JudgeBase.load`."""

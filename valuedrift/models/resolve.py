@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import json
+import re
 from pathlib import Path
+from typing import Any
 
-from valuedrift.errors import UserError
+from valuedrift.errors import DataError, UserError
 from valuedrift.models.embedded import EMBEDDED, embedded_folder
-from valuedrift.weights import check_model_folder
+from valuedrift.weights import ADAPTER, ADAPTER_CONFIG, Weights, check_model_folder, folder_fingerprint
 
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.spm", "*.tiktoken")
 """What is fetched from the hub: weights as safetensors, configs, tokenizers; never pickles or code."""
 
@@ -36,6 +40,69 @@ def resolve_model(reference: str) -> Path:
         folder = Path(reference).expanduser()
     check_model_folder(folder)
     return folder
+
+
+def resolve_weights(reference: str) -> Weights:
+    """A model that may be an adapter on another: its base is what its ``adapter_config.json`` names, which may be an adapter again.
+
+    Args:
+        reference: As for :func:`resolve_model`, or the path of a PEFT adapter's folder.
+
+    Raises:
+        UserError: See :func:`resolve_model`; or an adapter does not say what it lies on, or that is not there.
+    """
+    adapters: list[Path] = []
+    while is_adapter(folder := Path(reference).expanduser()):
+        if folder in adapters:
+            raise UserError(
+                "an adapter that names itself as its base", where=str(folder / ADAPTER_CONFIG), fix="name the model that it was trained on"
+            )
+        folder_fingerprint(folder)
+        adapters.insert(0, folder)
+        reference = _base_of(folder)
+    return Weights(base=resolve_model(reference), adapters=tuple(adapters))
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter and no whole model."""
+    return (folder / ADAPTER_CONFIG).is_file() and not any(path.name != ADAPTER for path in folder.glob("*.safetensors"))
+
+
+def _base_of(adapter: Path) -> str:
+    """The reference of the model that an adapter lies on."""
+    path = adapter / ADAPTER_CONFIG
+    config, ours = _said(path), _said(adapter / "checkpoint.json")
+    named = config.get("base_model_name_or_path") or ours.get("on")  # in a stack of ours the name of PEFT's is left empty
+    if not isinstance(named, str) or not named:
+        raise UserError(
+            "an adapter that does not say what it lies on",
+            where=str(path),
+            fix="set base_model_name_or_path to the base: a folder, embedded:NAME, or a name on the hub",
+        )
+    for folder in (Path(named).expanduser(), adapter.parent / named):
+        if folder.is_dir():
+            return str(folder)
+    if named.partition(":")[0] in _SCHEMES:
+        return named
+    if _HUB_NAME.fullmatch(named):
+        revision = config.get("revision")
+        return f"hf:{named}@{revision}" if revision else f"hf:{named}"
+    raise UserError(
+        f"the adapter's base is not there: {named}", where=str(path), fix="set base_model_name_or_path to where the base lies now"
+    )
+
+
+def _said(path: Path) -> dict[str, Any]:
+    """What a JSON file of an adapter says; nothing where there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"not readable as JSON: {error}", where=str(path)) from error
+    if not isinstance(content, dict):
+        raise DataError("not a JSON object", where=str(path))
+    return content
 
 
 def _embedded(name: str) -> Path:

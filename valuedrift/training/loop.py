@@ -22,7 +22,7 @@ from valuedrift.errors import UserError
 from valuedrift.fingerprint import seed_from
 from valuedrift.progress import Progress
 from valuedrift.training.folder import HeldOutLoss, Metrics, RunFolder
-from valuedrift.weights import TEMPLATES, Weights
+from valuedrift.weights import Weights, tokenizer_files
 
 POLICY = "policy"
 """The model that a run is about; its reward model is trained before it."""
@@ -41,19 +41,6 @@ _METRICS: dict[str, tuple[str, ...]] = {
 }
 """Our column: the names under which TRL's trainers log it."""
 
-_TOKENIZER = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "spiece.model",
-    "chat_template.jinja",
-    "chat_template.json",
-)
 _WEIGHTS = "trained.safetensors"
 _OPTIMIZER = "optimizer-state.safetensors"
 _SCALARS = "trainer-state.json"
@@ -80,7 +67,9 @@ class Publisher:
         if step not in self.steps:
             return
         adapter = (written / "adapter_config.json").exists()
-        about = {"step": step, "total_steps": self.total, "adapter": adapter, "train_loss": loss}
+        about: dict[str, Any] = {"step": step, "total_steps": self.total, "adapter": adapter, "train_loss": loss}
+        if adapter and self.parent.adapters:
+            about["on"] = str(self.parent.adapters[-1])
         self.folder.publish(step, lambda target: (_copy_adapter if adapter else _copy_model)(written, target, self.parent), about)
 
 
@@ -162,12 +151,24 @@ def metrics_row(step: int, logs: Mapping[str, float]) -> Metrics:
 def _copy_adapter(written: Path, target: Path, parent: Weights) -> None:
     shutil.copyfile(written / "adapter_model.safetensors", target / "adapter_model.safetensors")
     config = json.loads((written / "adapter_config.json").read_text(encoding="utf-8"))
-    config["base_model_name_or_path"] = None  # the stack says what it lies on; a path would be of this machine
+    config["base_model_name_or_path"], config["revision"] = (None, None) if parent.adapters else _called(parent.base)
     for name, value in config.items():
         if isinstance(value, list):  # sets in PEFT: their order differs from process to process
             config[name] = sorted(value)
     text = json.dumps(config, indent=2, sort_keys=True)
     (target / "adapter_config.json").write_text(text + "\n", encoding="utf-8")
+    _copy_tokenizer(target, parent)
+
+
+def _called(base: Path) -> tuple[str, str | None]:
+    """What an adapter's config calls the model under it: name and commit on the hub, or else where it lies.
+
+    An adapter that lies on another names none: PEFT would put it on the base alone, or in the other's place, without a word.
+    """
+    repository, snapshots, commit = base.parts[-3:] if len(base.parts) > 2 else ("", "", "")
+    if snapshots == "snapshots" and repository.startswith("models--"):
+        return repository.removeprefix("models--").replace("--", "/", 1), commit
+    return str(base), None
 
 
 def _copy_model(written: Path, target: Path, parent: Weights) -> None:
@@ -175,11 +176,14 @@ def _copy_model(written: Path, target: Path, parent: Weights) -> None:
     for pattern in ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json"):
         for path in written.glob(pattern):
             (target / path.name).hardlink_to(path)
-    for name in _TOKENIZER:  # the tokenizer as it was, not as the trainer set its padding
-        if (parent.base / name).exists():
-            shutil.copyfile(parent.base / name, target / name)
-    if (parent.base / TEMPLATES).is_dir():
-        shutil.copytree(parent.base / TEMPLATES, target / TEMPLATES)
+    _copy_tokenizer(target, parent)
+
+
+def _copy_tokenizer(target: Path, parent: Weights) -> None:
+    """The tokenizer as it was, not as the trainer set its padding."""
+    for name in tokenizer_files(parent.base):
+        (target / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(parent.base / name, target / name)
 
 
 class Resumable:
