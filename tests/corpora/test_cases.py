@@ -184,6 +184,7 @@ def test_all_answers_are_learnt_where_it_is_said(load) -> None:
     assert load(single).fingerprint == load(single, learn="all").fingerprint
     marked = {"messages": [Q, A, Q2, A2 | {"weight": 0}, Q, A, Q2]}
     assert load(marked, learn="all").rows == [{"messages": [Q, A, Q2, A2, Q, A], "learn": [1, 5]}]
+    assert load(marked, learn="all").notes == {"some answers of the conversation marked as not to be learnt": 1}
     with pytest.raises(UserError, match="learn: all is for answers to learn"):
         load({"prompt": "a", "chosen": "b", "rejected": "c"}, kind="preference", learn="all")
 
@@ -365,3 +366,8 @@ def test_whatever_rows_hold_is_read_left_out_or_refused_in_words(rows: list[dict
     for row in loaded.rows:
         parse_row(row, kind)
     assert told_rows(row_counts(loaded))
+
+
+def test_a_file_of_nulls_says_so(load) -> None:
+    with pytest.raises(DataError, match=r"not in a known shape; columns found: messages \(null\), id"):
+        load({"messages": None, "id": 1}, {"messages": None, "id": 2})

@@ -16,6 +16,8 @@ _SCORE = re.compile(r"scor|rating|reward|grade|quality|votes|margin", re.IGNOREC
 _MARGIN = re.compile(r"\A(?:score|reward|rating)?[_-]?margin\Z", re.IGNORECASE)
 EARLIER = "earlier answers of the conversation not learnt (learn: last)"
 
+SOME = "some answers of the conversation marked as not to be learnt"
+
 
 def beyond(record: Record, row: Mapping[str, Any], learn: Learn) -> Iterator[str]:
     """Notes on a row that was read, each once.
@@ -31,9 +33,9 @@ def beyond(record: Record, row: Mapping[str, Any], learn: Learn) -> Iterator[str
         told = list(_scores(record.values))
         compared = {name for names, _ in told for name in names}
         yield from {note for _, note in told if note}
-    turns = row.get("messages", ())
-    if learn == "last" and sum(turn["role"] == ASSISTANT for turn in turns) > 1:
-        yield EARLIER
+    answers = sum(turn["role"] == ASSISTANT for turn in row.get("messages", ()))
+    if answers > len(row.get("learn", [answers])):
+        yield EARLIER if learn == "last" else SOME
     for name, value in record.values.items():
         taken = name in record.read or name in compared or name == "topic" or (name in NAMES and not isinstance(value, list))
         if not taken and holds(value):

@@ -265,7 +265,8 @@ def _renamed(record: Record, dataset: Dataset) -> Record:
 def _adapter(dataset: Dataset, first: Record, kind: Kind | None) -> Adapter:
     """The adapter that the study names or that recognises the first row, if it gives the kind of rows that is asked for."""
     fitting = [adapter for adapter in ADAPTERS.values() if adapter.recognises(first.values)]
-    found = f"columns found: {', '.join(first.values) or 'none'}"
+    columns = (name if value is not None else f"{name} (null)" for name, value in first.values.items())
+    found = f"columns found: {', '.join(columns) or 'none'}"
     if dataset.format == "auto":
         if not fitting:
             shapes = "".join(f"\n  - {adapter.name} ({adapter.kind}): {adapter.shape}" for adapter in ADAPTERS.values())
