@@ -54,7 +54,7 @@ def report(
 
 def _is_file(study: str) -> bool:
     """Whether a study is given by its file, not by its name."""
-    return study.endswith((".yaml", ".yml")) or "/" in study or Path(study).exists()
+    return study.endswith((".yaml", ".yml")) or "/" in study or Path(study).is_file()
 
 
 def _report_of_given(study: str, root: str, folder: Location | None, console: Console) -> Location:

@@ -85,3 +85,47 @@ def test_runs_of_one_name_in_two_studies_are_not_drawn_as_one(frame: pl.DataFram
 def test_a_frame_without_its_columns_is_said(frame: pl.DataFrame) -> None:
     with pytest.raises(DataError, match="missing column low, high"):
         vd.plot.trajectory(frame.drop("low", "high"))
+
+
+def test_a_drift_without_its_columns_is_said(frame: pl.DataFrame, drift: pl.DataFrame) -> None:
+    with pytest.raises(DataError, match="drift: missing column drift_time, q_value"):
+        vd.plot.trajectory(frame, drift=drift.drop("drift_time", "q_value"))
+
+
+@pytest.fixture(scope="module")
+def moved(drift: pl.DataFrame) -> pl.DataFrame:
+    """Drifts with intervals."""
+    return drift.with_columns(magnitude_low=pl.col("magnitude") - 0.1, magnitude_high=pl.col("magnitude") + 0.1)
+
+
+def test_drift_on_an_axis_fills_what_moved(moved: pl.DataFrame) -> None:
+    axes = Figure().subplots()
+    vd.plot.drift(moved, axes, topic="religion")
+    points = [line for line in axes.get_lines() if line.get_marker() not in ("None", "")]
+    filled = [line for line in points if line.get_markerfacecolor() == line.get_color()]
+    assert len(points) == 6 and len(filled) == 1
+    assert list(filled[0].get_xdata()) == [0.2] and filled[0].get_ydata()[0] == pytest.approx(1 - 0.24)  # support of run b, below run a
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["a", "b"]
+    assert len(vd.plot.drift(moved).axes) == 2
+
+
+def test_a_comparison_is_drawn_with_both_names(moved: pl.DataFrame) -> None:
+    compared = moved.filter(run_id="b").with_columns(baseline_run_id=pl.lit("a"), baseline_study=pl.lit("s"))
+    assert [text.get_text() for text in vd.plot.drift(compared).axes[0].get_yticklabels()] == ["b − a"]
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ({}, "2 topics for one axis.*'abortion' and 'religion'"),
+        ({"topic": "cats"}, "no topic 'cats'"),
+        ({"topic": "religion", "judge": "k"}, "nothing to draw"),
+    ],
+)
+def test_what_an_axis_of_drift_cannot_hold_is_said(moved: pl.DataFrame, what: dict[str, str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        vd.plot.drift(moved, Figure().subplots(), **what)
+    with pytest.raises(DataError, match="missing column magnitude_low"):
+        vd.plot.drift(moved.drop("magnitude_low"))
+    with pytest.raises(DataError, match="several studies"):
+        vd.plot.drift(pl.concat([moved, moved.with_columns(study=pl.lit("t"))]))

@@ -118,6 +118,12 @@ def test_runs_that_were_imported_too_are_kept(theirs: Path, tmp_path: Path) -> N
     assert asked(inputs).startswith("2 training runs of olmo, 6 judged checkpoints")
 
 
+def test_a_root_on_s3_is_reported_alike(theirs: Path, s3_root: str, reported: GivenWork) -> None:
+    done(brought(theirs, s3_root))
+    far, near = (vd.open(root).drift(study="lab") for root in (s3_root, reported.root))
+    assert far.equals(near)
+
+
 def test_two_judges_are_told_apart(theirs: Path, tmp_path: Path) -> None:
     root = str(tmp_path / "root")
     import_table(Store(root), str(theirs), "stances", "lab", fill={"judge": "a-judge"})
@@ -155,5 +161,6 @@ def test_the_commands_lead_from_a_file_to_a_page(theirs: Path, tmp_path: Path) -
     assert str(tmp_path / "page" / "report.html") in done.stdout.splitlines()[-1] and "run1" in done.stdout
     assert done.stderr == ""
     assert (tmp_path / "page" / "report.html").exists() and (tmp_path / "page" / "figures" / "drift-forest.pdf").exists()
+    (tmp_path / "lob").mkdir()  # a folder is no study file
     wrong = valuedrift("report", "lob")
     assert wrong.returncode == 2 and "did you mean 'lab'" in wrong.stderr and "Traceback" not in wrong.stderr

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from valuedrift.report.figures.magnitudes import drift_figure, drift_on
 from valuedrift.report.figures.trajectory import trajectory_figure, trajectory_on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["trajectory"]
+__all__ = ["drift", "trajectory"]
 
 
 def trajectory(
@@ -47,4 +48,29 @@ def trajectory(
     if ax is None:
         return trajectory_figure(frame, judge=judge, run=run, topic=topic, drift=drift, alpha=alpha)
     trajectory_on(ax, frame, run=run, topic=topic, judge=judge, drift=drift, alpha=alpha)
+    return ax.figure
+
+
+def drift(
+    frame: pl.DataFrame, ax: Axes | None = None, *, topic: str | None = None, judge: str | None = None, alpha: float = 0.05
+) -> Figure | SubFigure:
+    """Draw how far each run moved each stance: a point and its interval a stance, hollow where it is not told from 0.
+
+    Args:
+        frame: Rows of `Root.drift`, of `Root.compare`, or of a file with their columns: run_id, topic, stance, from_step, to_step, magnitude, magnitude_low,
+            magnitude_high, q_value; study and judge where there are several.
+        ax: Where to draw, one topic. None: a figure of all topics of the frame, in the report's style.
+        topic: The topic; may be left out where the frame has one.
+        judge: Whose; default: the frame's first judge.
+        alpha: Level of the test by which a stance moved (q-value).
+
+    Returns:
+        The figure that was drawn in.
+
+    Raises:
+        DataError: A column is missing, there is nothing to draw, or the frame has several topics or studies where one can be drawn.
+    """
+    if ax is None:
+        return drift_figure(frame, judge=judge, alpha=alpha)
+    drift_on(ax, frame, topic=topic, judge=judge, alpha=alpha)
     return ax.figure

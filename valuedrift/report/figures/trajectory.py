@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -128,9 +129,7 @@ def _of_one_judge(trajectory: pl.DataFrame, judge: str | None, **wanted: str | N
     Raises:
         DataError: A column is missing, no row is left, or runs of several studies would be drawn as one.
     """
-    columns = ("run_id", "step", "topic", "stance", "mean", "low", "high")
-    if missing := [name for name in columns if name not in trajectory.columns]:
-        raise DataError(f"missing column {', '.join(missing)}", where="trajectory", fix=f"it has {', '.join(trajectory.columns)}")
+    _check_columns("trajectory", trajectory, ("run_id", "step", "topic", "stance", "mean", "low", "high"))
     mine = trajectory
     if "judge" in trajectory.columns and trajectory.height:
         mine = trajectory.filter(pl.col("judge") == (judge or trajectory["judge"][0]))
@@ -149,10 +148,16 @@ def _of_one_judge(trajectory: pl.DataFrame, judge: str | None, **wanted: str | N
     return mine
 
 
+def _check_columns(table: str, frame: pl.DataFrame, columns: Sequence[str]) -> None:
+    if missing := [name for name in columns if name not in frame.columns]:
+        raise DataError(f"missing column {', '.join(missing)}", where=table, fix=f"it has {', '.join(frame.columns)}")
+
+
 def _told(drift: pl.DataFrame | None, mine: pl.DataFrame, run: str, topic: str) -> pl.DataFrame | None:
     """The drifts of one run and topic under the judge and in the study of the rows that are drawn."""
     if drift is None:
         return None
+    _check_columns("drift", drift, ("run_id", "topic", "stance", "from_step", "to_step", "magnitude", "drift_time", "q_value"))
     here = drift
     if "study" in drift.columns and "study" in mine.columns:
         here = drift.filter(pl.col("study") == mine.filter(pl.col("run_id") == run)["study"][0])
