@@ -65,6 +65,21 @@ def candidates_at(place: str) -> list[Candidate]:
     return list(_in_store(place) if is_address(place) else _folders(place))
 
 
+def candidate_at(place: str) -> list[Candidate]:
+    """The checkpoint that a place is, whatever lies in its folder; nothing where nothing is there yet.
+
+    Args:
+        place: A folder, also in a store, or ``hf:organisation/name@revision``.
+
+    Raises:
+        UserError: See `candidates_at`.
+    """
+    if place.startswith(_HUB) or is_address(place):
+        return candidates_at(place)
+    folder = Path(place)
+    return [_folder(folder, folder.name)] if folder.is_dir() else []
+
+
 def is_marked(place: str, marker: str) -> bool:
     """Whether a file of some name lies beside the checkpoints of a place; revisions on the hub are what they are."""
     if place.startswith(_HUB):

@@ -16,7 +16,7 @@ import polars as pl
 from valuedrift.errors import UserError
 from valuedrift.models.resolve import resolve_weights
 from valuedrift.storage.store import Store
-from valuedrift.tasks.candidates import Candidate, candidates_at, is_marked, series_are_apart
+from valuedrift.tasks.candidates import Candidate, candidate_at, candidates_at, is_marked, series_are_apart
 from valuedrift.tasks.holding import Holding, with_tokenizer
 from valuedrift.tasks.sources import brought
 from valuedrift.watching.checkpoints import STATE, NotWholeError, Whole, look_into, step_of, trainer_state
@@ -77,9 +77,11 @@ class SeriesAtWork:
             UserError: Two series in one place, or a store or hub that cannot be reached.
         """
         sighting = Sighting()
-        stated = self.series.steps
-        candidates = [
-            (stated[place] if place in stated else self._step(one), one) for place in self.series.places for one in candidates_at(place)
+        candidates: list[tuple[int | None, Candidate]] = [
+            (step, one) for place, step in self.series.steps.items() for one in candidate_at(place)
+        ]
+        candidates += [
+            (self._step(one), one) for place in self.series.places if place not in self.series.steps for one in candidates_at(place)
         ]
         numbered = [(step, one) for step, one in candidates if step is not None]
         series_are_apart(numbered, ", ".join(self.series.places))

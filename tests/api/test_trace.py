@@ -53,6 +53,8 @@ def test_checkpoints_that_cannot_be_traced_are_said(tmp_path: Path) -> None:
         vd.trace(None, good, root=tmp_path / "root")
     with pytest.raises(UserError, match="no checkpoint is there"):
         vd.trace(None, tmp_path / "none", root=tmp_path / "root")
+    with pytest.raises(UserError, match="final: no checkpoint is there"):
+        vd.trace(None, {1: good, 2: tmp_path / "final"}, root=tmp_path / "root")
     with pytest.raises(UserError, match="empty source"):
         vd.trace(None, {}, root=tmp_path / "root")
     checkpoint(tmp_path / "out" / "checkpoint-2", weights="pytorch_model.bin")

@@ -74,6 +74,8 @@ def test_checkpoints_by_step_have_the_steps_that_are_said(tmp_path: Path) -> Non
     first, last = checkpoint(tmp_path / "base-7"), checkpoint(tmp_path / "runs" / "final", seed=1)
     sighting = at_work(tmp_path, {0: str(first), 250: str(last)}).look(patient=False)
     assert [(step, one.name) for step, one in sighting.whole.items()] == [(0, str(first)), (250, str(last))]
+    checkpoint(last / "checkpoint-100", seed=2)  # what save_model leaves beside its checkpoints is meant, not these
+    assert list(at_work(tmp_path, {0: str(first), 250: str(last)}).look(patient=False).whole) == [0, 250]
     moved = Series.model_validate({"source": {250: "runs/final"}}).anchored(tmp_path)
     assert moved.steps == {str(last): 250}
 

@@ -20,6 +20,7 @@ from valuedrift.storage.store import Store
 from valuedrift.study import Study
 from valuedrift.study.load import anchored
 from valuedrift.tasks.board import Lines, Quiet, on_board
+from valuedrift.tasks.candidates import candidate_at, candidates_at
 from valuedrift.tasks.once import once_each
 from valuedrift.tasks.stages.given import GivenWork, stages_of_given
 from valuedrift.tasks.stages.registry import stages_of
@@ -179,7 +180,13 @@ def _check_whole(work: StudyWork, name: str) -> None:
     Raises:
         UserError: One is broken or not whole, or there are fewer than two.
     """
-    seen, where = work.watch.seen(name), ", ".join(work.study.series[name].places)
+    series = work.study.series[name]
+    for place in series.places:
+        if not (candidate_at(place) if place in series.steps else candidates_at(place)):
+            raise UserError(
+                "no checkpoint is there", where=place, fix="folders of checkpoints have their step in their name, or give them by step"
+            )
+    seen, where = work.watch.seen(name), ", ".join(series.places)
     for checkpoint, why in {**seen.broken, **seen.waiting}.items():
         raise UserError(
             f"not a whole checkpoint: {why.removeprefix(f'{checkpoint}: ')}", where=checkpoint, fix="leave it out, or write it again"
