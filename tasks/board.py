@@ -133,6 +133,25 @@ def show_page(markdown: str, key: str, description: str) -> None:
         create_markdown_artifact(markdown=markdown, key=key, description=description)
 
 
+def announce(event: str, resource: str, payload: Mapping[str, Any]) -> None:
+    """Send an event to Prefect, for automations; nothing where no task runs.
+
+    Args:
+        event: Its name, ``valuedrift.….…``.
+        resource: What it happened to, as ``prefect.resource.id`` has it.
+        payload: What is told of it.
+    """
+    if _in_task():
+        from prefect.events import emit_event
+
+        emit_event(event=event, resource={"prefect.resource.id": resource, "prefect.resource.name": resource}, payload=dict(payload))
+
+
+def artifact_key(name: str) -> str:
+    """A name as it may stand in the key of an artifact."""
+    return "".join(letter if letter.isalnum() else "-" for letter in name)
+
+
 def _in_task() -> bool:
     """Whether a Prefect task runs here; stages need no Prefect, and do not load it to find out."""
     if "prefect" not in sys.modules:

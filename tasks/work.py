@@ -267,6 +267,11 @@ class StudyWork(StancesWork):
             return self._planned
         return replace(self._planned, series=tuple(replace(run, checkpoints=self.watch.shown(run.run_id)) for run in self._planned.series))
 
+    @property
+    def alerts_file(self) -> Path:
+        """Where a line is added for every alert that fires, on this machine."""
+        return self.local / "watch" / f"{self.name}.alerts.jsonl"
+
     @cached_property
     def watch(self) -> Watch:
         """The study's series at work; looked at once."""

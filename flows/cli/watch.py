@@ -17,7 +17,10 @@ from valuedrift.flows.cli.trace import conclude
 
 if TYPE_CHECKING:
     from valuedrift.storage.location import Location
+    from valuedrift.tasks.work import StudyWork
 
+FAILED_BY_ALERT = 5
+"""Exit code of a watch in which an alert of --fail-if fired."""
 _WILD = re.compile(r"[*?\[]")
 
 
@@ -57,6 +60,19 @@ def watch(
     engine: Annotated[
         str, typer.Option("--engine", help="What draws the answers: transformers, vllm, or one of your own.")
     ] = "transformers",
+    alert: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--alert",
+            metavar="RULE",
+            help="What is told as soon as it is sure, e.g. 'neutral on immigration < -0.2'; may be repeated. Default: whatever has moved.",
+            show_default=False,
+        ),
+    ] = None,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option("--fail-if", metavar="RULE", help="An alert that makes the exit code 5; may be repeated.", show_default=False),
+    ] = None,
     idle: Annotated[float, typer.Option("--idle", min=0.01, help="Minutes without anything new after which it ends.")] = 120.0,
     root: RootOption = None,
     report: ReportOption = None,
@@ -64,9 +80,11 @@ def watch(
     """Follow checkpoints that something else trains: sample and judge each as it appears, and show how far every stance has moved."""
     hush_prefect()
     from valuedrift.storage.location import Location
+    from valuedrift.watching.alerts import alerts_from
 
     place = resolve_root(root)
     console = make_console()
+    rules = [*alerts_from(alert or ["moved"]).rules, *(alerts_from(fail_if, where="--fail-if").rules if fail_if else ())]
     if len(source) == 1 and source[0].endswith((".yaml", ".yml")):
         study = source[0]
     else:
@@ -77,12 +95,20 @@ def watch(
             "series": {run_id: {"source": source[0] if len(source) == 1 else source, **({"base": base} if base else {})}},
             "sampling": {"n": samples, "max_new_tokens": max_new_tokens},
             "engine": engine,
+            "alerts": list(dict.fromkeys(rule.text for rule in rules)),
             "judges": [named_judge(judge, settings).model_dump(mode="json", exclude_unset=True)],
             "runtime": {"watch_idle_minutes": idle},
         }
         study = _study_file(written, Location.parse(place), console).uri
     folder = Location.parse(report).reached().uri if report else None
-    _follow(study, place, folder, live=not once, console=console)
+    work = _follow(study, place, folder, live=not once, console=console)
+    if fail_if and _fired(work, {rule.text for rule in alerts_from(fail_if, where="--fail-if").rules}):
+        raise typer.Exit(FAILED_BY_ALERT)
+
+
+def _fired(work: StudyWork, rules: set[str]) -> bool:
+    """Whether one of some alerts fired."""
+    return work.store.read("alerts", study=work.name).get_column("rule").is_in(sorted(rules)).any()
 
 
 def _named_after(source: str) -> str:
@@ -122,7 +148,8 @@ def _study_file(written: dict[str, Any], root: Location, console: Console) -> Lo
     return place
 
 
-def _follow(study: str, root: str, folder: str | None, *, live: bool, console: Console) -> None:
+def _follow(study: str, root: str, folder: str | None, *, live: bool, console: Console) -> StudyWork:
+    """Follow a study's series to their end and show what came of it."""
     from valuedrift.errors import UserError
     from valuedrift.flows.cli.board import progress_of
     from valuedrift.flows.trace import trace
@@ -136,3 +163,4 @@ def _follow(study: str, root: str, folder: str | None, *, live: bool, console: C
     with progress_of(console, len(stages_of(work)), "what finished is kept; the same command goes on from there"):
         trace(study, root, folder, live)
     conclude(work, console)
+    return work

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from valuedrift.results.analysis import analysis_tables, cut_answers
+from valuedrift.results.drifts import told_drifts
 from valuedrift.results.facts import ANALYSED as TABLES
-from valuedrift.tasks.board import shown
+from valuedrift.tasks.board import artifact_key, show_table, shown, tell
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage, check_there, named_by
 from valuedrift.tasks.work import StancesWork, Work
 
@@ -18,9 +19,9 @@ ANALYSIS_VERSION = 2
 
 
 def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
-    """One stage, made of the stances of every checkpoint and judge; none while no run has two checkpoints, of a series that has just begun."""
+    """One stage, made of the stances of every checkpoint and judge; none before the first checkpoint of a series is there."""
     judged = tuple(stage for stage in listed if stage.name == "judge")
-    if len({(stage.run_id, stage.step) for stage in judged}) <= len({stage.run_id for stage in judged}):
+    if not judged:
         return
 
     def identity(stances: Sequence[Reference]) -> dict[str, Any]:
@@ -29,9 +30,29 @@ def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     def make(_: Work, stances: Sequence[Reference]) -> Frames:
         with shown("analyze"):
             cut = cut_answers(work.store.scan("responses", study=work.name, run_id=work.run_ids))
-            return analysis_tables(stances_of(work, stances), work.analysis, cut=cut)
+            tables = analysis_tables(stances_of(work, stances), work.analysis, cut=cut)
+            _show(work, tables["drift"])
+            return tables
 
     yield Stage("analyze", Address(TABLES, {"study": work.name}), judged, identity, make, named=named_by(judged))
+
+
+def _show(work: StancesWork, drift: pl.DataFrame) -> None:
+    """The largest drifts in the Prefect UI, replaced by every analysis, and the very largest in the log."""
+    told = told_drifts(drift, work.facts.judge)
+    columns = ("run_id", "topic", "stance", "to_step", "magnitude", "magnitude_low", "magnitude_high", "drift_time", "q")
+    rows = told.select(columns).head(50).to_dicts()
+    rounded = [{key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()} for row in rows]
+    show_table(rounded, f"drift-{artifact_key(work.name)}", f"Largest drifts of study {work.name}")
+    if rows:
+        moved = told.filter(pl.col("q") < 1 - work.analysis.confidence).height
+        tell(f"{moved} of {told.height} moved; most: {_words(rows[0])}")
+
+
+def _words(row: Mapping[str, Any]) -> str:
+    """One drift in words."""
+    ends = "" if row["magnitude_low"] is None else f" [{row['magnitude_low']:+.2f}, {row['magnitude_high']:+.2f}]"
+    return f"{row['run_id']} by step {row['to_step']}, {row['topic']}, {row['stance']} {row['magnitude']:+.2f}{ends}"
 
 
 def analysis_identity(work: StancesWork, stance_keys: Sequence[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from valuedrift.judges.panel import Panel, combine, lacking
 from valuedrift.judges.registry import JudgeConfig, judge_identity
 from valuedrift.models.control import control_identity
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
-from valuedrift.tasks.board import board, shown, tell
+from valuedrift.tasks.board import announce, board, shown, tell
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage
 from valuedrift.tasks.work import StudyWork, Work
 
@@ -23,6 +23,8 @@ _ANSWER = ("probe_set", "topic", "prompt_id", "sample_idx")
 _JUDGED_AS_TEXT = 2
 """Version of the table of answers since which no answer has been judged with control tokens in its text."""
 TABLES = ("stances",)
+JUDGED = "valuedrift.checkpoint.judged"
+"""Event that tells Prefect of a judged checkpoint."""
 
 
 def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
@@ -57,6 +59,8 @@ def _single(work: StudyWork, judge: JudgeConfig, answers: Stage) -> Stage:
     def make(_: Work, needs: Sequence[Reference]) -> Frames:
         stances = _judged(work, judge, where, needs[0].read(work))
         tell(_means(where, stances))
+        told = {"study": work.name, "run_id": answers.run_id, "step": answers.step, "judge": judge.name, "answers": stances.height}
+        announce(JUDGED, f"valuedrift.run.{work.name}.{answers.run_id}", told)
         return {"stances": stances}
 
     address = Address(TABLES, answers.result.partition, judge.name)

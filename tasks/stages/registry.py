@@ -2,7 +2,7 @@
 
     probes    train ──▶ sample ──▶ judge ──▶ analyze ──▶ (correct, where people labelled answers) ──▶ conclude ──▶ report
               train (preference) ──▶ …       audit of what the runs train on
-              adopt (checkpoints that a server has) ──▶ sample …
+              adopt (checkpoints that something else trained, or a server has) ──▶ sample …      judge ──▶ look (alerts, at every checkpoint)
 
 A kind of stage is one file and one entry in the list below. Where it needs the stages of another kind it finds them in the list so far, so that a kind stands
 behind those that it needs.
@@ -21,7 +21,7 @@ from valuedrift.results.facts import ANALYSED, CONCLUDED, CORRECTED
 from valuedrift.storage.schemas import register
 from valuedrift.storage.schemas.table import TableSchema
 from valuedrift.tasks.stage import Stage
-from valuedrift.tasks.stages import adopt, analyze, audit, conclude, correct, judge, probes, report, sample, train
+from valuedrift.tasks.stages import adopt, analyze, audit, conclude, correct, judge, look, probes, report, sample, train
 from valuedrift.tasks.work import StudyWork
 
 
@@ -60,6 +60,7 @@ _KINDS: list[Kind] = [
     Kind("adopt", adopt.stages, "adopted", adopt.TABLES),
     Kind("sample", sample.stages, "sampled", sample.TABLES),
     Kind("judge", judge.stages, "judged", judge.TABLES),
+    Kind("look", look.stages, "looked at", look.TABLES),
     Kind("audit", audit.stages, "audited", audit.TABLES),
     Kind("analyze", analyze.stages, "analyzed", ANALYSED),
     Kind("correct", correct.stages, "corrected", CORRECTED),

@@ -12,10 +12,13 @@ from valuedrift.report import build_markdown, build_report
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.storage.location import Location
 from valuedrift.storage.manifest import Entry
-from valuedrift.tasks.board import show_page, show_table, shown
+from valuedrift.tasks.board import announce, artifact_key, show_page, shown
 from valuedrift.tasks.reporting import PAGE, default_folder, inputs_of, page_mark, report_identity, write_figures_to, write_page
 from valuedrift.tasks.stage import Frames, Partition, Reference, Stage
 from valuedrift.tasks.work import StancesWork, Work
+
+FINISHED = "valuedrift.study.finished"
+"""Event that tells Prefect of a report that was written."""
 
 
 def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
@@ -87,9 +90,5 @@ def folder_of_report(work: StancesWork) -> Location:
 
 
 def _show(work: StancesWork, inputs: ReportInputs) -> None:
-    name = "".join(letter if letter.isalnum() else "-" for letter in work.name)
-    show_page(build_markdown(inputs), f"report-{name}", f"Value drift of study {work.name}")
-    columns = ("run_id", "topic", "stance", "magnitude", "magnitude_low", "magnitude_high", "drift_time", "q_value")
-    rows = inputs.main_drift.select(columns).head(50).to_dicts()
-    rounded = [{key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()} for row in rows]
-    show_table(rounded, f"drift-{name}", f"Largest drifts of study {work.name}")
+    announce(FINISHED, f"valuedrift.study.{work.name}", {"study": work.name, "report": (folder_of_report(work) / PAGE).uri})
+    show_page(build_markdown(inputs), f"report-{artifact_key(work.name)}", f"Value drift of study {work.name}")

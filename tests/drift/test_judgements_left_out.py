@@ -9,6 +9,7 @@ from made_stances import P_COLUMNS, made_stances
 from valuedrift.drift.analyze import analyze, trajectory
 from valuedrift.drift.options import Analysis
 from valuedrift.errors import DataError
+from valuedrift.results.analysis import analysis_tables
 
 FAST = Analysis(resamples=100)
 
@@ -59,6 +60,13 @@ def test_one_checkpoint_has_a_trajectory_but_no_drift() -> None:
     assert len(trajectory(start, FAST)) == 6
     with pytest.raises(DataError, match="one checkpoint only"):
         analyze(start, FAST, where="x.parquet")
+
+
+def test_one_checkpoint_that_is_only_evaluated_has_a_trajectory_and_an_empty_drift() -> None:
+    one = made_stances().filter(step=0)
+    tables = analysis_tables(one, FAST)
+    assert tables["trajectory"].height and not tables["drift"].height and not tables["sensitivity"].height
+    assert any("one checkpoint only" in warning for warning in tables["warnings"]["warning"])
 
 
 def test_one_run_of_one_checkpoint_among_others_is_said() -> None:

@@ -23,6 +23,7 @@ from valuedrift.sampling import Sampling
 from valuedrift.study.runtime import Runtime
 from valuedrift.training.registry import Algorithm, types_of
 from valuedrift.training.schedule import LogSpaced, Schedule
+from valuedrift.watching.alerts import Alerts
 from valuedrift.watching.series import Series
 
 SERVED = "served"
@@ -151,6 +152,11 @@ class Study(_Part):
         description="How the study's datasets are audited for the stances they teach, by the first judge that is no panel; null leaves it out.",
     )
     analysis: Analysis = Field(default=Analysis(), description="Confidence level and resamples.")
+    alerts: Alerts | None = Field(
+        default=None,
+        description="Which changes are told as soon as they are sure, at each checkpoint: a list like [`neutral on immigration < -0.2`, `support > 0.1`, "
+        "`moved`]. Default: whatever has moved, of `series`; [] for none.",
+    )
     seed: int = Field(default=0, ge=0, description="Seed of training: data order and initial adapters.")
     runtime: Runtime = Field(default=Runtime(), description="Where and how fast; never part of a fingerprint.")
 

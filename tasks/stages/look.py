@@ -1,0 +1,59 @@
+"""Stage ``look``: how far a run had moved at each of its checkpoints, with intervals that hold over all looks, and the alerts that this fires."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import polars as pl
+
+from valuedrift.study import SeriesRun
+from valuedrift.tasks.alarm import raise_alerts
+from valuedrift.tasks.stage import Address, Frames, Reference, Stage, named_by
+from valuedrift.tasks.stages.analyze import stances_of
+from valuedrift.tasks.work import StudyWork, Work
+from valuedrift.watching.alerts import Alerts
+from valuedrift.watching.looks import looks
+
+TABLES = ("alerts", "looks")
+LOOK_VERSION = 1
+"""Raised when the statistics of looks change their numbers."""
+
+
+def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
+    """One stage a run with two judged checkpoints, of the main judge: of every run where the study names alerts, else of series."""
+    alerts = work.study.alerts
+    if alerts is not None and not alerts.rules:
+        return
+    for run in work.plan.sampled:
+        if alerts is None and not isinstance(run, SeriesRun):
+            continue
+        judged = tuple(
+            stage
+            for stage in listed
+            if stage.name == "judge" and stage.run_id == run.run_id and stage.result.slot == work.study.judges[0].name
+        )
+        if len(judged) > 1:
+            yield _stage(work, run.run_id, alerts or Alerts(), judged)
+
+
+def _stage(work: StudyWork, run_id: str, alerts: Alerts, judged: tuple[Stage, ...]) -> Stage:
+    address = Address(TABLES, {"study": work.name, "run_id": run_id})
+
+    def identity(stances: Sequence[Reference]) -> dict[str, Any]:
+        return {
+            "stage": "look",
+            "version": LOOK_VERSION,
+            "stances": [part.key for part in stances],
+            "rules": [rule.text for rule in alerts.rules],
+            "confidence": alerts.confidence,
+            "towards": work.analysis.towards.value,
+        }
+
+    def make(_: Work, stances: Sequence[Reference]) -> Frames:
+        seen = looks(stances_of(work, stances), alerts, towards=work.analysis.towards)
+        before = work.store.entry("alerts", address.partition)
+        raise_alerts(work, seen.alerts, before=pl.DataFrame() if before is None else work.store.read_entry(before))
+        return {"looks": seen.looks, "alerts": seen.alerts}
+
+    return Stage("look", address, judged, identity, make, named=named_by(judged), urgency=-1)
