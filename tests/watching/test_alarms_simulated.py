@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -109,7 +110,7 @@ WORLDS = [
 @pytest.mark.figures
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: f"{world.answers}-{world.prompts}-{world.planned}")
 def test_no_kind_of_answers_raises_more_false_alarms(world: World, show: Table) -> None:
-    trainings = 400
+    trainings = 2000 if os.environ.get("VALUEDRIFT_FULL_BENCHMARKS") else 400
     hits = false_alarms(world.make, world.prompts, trainings, world.planned, world.disturb)
     looks = f"{world.planned} planned" if world.planned else "unknown"
     show.add_row("no drift", world.answers, str(world.prompts), looks, f"{hits / trainings:.2%}", f"{upper(hits, trainings):.2%}")
