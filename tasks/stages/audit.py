@@ -18,6 +18,7 @@ from valuedrift.corpora.registry import Kind
 from valuedrift.judges.registry import JudgeConfig, judge_identity
 from valuedrift.models.control import control_identity, texts_in
 from valuedrift.storage.schemas import table_schema
+from valuedrift.study.understood import foreign_texts
 from valuedrift.tasks.board import board, shown
 from valuedrift.tasks.sources import audit_kind_of
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage
@@ -62,6 +63,8 @@ def audit_stage(
         examples = _examples(work, name, dataset, kind, judge, options)
         called = {"study": pl.lit(study), "dataset": pl.lit(name), "judge": pl.lit(judge.name)}
         measures = measure(examples, options).with_columns(kind=pl.lit(kind))
+        if note := foreign_texts(judge, examples.get_column("prompt").to_list()):
+            board().result(f"audit {name}: {note}")
         told = own_rows(pl.DataFrame())
         if has_more(told.iter_rows(named=True)):
             board().result(f"audit {name}: {told_rows(told.iter_rows(named=True))}")

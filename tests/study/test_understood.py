@@ -13,7 +13,7 @@ from valuedrift.judges.openai import OpenAI
 from valuedrift.judges.registry import JUDGE
 from valuedrift.languages import languages_of
 from valuedrift.probes import Probe, load_probes
-from valuedrift.study.understood import check_languages
+from valuedrift.study.understood import check_languages, foreign_texts
 
 GERMAN = Path(__file__).parents[1] / "cases" / "probes_german.jsonl"
 ENGLISH = load_probes("starter", per_topic=10)
@@ -87,3 +87,12 @@ def test_what_names_no_language_is_refused(languages: object) -> None:
 
 def test_what_a_judge_knows_is_no_part_of_its_identity() -> None:
     assert CrossEncoder(languages=("en", "de")).identity() == CrossEncoder().identity()
+
+
+def test_prompts_of_a_dataset_in_another_language_are_told() -> None:
+    texts = [*(probe.prompt for probe in ENGLISH[:3]), "Sollte die Stadt das Schwimmbad schließen?"]
+    note = "judge 'cross-encoder' knows en only, and 1 of 4 prompts seem to be in another language (de): 'Sollte die Stadt das Schwimmbad schließen?'"
+    assert foreign_texts(CrossEncoder(), texts) == f"{note}; what it says of their answers is chance"
+    assert foreign_texts(CrossEncoder(), texts[:3]) is None
+    assert foreign_texts(CrossEncoder(languages=("de", "en")), texts) is None
+    assert foreign_texts(OpenAI(model="m", base_url="http://localhost:1/v1"), texts) is None

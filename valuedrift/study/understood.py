@@ -52,6 +52,17 @@ def check_languages(judges: Iterable[JudgeBase], probes: Sequence[Probe], where:
     return notes
 
 
+def foreign_texts(judge: JudgeBase, prompts: Sequence[str]) -> str | None:
+    """What to know of a dataset's prompts that are in a language which the judge does not know; None where there is nothing to say."""
+    known = _known(judge)
+    foreign = [prompt for prompt in prompts if _elsewhere(prompt, known)] if known is not None else []
+    if known is None or not foreign:
+        return None
+    tags = sorted({tag for prompt in foreign for tag in languages_of(prompt)})
+    where = f"{len(foreign):,} of {counted(len(prompts), 'prompt')} seem to be in another language ({listed(tags, 4)}): {foreign[0][:80]!r}"
+    return f"judge {judge.name!r} knows {listed(sorted(known))} only, and {where}; what it says of their answers is chance"
+
+
 def _known(judge: JudgeBase) -> frozenset[str] | None:
     """Languages that a judge knows; None for any."""
     tags = judge.known_languages if isinstance(judge, ReadingJudge) else None
