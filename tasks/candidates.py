@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from valuedrift.references import is_address
 from valuedrift.storage.fetching import fetched
 from valuedrift.storage.location import Location
 from valuedrift.watching.checkpoints import step_of
+from valuedrift.watching.handing import HandOver
+from valuedrift.watching.held import Held, state_of
 
 _HUB = "hf:"
 _CONFIGS = ("config.json", "adapter_config.json")
@@ -88,6 +89,33 @@ def is_marked(place: str, marker: str) -> bool:
     return (Location.parse(head) / marker).exists()
 
 
+def hand_overs_at(place: str) -> list[HandOver]:
+    """The folders in which trainings may hand over the checkpoints of a place; those on this machine."""
+    if place.startswith(_HUB) or is_address(place):
+        return []
+    if not Path(place).exists() and any(letter in place for letter in _WILD):
+        pattern = Path(place).absolute().parent
+        found = Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))) if len(pattern.parts) > 1 else iter([pattern])
+        return [HandOver(path) for path in sorted(found) if path.is_dir()]
+    return [HandOver(Path(place))]
+
+
+def handed_at(place: str) -> list[Candidate]:
+    """Checkpoints of a place as trainings handed them over, under the names that they have there; of each step the latest."""
+    pattern = Path(place).absolute() if any(letter in Path(place).name for letter in _WILD) and not Path(place).exists() else None
+    latest: dict[str, Candidate] = {}
+    for hand_over in hand_overs_at(place):
+        for held in hand_over.handed():
+            path = hand_over.output / held.name
+            if pattern is None or fnmatch(path.name, pattern.name):
+                latest[str(path)] = _handed(held, path, path.name if pattern is None else _differing(path, pattern))
+    return list(latest.values())
+
+
+def _handed(held: Held, path: Path, label: str) -> Candidate:
+    return Candidate(str(path), label, held.state, {}, lambda: held.folder, fixed=True)
+
+
 def _folders(place: str) -> Iterator[Candidate]:
     """Folders of this machine: what the pattern means, else those in the folder that have a number, else the folder itself."""
     folder = Path(place)
@@ -105,18 +133,8 @@ def _folders(place: str) -> Iterator[Candidate]:
 
 
 def _folder(folder: Path, label: str) -> Candidate:
-    state, times = _state_of(folder)
-    return Candidate(str(folder), label, state, times, lambda: folder, again=lambda: _state_of(folder)[0])
-
-
-def _state_of(folder: Path) -> tuple[str, dict[str, int]]:
-    """What tells a folder's files from what they were before, and when each was written."""
-    stats = []
-    for path in sorted(folder.iterdir()):
-        with contextlib.suppress(FileNotFoundError):  # deleted between the two calls: the next look sees it
-            stats.append((path.name, path.stat()))
-    state = fingerprint([[name, stat.st_size, stat.st_mtime_ns, stat.st_ino] for name, stat in stats])
-    return state, {name: stat.st_mtime_ns for name, stat in stats}
+    state, times = state_of(folder)
+    return Candidate(str(folder), label, state, times, lambda: folder, again=lambda: state_of(folder)[0])
 
 
 def _differing(path: Path, pattern: Path) -> str:

@@ -43,6 +43,8 @@ class _Underway:
         """The latest of every label."""
         self.made_of: dict[str, int] = {}
         """What the latest of every label was made of."""
+        self.as_of: dict[str, str] = {}
+        """`Stage.as_of` of the latest of every label."""
         self.running: dict[PrefectFuture[Any], str] = {}
         self.done: dict[str, Reference] = {}
         self.faults: dict[str, BaseException] = {}
@@ -126,13 +128,14 @@ def _submit_ready(underway: _Underway, stages: Sequence[Stage]) -> None:
     )
     for stage in sorted(ready, key=lambda stage: stage.urgency):
         needs: Any = [underway.futures[need.label] for need in stage.needs]
-        underway.work.done.discard(stage.label)
-        underway.work.failed.discard(stage.label)
+        underway.work.done.pop(stage.label, None)
+        underway.work.failed.pop(stage.label, None)
         underway.faults.pop(stage.label, None)
         number = len(underway.submitted)
         underway.submitted.append(stage)
         one: Any = _carry_out_one.with_options(name=stage.name, **patience)
         future = one.submit(underway, number, stage.label, needs, stage.label in unfinished)
+        underway.as_of[stage.label] = stage.as_of
         underway.futures[stage.label], underway.made_of[stage.label] = future, wanted[stage.label]
         underway.running[future] = stage.label
         future.add_done_callback(underway.work.news.put)
@@ -152,9 +155,9 @@ def _note(underway: _Underway, future: PrefectFuture[Any]) -> None:
     future.wait()  # it has ended; the server may still say that it runs, its state is at hand only now
     if future.state.is_completed():
         underway.done[label] = future.result()
-        underway.work.done.add(label)
+        underway.work.done[label] = underway.as_of[label]
         return
-    underway.work.failed.add(label)
+    underway.work.failed[label] = underway.as_of[label]
     outcome = future.state.result(raise_on_failure=False)
     underway.faults[label] = outcome if isinstance(outcome, BaseException) else StageError(str(future.state.message or future.state.name))
 

@@ -16,10 +16,11 @@ import polars as pl
 from valuedrift.errors import UserError
 from valuedrift.models.resolve import resolve_weights
 from valuedrift.storage.store import Store
-from valuedrift.tasks.candidates import Candidate, candidate_at, candidates_at, is_marked, series_are_apart
+from valuedrift.tasks.candidates import Candidate, candidate_at, candidates_at, hand_overs_at, handed_at, is_marked, series_are_apart
 from valuedrift.tasks.holding import Holding, with_tokenizer
 from valuedrift.tasks.sources import brought
 from valuedrift.watching.checkpoints import STATE, NotWholeError, Whole, look_into, step_of, trainer_state
+from valuedrift.watching.handing import Crossed
 from valuedrift.watching.series import Series
 from valuedrift.watching.sighted import Sighted
 from valuedrift.weights import Weights
@@ -85,8 +86,7 @@ class SeriesAtWork:
         ]
         numbered = [(step, one) for step, one in candidates if step is not None]
         series_are_apart(numbered, ", ".join(self.series.places))
-        there = {step for step, _ in numbered}
-        numbered += [(step, one) for step, one in self.holding.candidates() if step not in there]
+        numbered = self._with_held(numbered)
         for step, one in sorted(numbered, key=lambda pair: pair[0]):
             changed = self._note_state(one)
             found = (self._unsettled(one, changed) if patient else "") or self._look_into(step, one)
@@ -106,8 +106,23 @@ class SeriesAtWork:
         """A checkpoint is evaluated: what was held of it may go."""
         known = sighted.name, sighted.state
         found = self._found.get(known)
-        if self.holding.let_go(sighted.step) and isinstance(found, tuple):
+        handed = [one.let_go(sighted.step, sighted.state) for place in self.series.places for one in hand_overs_at(place)]
+        if (self.holding.let_go(sighted.step, sighted.state) or any(handed)) and isinstance(found, tuple):
             self._found[known] = found[0], Path(sighted.name)
+
+    def stamp(self) -> list[int]:
+        """Differs when a training handed something over, began or ended; costs microseconds."""
+        return [one.stamp() for place in self.series.places for one in hand_overs_at(place)]
+
+    def _with_held(self, there: list[tuple[int, Candidate]]) -> list[tuple[int, Candidate]]:
+        """What lies there, by what was handed over of it as it is now; and what was handed over or is held of what does not lie there any more."""
+        stated = self.series.steps
+        given = {(stated.get(one.name, step_of(one.label)), one.state): one for place in self.series.places for one in handed_at(place)}
+        numbered = [(step, given.get((step, one.state), one)) for step, one in there]
+        for step, one in (*((step, one) for (step, _), one in given.items()), *self.holding.candidates()):
+            if step is not None and all(step != other for other, _ in numbered):
+                numbered.append((step, one))
+        return numbered
 
     def _step(self, candidate: Candidate) -> int | None:
         step = step_of(candidate.label)
@@ -273,7 +288,8 @@ class Watch:
     def _has_ended(self, name: str) -> bool:
         sighting, series = self.seen(name), self._at_work[name].series
         length = series.length or sighting.length
-        at_last = length is not None and bool(sighting.whole) and max(sighting.whole) >= length
+        goes_on = any(one.under_way for place in series.places for one in hand_overs_at(place))
+        at_last = not goes_on and length is not None and bool(sighting.whole) and max(sighting.whole) >= length
         return not sighting.waiting and (at_last or all(is_marked(place, series.end_marker) for place in series.places))
 
     def one_by_one(self) -> None:
@@ -282,6 +298,17 @@ class Watch:
         self._revealed = None
         steps = {name: [one.step for one in self.shown(name)] for name in self._at_work}
         self._revealed = {name: max(2, len(list(takewhile(judged.__contains__, ((name, step) for step in steps[name]))))) for name in steps}
+
+    def stamp(self) -> list[list[int]]:
+        """See `SeriesAtWork.stamp`."""
+        return [one.stamp() for one in self._at_work.values()]
+
+    def tell_training(self, name: str, crossed: Crossed) -> None:
+        """Tell the training of a series of an alert, if there is one that listens."""
+        for place in self._at_work[name].series.places:
+            for one in hand_overs_at(place):
+                if one.folder.is_dir():
+                    one.tell(crossed)
 
     def hold(self) -> None:
         """From now on hold what is whole until it is evaluated: a trainer may delete it (``save_total_limit``)."""

@@ -21,6 +21,8 @@ _SETTLING_SECONDS = 1.0
 _CALM_SECONDS = 4.0
 """How often where nothing changed for longer than the next: a look costs milliseconds."""
 _QUIET_AFTER = 30.0
+_GLANCE_SECONDS = 0.25
+"""How often is looked whether a training handed something over: that costs microseconds."""
 
 
 def stages_shown(work: StudyWork) -> list[Stage]:
@@ -42,11 +44,11 @@ def _evaluated(work: StudyWork, stages: Sequence[Stage]) -> Callable[[str, int],
     stands = defaultdict(list)
     for stage in stages:
         if stage.name in ("sample", "judge"):
-            stands[stage.run_id, stage.step].append(stage.label)
+            stands[stage.run_id, stage.step].append((stage.label, stage.as_of))
 
     def evaluated(run_id: str, step: int) -> bool:
-        labels = stands[run_id, step]
-        return bool(labels) and (work.done.issuperset(labels) or not work.failed.isdisjoint(labels))
+        as_it_is = stands[run_id, step]
+        return bool(as_it_is) and (work.done.items() >= set(as_it_is) or any(work.failed.get(label) == as_of for label, as_of in as_it_is))
 
     return evaluated
 
@@ -157,5 +159,14 @@ def _follow(work: StudyWork, stop: threading.Event, opened: threading.Event, tol
             if idle > 60 * work.runtime.watch_idle_minutes:
                 _tell_once(f"nothing new for {work.runtime.watch_idle_minutes:g} minutes: what is left is evaluated", told)
                 return
-            if stop.wait(_SETTLING_SECONDS if idle < _QUIET_AFTER else _CALM_SECONDS):
+            if _wait(work, stop, _SETTLING_SECONDS if idle < _QUIET_AFTER else _CALM_SECONDS):
                 return
+
+
+def _wait(work: StudyWork, stop: threading.Event, seconds: float) -> bool:
+    """Wait for the next look, less long if a training hands something over; whether to stop."""
+    before, until = work.watch.stamp(), time.monotonic() + seconds
+    while time.monotonic() < until and work.watch.stamp() == before:
+        if stop.wait(_GLANCE_SECONDS):
+            return True
+    return stop.is_set()

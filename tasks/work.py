@@ -74,10 +74,10 @@ class Work:
         """Sources of checkpoints that may still report some."""
         self.news: SimpleQueue[object] = SimpleQueue()
         """What ended, and None for what a source reports."""
-        self.done: set[str] = set()
-        """Labels of the stages that are done, as the list has them now."""
-        self.failed: set[str] = set()
-        """Labels of the stages that failed."""
+        self.done: dict[str, str] = {}
+        """The stages that are done, by label, and what each was made as of (`Stage.as_of`)."""
+        self.failed: dict[str, str] = {}
+        """Those that failed."""
         self._corpora: dict[tuple[str, str], Rows] = {}
 
     @cached_property

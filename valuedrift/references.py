@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from pathlib import Path
 
 from valuedrift.errors import UserError
+
+ROOT_VARIABLE = "VALUEDRIFT_ROOT"
+DEFAULT_ROOT = "valuedrift-data"
+
+
+def root_of(root: str | None) -> str:
+    """Where the tables lie: where it is said, else by the environment variable, else in the default folder."""
+    return root or os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT
 
 
 def is_address(reference: str) -> bool:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import functools
 import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from valuedrift.references import DEFAULT_ROOT, ROOT_VARIABLE, root_of
+
 if TYPE_CHECKING:
     import polars as pl
 
     from valuedrift.storage.location import Location
 
-ROOT_VARIABLE = "VALUEDRIFT_ROOT"
-DEFAULT_ROOT = "valuedrift-data"
 _FORMATS = {".parquet": "Parquet", ".csv": "CSV", ".jsonl": "JSON lines", ".yaml": "YAML", ".yml": "YAML"}
 
 
@@ -67,7 +66,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def resolve_root(root: str | None) -> str:
     """The root of the tables: the option, else the environment variable, else the default folder."""
-    return root or os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT
+    return root_of(root)
 
 
 def target(address: str, option: str, *endings: str) -> Location:

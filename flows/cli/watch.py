@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 FAILED_BY_ALERT = 5
 """Exit code of a watch in which an alert of --fail-if fired."""
-_WILD = re.compile(r"[*?\[]")
 
 
 @app.command("watch")
@@ -81,6 +79,7 @@ def watch(
     hush_prefect()
     from valuedrift.storage.location import Location
     from valuedrift.watching.alerts import alerts_from
+    from valuedrift.watching.series import named_after
 
     place = resolve_root(root)
     console = make_console()
@@ -88,7 +87,7 @@ def watch(
     if len(source) == 1 and source[0].endswith((".yaml", ".yml")):
         study = source[0]
     else:
-        run_id = name or _named_after(source[0])
+        run_id = name or named_after(source[0])
         written: dict[str, Any] = {
             "study": run_id,
             "probes": {"set": probes, **({"topics": topics} if topics else {}), **({"per_topic": per_topic} if per_topic else {})},
@@ -109,13 +108,6 @@ def watch(
 def _fired(work: StudyWork, rules: set[str]) -> bool:
     """Whether one of some alerts fired."""
     return work.store.read("alerts", study=work.name).get_column("rule").is_in(sorted(rules)).any()
-
-
-def _named_after(source: str) -> str:
-    """A name for a study, from the last part of a source in which nothing is left open."""
-    parts = [part for part in re.split(r"[/@:]+", source.removeprefix("s3://")) if part and not _WILD.search(part)]
-    plain = re.sub(r"[^a-z0-9._-]+", "-", (parts or ["watched"])[-1].lower()).strip("-._")
-    return plain or "watched"
 
 
 def _study_file(written: dict[str, Any], root: Location, console: Console) -> Location:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from valuedrift.references import beside, names_folder
+from valuedrift.watching.handing import END_MARKER
 
 PHASE = "watched"
 """What stands for the algorithm of a series that does not name it."""
+
+
+def named_after(source: str) -> str:
+    """A name for a study and its run, from the last part of a source in which nothing is left open."""
+    parts = [part for part in re.split(r"[/@:]+", source.removeprefix("s3://")) if part and not re.search(r"[*?\[]", part)]
+    plain = re.sub(r"[^a-z0-9._-]+", "-", (parts or ["watched"])[-1].lower()).strip("-._")
+    return plain or "watched"
 
 
 class Series(BaseModel):
@@ -43,7 +52,7 @@ class Series(BaseModel):
         "there and nothing changes any more.",
     )
     end_marker: str = Field(
-        default="training_ended", min_length=1, description="Name of a file that says, beside the checkpoints, that no more of them come."
+        default=END_MARKER, min_length=1, description="Name of a file that says, beside the checkpoints, that no more of them come."
     )
     room_gigabytes: float = Field(
         default=50.0,
