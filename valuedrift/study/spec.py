@@ -221,7 +221,7 @@ class Study(_Part):
                 raise ValueError("missing key `models`: a study starts from one at least, or follows a `series` of checkpoints")
             if not self.sft and not self.preference and not self.series:
                 raise ValueError(
-                    "missing key `sft`: a study trains in one phase at least (`sft` or `preference`), or follows a `series` of checkpoints"
+                    "missing key `sft`: a study has one phase of it at least, or of `preference`, or follows a `series` of checkpoints"
                 )
             return self
         for key in ("models", "series", "corpora", "preferences", "sft", "preference"):
