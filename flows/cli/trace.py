@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -207,10 +208,12 @@ def _plain(standing: Standing) -> dict[str, Any]:
 
 
 def _studies(root: str) -> list[dict[str, Any]]:
-    """What the root holds of every study."""
+    """What the root holds of every study; nothing where there is no root yet."""
     from valuedrift.storage.store import Store
 
-    store, studies = Store(root).readable(), []
+    store, studies = Store(root), []
+    if not store.root.is_remote and Path(store.root.path).exists():
+        store.readable()
     for name in store.studies():
         parts = store.entries(study=name)
         counts = Counter(entry.table for entry in parts)
