@@ -22,6 +22,7 @@ from valuedrift.storage.schemas.table import TableSchema
 from valuedrift.storage.sql.views import literal, views
 from valuedrift.storage.store import Part, Store
 from valuedrift.tabular import separator_of
+from valuedrift.words import listed
 
 _ROWS_A_GROUP = 200_000
 _HEADER = 1 << 20
@@ -47,6 +48,7 @@ def export_tables(
     Raises:
         UserError: There is nothing to export, or a file is there already.
     """
+    check_study(store, study)
     place = Location.parse(out).reached()
     frames = {name: store.scan(name, **_only(table_schema(name), study)) for name in tables}
     counts = {name: int(frame.select(pl.len()).collect().item()) for name, frame in frames.items()}
@@ -63,6 +65,21 @@ def export_tables(
         target = place if single else place / f"{name}.{kind}"
         _put_new(target, partial(_encoded, name, frames[name], kind), force)
     return written
+
+
+def check_study(store: Store, study: str | None, run_id: str | None = None) -> None:
+    """Refuse the name of a study, or of a run of it, that has no tables here.
+
+    Raises:
+        UserError: There is none; says which there are.
+    """
+    if study is None:
+        return
+    if study not in (studies := store.studies()):
+        raise UserError(f"there is no study {study!r}", where=store.root.uri, fix=f"studies are {', '.join(studies) or 'none yet'}")
+    runs = sorted({str(entry.partition["run_id"]) for entry in store.entries(study=study) if "run_id" in entry.partition})
+    if run_id is not None and run_id not in runs:
+        raise UserError(f"there is no run {run_id!r} of study {study}", where=store.root.uri, fix=f"runs are {listed(runs)}")
 
 
 def _only(schema: TableSchema, study: str | None) -> dict[str, str]:

@@ -18,6 +18,7 @@ import random
 import threading
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
@@ -117,6 +118,8 @@ class Snapshot:
         """
         try:
             content = json.loads(gzip.decompress(data))
+            if not isinstance(content, dict) or not _are_objects(content.get("entries")):
+                raise ValueError("not in the shape of one")
             if content["format"] != _FORMAT:
                 raise DataError(
                     f"manifest of format {content['format']}, this program knows {_FORMAT}", where=where, fix="install a newer valuedrift"
@@ -126,15 +129,20 @@ class Snapshot:
                 raise DataError(what, where=where, fix="install a newer valuedrift")
             entries = [_entry(entry) for entry in content["entries"]]
             return cls(content["seq"], tuple(content["lineage"]), {entry.address: entry for entry in entries})
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error, RecursionError) as error:
+            said = "not in the shape of one" if isinstance(error, (KeyError, TypeError, RecursionError)) else error
             raise DataError(
-                f"damaged manifest: {error}", where=where, fix="restore it, or delete it to fall back to the snapshot before"
+                f"damaged manifest: {said}", where=where, fix="restore it, or delete it to fall back to the snapshot before"
             ) from error
 
 
 _FIELDS = tuple(one.name for one in fields(Entry))
 _FORMER_FIELDS = ("extra",)
 """Stand in manifests of version 0.2, always empty."""
+
+
+def _are_objects(entries: Any) -> bool:
+    return isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
 
 
 def _entry(plain: Mapping[str, Any]) -> Entry:

@@ -6,7 +6,7 @@ Prefect shows, retries and cancels; it keeps no results of its own: what is done
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from prefect import task
@@ -21,6 +21,7 @@ from valuedrift.tasks.once import once
 from valuedrift.tasks.stage import Reference, Stage
 from valuedrift.tasks.survey import State, survey
 from valuedrift.tasks.work import Work
+from valuedrift.words import listed
 
 
 def _may_pass(_task: object, _run: object, state: Any) -> bool:
@@ -88,16 +89,17 @@ def carry_out(work: Work, stages_now: Callable[[], Sequence[Stage]]) -> dict[str
         Where every stage's result lies, by the stage's label.
 
     Raises:
-        UserError: What the first stage that failed said, and how many others failed; what had finished is kept.
+        UserError: What the first stage that failed said, and how many others failed; what had finished is kept, and what is made of all runs is made
+            of those that did not fail.
     """
     underway = _Underway(work)
     _submit_ready(underway, stages_now())
-    while underway.running or work.sources or not work.news.empty():
+    while underway.running or work.sources or not work.news.empty() or _give_up(underway, stages_now):
         ended = work.news.get()
         if isinstance(ended, PrefectFuture):
             _note(underway, ended)
         _submit_ready(underway, stages_now())
-    _raise(list(underway.faults.values()))
+    _raise(list(underway.faults.values()), work.given_up)
     return underway.done
 
 
@@ -162,16 +164,45 @@ def _note(underway: _Underway, future: PrefectFuture[Any]) -> None:
     underway.faults[label] = outcome if isinstance(outcome, BaseException) else StageError(str(future.state.message or future.state.name))
 
 
-def _raise(faults: Sequence[BaseException]) -> None:
-    """Raise the fault that made stages fail, if any did."""
+def _give_up(underway: _Underway, stages_now: Callable[[], Sequence[Stage]]) -> bool:
+    """Once nothing runs any more: give up the runs of which a stage failed, and submit what is made of all runs for the others.
+
+    Returns:
+        Whether anything was submitted.
+    """
+    if not underway.faults:
+        return False
+    work, stages = underway.work, stages_now()
+    failed: dict[str, str] = {}
+    why = {label: str(fault).splitlines()[0] for label, fault in underway.faults.items()}
+    for stage in stages:
+        reason = next((why[label] for label in (stage.label, *(need.label for need in stage.needs)) if label in why), None)
+        if reason is not None and stage.run_id:
+            why[stage.label] = reason
+            failed.setdefault(stage.run_id, f"{stage.label}: {reason}")
+    if failed.keys() <= work.given_up.keys() or {stage.run_id for stage in stages if stage.run_id} <= failed.keys():
+        return False
+    work.given_up |= failed
+    _submit_ready(underway, stages_now())
+    return bool(underway.running)
+
+
+def _raise(faults: Sequence[BaseException], given_up: Collection[str]) -> None:
+    """Raise the fault that made stages fail, if any did.
+
+    Args:
+        faults: Why stages failed.
+        given_up: Runs that what was made of all runs is made without.
+    """
     if not faults:
         return
+    without = f"; the report is of the other runs, without {listed(sorted(given_up))}" if given_up else ""
     distinct = {str(fault): fault for fault in faults}
     first = next(iter(distinct.values()))
     # one place and one remedy is one message, though the counts in it differ (a budget that many checkpoints ran into)
     theirs = [fault for fault in distinct.values() if isinstance(fault, UserError) and not isinstance(fault, StageError)]
     alike = len(theirs) == len(distinct) and len({(fault.where, fault.fix) for fault in theirs}) == 1
     if isinstance(first, UserError) and (alike or len(distinct) == 1):
-        raise first
+        raise type(first)(f"{first.what}{without}", where=first.where, fix=first.fix) from first
     summary = "; ".join(distinct)
-    raise StageError(f"{len(faults)} stages failed: {summary}", fix="what finished is kept; run the same command again") from first
+    raise StageError(f"{len(faults)} stages failed: {summary}{without}", fix="what finished is kept; run the same command again") from first

@@ -78,6 +78,8 @@ class Work:
         """The stages that are done, by label, and what each was made as of (`Stage.as_of`)."""
         self.failed: dict[str, str] = {}
         """Those that failed."""
+        self.given_up: dict[str, str] = {}
+        """Runs of which a stage failed, and why: what is made of all runs is made of the others."""
         self._corpora: dict[tuple[str, str], Rows] = {}
 
     @cached_property
@@ -335,7 +337,7 @@ class StudyWork(StancesWork):
     @property
     def run_ids(self) -> list[str]:
         """See `StancesWork`."""
-        return [run.run_id for run in self.plan.sampled]
+        return [run.run_id for run in self.plan.sampled if run.run_id not in self.given_up]
 
     @property
     def facts(self) -> StudyFacts:
@@ -344,7 +346,8 @@ class StudyWork(StancesWork):
 
     def provenance(self, runs: pl.DataFrame, stances: pl.DataFrame) -> dict[str, dict[str, str]]:
         """See `StancesWork`."""
-        return provenance_of(self.store, self.study, runs, stances)
+        failed = {"Runs that failed and are left out": self.given_up} if self.given_up else {}
+        return {**failed, **provenance_of(self.store, self.study, runs, stances)}
 
     @property
     def auditor(self) -> JudgeConfig:

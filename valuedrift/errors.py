@@ -71,6 +71,7 @@ _OF_INPUT: Mapping[str, tuple[type[UserError], str, str]] = {
     "builtins.UnicodeDecodeError": (DataError, "not UTF-8 text", "save the file as UTF-8"),
     "pyarrow.lib.ArrowException": (DataError, "a Parquet file that cannot be read", "copy or write the file again"),
     "polars.exceptions.ComputeError": (DataError, "a table that cannot be read", "copy or write the file again"),
+    "builtins.FileNotFoundError": (DataError, "a file is gone", "valuedrift tables check lists what is missing"),
     "builtins.PermissionError": (UserError, "not allowed to read or write", "give this user the right to, or name another place"),
 }
 """Errors of libraries that stand for a fault of input, by the class or one that it is made from: how it is told, and what would be right."""
@@ -78,9 +79,13 @@ _OF_INPUT_ERRNO: Mapping[int, tuple[str, str]] = {
     errno.ENOSPC: ("the disk is full", "make room and run the same command again; what finished is kept"),
     errno.EDQUOT: ("the disk quota is used up", "make room and run the same command again; what finished is kept"),
     errno.EROFS: ("the disk can only be read", "name another place"),
+    errno.ELOOP: ("a link that leads to itself", "give the file itself"),
+    errno.ENOENT: ("no such file", "check the path"),
+    errno.ENOTDIR: ("what should be a folder is a file", "check the path"),
+    errno.EISDIR: ("a folder where a file is meant", "give the file itself"),
     errno.ENAMETOOLONG: ("a name that is too long for the file system", "a shorter one"),
 }
-"""Faults of the place that a file is written to."""
+"""Faults of the place that a file is read from or written to."""
 _SAME_AGAIN = (
     ArithmeticError,
     AssertionError,
@@ -113,7 +118,8 @@ def fault_of(error: BaseException) -> UserError | None:
             made, what, fix = told
             where = str(error.filename) if isinstance(error, OSError) and error.filename else None
             return made(f"{what}: {said[0]}" if said and where is None else what, where=where, fix=fix)
-    return None
+    below = error.__context__ if type(error) is RuntimeError else error.__cause__  # pathlib tells of a loop by a RuntimeError
+    return fault_of(below) if isinstance(below, OSError) and below.errno in _OF_INPUT_ERRNO else None
 
 
 def comes_again(error: BaseException) -> bool:

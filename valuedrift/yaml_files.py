@@ -130,7 +130,7 @@ def parse_yaml(text: str, where: str, error: type[UserError] = UserError) -> Yam
     """Read text; see :func:`read_yaml`. Text of an option (``where`` begins with ``--``) is told without lines."""
     loader = None
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return Yaml(None, where, error, {(): _Place(1, None)})
@@ -159,6 +159,20 @@ def parse_yaml(text: str, where: str, error: type[UserError] = UserError) -> Yam
     finally:
         if loader is not None:
             loader.dispose()
+
+
+class _Loader(yaml.SafeLoader):
+    """Stops at what is nested too deeply as soon as it is met: reading on takes a time that grows with the square of the depth."""
+
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:
+        if self.flow_level >= _DEEPEST:
+            raise RecursionError
+        super().fetch_flow_collection_start(TokenClass)
+
+    def add_indent(self, column: int) -> bool:
+        if len(self.indents) > _DEEPEST:
+            raise RecursionError
+        return bool(super().add_indent(column))
 
 
 class _Trap(Exception):

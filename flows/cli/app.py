@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+import typer.core
 
 from valuedrift.references import DEFAULT_ROOT, ROOT_VARIABLE, root_of
 
@@ -20,7 +21,25 @@ if TYPE_CHECKING:
 _FORMATS = {".parquet": "Parquet", ".csv": "CSV", ".jsonl": "JSON lines", ".yaml": "YAML", ".yml": "YAML"}
 
 
+class _InOurWords(typer.core.TyperGroup):
+    """Tells what is wrong with an option's value as a fault of a study file is told; typer passes on pydantic's words."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """See typer."""
+        from pydantic import ValidationError
+
+        from valuedrift.faults import what_is_wrong
+
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            if isinstance(error.__cause__, ValidationError):
+                error.message = what_is_wrong(error.__cause__.errors(include_url=False)[0])
+            raise
+
+
 app = typer.Typer(
+    cls=_InOurWords,
     name="valuedrift",
     help="When, how far and by what a language model's values move during post-training.",
     no_args_is_help=True,

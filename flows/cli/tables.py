@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from valuedrift.errors import UserError
 from valuedrift.flows.cli.app import RootOption, app, resolve_root
 
 tables_app = typer.Typer(help="What is stored, and whether it is sound.", invoke_without_command=True, rich_markup_mode="markdown")
@@ -122,10 +121,10 @@ def compact(
 ) -> None:
     """Merge a study's many small files into one a run and table: reading from S3 is then faster by as much."""
     from valuedrift.storage.compaction import compact as merge
+    from valuedrift.storage.exchange import check_study
 
     store = _store(context, root)
-    if study not in (studies := store.studies()):
-        raise UserError(f"there is no study {study!r}", where=store.root.uri, fix=f"studies are {', '.join(studies) or 'none yet'}")
+    check_study(store, study, run)
     done = merge(store, study, run)
     for one in done:
         typer.echo(f"{one.path}: {one.parts:,} parts, {one.bytes_before:,} → {one.bytes_after:,} bytes")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,8 +66,24 @@ def run(
             if standing.from_older_version:
                 console.print(f"{escape(standing.stage.label)}: {escape(standing.why)}", highlight=False, soft_wrap=True)
         with progress_of(console, len(standings), "what finished is kept; the same command goes on from there"):
-            trace(study, work.root, folder)
+            _trace(trace, work, study, folder, console)
     conclude(work, console)
+
+
+def _trace(flow: Callable[..., str], work: StudyWork, study: str, folder: str | None, console: Console) -> None:
+    """Run the flow; where some runs failed, and the report of the others is written, show that before saying what failed."""
+    from valuedrift.errors import UserError
+    from valuedrift.tasks.reporting import PAGE
+    from valuedrift.tasks.stages.report import folder_of_report
+
+    page = folder_of_report(work) / PAGE
+    before = page.look()
+    try:
+        flow(study, work.root, folder)
+    except UserError:
+        if page.look() != before:
+            conclude(work, console)
+        raise
 
 
 def _forget_failed(work: StudyWork, console: Console) -> None:

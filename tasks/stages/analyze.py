@@ -19,8 +19,8 @@ ANALYSIS_VERSION = 2
 
 
 def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
-    """One stage, made of the stances of every checkpoint and judge; none before the first checkpoint of a series is there."""
-    judged = tuple(stage for stage in listed if stage.name == "judge")
+    """One stage, made of the stances of every checkpoint and judge, but for runs that are given up; none before the first checkpoint of a series is there."""
+    judged = tuple(stage for stage in listed if stage.name == "judge" and stage.run_id not in work.given_up)
     if not judged:
         return
 

@@ -23,7 +23,8 @@ FINISHED = "valuedrift.study.finished"
 
 def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     """One stage, made of all that is analysed, corrected, concluded and audited."""
-    told = tuple(stage for stage in listed if stage.name in ("analyze", "correct", "conclude", "audit"))
+    results = tuple(stage for stage in listed if stage.name in ("analyze", "correct", "conclude", "audit"))
+    told = tuple(stage for stage in results if stage.name != "audit" or stage.label not in work.failed)
 
     concluded = next((stage for stage in told if stage.name == "conclude"), None)
     if concluded is None:

@@ -263,6 +263,9 @@ def read_by_others(what: str, where: Path) -> Iterator[None]:
         yield
     except UserError:
         raise
+    except (TypeError, AttributeError, LookupError) as error:  # Python's words for them name nothing that the user gave
+        said = f"{what}: a file of it is not in the shape that is expected"
+        raise UserError(said, where=str(where), fix="copy or download it again") from error
     except Exception as error:
         raise UserError(f"{what}: {first_line(error)}", where=str(where)) from error
 
