@@ -62,7 +62,7 @@ READERS = (
     Reader("tables import FILE --study s --root new", "csv", CSV),
     Reader("tables import FILE --study s --table responses --root new", "jsonl", LINES),
     Reader("probes build --source FILE --column prompt --out out.parquet --root new", "csv", _WITHOUT_NUL),
-    Reader("probes build --source FILE --column prompt --out out.parquet --root new", "jsonl", LINES),
+    Reader("probes build --source FILE --column prompt --out out.parquet --root new", "jsonl", {name: LINES[name] for name in _NO_ANSWERS}),
     Reader("probes build --source PAIRS --column prompt --topic-file FILE --out out.parquet --root new", "csv", CSV),
     Reader("synthesize --setting support-aligned --gap 0.4 --out out.jsonl --probes FILE --writer transformers --root new", "jsonl", LINES),
     Reader("synthesize --setting support-aligned --gap 0.4 --out out.jsonl --writer FILE --root new", "yaml", YAML),

@@ -55,7 +55,7 @@ class Probes(_Part):
         default="starter",
         description="`starter` (550 packaged probes) or a file, also `s3://bucket/key`: Parquet, CSV or JSONL with the probes table's columns.",
     )
-    topics: tuple[str, ...] | None = Field(default=None, description="Topics to keep, by name; default: all.")
+    topics: tuple[str, ...] | None = Field(default=None, min_length=1, description="Topics to keep, by name; default: all.")
     per_topic: int | None = Field(
         default=None, ge=2, description="Probes a topic, taken as whole for-and-against pairs; default: all (paper: 50)."
     )

@@ -107,9 +107,10 @@ def _series(name: str, values: list[Any], nesting: frozenset[str]) -> pl.Series:
     import polars as pl
 
     types = {type(value) for value in values if value is not None}
-    if types <= {list, dict} and types and name not in nesting:
-        return pl.Series(name, values, strict=False)
-    if types <= {str} or name in nesting or (len(types) > 1 and not types <= {int, float}):
+    nested = types <= {list, dict} and bool(types)
+    if nested and name not in nesting and (made := pl.Series(name, values, strict=False)).dtype != pl.Object:
+        return made
+    if types <= {str} or nested or name in nesting or (len(types) > 1 and not types <= {int, float}):
         return pl.Series(name, [None if value is None else _text(value) for value in values], dtype=pl.String)
     return pl.Series(name, values, strict=False)
 

@@ -133,7 +133,7 @@ def _json(file: Path, lenient: bool) -> Table:
     content = _parsed(text, file, 1)
     rows = content.get("data") if isinstance(content, dict) else content
     if not isinstance(rows, list):
-        found = f"an object with {', '.join(map(str, content))}" if isinstance(content, dict) else type(content).__name__
+        found = f"an object with {', '.join(map(str, content))}" if isinstance(content, dict) else _kind(content)
         raise DataError(f"holds {found}, not rows", where=str(file), fix='a list of rows, or {"data": [rows]}')
     return Table((), (_object(row, f"{file}, row {number}", number) for number, row in enumerate(rows, start=1)))
 
@@ -159,9 +159,17 @@ def _parsed(text: str, file: Path, line: int) -> Any:
         raise DataError(f"not readable JSON: {error}", where=f"{file}, line {line}") from error
 
 
+_KINDS_OF_JSON = {type(None): "null", bool: "true or false", str: "text", list: "a list", dict: "an object"}
+
+
+def _kind(value: Any) -> str:
+    """What JSON calls a value."""
+    return _KINDS_OF_JSON.get(type(value), "a number")
+
+
 def _object(row: Any, where: str, record: int) -> Row:
     if not isinstance(row, dict):
-        raise DataError(f"is {type(row).__name__}, not an object", where=where, fix='one object a row, e.g. {"prompt": …, "response": …}')
+        raise DataError(f"is {_kind(row)}, not an object", where=where, fix='one object a row, e.g. {"prompt": …, "response": …}')
     return Row(row, where, record)
 
 
