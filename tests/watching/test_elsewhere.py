@@ -63,7 +63,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_revisions_of_a_model_are_one_series(hub: Path, tmp_path: Path) -> None:
     sighting = at_work(tmp_path, "hf:org/name@step*").look(patient=True)
     assert list(sighting.whole) == [1000, 2000, 10000], "by step, and what is fixed is not waited for"
-    assert [one.name for one in sighting.whole.values()][0] == "hf:org/name@step1000-tokens4B"
+    assert sighting.whole[1000].name == "hf:org/name@step1000-tokens4B"
     assert sighting.whole[1000].weights().base.parent == hub / "snapshots"
     listed = at_work(tmp_path, ["hf:org/name@step1000-tokens4B", "hf:org/name@step10000-tokens42B"]).look(patient=True)
     assert list(listed.whole) == [1000, 10000]
