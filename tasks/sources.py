@@ -6,7 +6,7 @@ Addresses are ``s3://bucket/key``, ``gs://…``, ``hf://…``, and whatever else
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from valuedrift.corpora import load
@@ -74,10 +74,12 @@ def audit_kind_of(dataset: Dataset) -> Kind:
         return load.audit_kind_of(local)
 
 
-def probes_of(reference: str, *, topics: Sequence[str] | None = None, per_topic: int | None = None) -> list[Probe]:
+def probes_of(
+    reference: str, *, topics: Sequence[str] | None = None, per_topic: int | None = None, columns: Mapping[str, str] | None = None
+) -> list[Probe]:
     """A probe set, see :func:`valuedrift.probes.load_probes`."""
     with _at_hand(reference) as path:
-        return load_probes(path, topics=topics, per_topic=per_topic)
+        return load_probes(path, topics=topics, per_topic=per_topic, columns=columns)
 
 
 @contextmanager

@@ -283,7 +283,7 @@ class StudyWork(StancesWork):
     def probes(self) -> list[Probe]:
         """The questions that are asked at every checkpoint."""
         chosen = self.study.probes
-        return probes_of(chosen.set, topics=chosen.topics, per_topic=chosen.per_topic)
+        return probes_of(chosen.set, topics=chosen.topics, per_topic=chosen.per_topic, columns=chosen.columns)
 
     @cached_property
     def probes_fingerprint(self) -> str:

@@ -15,7 +15,7 @@ TABLES = ("probes",)
 
 def stages(work: StudyWork, _: Sequence[Stage]) -> Iterator[Stage]:
     """One stage: the whole probe set, of which the study may ask a part."""
-    whole = probes_of(work.study.probes.set)
+    whole = probes_of(work.study.probes.set, columns=work.study.probes.columns)
 
     def identity(_: Sequence[Reference]) -> dict[str, Any]:
         return {"stage": "probes", "probes": probes_fingerprint(whole)}

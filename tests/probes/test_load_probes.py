@@ -1,5 +1,6 @@
 """Probe sets: the packaged one and files, and what is chosen from them."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -84,3 +85,57 @@ def test_a_missing_or_unknown_file_is_refused(tmp_path: Path) -> None:
     for name, message in (("none.csv", "no such probe set"), ("probes.txt", "not a probe set")):
         with pytest.raises(UserError, match=message):
             load_probes(str(tmp_path / name))
+
+
+COLUMNS = {"prompt_id": "No.", "topic": "Theme", "prompt": "Question", "polarity": "sign"}
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_columns_of_other_names_are_read_as_those_that_they_stand_for(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"mine.{suffix}"
+    frame = pl.DataFrame(
+        {"No.": ["01", "1"], "Theme": ["war"] * 2, "Question": ["Is it just?", "Is it unjust?"], "sign": ["1", "-1"], "prompt": ["", "x"]}
+    )
+    {"parquet": frame.write_parquet, "csv": frame.write_csv, "jsonl": frame.write_ndjson}[suffix](path)
+    plain = tmp_path / "there" / f"mine.{suffix}"
+    plain.parent.mkdir()
+    same = frame.select(pl.col(theirs).alias(name) for name, theirs in COLUMNS.items())
+    {"parquet": same.write_parquet, "csv": same.write_csv, "jsonl": same.write_ndjson}[suffix](plain)
+    probes = load_probes(str(path), columns=COLUMNS)
+    assert [(probe.prompt_id, probe.prompt, probe.polarity) for probe in probes] == [("01", "Is it just?", 1), ("1", "Is it unjust?", -1)]
+    assert probes == load_probes(str(plain))  # what is called so but is not what stands for it is left out
+
+
+def test_one_column_may_stand_for_several(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("Question,topic\nIs it just?,war\n", encoding="utf-8")
+    (probe,) = load_probes(str(path), columns={"prompt": "Question", "prompt_id": "Question"})
+    assert (probe.prompt_id, probe.prompt) == ("Is it just?", "Is it just?")
+
+
+def test_a_dialogue_may_stand_in_a_column_of_another_name(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}, {"role": "user", "content": "Why?"}]
+    path.write_text(json.dumps({"prompt_id": "a", "topic": "war", "chat": turns}) + "\n", encoding="utf-8")
+    (probe,) = load_probes(str(path), columns={"messages": "chat"})
+    assert [*probe.before, {"role": "user", "content": probe.prompt}] == turns
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"prompt": "Questoin"}, r"'Questoin' is no column in the data .*did you mean 'Question'\?"),
+        ({"promt": "Question"}, r"'promt' is no column of probes .*did you mean 'prompt'\?"),
+        ({"prompt": "topic"}, "missing column topic"),
+    ],
+)
+def test_columns_that_are_not_there_are_refused(tmp_path: Path, columns: dict[str, str], message: str) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("prompt_id,Question,topic\na,Is it just?,war\n", encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        load_probes(str(path), columns=columns)
+
+
+def test_the_packaged_probes_have_no_columns_to_rename() -> None:
+    with pytest.raises(UserError, match="no columns to rename"):
+        load_probes("starter", columns={"prompt": "question"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,13 +18,16 @@ from valuedrift.starter import probe_pairs
 __all__ = ["Probe", "load_probes", "probes_fingerprint", "probes_frame", "same_texts"]
 
 
-def load_probes(reference: str, *, topics: Sequence[str] | None = None, per_topic: int | None = None) -> list[Probe]:
+def load_probes(
+    reference: str, *, topics: Sequence[str] | None = None, per_topic: int | None = None, columns: Mapping[str, str] | None = None
+) -> list[Probe]:
     """Load a probe set and choose from it.
 
     Args:
         reference: ``starter``, or a file, see :func:`valuedrift.probes.files.read_probes`.
         topics: Topics to keep; all by default.
         per_topic: Probes a topic, whole pairs first, chosen by a hash of the pair (the same on every machine); all by default.
+        columns: Names of columns to the names that a file has for them, e.g. {prompt: question}.
 
     Returns:
         Probes ordered by topic and prompt_id.
@@ -32,7 +35,9 @@ def load_probes(reference: str, *, topics: Sequence[str] | None = None, per_topi
     Raises:
         UserError: An unknown topic, or a file that is no probe set.
     """
-    probes = _starter() if reference == "starter" else read_probes(Path(reference))
+    if reference == "starter" and columns:
+        raise UserError("the packaged probes have no columns to rename", where="probes.columns", fix="`columns` is for a file")
+    probes = _starter() if reference == "starter" else read_probes(Path(reference), columns)
     known = sorted({probe.topic for probe in probes})
     for topic in topics or ():
         if topic not in known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,21 @@ _KINDS = "give `starter`, or a .parquet, .csv or .jsonl file"
 _DIALOGUE = "a list of messages, each with role (system, user, assistant) and content: system first if at all, user and assistant in turn, the question last"
 _ALONE = ("prompt", "messages")
 """Columns that may hold a whole dialogue; one of them a row."""
+_TEXTS = ("prompt_id", "topic")
+"""Columns that every file has."""
+_LISTS = (*_ALONE, "turns")
+"""Columns that may hold lists."""
+COLUMNS = (*_TEXTS, *_LISTS, "system", "polarity", "pair_id", "language", "probe_set", "source")
+"""All that are read; others are ignored."""
 
 
-def read_probes(path: Path) -> list[Probe]:
+def read_probes(path: Path, columns: Mapping[str, str] | None = None) -> list[Probe]:
     """The probes of a file, in its order.
 
     Args:
         path: Parquet, CSV, JSONL or JSON with prompt_id, topic and prompt; a prompt may be a list of messages that ends with the question, also under
             ``messages``. Beside them, if there are any: system, turns (messages before the prompt), polarity, pair_id, language, probe_set, source.
+        columns: Names of these to the names that they have in the file, where those are others.
 
     Raises:
         UserError: There is no such file, or its kind is unknown.
@@ -34,7 +42,12 @@ def read_probes(path: Path) -> list[Probe]:
         raise UserError("not a probe set", where=str(path), fix=_KINDS)
     if not path.exists():
         raise UserError("no such probe set", where=str(path), fix=_KINDS)
-    frame = read_frame(path, ("prompt_id", "topic"), lists=(*_ALONE, "turns"))
+    for name in columns or ():
+        if name not in COLUMNS:
+            near = get_close_matches(name, COLUMNS, n=1)
+            fix = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(COLUMNS)}"
+            raise UserError(f"columns: {name!r} is no column of probes", where=str(path), fix=fix)
+    frame = read_frame(path, _TEXTS, lists=_LISTS, columns=columns or {})
     if not set(_ALONE) & set(frame.columns):
         raise DataError("missing column prompt", where=str(path), fix=f"found: {', '.join(frame.columns)}")
     if not frame.height:

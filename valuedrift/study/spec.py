@@ -59,6 +59,9 @@ class Probes(_Part):
     per_topic: int | None = Field(
         default=None, ge=2, description="Probes a topic, taken as whole for-and-against pairs; default: all (paper: 50)."
     )
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="Column of probes to its name in the file, e.g. {prompt: question, topic: theme}."
+    )
 
 
 class Model(_Part):

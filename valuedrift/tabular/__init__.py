@@ -7,9 +7,10 @@ also if it has brackets or stars in its name. How each kind is read stands in ``
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from valuedrift.errors import DataError, UserError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["KINDS", "Row", "Table", "kind_of_file", "read_csv", "read_frame", "read_rows", "separator_of"]
+
+_AS_THEY_ARE: Mapping[str, str] = MappingProxyType({})
 
 
 def read_rows(file: Path) -> Iterator[Row]:
@@ -55,7 +58,7 @@ def read_csv(file: Path) -> Table:
         return csv_table(file, True)
 
 
-def read_frame(file: Path, texts: Iterable[str], *, lists: Iterable[str] = ()) -> pl.DataFrame:
+def read_frame(file: Path, texts: Iterable[str], *, lists: Iterable[str] = (), columns: Mapping[str, str] = _AS_THEY_ARE) -> pl.DataFrame:
     """A file as a frame.
 
     Args:
@@ -63,14 +66,16 @@ def read_frame(file: Path, texts: Iterable[str], *, lists: Iterable[str] = ()) -
         texts: Columns that it must have; these are returned as text, what is missing as the empty text. Of others those of CSV are text, too.
             An empty line of CSV is a row without any value.
         lists: Columns that may hold lists and objects, which are given as their JSON; where they are missing nothing is said.
+        columns: What columns are to be called, to their names in the file; one that was called so is left out.
 
     Raises:
-        UserError: There is no such file, or its kind is unknown.
+        UserError: There is no such file, its kind is unknown, or ``columns`` names what is not there.
         DataError: It is empty, unreadable, or lacks a column.
     """
     import polars as pl
 
-    needed, nesting = list(texts), frozenset(lists)
+    needed, wanted = list(texts), frozenset(lists)
+    nesting = frozenset(columns.get(name, name) for name in wanted)
     kind = kind_of_file(file)
     if kind not in READERS:
         raise UserError(f"unknown kind of file {file.suffix!r}", where=str(file), fix=f"one of {', '.join(KINDS)}")
@@ -84,12 +89,26 @@ def read_frame(file: Path, texts: Iterable[str], *, lists: Iterable[str] = ()) -
         raise DataError(f"unreadable: {str(error).strip().splitlines()[0]}", where=str(file), fix="Parquet") from error
     except DataError as error:
         raise DataError(f"unreadable: {error.what}", where=error.where, fix=error.fix) from error
+    as_json = [_series(name, frame.get_column(name).to_list(), nesting) for name in nesting if name in frame.columns]
+    frame = _renamed(frame.with_columns(*as_json), columns, file)
     if missing := [name for name in needed if name not in frame.columns]:
         raise DataError(f"missing column {', '.join(missing)}", where=str(file), fix=f"found: {', '.join(frame.columns)}")
     if nested := [name for name in needed if frame.schema[name].is_nested()]:
         raise DataError(f"column {nested[0]} holds {frame.schema[nested[0]]}, not text", where=str(file))
-    as_json = [_series(name, frame.get_column(name).to_list(), nesting) for name in nesting if name in frame.columns]
-    return frame.with_columns(*as_json, *(pl.col(name).cast(pl.String).fill_null("") for name in needed))
+    return frame.with_columns(*(pl.col(name).cast(pl.String).fill_null("") for name in needed))
+
+
+def _renamed(frame: pl.DataFrame, columns: Mapping[str, str], file: Path) -> pl.DataFrame:
+    """The frame with columns called otherwise; the others keep their names, but for those whose names are taken."""
+    import polars as pl
+
+    for theirs in columns.values():
+        if theirs not in frame.columns:
+            near = get_close_matches(theirs, frame.columns, n=1)
+            fix = f"did you mean {near[0]!r}?" if near else f"found: {', '.join(frame.columns)}"
+            raise UserError(f"columns: {theirs!r} is no column in the data", where=str(file), fix=fix)
+    kept = [name for name in frame.columns if name not in columns and name not in columns.values()]
+    return frame.select(*kept, *(pl.col(theirs).alias(name) for name, theirs in columns.items()))
 
 
 def _frame(file: Path, kind: str, nesting: frozenset[str]) -> pl.DataFrame:
