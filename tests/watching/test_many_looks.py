@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from valuedrift.errors import UserError
-from valuedrift.watching.many_looks import Spending, changes, smallest_discernible_drift
+from valuedrift.watching.discernible import smallest_discernible_drift
+from valuedrift.watching.many_looks import changes
+from valuedrift.watching.spending import Spending
 
 
 def made(prompts: int, looks: int, *, seed: int = 0, scale: float = 0.1, runs: int = 3) -> np.ndarray:
@@ -83,6 +85,22 @@ def test_later_looks_know_the_noise_from_all_checkpoints() -> None:
             half = stats.t.isf(level / 2, freedom) * np.sqrt(scale * noise / prompts)
             assert (found.high - found.low)[last - 1, which, 0] / 2 == pytest.approx(half, rel=1e-9)
     assert found.change[3, 1, 0] == pytest.approx(values[:, 3:5, 0].mean() - values[:, 0, 0].mean(), abs=1e-12)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.7, 0.9])
+def test_the_noise_is_known_where_prompts_keep_their_answers_for_a_while(kept: float) -> None:
+    """The error that an interval goes by, against how far the changes of many such runs without drift really scatter."""
+    prompts, looks, runs = 50, 40, 2000
+    rng = np.random.default_rng(4)
+    values = rng.normal(size=(prompts, looks + 1, runs))
+    for at in range(1, looks + 1):
+        values[:, at] = np.where(rng.random((prompts, runs)) < kept, values[:, at - 1], values[:, at])
+    level = 0.01
+    found = changes(0.5 + 0.1 * values, np.full((looks, 2), level))
+    for which in (0, 1):
+        true = found.change[-1, which].std()
+        taken = ((found.high - found.low)[-1, which] / 2).mean() / stats.t.isf(level / 2, 49 * looks)
+        assert 0.96 <= taken / true <= 1.06
 
 
 def test_where_prompts_drift_by_unequal_amounts_the_interval_is_longer() -> None:

@@ -17,7 +17,8 @@ from valuedrift.statistics import Array
 from valuedrift.statistics.intervals import TINY
 from valuedrift.statistics.rounding import rounding_of
 from valuedrift.watching.alerts import ANY, Alert, Alerts
-from valuedrift.watching.many_looks import MEAN_OF, Spending, changes
+from valuedrift.watching.many_looks import changes
+from valuedrift.watching.spending import MEAN_OF, Spending
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "step": pl.Int64,
