@@ -52,6 +52,14 @@ def test_numbers_stay_as_written_and_are_told_apart(tmp_path: Path) -> None:
     assert [probes[name].polarity for name in ("001", "1", "100", "1e2")] == [1, -1, -1, 1]
 
 
+def test_numbers_of_json_are_told_apart_as_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "probes.jsonl"
+    ids = ("1", "1.0", "9007199254740993", "0.5")
+    path.write_text("".join(f'{{"prompt_id": {one}, "topic": {one}, "prompt": "Should it?", "pair_id": {one}}}\n' for one in ids))
+    probes = load_probes(str(path))
+    assert [(probe.prompt_id, probe.topic, probe.pair_id) for probe in probes] == [(one, one, one) for one in ids]
+
+
 def test_a_column_that_begins_late_is_kept(tmp_path: Path) -> None:
     rows = [{"prompt_id": f"p{n}", "topic": "town", "prompt": f"Should street {n} be closed?"} for n in range(250)]
     path = tmp_path / "probes.jsonl"

@@ -92,6 +92,7 @@ def test_what_comes_before_a_question_is_its_identity_and_nothing_is_where_nothi
         ({"messages": WHOLE, "prompt": "Should they?"}, "both `prompt` and `messages`"),
         ({"prompt": "Should they?", "turns": "[1"}, "`turns` is no dialogue"),
         ({"messages": None}, "prompt_id, topic or prompt is empty"),
+        ({"prompt": LAST, "system": "Be kind.", "system_prompt": "Be rude."}, "beside another"),
     ],
 )
 def test_what_is_no_dialogue_is_refused_with_its_row(tmp_path: Path, row: dict[str, object], message: str) -> None:
@@ -99,6 +100,38 @@ def test_what_is_no_dialogue_is_refused_with_its_row(tmp_path: Path, row: dict[s
     with pytest.raises(DataError, match=message) as caught:
         load_probes(path)
     assert caught.value.where == f"{path}, row 2"
+
+
+def test_parts_and_other_names_are_read_as_what_they_mean(tmp_path: Path) -> None:
+    parts = [{"type": "text", "text": "Should zoos "}, {"type": "text", "text": "close?"}]
+    rows = {
+        "content": {"prompt": [{"role": "user", "content": parts}]},
+        "prompt": {"prompt": parts},
+        "one message": {"prompt": {"role": "user", "content": "Should zoos close?"}},
+        "system_prompt": {"system_prompt": SYSTEM, "prompt": "Should zoos close?"},
+        "developer": {"prompt": [{"role": "developer", "content": SYSTEM}, {"role": "user", "content": "Should zoos close?"}]},
+    }
+    path = tmp_path / "probes.jsonl"
+    path.write_text("".join(json.dumps({**ROW, "prompt_id": name, **row}) + "\n" for name, row in rows.items()), encoding="utf-8")
+    probes = load_probes(str(path))
+    assert {probe.prompt for probe in probes} == {"Should zoos close?"}
+    assert {probe.prompt_id for probe in probes if probe.system == SYSTEM} == {"system_prompt", "developer"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        (["Should they?", "Why?"], "`prompt` is no dialogue"),
+        ({"question": "Should they?"}, "`prompt` is no dialogue"),
+        ([{"from": "human", "value": "Should they?"}], "`prompt` is no dialogue"),
+        ([{"type": "text", "text": "This?"}, {"type": "image_url", "image_url": {}}], "a part that is no text"),
+    ],
+)
+def test_lists_and_objects_are_not_asked_as_json(tmp_path: Path, prompt: object, message: str) -> None:
+    path = tmp_path / "probes.jsonl"
+    path.write_text(json.dumps({**ROW, "prompt": prompt}), encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        load_probes(str(path))
 
 
 def test_a_prompt_that_looks_like_a_list_is_text(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import polars as pl
 
+from valuedrift.corpora.messages import LeftOutError, Message, UnreadableError
+from valuedrift.corpora.record import Record
 from valuedrift.errors import DataError, UserError
 from valuedrift.probes.probe import Probe
 from valuedrift.tabular import KINDS, kind_of_file, read_frame
@@ -22,7 +24,11 @@ _TEXTS = ("prompt_id", "topic")
 """Columns that every file has."""
 _LISTS = (*_ALONE, "turns")
 """Columns that may hold lists."""
-COLUMNS = (*_TEXTS, *_LISTS, "system", "polarity", "pair_id", "language", "probe_set", "source")
+_SYSTEM = ("system", "system_prompt")
+"""Columns that may hold a system message."""
+_OPTIONAL = (*_SYSTEM, "pair_id", "language", "probe_set", "source")
+"""Texts that a file may have beside them."""
+COLUMNS = (*_TEXTS, *_LISTS, *_OPTIONAL, "polarity")
 """All that are read; others are ignored."""
 
 
@@ -31,7 +37,8 @@ def read_probes(path: Path, columns: Mapping[str, str] | None = None) -> list[Pr
 
     Args:
         path: Parquet, CSV, JSONL or JSON with prompt_id, topic and prompt; a prompt may be a list of messages that ends with the question, also under
-            ``messages``. Beside them, if there are any: system, turns (messages before the prompt), polarity, pair_id, language, probe_set, source.
+            ``messages``. Beside them, if there are any: system (or system_prompt), turns (messages before the prompt), polarity, pair_id, language,
+            probe_set, source.
         columns: Names of these to the names that they have in the file, where those are others.
 
     Raises:
@@ -47,7 +54,7 @@ def read_probes(path: Path, columns: Mapping[str, str] | None = None) -> list[Pr
             near = get_close_matches(name, COLUMNS, n=1)
             fix = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(COLUMNS)}"
             raise UserError(f"columns: {name!r} is no column of probes", where=str(path), fix=fix)
-    frame = read_frame(path, _TEXTS, lists=_LISTS, columns=columns or {})
+    frame = read_frame(path, _TEXTS, optional=_OPTIONAL, lists=_LISTS, columns=columns or {})
     if not set(_ALONE) & set(frame.columns):
         raise DataError("missing column prompt", where=str(path), fix=f"found: {', '.join(frame.columns)}")
     if not frame.height:
@@ -89,42 +96,53 @@ def _asked(row: Mapping[str, Any], where: str) -> tuple[str | None, list[dict[st
     given = [name for name in _ALONE if str(row.get(name) or "").strip()]
     if len(given) > 1:
         raise DataError("has both `prompt` and `messages`", where=where, fix="one of them")
-    text = str(row[given[0]])
-    messages = _messages(text) if given[0] == "messages" or text.lstrip().startswith("[{") else None
-    if messages is None:
-        if given[0] == "messages":
-            raise DataError("`messages` is no dialogue", where=where, fix=_DIALOGUE)
-        messages = [{"role": "user", "content": text}]
+    messages = _messages(str(row[given[0]]), given[0], where)
     if str(row.get("turns") or "").strip():
-        before = _messages(str(row["turns"]))
-        if before is None:
-            raise DataError("`turns` is no dialogue", where=where, fix=_DIALOGUE)
-        messages = [*before, *messages]
-    system = str(row.get("system") or "").strip() and str(row["system"])
+        messages = [*_messages(str(row["turns"]), "turns", where), *messages]
+    systems = {str(row[name]) for name in _SYSTEM if str(row.get(name) or "").strip()}
     if messages[0]["role"] == "system":
-        if system and system != messages[0]["content"]:
-            raise DataError("has a `system` message beside another in its messages", where=where, fix="one of them")
-        system, messages = messages[0]["content"], messages[1:]
+        systems.add(messages[0]["content"])
+        messages = messages[1:]
+    if len(systems) > 1:
+        raise DataError("has a `system` message beside another", where=where, fix="one of them")
     in_turn = len(messages) % 2 and all(message["role"] == ("user", "assistant")[at % 2] for at, message in enumerate(messages))
     if not in_turn or not all(message["content"].strip() for message in messages):
         raise DataError("its messages are no dialogue that ends with a question", where=where, fix=_DIALOGUE)
-    return system or None, messages[:-1], messages[-1]["content"]
+    return next(iter(systems), None) or None, messages[:-1], messages[-1]["content"]
 
 
-def _messages(text: str) -> list[dict[str, str]] | None:
-    """Messages from their JSON; None where it is something else."""
+def _messages(text: str, column: str, where: str) -> list[Message]:
+    """The messages of a column, their contents also in parts as chat servers take them; a plain text is a question."""
+    value = _json(text)
+    if column == "prompt":
+        if _is_plain(value):
+            return [{"role": "user", "content": text}]
+        value = [value] if isinstance(value, dict) else value
+    named = ({"role", "content"}, {"type"}) if column == "prompt" else ({"role", "content"},)
+    if (
+        not isinstance(value, list)
+        or not value
+        or not all(isinstance(one, dict) and any(keys <= one.keys() for keys in named) for one in value)
+    ):
+        raise DataError(f"`{column}` is no dialogue", where=where, fix=_DIALOGUE)
     try:
-        value = json.loads(text)
+        return Record({column: value}, where).turns(column, role="user" if column == "prompt" else None)
+    except (UnreadableError, LeftOutError) as error:
+        said = error.what if isinstance(error, UnreadableError) else error.reason
+        raise DataError(f"`{column}` is no dialogue: {said}", where=where, fix=_DIALOGUE) from error
+
+
+def _json(text: str) -> Any:
+    """What a text is as JSON; None where it is none."""
+    try:
+        return json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(value, list) or not value:
-        return None
-    found = []
-    for message in value:
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str):
-            return None
-        found.append({"role": message["role"].strip().lower(), "content": message["content"]})
-    return found
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether what a prompt is as JSON is no list of messages, of their parts or of texts, and no object: then it is a question as it stands."""
+    return not isinstance(value, dict) and not (isinstance(value, list) and value and all(isinstance(one, dict | str) for one in value))
 
 
 def _polarity(value: object, where: str) -> int | None:

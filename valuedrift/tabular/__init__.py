@@ -58,13 +58,21 @@ def read_csv(file: Path) -> Table:
         return csv_table(file, True)
 
 
-def read_frame(file: Path, texts: Iterable[str], *, lists: Iterable[str] = (), columns: Mapping[str, str] = _AS_THEY_ARE) -> pl.DataFrame:
+def read_frame(
+    file: Path,
+    texts: Iterable[str],
+    *,
+    optional: Iterable[str] = (),
+    lists: Iterable[str] = (),
+    columns: Mapping[str, str] = _AS_THEY_ARE,
+) -> pl.DataFrame:
     """A file as a frame.
 
     Args:
         file: Of a kind in ``KINDS``, by its name; the text ones also with ``.gz``.
         texts: Columns that it must have; these are returned as text, what is missing as the empty text. Of others those of CSV are text, too.
             An empty line of CSV is a row without any value.
+        optional: Columns that are text too, if it has them; there what is missing is null.
         lists: Columns that may hold lists and objects, which are given as their JSON; where they are missing nothing is said.
         columns: What columns are to be called, to their names in the file; one that was called so is left out.
 
@@ -74,8 +82,9 @@ def read_frame(file: Path, texts: Iterable[str], *, lists: Iterable[str] = (), c
     """
     import polars as pl
 
-    needed, wanted = list(texts), frozenset(lists)
-    nesting = frozenset(columns.get(name, name) for name in wanted)
+    needed, also = list(texts), list(optional)
+    as_text = frozenset(columns.get(name, name) for name in (*needed, *also))
+    nesting = frozenset(columns.get(name, name) for name in lists)
     kind = kind_of_file(file)
     if kind not in READERS:
         raise UserError(f"unknown kind of file {file.suffix!r}", where=str(file), fix=f"one of {', '.join(KINDS)}")
@@ -84,18 +93,19 @@ def read_frame(file: Path, texts: Iterable[str], *, lists: Iterable[str] = (), c
     if not file.stat().st_size:
         raise DataError("unreadable: the file is empty", where=str(file))
     try:
-        frame = pl.read_parquet(file, hive_partitioning=False, glob=False) if kind == ".parquet" else _frame(file, kind, nesting)
+        frame = pl.read_parquet(file, hive_partitioning=False, glob=False) if kind == ".parquet" else _frame(file, kind, as_text, nesting)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"unreadable: {str(error).strip().splitlines()[0]}", where=str(file), fix="Parquet") from error
     except DataError as error:
         raise DataError(f"unreadable: {error.what}", where=error.where, fix=error.fix) from error
-    as_json = [_series(name, frame.get_column(name).to_list(), nesting) for name in nesting if name in frame.columns]
+    as_json = [_series(name, frame.get_column(name).to_list(), as_text, nesting) for name in nesting if name in frame.columns]
     frame = _renamed(frame.with_columns(*as_json), columns, file)
     if missing := [name for name in needed if name not in frame.columns]:
         raise DataError(f"missing column {', '.join(missing)}", where=str(file), fix=f"found: {', '.join(frame.columns)}")
     if nested := [name for name in needed if frame.schema[name].is_nested()]:
         raise DataError(f"column {nested[0]} holds {frame.schema[nested[0]]}, not text", where=str(file))
-    return frame.with_columns(*(pl.col(name).cast(pl.String).fill_null("") for name in needed))
+    flat = [name for name in also if name in frame.columns and not frame.schema[name].is_nested()]
+    return frame.with_columns(pl.col(flat).cast(pl.String)).with_columns(pl.col(needed).cast(pl.String).fill_null(""))
 
 
 def _renamed(frame: pl.DataFrame, columns: Mapping[str, str], file: Path) -> pl.DataFrame:
@@ -111,25 +121,26 @@ def _renamed(frame: pl.DataFrame, columns: Mapping[str, str], file: Path) -> pl.
     return frame.select(*kept, *(pl.col(theirs).alias(name) for name, theirs in columns.items()))
 
 
-def _frame(file: Path, kind: str, nesting: frozenset[str]) -> pl.DataFrame:
+def _frame(file: Path, kind: str, texts: frozenset[str], nesting: frozenset[str]) -> pl.DataFrame:
     import polars as pl
 
     with reading(file):
         table = READERS[kind](file, True)
         rows = [row.values for row in table.rows]
     names = dict.fromkeys(table.columns) | dict.fromkeys(name for row in rows for name in row)
-    return pl.DataFrame([_series(name, [row.get(name) for row in rows], nesting) for name in names])
+    return pl.DataFrame([_series(name, [row.get(name) for row in rows], texts, nesting) for name in names])
 
 
-def _series(name: str, values: list[Any], nesting: frozenset[str]) -> pl.Series:
-    """A column of the type of its values; of several types, or where lists are given as their JSON, as text."""
+def _series(name: str, values: list[Any], texts: frozenset[str], nesting: frozenset[str]) -> pl.Series:
+    """A column of the type of its values; as text if it is one of ``texts``, has several types, or where lists are given as their JSON."""
     import polars as pl
 
     types = {type(value) for value in values if value is not None}
     nested = types <= {list, dict} and bool(types)
     if nested and name not in nesting and (made := pl.Series(name, values, strict=False)).dtype != pl.Object:
         return made
-    if types <= {str} or nested or name in nesting or (len(types) > 1 and not types <= {int, float}):
+    as_written = name in texts and not types & {list, dict}
+    if types <= {str} or as_written or nested or name in nesting or (len(types) > 1 and not types <= {int, float}):
         return pl.Series(name, [None if value is None else _text(value) for value in values], dtype=pl.String)
     return pl.Series(name, values, strict=False)
 
