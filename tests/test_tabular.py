@@ -57,7 +57,7 @@ def test_numbers_of_json_are_told_apart_as_they_are_written(tmp_path: Path) -> N
     ids = ("1", "1.0", "9007199254740993", "0.5")
     path.write_text("".join(f'{{"prompt_id": {one}, "topic": {one}, "prompt": "Should it?", "pair_id": {one}}}\n' for one in ids))
     probes = load_probes(str(path))
-    assert [(probe.prompt_id, probe.topic, probe.pair_id) for probe in probes] == [(one, one, one) for one in ids]
+    assert [(probe.prompt_id, probe.topic, probe.pair_id) for probe in probes] == [(one, one, one) for one in sorted(ids)]
 
 
 def test_a_column_that_begins_late_is_kept(tmp_path: Path) -> None:

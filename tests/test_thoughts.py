@@ -90,6 +90,7 @@ def test_text_without_tags_is_the_answer_as_it_is(text: str) -> None:
         "I would write `<think>` and `</think>` around it.",
         "a < b, so [think] about <b>it</b>",
         "We think > they do.",
+        "<think about it> is what I would say.",
         "An analysis: it depends.",
         "<answer>No</answer>",
     ],
@@ -99,11 +100,29 @@ def test_what_only_looks_like_a_tag_is_text(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        '<think budget="low">Yes, I support it.</think>No.',
+        "<|START_THINKING|>Yes, I support it.<|END_THINKING|><|START_RESPONSE|>No.<|END_RESPONSE|>",
+        "<|begin_of_thought|>Yes, I support it.<|end_of_thought|><|begin_of_solution|>No.<|end_of_solution|>",
+        "<|inner_prefix|>Yes, I support it.<|inner_suffix|>No.",
+        "<|channel>thought\nYes, I support it.<channel|>No.",
+        "<think>Yes, I support it.</think>\n<answer>No.</answer>",
+        "<thought_process>Yes, I support it.</thought_process>No.",
+        "<longcat_think>Yes, I support it.</longcat_think>No.",
+    ],
+)
+def test_tags_of_other_models_are_known_and_what_stands_around_the_answer_is_taken_off(text: str) -> None:
+    assert split_thought(text) == Told("Yes, I support it.", "No.")
+
+
+@pytest.mark.parametrize(
     ("prompt", "close"),
     [
         ("<|assistant|><think>\n", "</think>"),
         ("[THINK]", "[/THINK]"),
         ("<|begin_of_thought|>\n", "<|end_of_thought|>"),
+        ("<|START_THINKING|>", "<|END_THINKING|>"),
         ("<|im_start|>assistant\n<think>\n\n</think>\n\n", None),
         ("<|im_start|>assistant\n", None),
         ("What does <think> mean?\nResponse:", None),

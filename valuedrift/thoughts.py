@@ -1,7 +1,8 @@
 """What a reasoning model thinks before it answers, told apart from the answer: only what follows the thought is judged.
 
 The tags are those of the models of the time: ``<think>…</think>`` (DeepSeek, Qwen and many others), ``<thinking>``, ``<thought>``, ``<reasoning>``,
-``[THINK]…[/THINK]`` (Mistral), ``◁think▷`` (Kimi), ``<seed:think>``, ``<|channel|>analysis … <|channel|>final`` (gpt-oss), and what is left of the last where
+``[THINK]…[/THINK]`` (Mistral), ``<|START_THINKING|>`` (Cohere), ``<|channel>thought`` (Gemma), ``<|inner_prefix|>`` (Apertus),
+``◁think▷`` (Kimi), ``<seed:think>``, ``<|channel|>analysis … <|channel|>final`` (gpt-oss), and what is left of the last where
 control tokens were taken out. Others are named by :class:`ThoughtTags`.
 """
 
@@ -13,9 +14,15 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-_NAMES = r"(?:think|thinking|thought|thoughts|reasoning|reflection|seed:think)"
+_NAMES = (
+    r"(?:think|thinking|thought|thoughts|reasoning|reflection|seed:think|longcat_think|reason|rationale|scratchpad|"
+    r"think(?:ing)?_process|thought_process|chain_of_thought|inner_monologue)"
+)
 _OPENINGS = (
-    rf"<\s*{_NAMES}\s*>",
+    rf"<\s*{_NAMES}(?:\s+[\w-]+=[^<>]*)?\s*>",
+    r"<\|START_THINKING\|>",
+    r"<\|inner_prefix\|>",
+    r"<\|channel>\s*thought\b",
     r"(?-i:\[THINK\])",
     r"◁think▷",
     r"<\|begin_of_thought\|>",
@@ -24,6 +31,9 @@ _OPENINGS = (
 )
 _CLOSINGS = (
     rf"<\s*/\s*{_NAMES}\s*>",
+    r"<\|END_THINKING\|>",
+    r"<\|inner_suffix\|>",
+    r"<channel\|>",
     r"(?-i:\[/THINK\])",
     r"◁/think▷",
     r"<\|end_of_thought\|>",
@@ -32,6 +42,11 @@ _CLOSINGS = (
 )
 _ENDS = re.compile(r"<\|(?:end|return|start)\|>(?:assistant\b)?")
 """What stands between the messages of gpt-oss."""
+_AROUND = re.compile(
+    r"\A\s*(?:<answer>|<\|begin_of_solution\|>|<\|START_RESPONSE\|>)(.*?)(?:</answer>|<\|end_of_solution\|>|<\|END_RESPONSE\|>)?\s*\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What some models put around the answer that follows a thought."""
 _MAY_HOLD = re.compile(r"[<\[◁]|assistantfinal")
 """Text without any of these holds no known tag."""
 
@@ -84,7 +99,7 @@ def split_thought(text: str, tags: ThoughtTags | None = None, *, begun: bool | N
             thought = f"{thought[: match.start()]}\n{thought[match.end() :]}"
     if "<|" in text:
         thought, answer = _ENDS.sub("\n", thought), _ENDS.sub("", answer)
-    return Told(thought.strip(), answer.strip())
+    return Told(thought.strip(), _AROUND.sub(r"\1", answer).strip())
 
 
 def answer_begins(text: str, tags: ThoughtTags | None = None, *, begun: bool | None = None) -> int | None:
@@ -120,7 +135,11 @@ def open_thought(prompt: str, tags: ThoughtTags | None = None) -> str | None:
     tag = last[0].strip()
     if tags is not None and tag == tags.open:
         return tags.close
-    return f"{tag[0]}/{tag[1:]}" if tag[0] in "<[◁" and "|" not in tag else tag.replace("begin", "end")
+    if tag[0] in "<[◁" and "|" not in tag:
+        return f"{tag[0]}/{tag[1:]}"
+    for opens, closes in (("begin", "end"), ("START", "END"), ("prefix", "suffix")):
+        tag = tag.replace(opens, closes)
+    return tag
 
 
 @functools.lru_cache(maxsize=16)
