@@ -11,6 +11,7 @@ import polars as pl
 
 from valuedrift.tasks.board import announce, tell
 from valuedrift.tasks.work import StudyWork
+from valuedrift.watching.handing import Crossed
 
 WEBHOOK = "VALUEDRIFT_WEBHOOK"
 """Environment variable with the address that alerts are sent to; an address may hold a secret, so it is in no table and no log."""
@@ -36,6 +37,8 @@ def raise_alerts(work: StudyWork, alerts: pl.DataFrame, *, before: pl.DataFrame)
         tell(f"alert   {words(told)}")
         announce(CROSSED, f"valuedrift.run.{work.name}.{row['run_id']}", told)
         _append(work, told)
+        if row["run_id"] in work.study.series:
+            work.watch.tell_training(row["run_id"], Crossed.model_validate(told))
         _send(told)
 
 

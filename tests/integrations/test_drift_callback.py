@@ -22,7 +22,7 @@ from valuedrift.tasks.series import SeriesAtWork, Watch
 from valuedrift.watching.handing import ALERTS, END_MARKER, HANDED, Crossed, HandOver
 from valuedrift.watching.series import Series
 
-CROSSED = Crossed(step=6, topic="drugs", stance="support", rule="support > 0.1", change=0.3, low=0.2, high=0.4)
+CROSSED = Crossed(step=6, topic="drugs", stance="support", rule="support > 0.1", change=0.3, change_low=0.2, change_high=0.4)
 
 
 @dataclass

@@ -16,6 +16,7 @@ from valuedrift.study import Study
 from valuedrift.tasks import board as boards
 from valuedrift.tasks.alarm import WEBHOOK, raise_alerts
 from valuedrift.tasks.work import StudyWork
+from valuedrift.watching.handing import AlertsSoFar, HandOver
 
 
 class Lines(boards.Quiet):
@@ -80,6 +81,15 @@ def test_an_alert_is_told_once_however_often_it_is_made_again(tmp_path: Path, to
     assert len(told) == 2 and "run at step 2: religion, support +0.40 [+0.20, +0.60]" in told[0] and "step 4" in told[1]
     lines = [json.loads(line) for line in work.alerts_file.read_text(encoding="utf-8").splitlines()]
     assert [(line["step"], line["stance"]) for line in lines] == [(2, "support"), (4, "oppose")]
+
+
+def test_a_training_that_listens_is_told(tmp_path: Path, told: list[str]) -> None:
+    (tmp_path / "out").mkdir()
+    training = HandOver(tmp_path / "out")
+    training.begin()
+    study = Study.model_validate({"study": "ours", "series": {"run": {"source": str(tmp_path / "out")}}})
+    raise_alerts(StudyWork(study, str(tmp_path / "root")), alerts((2, "support", True)), before=pl.DataFrame())
+    assert [str(one) for one in AlertsSoFar(training).more()] == ["step 2: support on religion +0.40 [+0.20, +0.60] (any moved)"]
 
 
 def test_a_webhook_gets_it_and_its_address_is_told_nowhere(

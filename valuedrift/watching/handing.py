@@ -32,11 +32,11 @@ class Crossed(BaseModel):
     stance: str = Field(description="support, neutral or oppose.")
     rule: str = Field(description="The rule, in its words.")
     change: float = Field(description="The stance now minus at the start, in [-1, 1].")
-    low: float = Field(description="Lower end of its many-look interval.")
-    high: float = Field(description="Upper end.")
+    change_low: float = Field(description="Lower end of its many-look interval.")
+    change_high: float = Field(description="Upper end.")
 
     def __str__(self) -> str:
-        return f"step {self.step}: {self.stance} on {self.topic} {self.change:+.2f} [{self.low:+.2f}, {self.high:+.2f}] ({self.rule})"
+        return f"step {self.step}: {self.stance} on {self.topic} {self.change:+.2f} [{self.change_low:+.2f}, {self.change_high:+.2f}] ({self.rule})"
 
 
 class HandOver:
