@@ -14,7 +14,7 @@ from valuedrift.errors import DataError
 from valuedrift.storage.rules import broken_rules
 from valuedrift.storage.schemas import TABLES
 from valuedrift.watching.alerts import Alerts, alerts_from
-from valuedrift.watching.looks import looks
+from valuedrift.watching.looks import looks, sentence
 
 STANCES = ["support", "neutral", "oppose"]
 
@@ -161,3 +161,11 @@ def test_faults_of_the_stances_are_told() -> None:
         looks(made_stances().drop("p_support"), Alerts())
     with pytest.raises(DataError, match="sample_idx"):
         looks(pl.concat([made_stances(), made_stances()]), Alerts())
+
+
+def test_an_alert_is_told_in_a_sentence() -> None:
+    row = looks(answered(RISING), alerts_from(["support on topic0 > 0.1"]), planned=4).alerts.row(0, named=True)
+    told = sentence(row)
+    assert told.startswith(f"support on topic0 +{row['change']:.2f} [+")
+    assert told.endswith("since the start of run0, at step 300 (alert: support on topic0 > 0.1)")
+    assert "at step 300 and the checkpoint before (" in sentence({**row, "mean_of": 2})

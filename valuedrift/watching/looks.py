@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,6 +20,7 @@ from valuedrift.statistics.rounding import rounding_of
 from valuedrift.watching.alerts import ANY, Alert, Alerts
 from valuedrift.watching.many_looks import changes
 from valuedrift.watching.spending import MEAN_OF, Spending
+from valuedrift.words import signed, signed_interval
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "step": pl.Int64,
@@ -164,3 +166,14 @@ def _fired(seen: pl.DataFrame, rules: tuple[Alert, ...], of: list[str]) -> pl.Da
     # A rule that is given twice, or in other words, fires once.
     fired = pl.concat(parts).unique(maintain_order=True).with_columns(first=(pl.col("step") == pl.col("step").min().over(of)))
     return fired.sort([*run_keys(seen.schema), "step", "topic", pl.col("stance").cast(STANCE_TYPE), "mean_of", "rule"])
+
+
+def sentence(row: Mapping[str, Any]) -> str:
+    """A row of ``Looks.alerts`` in words, for lines, notes and messages.
+
+    Returns:
+        E.g. ``neutral on immigration −0.24 [−0.33, −0.15] since the start of smollm.dpo-pairs, at step 300 (alert: neutral on immigration < -0.2)``.
+    """
+    over = " and the checkpoint before" if row["mean_of"] == 2 else ""
+    changed = f"{signed(row['change'])} {signed_interval(row['change_low'], row['change_high'])}"
+    return f"{row['stance']} on {row['topic']} {changed} since the start of {row['run_id']}, at step {row['step']}{over} (alert: {row['rule']})"
