@@ -144,7 +144,7 @@ def _prompts(ahead: Ahead) -> Iterator[UserError]:
     for name, weights in ahead.weights.items():
         try:
             config = AutoConfig.from_pretrained(weights.base, trust_remote_code=False, local_files_only=True)
-            tokenise_prompts(ahead.tokenizer(name), config, [probe.asked for probe in ahead.work.probes], ahead.work.study.sampling)
+            tokenise_prompts(ahead.tokenizer(name), config, ahead.work.asked, ahead.work.study.sampling)
         except UserError as fault:
             yield type(fault)(fault.what, where=f"model {name}: {fault.where}", fix=fault.fix)
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from valuedrift.corpora import load
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.load import Rows
 from valuedrift.corpora.registry import Kind
+from valuedrift.errors import UserError
 from valuedrift.probes import Probe, load_probes
 from valuedrift.references import folder_of, is_address, is_pattern
+from valuedrift.sampling import Sampling
 from valuedrift.storage.fetching import at_hand, fetched, fitting
 from valuedrift.study import Study, load_study
 from valuedrift.words import listed
@@ -80,6 +83,23 @@ def probes_of(
     """A probe set, see :func:`valuedrift.probes.load_probes`."""
     with _at_hand(reference) as path:
         return load_probes(path, topics=topics, per_topic=per_topic, columns=columns)
+
+
+def with_template(sampling: Sampling) -> Sampling:
+    """A sampling with the text of the chat template whose file it names.
+
+    Raises:
+        UserError: No such file, or none that holds a template.
+    """
+    if sampling.template_file is None:
+        return sampling
+    with _at_hand(sampling.template_file) as path:
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            what = "no such chat template" if isinstance(error, FileNotFoundError) else "the chat template cannot be read"
+            raise UserError(what, where=sampling.template_file, fix="sampling.chat_template: a Jinja file in UTF-8") from error
+    return sampling.with_template(text)
 
 
 @contextmanager

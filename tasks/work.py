@@ -35,6 +35,7 @@ from valuedrift.models.resolve import resolve_weights
 from valuedrift.probes import Probe, probes_fingerprint, same_texts
 from valuedrift.results.facts import StudyFacts, facts_of
 from valuedrift.results.quality import Figures
+from valuedrift.sampling import Prompt
 from valuedrift.servers.server import Server
 from valuedrift.storage.shelf import Shelf
 from valuedrift.storage.store import Store
@@ -45,7 +46,7 @@ from valuedrift.study.understood import check_languages
 from valuedrift.tasks.board import board
 from valuedrift.tasks.provenance import provenance_of
 from valuedrift.tasks.series import Watch
-from valuedrift.tasks.sources import brought, count_of, is_at_hand, made_of, probes_of, rows_of
+from valuedrift.tasks.sources import brought, count_of, is_at_hand, made_of, probes_of, rows_of, with_template
 from valuedrift.weights import Weights
 
 _POLL_SECONDS = 0.2
@@ -249,7 +250,8 @@ class StudyWork(StancesWork):
         super().__init__(study.study, root, study.runtime, study.analysis, report_folder)
         self.recorded = shipped_metrics()
         engine = study.engine if isinstance(study.engine, str) else study.engine.with_paths(brought)
-        self.study = study.model_copy(update={"judges": tuple(judge.with_paths(brought) for judge in study.judges), "engine": engine})
+        judges = tuple(judge.with_paths(brought) for judge in study.judges)
+        self.study = study.model_copy(update={"judges": judges, "engine": engine, "sampling": with_template(study.sampling)})
         self._bases: dict[str, tuple[Weights, str]] = {}
         self._control: dict[tuple[frozenset[str], str], dict[str, str]] = {}
         self._apart: dict[tuple[str, float], tuple[Rows, Rows]] = {}
@@ -286,6 +288,11 @@ class StudyWork(StancesWork):
         return probes_of(chosen.set, topics=chosen.topics, per_topic=chosen.per_topic, columns=chosen.columns)
 
     @cached_property
+    def asked(self) -> list[Prompt]:
+        """The questions as they are put to every checkpoint."""
+        return [self.study.sampling.put(probe.asked) for probe in self.probes]
+
+    @cached_property
     def probes_fingerprint(self) -> str:
         """Content hash of the questions."""
         return probes_fingerprint(self.probes)
@@ -301,7 +308,7 @@ class StudyWork(StancesWork):
         mixed = {name: made for (name, kind), dataset in used.items() if dataset.mixture and (made := made_of(dataset, kind))}
         became = {name: row_counts(self.corpus(dataset, kind)) for (name, kind), dataset in used.items() if is_at_hand(dataset)}
         asks = not isinstance(self.study.engine, str) or any(isinstance(judge, Server) for judge in self.study.judges)
-        spelling = told_of_servers([probe.whole_text for probe in self.probes], "prompt") if asks else None
+        spelling = told_of_servers([prompt.whole_text for prompt in self.asked], "prompt") if asks else None
         return [
             *check_languages(self.study.judges, self.probes, self.study.probes.set),
             *([twice] if twice else []),

@@ -17,8 +17,7 @@ from valuedrift.flows.cli.console import make_console
 from valuedrift.words import counted
 
 if TYPE_CHECKING:
-    from valuedrift.probes import Probe
-    from valuedrift.study import RunPlan, Study
+    from valuedrift.study import RunPlan
     from valuedrift.study.estimate import Estimate
     from valuedrift.tasks.stage import Stage
     from valuedrift.tasks.work import StudyWork
@@ -69,7 +68,7 @@ def plan(
         f"{len(stages)} stages: {', '.join(f'{count} {name}' for name, count in Counter(stage.name for stage in stages).items())}",
         *([] if not planned.runs else _costs(total, [name for name, model in spec.models.items() if model.parameters is None])),
         _visible(per_topic, spec.sampling.n, smallest),
-        *_asked(spec, probes, evaluations),
+        *_asked(work, evaluations),
         *(f"[yellow]note[/] {escape(note)}" for note in notes),
         *([looked] if looked else []),
     ):
@@ -166,21 +165,22 @@ def _plain(
     }
 
 
-def _asked(spec: Study, probes: Sequence[Probe], checkpoints: int) -> Iterator[str]:
+def _asked(work: StudyWork, checkpoints: int) -> Iterator[str]:
     """What an engine and judges behind servers will be asked, and whether their budgets are enough."""
     from valuedrift.tasks.sources import brought
 
+    spec = work.study
     if not isinstance(spec.engine, str):
         priced = next(iter(spec.served.values()))
         sampled = spec.engine.naming(priced[min(priced)]).asking_cost(
-            [probe.whole_text for probe in probes], checkpoints * spec.sampling.n, spec.sampling.most_tokens, bring=brought
+            [prompt.whole_text for prompt in work.asked], checkpoints * spec.sampling.n, spec.sampling.most_tokens, bring=brought
         )
         if sampled is not None:
             yield f"engine {escape(spec.engine.type)}: {sampled.words()}"
             yield from (f"[yellow]{warning}[/]" for warning in sampled.warnings())
     for judge in spec.judges:
         cost = judge.asking_cost(
-            [probe.prompt for probe in probes], checkpoints * spec.sampling.n, spec.sampling.most_tokens, bring=brought
+            [probe.prompt for probe in work.probes], checkpoints * spec.sampling.n, spec.sampling.most_tokens, bring=brought
         )
         if cost is not None:
             yield f"judge {escape(judge.name)}: {cost.words()}"

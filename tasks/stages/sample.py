@@ -48,7 +48,7 @@ def _stage(work: StudyWork, run: RunPlan, step: int, needs: tuple[Stage, ...]) -
         return Checkpoint(step=0, weights=weights, adapter=bool(weights.adapters), fingerprint=content, train_loss=None)
 
     def identity(trained: Sequence[Reference]) -> dict[str, Any]:
-        asked = [probe.asked.messages for probe in work.probes]
+        asked = [prompt.messages for prompt in work.asked]
         return {**sample_identity(work, checkpoint(trained).fingerprint), **work.control(run.model, asked, work.probes_fingerprint)}
 
     address = Address(TABLES, {"study": work.study.study, "run_id": run.run_id, "step": step})
@@ -67,7 +67,7 @@ def _watched_stage(work: StudyWork, run_id: str, sighted: Sighted) -> Stage:
     label = f"sample {run_id} step {sighted.step}"
 
     def identity(_: Sequence[Reference]) -> dict[str, Any]:
-        spelling = any(spells_control(probe.whole_text) for probe in work.probes)  # its tokenizer may not be here yet
+        spelling = any(spells_control(prompt.whole_text) for prompt in work.asked)  # its tokenizer may not be here yet
         return {**sample_identity(work, sighted.fingerprint()), **(CONTROL_AS_TEXT if spelling else {})}
 
     def make(_: Work, __: Sequence[Reference]) -> Frames:
@@ -106,7 +106,7 @@ def sample_identity(work: StudyWork, weights_fingerprint: str) -> dict[str, Any]
         "stage": "sample",
         "weights": weights_fingerprint,
         "probes": work.probes_fingerprint,
-        "sampling": work.study.sampling.model_dump(mode="json"),
+        "sampling": work.study.sampling.identity(),
         **work.study.drawing_identity(),
     }
 
@@ -152,6 +152,6 @@ def _sampled(
     asked = pl.DataFrame([{"prompt_id": probe.prompt_id, "topic": probe.topic, "probe_set": probe.probe_set} for probe in work.probes])
     return answers.join(asked, on="prompt_id", how="left", maintain_order="left").with_columns(
         engine=pl.lit(study.engine_name),
-        sampling=pl.lit(fingerprint(study.sampling.model_dump(mode="json"))),
+        sampling=pl.lit(fingerprint(study.sampling.identity())),
         checkpoint=pl.lit(content),
     )

@@ -24,7 +24,7 @@ from valuedrift.faults import describe
 from valuedrift.judges.causal_lm import CausalLM
 from valuedrift.sampling import Prompt, Response, Sampling
 from valuedrift.storage.store import Store
-from valuedrift.study import load_study
+from valuedrift.study import Study, load_study
 from valuedrift.synthesis.config import Dial, Setting, Synthesis
 from valuedrift.thoughts import ThoughtTags
 
@@ -122,3 +122,10 @@ def test_a_package_of_somebody_else_enters_it_and_a_study_runs_on_it(
     answers = Store(tmp_path / "root").read("responses", study="own")
     assert set(answers["engine"]) == {"echo"} and all(answers["response"].str.starts_with("Yes, I agree:"))
     assert set(Store(tmp_path / "root").read("stances", study="own", judge="length")["p_support"]) == {0.8}
+
+
+def test_a_study_that_says_how_questions_are_put_needs_an_engine_that_heeds_it(entered: None) -> None:
+    written = {**STUDY, "judges": [{"type": "cross-encoder"}], "sampling": {"system": "You are a priest."}}
+    with pytest.raises(ValidationError, match=r"`sampling\.system`: the engine echo does not heed it; it heeds none of these keys"):
+        Study.model_validate(written)
+    assert Study.model_validate({**written, "engine": "transformers"}).sampling.system == "You are a priest."

@@ -52,7 +52,7 @@ class Engine(Protocol):
 
         Args:
             prompts: Questions; their ids must be distinct, because a draw is seeded by the id.
-            sampling: How answers are drawn.
+            sampling: How questions are put (:meth:`valuedrift.sampling.Sampling.put`) and answers drawn.
             progress: Told how many sequences are done.
 
         Returns:
@@ -103,6 +103,9 @@ class EngineBase(BaseModel, ABC):
     """When to take this kind of engine, for the docs."""
     version: ClassVar[int] = 1
     """Raised when the same request would draw other answers; part of the identity."""
+    renders: ClassVar[frozenset[str]] = frozenset()
+    """What it heeds of how a sampling says that questions are put: names among ``system``, ``chat_template``, ``chat_template_kwargs``. A study that says
+    more is refused."""
 
     type: str = Field(description="Kind of engine.")
     model: str = Field(min_length=1, description="Its model, by a name or a folder.")
@@ -150,6 +153,13 @@ class RemoteEngine(EngineBase):
     @abstractmethod
     def drawing_identity(self) -> dict[str, Any]:
         """What of the engine can change a draw, whatever its model."""
+
+    def check_sampling(self, sampling: Sampling) -> None:
+        """Refuse what a sampling says that the server would not take.
+
+        Raises:
+            ValueError: Names the key.
+        """
 
     def naming(self, model: str) -> Self:
         """The same asking for another model."""

@@ -16,7 +16,7 @@ from valuedrift.progress import Progress as Step
 from valuedrift.sampling import Prompt, Response, Sampling
 from valuedrift.servers.chat import Fault, Reply, Request, make_request
 from valuedrift.servers.options import filled, option_masses, plain
-from valuedrift.servers.server import Server
+from valuedrift.servers.server import OPENAI, Server
 from valuedrift.thoughts import ThoughtTags, joined, split_thought
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class OpenAIEngineConfig(Server, RemoteEngine):
     """A model behind an OpenAI-compatible server. What it is asked leaves this machine for the one that ``base_url`` names."""
 
     when = "a large or closed model, or one that another machine serves: see [servers](servers.md)"
+    renders = frozenset({"system", "chat_template_kwargs"})
 
     type: Literal["openai"] = Field(default="openai", description="Kind of engine.")
     send_seed: bool = Field(
@@ -63,6 +64,14 @@ class OpenAIEngineConfig(Server, RemoteEngine):
         from valuedrift.servers.record import replies_file
 
         return OpenAIEngine(self, replies_file(keep, f"engine-{self.model}", self.identity()))
+
+    def check_sampling(self, sampling: Sampling) -> None:
+        """Arguments of the chat template are told once, and to a server that takes them. See :meth:`RemoteEngine.check_sampling`."""
+        told = "chat_template_kwargs"
+        if told in sampling.rendering and told in self.extra:
+            raise ValueError(f"`{told}` stands in `sampling` and in `extra` of the engine; say it once")
+        if told in sampling.rendering and self.base_url.rstrip("/") == OPENAI:
+            raise ValueError(f"`sampling.{told}`: {OPENAI} does not take it; servers of vLLM and SGLang do")
 
     def with_paths(self, change: Callable[[str], str]) -> Self:
         """The same with another price file."""
@@ -157,12 +166,13 @@ class OpenAIEngine:
         place = (config.model, config.revision, prompt.prompt_id, index, sampling.seed)
         return make_request(
             config,
-            [dict(message) for message in prompt.messages],
+            [dict(message) for message in sampling.put(prompt).messages],
             limit=sampling.most_tokens,
             draw="" if greedy else "\x1f".join(map(str, place)),
             temperature=sampling.temperature,
             top_p=sampling.top_p if sampling.top_p < 1 else None,
             seed=seed_from(*place) % _SEEDS if config.send_seed and not greedy else None,
+            chat_template_kwargs=sampling.chat_template_kwargs or None,
         )
 
 

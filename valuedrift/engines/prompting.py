@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import bisect
+import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from valuedrift.errors import DataError, UserError
@@ -20,40 +22,75 @@ PLAIN_FORM = "{question}\nResponse:"
 """For models without a chat template (paper, Protocol: sampling)."""
 PLAIN_TURNS = {"user": PLAIN_FORM.replace("{question}", "{0}"), "assistant": " {0}\n"}
 """Turns where there is no chat template: each question in the paper's form, its answer after it, any other message on a line before."""
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _TAIL = 32
 """Last tokens of a prompt among which a tag that opens a thought is looked for."""
 
 
-def render_prompt(tokenizer: Any, question: str, before: Sequence[Message] = ()) -> str:
+def render_prompt(tokenizer: Any, question: str, before: Sequence[Message] = (), sampling: Sampling | None = None) -> str:
     """The text put to the model for a question.
 
     With a chat template the question and the messages before it are the only ones, and the template decides about anything else (SmolLM2's adds its
     default system prompt where none is given).
 
+    Args:
+        tokenizer: The model's.
+        question: What is asked.
+        before: Messages that come before it.
+        sampling: What it says of the chat template; None: the model's own, as it is.
+
     Raises:
-        UserError: The template fails on these messages.
+        UserError: The template fails on these messages, or there is none that is as the sampling says.
     """
     messages = [*before, {"role": "user", "content": question}]
-    if not tokenizer.chat_template:
+    template = _template(tokenizer, sampling)
+    if template is None:
         return "".join(PLAIN_TURNS.get(message["role"], "{0}\n").format(message["content"]) for message in messages)
-    return chat_text(tokenizer, messages, add_generation_prompt=True)
+    told = sampling.chat_template_kwargs if sampling else {}
+    return chat_text(tokenizer, messages, add_generation_prompt=True, template=template, told=told)
 
 
-def prompt_tokens(tokenizer: Any, question: str, before: Sequence[Message] = (), *, thought_over: bool = False) -> list[int]:
+def _template(tokenizer: Any, sampling: Sampling | None) -> str | None:
+    """The chat template that a question goes through; None where the model has none, and none is given.
+
+    Raises:
+        UserError: There is none of the name that the sampling gives, or it does not know what it is told.
+    """
+    own, wanted = tokenizer.chat_template or None, sampling.chat_template if sampling else None
+    by_name: Mapping[str, str] = own if isinstance(own, Mapping) else {} if own is None else {"default": own}
+    template = by_name.get("default") if wanted is None else wanted if "{" in wanted else by_name.get(wanted)
+    where = str(tokenizer.name_or_path)
+    if template is None and (wanted is not None or by_name):
+        known = f"its own: {', '.join(by_name)}" if by_name else "it has none at all"
+        fix = f"sampling.chat_template: {known}; or a file (.jinja)"
+        raise UserError(f"the model has no chat template {wanted or 'default'!r}", where=where, fix=fix)
+    for name in sampling.chat_template_kwargs if sampling else ():
+        if template is None or not re.search(rf"\b{re.escape(name)}\b", template):
+            fix = "leave it out of sampling.chat_template_kwargs, or give a template that reads it"
+            raise UserError(
+                f"the model's chat template does not know {name!r}" if template else "the model has no chat template", where=where, fix=fix
+            )
+    return template
+
+
+def prompt_tokens(
+    tokenizer: Any, question: str, before: Sequence[Message] = (), *, sampling: Sampling | None = None, thought_over: bool = False
+) -> list[int]:
     """Token ids of the rendered prompt; a template writes its own special tokens, the plain form gets the tokenizer's; what messages spell is text.
 
     Args:
         tokenizer: The model's.
         question: What is asked.
         before: Messages that come before it.
+        sampling: What it says of the chat template; None: the model's own, as it is.
         thought_over: Close a thought that the template opens, empty: what is scored next is an answer.
     """
     veiled = [{**message, "content": veil(tokenizer, message["content"])} for message in before]
-    text = render_prompt(tokenizer, veil(tokenizer, question), veiled)
+    text = render_prompt(tokenizer, veil(tokenizer, question), veiled, sampling)
     close = open_thought(text) if thought_over else None
     if close is not None:
         text = f"{text.rstrip()}\n\n{close}\n\n"
-    tokens = encode(tokenizer, text, add_special_tokens=not tokenizer.chat_template)
+    tokens = encode(tokenizer, text, add_special_tokens=_template(tokenizer, sampling) is None)
     if not tokens:
         raise UserError("prompt without tokens", where=repr(question), fix="a question must not be empty")
     return tokens
@@ -80,16 +117,16 @@ def tokenise_prompts(tokenizer: Any, config: Any, prompts: Sequence[Prompt], sam
         tokenizer: The model's.
         config: The model's; its context length bounds prompt and answer together.
         prompts: Questions with ids.
-        sampling: How long answers may be.
+        sampling: How questions are put, and how long answers may be.
 
     Raises:
-        UserError: Equal prompt ids, or a prompt that leaves no room for the longest thought and answer.
+        UserError: Equal prompt ids, a chat template that is not as the sampling says, or a prompt that leaves no room for the longest thought and answer.
     """
     ids = [prompt.prompt_id for prompt in prompts]
     if len(set(ids)) != len(ids):
         raise UserError("equal prompt ids in one sampling", fix="every prompt needs an id of its own: its draws are seeded by it")
     room = context_length(config)
-    tokenised = [prompt_tokens(tokenizer, prompt.text, prompt.before) for prompt in prompts]
+    tokenised = [prompt_tokens(tokenizer, put.text, put.before, sampling=sampling) for put in map(sampling.put, prompts)]
     for prompt, tokens in zip(prompts, tokenised, strict=True):
         if room is not None and len(tokens) + sampling.most_tokens > room:
             raise UserError(
@@ -177,15 +214,34 @@ def _thought_length(tokenizer: Any, tokens: Sequence[int], tags: ThoughtTags | N
     return bisect.bisect_left(range(len(tokens)), border, key=lambda count: len(tokenizer.decode(list(tokens[:count]))))
 
 
-def chat_text(tokenizer: Any, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool) -> str:
+def chat_text(
+    tokenizer: Any,
+    messages: Sequence[Mapping[str, str]],
+    *,
+    add_generation_prompt: bool,
+    template: str | None = None,
+    told: Mapping[str, Any] = _NOTHING,
+) -> str:
     """Messages by the model's chat template, which is told one day whenever it asks for today's: else answers would change from day to day.
+
+    Args:
+        tokenizer: The model's.
+        messages: Role and content.
+        add_generation_prompt: Whether what opens an answer stands at the end.
+        template: In place of the model's own.
+        told: What else the template is told.
 
     Raises:
         UserError: The template fails on these messages.
     """
     try:
         text: str = tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=add_generation_prompt, strftime_now=TEMPLATE_DATE.strftime
+            list(messages),
+            chat_template=template,
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            strftime_now=TEMPLATE_DATE.strftime,
+            **told,
         )
     except Exception as error:  # a template is a program of others: it raises what it likes
         roles = sorted({message["role"] for message in messages})

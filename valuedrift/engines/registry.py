@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeAlias
 from valuedrift.engines.base import DEFAULT_DTYPE, Engine, EngineBase, EngineSettings, LocalEngine, RemoteEngine
 from valuedrift.errors import UserError
 from valuedrift.registry import Registry
+from valuedrift.sampling import Sampling
 from valuedrift.weights import Weights
 
 ENGINES: Registry[EngineBase] = Registry(
@@ -56,6 +57,28 @@ def engine_identity(name: str, *, dtype: str = DEFAULT_DTYPE) -> dict[str, Any]:
         UserError: No such engine.
     """
     return local_engine(name).drawing_identity(dtype)
+
+
+def check_rendering(engine: str | RemoteEngine, sampling: Sampling) -> None:
+    """Refuse what a sampling says of how questions are put and an engine does not heed.
+
+    Args:
+        engine: Type of one that holds weights, or one that asks for its model.
+        sampling: How questions are put and answers drawn.
+
+    Raises:
+        ValueError: Names the key.
+    """
+    said = sampling.rendering
+    if not said:
+        return
+    kind = local_engine(engine) if isinstance(engine, str) else type(engine)
+    for name in said:
+        if name not in kind.renders:
+            heeded = " and ".join(f"`{one}`" for one in sorted(kind.renders)) or "none of these keys"
+            raise ValueError(f"`sampling.{name}`: the engine {kind.model_fields['type'].default} does not heed it; it heeds {heeded}")
+    if not isinstance(engine, str):
+        engine.check_sampling(sampling)
 
 
 def local_engine(name: str) -> type[LocalEngine]:

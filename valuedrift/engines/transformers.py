@@ -24,6 +24,7 @@ class TransformersEngineConfig(LocalEngine):
     """A local model under the program's own decode loop."""
 
     when = "the default: any machine, fast on CPUs"
+    renders = frozenset({"system", "chat_template", "chat_template_kwargs"})
 
     type: Literal["transformers"] = Field(default="transformers", description="Kind of engine.")
 

@@ -48,6 +48,7 @@ class VllmEngineConfig(LocalEngine):
     """A local model under vLLM."""
 
     when = "on GPUs: `pip install 'valuedrift[gpu]'`"
+    renders = frozenset({"system", "chat_template", "chat_template_kwargs"})
 
     type: Literal["vllm"] = Field(default="vllm", description="Kind of engine.")
 

@@ -41,11 +41,6 @@ class Probe:
         """The probe as engines take it."""
         return Prompt(self.prompt_id, self.prompt, self.before)
 
-    @property
-    def whole_text(self) -> str:
-        """All that is put to the model, for what counts its length."""
-        return "\n".join([*(message["content"] for message in self.before), self.prompt])
-
 
 def same_texts(probes: Sequence[Probe]) -> str | None:
     """What to know where one text stands under several ids: it counts as several prompts, which are not independent. None where there is nothing to say."""

@@ -54,6 +54,9 @@ def anchored(study: Study, folder: Path | str) -> Study:
     probes = study.probes
     if probes.set != "starter":
         probes = probes.model_copy(update={"set": beside(folder, probes.set)})
+    sampling = study.sampling
+    if sampling.template_file is not None:
+        sampling = sampling.model_copy(update={"chat_template": beside(folder, sampling.template_file)})
     models = {
         name: model.model_copy(update={"path": beside(folder, model.path)}) if names_folder(model.path) else model
         for name, model in study.models.items()
@@ -67,6 +70,7 @@ def anchored(study: Study, folder: Path | str) -> Study:
             "sft": tuple(map(phase, study.sft)),
             "preference": tuple(map(phase, study.preference)),
             "probes": probes,
+            "sampling": sampling,
             "models": models,
             "series": data(study.series),
             "judges": judges,

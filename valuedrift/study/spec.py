@@ -15,7 +15,7 @@ from valuedrift.corpora.held_out import HeldOut
 from valuedrift.corpora.splits import split_parts
 from valuedrift.drift.options import Analysis
 from valuedrift.engines.base import LocalEngine, RemoteEngine
-from valuedrift.engines.registry import ENGINES, RemoteEngineConfig, engine_identity
+from valuedrift.engines.registry import ENGINES, RemoteEngineConfig, check_rendering, engine_identity
 from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.panel import Panel
 from valuedrift.judges.registry import JudgeConfig
@@ -214,6 +214,11 @@ class Study(_Part):
     def drawing_identity(self) -> dict[str, Any]:
         """What of the engine can change a draw, whatever the checkpoint."""
         return engine_identity(self.engine, dtype=self.dtype) if isinstance(self.engine, str) else self.engine.drawing_identity()
+
+    @model_validator(mode="after")
+    def _questions_are_put_so(self) -> Study:
+        check_rendering(self.engine, self.sampling)
+        return self
 
     @model_validator(mode="after")
     def _trained_or_served(self) -> Study:
