@@ -23,6 +23,7 @@ _COMMANDS = {
     "status": ("trace",),
     "explain": ("trace",),
     "report": ("report",),
+    "automations": ("automations",),
     "analyze": ("analyze",),
     "sql": ("sql",),
     "tables": ("tables",),
