@@ -32,25 +32,25 @@ def stages_shown(work: StudyWork) -> list[Stage]:
     """
     stages = stages_of(work)
     if work.study.series:
-        evaluated = _evaluated(work, stages)
-        work.watch.let_go(evaluated)
-        if work.watch.reveal(evaluated):
+        work.watch.let_go(_ended(work, stages, with_failed=False))  # what failed is tried again by the next watch
+        if work.watch.reveal(_ended(work, stages, with_failed=True)):
             work.news.put(None)
     return stages
 
 
-def _evaluated(work: StudyWork, stages: Sequence[Stage]) -> Callable[[str, int], bool]:
-    """Whether a checkpoint of a run is judged, or a stage of it failed, so that nobody waits for it."""
+def _ended(work: StudyWork, stages: Sequence[Stage], *, with_failed: bool) -> Callable[[str, int], bool]:
+    """Whether a checkpoint of a run is judged; or a stage of it failed, so that nobody waits for it."""
     stands = defaultdict(list)
     for stage in stages:
         if stage.name in ("sample", "judge"):
             stands[stage.run_id, stage.step].append((stage.label, stage.as_of))
 
-    def evaluated(run_id: str, step: int) -> bool:
+    def ended(run_id: str, step: int) -> bool:
         as_it_is = stands[run_id, step]
-        return bool(as_it_is) and (work.done.items() >= set(as_it_is) or any(work.failed.get(label) == as_of for label, as_of in as_it_is))
+        failed = with_failed and any(work.failed.get(label) == as_of for label, as_of in as_it_is)
+        return failed or (bool(as_it_is) and work.done.items() >= set(as_it_is))
 
-    return evaluated
+    return ended
 
 
 @contextmanager

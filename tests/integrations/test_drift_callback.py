@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -272,3 +274,36 @@ def test_what_a_model_was_loaded_from(tmp_path: Path) -> None:
     assert of(str(base)) == str(base) and of("org/name") == "hf:org/name"
     assert of(str(output / "checkpoint-3")) is None and of("") is None and of("gone/far/away") is None
     assert _loaded_from(None, output) is None
+
+
+_ONE_OF_TWO = """
+import sys
+from pathlib import Path
+import torch.distributed as dist
+sys.path.insert(0, sys.argv[4])
+from test_drift_callback import CROSSED, DriftCallback, HandOver, Training
+rank, folder = int(sys.argv[1]), Path(sys.argv[2])
+dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
+training = Training(folder / f"out{rank}", DriftCallback(watcher=False, root=folder / "root", stop_on_alert=True), zero=rank == 0).begin()
+training.steps(2)
+if rank == 0:
+    HandOver(training.output).tell(CROSSED)
+training.call("on_step_end")
+assert not training.control.should_training_stop, "between saves the others would not know"
+training.steps(4, 6)
+assert training.control.should_training_stop and training.state.global_step == 4
+Path(sys.argv[3]).write_text("stopped")
+"""
+
+
+@pytest.mark.slow
+def test_all_processes_of_a_training_stop_at_one_save(tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _ONE_OF_TWO, str(rank), str(tmp_path), str(tmp_path / f"stopped{rank}"), str(Path(__file__).parent)],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "GLOO_SOCKET_IFNAME": "lo"},
+        )
+        for rank in (0, 1)
+    ]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0]
+    assert all((tmp_path / f"stopped{rank}").read_text() == "stopped" for rank in (0, 1))
