@@ -240,10 +240,16 @@ class Watch:
         store: The tables, which remember checkpoints that are gone.
         study: The study's name.
         held: Folder for what is held of checkpoints.
+        budget: How many checkpoints of each are shown at most, chosen by `choose`; None: all of them.
     """
 
-    def __init__(self, series: Mapping[str, Series], store: Store, study: str, held: Path) -> None:
+    def __init__(self, series: Mapping[str, Series], store: Store, study: str, held: Path, budget: int | None = None) -> None:
         self._store, self._study = store, study
+        self.budget = budget
+        self.growing = False
+        """Whether somebody looks again and again, because more checkpoints may come."""
+        self._chosen: dict[str, frozenset[int]] = {}
+        """Steps of each that are shown where there is a budget."""
         self._at_work = {name: SeriesAtWork(one, held / study / name) for name, one in series.items()}
         self._sightings: dict[str, Sighting] = {}
         self._revealed: dict[str, int] | None = None
@@ -271,11 +277,25 @@ class Watch:
             self.look()
         return self._sightings[name]
 
-    def shown(self, name: str) -> tuple[Sighted, ...]:
-        """The checkpoints of a series that the list of stages has, by step: those that are there, and those that were evaluated before they went."""
+    def there(self, name: str) -> tuple[Sighted, ...]:
+        """The checkpoints of a series, by step: those that are there, and those that were evaluated before they went."""
         whole = {**self._gone(name), **self.seen(name).whole}
-        ordered = [whole[step] for step in sorted(whole)]
-        return tuple(ordered if self._revealed is None else ordered[: self._revealed.get(name, 2)])
+        return tuple(whole[step] for step in sorted(whole))
+
+    def shown(self, name: str) -> tuple[Sighted, ...]:
+        """Those of them that the list of stages has."""
+        there = self.there(name)
+        if self.budget is not None:
+            return tuple(one for one in there if one.step in self.chosen(name))
+        return there if self._revealed is None else there[: self._revealed.get(name, 2)]
+
+    def chosen(self, name: str) -> frozenset[int]:
+        """The steps of a series that a budget allows so far; before the first choice none."""
+        return self._chosen.get(name, frozenset())
+
+    def choose(self, name: str, steps: frozenset[int]) -> None:
+        """Show these steps of a series from now on."""
+        self._chosen[name] = steps
 
     def length(self, name: str) -> int | None:
         """Optimizer steps of the whole training, where a checkpoint says so."""
@@ -316,11 +336,13 @@ class Watch:
             one.holding.on = True
 
     def let_go(self, evaluated: Callable[[str, int], bool]) -> None:
-        """Let go of what is evaluated."""
+        """Let go of what is evaluated, and of everything where a budget is spent."""
         for name, one in self._at_work.items():
-            for sighted in self.shown(name):
-                if evaluated(name, sighted.step):
-                    one.let_go(sighted)
+            shown = self.shown(name)
+            spent = self.budget is not None and not self.growing and len(shown) >= self.budget
+            done = [sighted for sighted in shown if evaluated(name, sighted.step)]
+            for sighted in self.there(name) if spent and len(done) == len(shown) else done:
+                one.let_go(sighted)
 
     def reveal(self, finished: Callable[[str, int], bool]) -> bool:
         """Show one checkpoint more of each series whose shown ones are all finished.
@@ -331,7 +353,7 @@ class Watch:
         Returns:
             Whether one more is shown.
         """
-        if self._revealed is None:
+        if self._revealed is None or self.budget is not None:
             return False
         more = False
         for name in self._at_work:

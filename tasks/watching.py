@@ -79,6 +79,7 @@ def watching(work: StudyWork, *, live: bool) -> Iterator[None]:
         yield
         return
     stop, opened, faults = threading.Event(), threading.Event(), list[UserError]()
+    work.watch.growing = True
     follower = threading.Thread(target=_follow, args=(work, stop, opened, told, faults), daemon=True)
     follower.start()
     opened.wait()
@@ -135,9 +136,17 @@ def _tell_once(line: str, told: set[str]) -> None:
         tell(line)
 
 
+@contextmanager
+def _until_nothing_more_comes(work: StudyWork) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        work.watch.growing = False
+
+
 def _follow(work: StudyWork, stop: threading.Event, opened: threading.Event, told: set[str], faults: list[UserError]) -> None:
     """Look again and again until all trainings have ended, or nothing more came for as long as the study says."""
-    with work.source() as report:
+    with work.source() as report, _until_nothing_more_comes(work):
         opened.set()
         begun = time.monotonic()
         changed_at = begun

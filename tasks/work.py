@@ -47,6 +47,7 @@ from valuedrift.tasks.board import board
 from valuedrift.tasks.provenance import provenance_of
 from valuedrift.tasks.series import Watch
 from valuedrift.tasks.sources import brought, count_of, is_at_hand, made_of, probes_of, rows_of, with_template
+from valuedrift.training.schedule import Adaptive
 from valuedrift.weights import Weights
 
 _POLL_SECONDS = 0.2
@@ -279,7 +280,9 @@ class StudyWork(StancesWork):
     @cached_property
     def watch(self) -> Watch:
         """The study's series at work; looked at once."""
-        return Watch(self.study.series, self.store, self.study.study, self.local / "weights" / "held")
+        schedule = self.study.checkpoints
+        budget = schedule.budget if isinstance(schedule, Adaptive) else None
+        return Watch(self.study.series, self.store, self.study.study, self.local / "weights" / "held", budget)
 
     @cached_property
     def probes(self) -> list[Probe]:

@@ -17,7 +17,7 @@ from valuedrift.flows.cli.console import make_console
 from valuedrift.words import counted
 
 if TYPE_CHECKING:
-    from valuedrift.study import RunPlan
+    from valuedrift.study import RunPlan, SeriesRun, ServedRun
     from valuedrift.study.estimate import Estimate
     from valuedrift.tasks.stage import Stage
     from valuedrift.tasks.work import StudyWork
@@ -47,15 +47,15 @@ def plan(
 
         check_ahead(work)
         looked = f"nothing stands in the way; looked at {', '.join(one.name for one in CHECKS)}"
-    spec, planned, probes = work.study, work.plan, work.probes
     notes = work.notes()
     stages = stages_of(work)
+    spec, planned, probes = work.study, work.plan, work.probes
     costs = {run.run_id: estimate(run, spec, len(probes)) for run in planned.runs}
     total = Estimate.total(costs.values())
     topics = len({probe.topic for probe in probes})
     per_topic = len(probes) // max(topics, 1)
     smallest = minimum_detectable_drift(per_topic, spec.sampling.n) if per_topic > 1 else None
-    evaluations = sum(len(run.steps) for run in planned.sampled)
+    evaluations = sum(_at_most(work, run) for run in planned.sampled)
     if as_json:
         print_json(_plain(work, stages, costs, total, smallest, notes))
         return
@@ -64,7 +64,7 @@ def plan(
     asked = f"{len(probes)} probes in {topics} topics × {spec.sampling.n} answers × {len(spec.judges)} judge(s)"
     console.print()
     for line in (
-        f"{len(planned.sampled)} runs, {evaluations} checkpoints × {asked}",
+        f"{len(planned.sampled)} runs, {'at most ' * (work.study.checkpoints.type == 'adaptive')}{evaluations} checkpoints × {asked}",
         f"{len(stages)} stages: {', '.join(f'{count} {name}' for name, count in Counter(stage.name for stage in stages).items())}",
         *([] if not planned.runs else _costs(total, [name for name, model in spec.models.items() if model.parameters is None])),
         _visible(per_topic, spec.sampling.n, smallest),
@@ -73,6 +73,13 @@ def plan(
         *([looked] if looked else []),
     ):
         console.print(line, highlight=False, soft_wrap=not console.is_terminal)
+
+
+def _at_most(work: StudyWork, run: RunPlan | ServedRun | SeriesRun) -> int:
+    """How many checkpoints of a run are evaluated in the end; which ones may be chosen on the way."""
+    if run.run_id not in work.study.series or work.watch.budget is None:
+        return len(run.steps)
+    return min(work.watch.budget, len(work.watch.there(run.run_id)))
 
 
 def _visible(per_topic: int, samples: int, smallest: float | None) -> str:
@@ -98,7 +105,9 @@ def _show_runs(work: StudyWork, costs: Mapping[str, Estimate], console: Console)
                 branch(tree, run)
         console.print(tree, highlight=False, soft_wrap=not console.is_terminal)
     for series in planned.series:
-        shown = _steps(series.steps) if series.steps else "none yet"
+        there = [one.step for one in work.watch.there(series.run_id)]
+        chosen = _at_most(work, series) < len(there)
+        shown = f"at most {_at_most(work, series)} of {len(there)}: " * chosen + (_steps(there) if there else "none yet")
         console.print(
             f"{escape(series.run_id)} [dim]trained by something else, {escape(', '.join(series.series.places))}; checkpoints {shown}[/]",
             highlight=False,
@@ -145,7 +154,14 @@ def _plain(
         for run in work.plan.runs
     ]
     runs += [
-        {"run_id": run.run_id, "phase": run.series.phase, "steps": list(run.steps), "source": list(run.series.places)}
+        {
+            "run_id": run.run_id,
+            "phase": run.series.phase,
+            "steps": list(run.steps),
+            "at_most": _at_most(work, run),
+            "there": len(work.watch.there(run.run_id)),
+            "source": list(run.series.places),
+        }
         for run in work.plan.series
     ]
     runs += [

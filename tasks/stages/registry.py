@@ -22,6 +22,7 @@ from valuedrift.storage.schemas import register
 from valuedrift.storage.schemas.table import TableSchema
 from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages import adopt, analyze, audit, conclude, correct, judge, look, probes, report, sample, train
+from valuedrift.tasks.stages.choose import choose
 from valuedrift.tasks.work import StudyWork
 
 
@@ -114,6 +115,7 @@ def stages_of(work: StudyWork) -> list[Stage]:
     Args:
         work: The study and where it works.
     """
+    choose(work)
     listed: list[Stage] = []
     for kind in kinds():
         listed.extend(kind.stages(work, tuple(listed)))

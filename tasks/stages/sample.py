@@ -34,7 +34,7 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
             yield _stage(work, run, step, () if step == 0 and run.parent_run_id is None else (trained[run.run_id],))
     for series in work.plan.series:
         for sighted in series.checkpoints:
-            yield _watched_stage(work, series.run_id, sighted)
+            yield watched_stage(work, series.run_id, sighted)
     for served in work.plan.served:
         for step in served.steps:
             yield _asking_stage(work, served, step)
@@ -62,7 +62,7 @@ def _stage(work: StudyWork, run: RunPlan, step: int, needs: tuple[Stage, ...]) -
     )
 
 
-def _watched_stage(work: StudyWork, run_id: str, sighted: Sighted) -> Stage:
+def watched_stage(work: StudyWork, run_id: str, sighted: Sighted) -> Stage:
     """The stage of a checkpoint that something else trained."""
     label = f"sample {run_id} step {sighted.step}"
 

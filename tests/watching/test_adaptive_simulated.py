@@ -107,17 +107,14 @@ def largest(cell: Cell) -> tuple[Array, Array, Array]:
 
 
 def agreement(run: list[Cell], steps: list[int]) -> Array:
-    """For every topic and stance: whether magnitude, drift time and largest change agree, and whether only some checkpoints leave it untimed. (topics, 3, 4)."""
+    """Whether magnitude, drift time and largest change agree, and whether some checkpoints leave untimed what all of them time. Shape (topics, stances, 4)."""
     told = []
     for cell in run:
         some = at(cell, steps)
         same = np.array_equal(some.values[:, -1] - some.values[:, 0], cell.values[:, -1] - cell.values[:, 0])
         (_, low, high), (found, _, _) = largest(cell), largest(some)
         for stance, (whole, part) in enumerate(zip(drift_times(cell, OPTIONS), drift_times(some, OPTIONS), strict=True)):
-            if whole.value is None or part.value is None:
-                timed = whole.value is part.value
-            else:
-                timed = bool(whole.low <= part.value <= whole.high)
+            timed = whole.value is part.value is None or (None not in (whole.value, part.value) and whole.low <= part.value <= whole.high)
             inside = whole.value is None or bool(low[stance] <= found[stance] <= high[stance])
             told.append((same, timed, inside, part.value is None and whole.value is not None))
     return np.array(told, dtype=float).reshape(len(run), 3, 4)
@@ -127,7 +124,16 @@ def agreement(run: list[Cell], steps: list[int]) -> Array:
 def show() -> Iterator[list[tuple[str, ...]]]:
     rows: list[tuple[str, ...]] = []
     yield rows
-    columns = ("shape", "checkpoints", "magnitude", "drift time", "largest change", "untimed", "time, all of a topic", "time, evenly spaced")
+    columns = (
+        "shape",
+        "checkpoints",
+        "magnitude",
+        "drift time",
+        "largest change",
+        "untimed",
+        "time, all of a topic",
+        "time, evenly spaced",
+    )
     table = Table(*columns, title=f"{BUDGET} of {CHECKPOINTS} checkpoints against all, {RUNS} runs a shape × {TOPICS} topics × 3 stances")
     for row in rows:
         table.add_row(*row)

@@ -22,7 +22,7 @@ from valuedrift.judges.registry import JudgeConfig
 from valuedrift.sampling import Sampling
 from valuedrift.study.runtime import Runtime
 from valuedrift.training.registry import Algorithm, types_of
-from valuedrift.training.schedule import LogSpaced, Schedule
+from valuedrift.training.schedule import Adaptive, LogSpaced, Schedule
 from valuedrift.watching.alerts import Alerts
 from valuedrift.watching.series import Series
 
@@ -136,7 +136,9 @@ class Study(_Part):
     sft: tuple[SFTPhase, ...] = Field(default=(), description="Supervised phases, one or more where models are trained.")
     preference: tuple[PreferencePhase, ...] = Field(default=(), description="Preference phases.")
     checkpoints: Schedule = Field(
-        default=LogSpaced(type="log", points=6), description="At which steps a run is saved and sampled; 0 and the last always are."
+        default=LogSpaced(type="log", points=6),
+        description="At which steps a run is saved and sampled; 0 and the last always are. Of a `series` all checkpoints are sampled, or as many as "
+        "type: adaptive allows.",
     )
     sampling: Sampling = Field(default=Sampling(), description="How answers are drawn.")
     engine: str | RemoteEngineConfig = Field(
@@ -246,6 +248,16 @@ class Study(_Part):
                 raise ValueError(f"served {name!r}: a drift is from one checkpoint to another; name two or more, by step")
             if min(models) < 0 or max(models) >= 2**53 or not all(models.values()):
                 raise ValueError(f"served {name!r}: steps are 0 or more, below 2^53, and each has the name of a model")
+        return self
+
+    @model_validator(mode="after")
+    def _adaptive_of_series(self) -> Study:
+        trained = [key for key in ("sft", "preference", "served") if getattr(self, key)]
+        if isinstance(self.checkpoints, Adaptive) and trained:
+            raise ValueError(
+                f"checkpoints: type adaptive chooses among the many checkpoints of a `series`, and this study has `{trained[0]}` too: runs that are trained "
+                "here save only what they evaluate. Take type log, every or steps, or a study of its own for the series"
+            )
         return self
 
     @model_validator(mode="after")

@@ -91,5 +91,21 @@ class Fixed(_Schedule):
         return list(self.at)
 
 
-SCHEDULES = (LogSpaced, Every, Fixed)
-Schedule = Annotated[LogSpaced | Every | Fixed, Field(discriminator="type")]
+class Adaptive(_Schedule):
+    """Of a series with many checkpoints, the ends and then those that tell most: see `valuedrift.watching.adaptive`."""
+
+    type: Literal["adaptive"] = Field(default="adaptive", description="Kind of schedule.")
+    budget: int = Field(
+        ge=3, le=MOST_CHECKPOINTS, description="Checkpoints of each series that are evaluated at most, the first and the last included."
+    )
+
+    def _between(self, total: int) -> list[int]:
+        raise UserError(
+            "type: adaptive chooses among checkpoints that are there, of a `series`; it does not say when a training saves them",
+            where="checkpoints",
+            fix="for runs that are trained here take type log, every or steps",
+        )
+
+
+SCHEDULES = (LogSpaced, Every, Fixed, Adaptive)
+Schedule = Annotated[LogSpaced | Every | Fixed | Adaptive, Field(discriminator="type")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +21,82 @@ _UNSEEN = 2.0
 with 0.5 to the first change that is found."""
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What there is of a run, and what of it was evaluated.
+
+    Attributes:
+        steps: All its checkpoints.
+        evaluated: Those that are evaluated.
+        failed: Those that were tried in vain.
+        cells: Prompt means of each topic at those that are evaluated.
+        growing: Whether more checkpoints may come.
+    """
+
+    steps: tuple[int, ...]
+    evaluated: frozenset[int] = frozenset()
+    failed: frozenset[int] = frozenset()
+    cells: tuple[Cell, ...] = ()
+    growing: bool = False
+
+
+def chosen_steps(seen: Seen, budget: int, before: frozenset[int] = frozenset()) -> frozenset[int]:
+    """The checkpoints of a run that are evaluated already or next.
+
+    What is evaluated counts, so that a run that was interrupted goes on as it would have. While a training goes on, half of the budget follows it: its newest
+    checkpoint is taken whenever it is twice as far as the last one taken. The other half is for when all is there.
+
+    Args:
+        seen: What there is.
+        budget: How many at most, 3 or more.
+        before: What was chosen last; kept until all of it is evaluated.
+    """
+    there = frozenset(seen.steps)
+    tried, before = (seen.evaluated | seen.failed) & there, before & there
+    if not before <= tried or not there:
+        return before
+    first, last = min(there), max(there)
+    spent = len(tried) >= budget
+    if len(tried) > budget or (spent and not seen.growing and not {first, last} <= tried):
+        return _from_the_start(seen, budget)
+    if spent:
+        return tried
+    if seen.growing:
+        room = len(tried) < max(2, (budget + 1) // 2)
+        due = first if not tried else last if last >= 2 * max(tried) else None
+        return tried | {due} if room and due is not None and due not in tried else tried
+    return tried | _wanted(seen, tried, budget)
+
+
+def _wanted(seen: Seen, tried: frozenset[int], budget: int) -> frozenset[int]:
+    """The ends at once, then one after another."""
+    ends = [step for step in (min(seen.steps), max(seen.steps)) if step not in tried]
+    if ends:
+        return frozenset(ends[: budget - len(tried)])
+    step = next_step([_at(cell, tried) for cell in seen.cells], seen.steps, tried)
+    return frozenset() if step is None else frozenset({step})
+
+
+def _from_the_start(seen: Seen, budget: int) -> frozenset[int]:
+    """As if nothing but what would have been chosen were evaluated: where more is than the budget allows, or the run has grown since."""
+    tried: frozenset[int] = frozenset()
+    while len(tried) < budget and tried <= seen.evaluated | seen.failed:
+        if not (wanted := _wanted(seen, tried, budget)):
+            break
+        tried |= wanted
+    return tried
+
+
+def _at(cell: Cell, steps: Collection[int]) -> Cell:
+    kept = np.isin(cell.steps, list(steps))
+    return cell if kept.all() else Cell(cell.keys, cell.steps[kept], cell.prompts, cell.values[:, kept], cell.rounding)
+
+
 def next_step(cells: Sequence[Cell], steps: Sequence[int], tried: Collection[int]) -> int | None:
     """The checkpoint to evaluate next, chosen from what the others have shown and nothing else.
 
-    Between two evaluated checkpoints a stance is taken to wander at the rate that it shows around there (a Brownian bridge). So every gap has a chance to hold a
-    change beyond the largest one so far, and, before the first arrival within noise of that, a chance to hold a sure earlier one. The gap in which these
+    Between two evaluated checkpoints a stance is taken to wander at the rate that it shows around there (a Brownian bridge). So every gap may hold a
+    larger change than the largest so far, and, before the first arrival within noise of that, a chance to hold a sure earlier one. The gap in which these
     chances, added over topics and stances, put the most checkpoints in doubt is halved.
 
     Args:
@@ -57,7 +129,8 @@ def _chance(cell: Cell, at: NDArray[np.int64], closed: NDArray[np.int64]) -> Arr
     if len(at) < 2 or len(cell.prompts) < 2:
         return found
     level = mean_interval(cell.values, _CONFIDENCE, bounds=(0.0, 1.0), rounding=cell.rounding)
-    moved = np.nan_to_num(np.nanmean(cell.values - cell.values[:, :1], axis=0))
+    change = mean_interval(cell.values - cell.values[:, :1], _CONFIDENCE, bounds=(-1.0, 1.0), rounding=cell.rounding)
+    moved = np.nan_to_num(change.estimate)
     stances = np.arange(moved.shape[1])
     top = np.abs(moved).argmax(axis=0)
     short = mean_interval(cell.values[:, top, stances][:, None] - cell.values, _CONFIDENCE, bounds=(-1.0, 1.0), rounding=cell.rounding)
