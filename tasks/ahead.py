@@ -16,9 +16,10 @@ from typing import Any
 
 from valuedrift.corpora.load import Rows
 from valuedrift.engines.base import LocalEngine
-from valuedrift.engines.prompting import tokenise_prompts
+from valuedrift.engines.prompting import end_tokens, tokenise_prompts
 from valuedrift.engines.registry import ENGINES
 from valuedrift.errors import DataError, UserError
+from valuedrift.models.checking import read_by_others
 from valuedrift.models.loading import check_files, load_tokenizer
 from valuedrift.study import RunPlan
 from valuedrift.study.estimate import Estimate, estimate
@@ -82,7 +83,7 @@ class Ahead:
 
     def tokenizer(self, name: str) -> Any:
         """The tokenizer of one of `weights`."""
-        folder = self.weights[name].base
+        folder = self.weights[name].tokenizer
         if folder not in self._tokenizers:
             self._tokenizers[folder] = load_tokenizer(folder)
         return self._tokenizers[folder]
@@ -139,12 +140,16 @@ def _templates(ahead: Ahead) -> Iterator[UserError]:
 
 
 def _prompts(ahead: Ahead) -> Iterator[UserError]:
-    from transformers import AutoConfig
+    from transformers import AutoConfig, GenerationConfig
 
     for name, weights in ahead.weights.items():
         try:
             config = AutoConfig.from_pretrained(weights.base, trust_remote_code=False, local_files_only=True)
             tokenise_prompts(ahead.tokenizer(name), config, ahead.work.asked, ahead.work.study.sampling)
+            if (weights.base / "generation_config.json").exists():
+                with read_by_others("generation config not loadable", weights.base):
+                    generation = GenerationConfig.from_pretrained(weights.base, local_files_only=True)
+                end_tokens(generation, ahead.tokenizer(name))
         except UserError as fault:
             yield type(fault)(fault.what, where=f"model {name}: {fault.where}", fix=fault.fix)
 

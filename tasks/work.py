@@ -372,7 +372,7 @@ class StudyWork(StancesWork):
             texts: In lists and mappings of any depth.
             content: Fingerprint of the texts.
         """
-        names = control_names(self.base(model)[0].base)
+        names = control_names(self.base(model)[0].tokenizer)
         if (names, content) not in self._control:
             self._control[names, content] = control_identity(names, texts_in(texts))
         return self._control[names, content]

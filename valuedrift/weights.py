@@ -92,6 +92,12 @@ class Weights(BaseModel):
             return own
         return fingerprint([own, *(folder_fingerprint(adapter, self.base) for adapter in self.adapters)])
 
+    @property
+    def tokenizer(self) -> Path:
+        """The folder of its tokenizer: the last adapter that carries another one than the base, else the base."""
+        others = (adapter for adapter in reversed(self.adapters) if _has_another_tokenizer(adapter, self.base))
+        return next(others, self.base)
+
     def plus(self, adapter: Path) -> Weights:
         """The same stack with one more adapter on top."""
         return Weights(base=self.base, adapters=(*self.adapters, adapter))
@@ -117,6 +123,11 @@ def check_format(path: Path) -> None:
     if not path.is_dir():
         raise UserError("no such model folder", where=str(path), fix="give a folder in Hugging Face layout")
     raise UserError("model folder without safetensors weights", where=str(path), fix="expected *.safetensors")
+
+
+def _has_another_tokenizer(adapter: Path, base: Path) -> bool:
+    there = any((adapter / name).is_file() for name in TOKENIZERS)
+    return there and not all(_equal(adapter / name, base / name) for name in tokenizer_files(adapter))
 
 
 def _equal(path: Path, other: Path) -> bool:
@@ -298,6 +309,8 @@ def weight_files(folder: Path) -> list[Path]:
     shards = {name: tensor_names(folder / name) for name in sorted(set(listed.values()))}
     if lost := [tensor for tensor, name in listed.items() if tensor not in shards[name]]:
         raise DataError(f"{told(lost)} not in the shards that the index names", where=str(folder / INDEX), fix="copy the model again")
+    if twice := [tensor for name, tensors in shards.items() for tensor in tensors if listed.get(tensor, name) != name]:
+        raise DataError(f"{told(twice)} also in another shard than the index names", where=str(folder / INDEX), fix="copy the model again")
     return [folder / name for name in shards]
 
 
@@ -306,6 +319,10 @@ def _weight_map(folder: Path) -> dict[str, str]:
     listed = content.get("weight_map") if isinstance(content, dict) else None
     if not listed or not isinstance(listed, dict) or not all(isinstance(name, str) and Path(name).name == name for name in listed.values()):
         raise DataError("not an index of weights: weight_map names no files", where=str(folder / INDEX), fix="copy the model again")
+    if not isinstance(content.get("metadata"), dict):
+        raise DataError(
+            "an index of weights without `metadata`, which transformers asks for", where=str(folder / INDEX), fix='add "metadata": {}'
+        )
     return listed
 
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from safetensors.torch import save_file
-from transformers import AutoModel, AutoModelForCausalLM, BertConfig, BertForMaskedLM, BertModel
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, BertConfig, BertForMaskedLM, BertModel
 from untied import Damaged, Tensors, change_tensors, save_untied
 
 from valuedrift.errors import DataError, UserError
 from valuedrift.models.checking import check_model, check_weights
-from valuedrift.models.loading import load_causal_lm
+from valuedrift.models.loading import check_files, load_causal_lm
 from valuedrift.models.resolve import resolve_model
 from valuedrift.training.job import TrainJob
-from valuedrift.weights import Weights
+from valuedrift.weights import Weights, tokenizer_files
 
 Load = Callable[[Path], object]
 
@@ -156,6 +156,16 @@ def test_shards_load_only_if_all_that_the_index_names_is_there(damaged: Damaged,
     index.write_text(json.dumps(content | {"weight_map": content["weight_map"] | {"model.no.such": first.name}}))
     with pytest.raises(DataError, match=r"1 tensor \(model\.no\.such\) not in the shards"):
         load(folder)
+    index.write_text(json.dumps({"weight_map": content["weight_map"]}))
+    with pytest.raises(DataError, match="an index of weights without `metadata`"):
+        load(folder)
+    index.write_text(json.dumps(content))
+    name, last = max(content["weight_map"].items(), key=lambda item: item[1])
+    kept = load_file(folder / first.name)
+    save_file({**kept, name: torch.zeros_like(load_file(folder / last)[name])}, folder / first.name, metadata={"format": "pt"})
+    with pytest.raises(DataError, match=rf"1 tensor \({name}\) also in another shard"):
+        load(folder)
+    save_file(kept, folder / first.name, metadata={"format": "pt"})
     index.write_text("[]")
     with pytest.raises(DataError, match="not an index of weights"):
         load(folder)
@@ -193,6 +203,25 @@ def test_a_leftover_adapter_beside_whole_weights_is_refused(damaged: Damaged, lo
 def _stack(base: Path, *adapters: Path) -> list[Callable[[], object]]:
     weights = Weights(base=base, adapters=adapters)
     return [lambda: load_causal_lm(weights), lambda: check_weights(weights, dtype=torch.float32)]
+
+
+def test_the_tokenizer_that_an_adapter_carries_is_read_with_it(untied: Path, tmp_path: Path) -> None:
+    adapter = _adapter(untied, tmp_path / "adapter")
+    plain = Weights(base=untied, adapters=(adapter,))
+    before = plain.fingerprint()
+    for name in tokenizer_files(untied):
+        shutil.copy(untied / name, adapter)
+    assert (plain.tokenizer, plain.fingerprint()) == (untied, before)
+    tokenizer = AutoTokenizer.from_pretrained(untied)
+    tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    tokenizer.save_pretrained(adapter)
+    assert plain.tokenizer == adapter and plain.fingerprint() != before
+    assert load_causal_lm(plain)[1].chat_template == tokenizer.chat_template
+    tokenizer.add_tokens(["<new>"])
+    tokenizer.save_pretrained(adapter)
+    for refuse in (load_causal_lm, check_files):
+        with pytest.raises(UserError, match="the adapter's tokenizer has 262 tokens, and the model knows 261"):
+            refuse(plain)
 
 
 def test_adapters_are_checked_as_models_are(untied: Path, tmp_path: Path) -> None:

@@ -58,6 +58,13 @@ def test_a_template_and_a_short_context_are_found_for_their_model(tmp_path: Path
         check_ahead(_work(tmp_path, with_value(("sampling", "max_new_tokens"), 600)))
 
 
+def test_a_generation_config_without_sense_is_found(tmp_path: Path, model: Path) -> None:
+    shutil.copytree(model, tmp_path / "model")
+    (tmp_path / "model" / "generation_config.json").write_text('{"eos_token_id": "end"}', encoding="utf-8")
+    with pytest.raises(UserError, match=r"model m: .*eos_token_id 'end' of the generation config is no token"):
+        check_ahead(_work(tmp_path, SOUND_STUDY))
+
+
 def test_a_disk_that_is_too_small_is_found(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(model, tmp_path / "model")
     monkeypatch.setattr(ahead.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))  # type: ignore[attr-defined]

@@ -90,7 +90,7 @@ class VllmEngine:
         self._seeded = not current_platform.is_cpu()
         self._merged: tempfile.TemporaryDirectory[str] | None = None
         folder, adapter = self._prepare(weights)
-        self._tokenizer = load_tokenizer(weights.base)
+        self._tokenizer = load_tokenizer(weights.tokenizer)
         self._config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         generation = GenerationConfig.from_model_config(self._config)
         if (weights.base / "generation_config.json").exists():

@@ -59,7 +59,7 @@ class CausalLM(PromptedJudge):
         from valuedrift.models.control import control_names
         from valuedrift.models.resolve import resolve_weights
 
-        return control_names(resolve_weights(self.engine.model).base)
+        return control_names(resolve_weights(self.engine.model).tokenizer)
 
     def load_uncalibrated(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
         """The judge with its model in memory; see :meth:`JudgeBase.load`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from valuedrift.errors import StageError, UserError
 from valuedrift.models.checking import bare, check_model, check_weights, read_by_others, with_adapter
-from valuedrift.weights import Weights
+from valuedrift.weights import ADAPTER_CONFIG, Weights
 
 if TYPE_CHECKING:
     import torch
@@ -47,8 +47,8 @@ def load_causal_lm(weights: Weights, *, dtype: str | torch.dtype = "float32", de
             "the device has not enough memory for the model", where=str(weights.base), fix="use a smaller model or dtype"
         ) from error
     model.eval()
-    tokenizer = load_tokenizer(weights.base)
-    _check_ids(tokenizer, model.get_input_embeddings().weight.shape[0], weights.base)
+    tokenizer = load_tokenizer(weights.tokenizer)
+    _check_ids(tokenizer, model.get_input_embeddings().weight.shape[0], weights.tokenizer)
     return model, tokenizer
 
 
@@ -119,11 +119,11 @@ def check_files(weights: Weights, *, learns: bool = False) -> None:
     import torch
 
     check_weights(weights, dtype=torch.float32, numbers=False)
-    tokenizer = load_tokenizer(weights.base)
+    tokenizer = load_tokenizer(weights.tokenizer)
     rows = json.loads((weights.base / "config.json").read_text(encoding="utf-8")).get("vocab_size")
-    _check_ids(tokenizer, rows if isinstance(rows, int) else None, weights.base)
+    _check_ids(tokenizer, rows if isinstance(rows, int) else None, weights.tokenizer)
     if learns:
-        check_learns(tokenizer, weights.base)
+        check_learns(tokenizer, weights.tokenizer)
 
 
 def check_learns(tokenizer: Any, folder: Path) -> None:
@@ -137,7 +137,7 @@ def check_learns(tokenizer: Any, folder: Path) -> None:
 
 
 def _check_ids(tokenizer: Any, rows: int | None, folder: Path) -> None:
-    """Refuse a tokenizer that ends or pads with a token which the model has no embedding of."""
+    """Refuse a tokenizer that ends or pads with a token which the model has no embedding of, or that came with an adapter and has any such."""
     for name in ("eos_token", "pad_token"):
         number = getattr(tokenizer, f"{name}_id")
         if rows is not None and number is not None and number >= rows:
@@ -146,6 +146,12 @@ def _check_ids(tokenizer: Any, rows: int | None, folder: Path) -> None:
                 where=str(folder),
                 fix="set it in tokenizer_config.json to a token of the vocabulary",
             )
+    if rows is not None and (folder / ADAPTER_CONFIG).exists() and len(tokenizer) > rows:
+        raise UserError(
+            f"the adapter's tokenizer has {len(tokenizer)} tokens, and the model knows {rows}",
+            where=str(folder),
+            fix="merge the adapter into its base, resized for this tokenizer, or take the tokenizer's files away if the base's is meant",
+        )
 
 
 def resolve_dtype(dtype: str | torch.dtype) -> torch.dtype:

@@ -99,8 +99,8 @@ def _train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
     device = choose_device(job.device)
     algorithm = job.algorithm
     rows = READERS[algorithm.kind](job.dataset)
-    tokenizer = load_tokenizer(job.weights.base)
-    check_learns(tokenizer, job.weights.base)
+    tokenizer = load_tokenizer(job.weights.tokenizer)
+    check_learns(tokenizer, job.weights.tokenizer)
     tokens = algorithm.encode(rows, tokenizer, job.dataset)
     held = None if job.held_out is None else algorithm.encode(READERS[algorithm.kind](job.held_out), tokenizer, job.held_out)
     folder = RunFolder(job.out, job.identity())  # made only now: a job with bad input leaves no folder behind

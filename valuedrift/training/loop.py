@@ -181,9 +181,9 @@ def _copy_model(written: Path, target: Path, parent: Weights) -> None:
 
 def _copy_tokenizer(target: Path, parent: Weights) -> None:
     """The tokenizer as it was, not as the trainer set its padding."""
-    for name in tokenizer_files(parent.base):
+    for name in tokenizer_files(parent.tokenizer):
         (target / name).parent.mkdir(exist_ok=True)
-        shutil.copyfile(parent.base / name, target / name)
+        shutil.copyfile(parent.tokenizer / name, target / name)
 
 
 class Resumable:
