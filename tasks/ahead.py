@@ -159,7 +159,7 @@ def _languages(ahead: Ahead) -> Iterator[UserError]:
     for judge in study.judges:
         if judge.name in ahead.judges:
             try:
-                check_languages([judge], ahead.work.probes, study.probes.set)
+                check_languages([judge], ahead.work.probes, study.probes_in_words)
             except UserError as fault:
                 yield fault
 
@@ -253,7 +253,7 @@ def _without_plan(work: StudyWork) -> Iterator[UserError]:
     phases = [(study.corpora, phase) for phase in study.sft] + [(study.preferences, phase) for phase in study.preference]
     looks: list[Callable[[], object]] = [partial(_whole_model, work, model) for model in study.models.values()]
     looks += [partial(work.corpus, sets[name], phase.algorithm.kind) for sets, phase in phases for name in phase.data]
-    looks.append(lambda: check_languages(study.judges, work.probes, study.probes.set))
+    looks.append(lambda: check_languages(study.judges, work.probes, study.probes_in_words))
     for look in looks:
         try:
             look()

@@ -82,7 +82,7 @@ def provenance_of(store: Store, study: Study, runs: pl.DataFrame, stances: pl.Da
         | {name: " · ".join(f"step {step}: {model}" for step, model in sorted(models.items())) for name, models in study.served.items()},
         "Datasets": {name: f"{datasets[name].title} · rows {found}" for name, found in rows.items() if name in datasets},
         "Probes": {
-            "set": study.probes.set,
+            "set": study.probes_in_words,
             "prompts": str(stances.select("probe_set", "prompt_id").n_unique()),
             "fingerprint": str(sampled.get("probes", "unknown")),
         },

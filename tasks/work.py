@@ -32,7 +32,7 @@ from valuedrift.judges.panel import Panel
 from valuedrift.judges.registry import JudgeConfig
 from valuedrift.models.control import control_identity, control_names, texts_in, told_of_servers
 from valuedrift.models.resolve import resolve_weights
-from valuedrift.probes import Probe, probes_fingerprint, same_texts
+from valuedrift.probes import Probe, asked_ids, probes_fingerprint, same_texts, together
 from valuedrift.results.facts import StudyFacts, facts_of
 from valuedrift.results.quality import Figures
 from valuedrift.sampling import Prompt
@@ -287,18 +287,27 @@ class StudyWork(StancesWork):
     @cached_property
     def probes(self) -> list[Probe]:
         """The questions that are asked at every checkpoint."""
-        chosen = self.study.probes
-        return probes_of(chosen.set, topics=chosen.topics, per_topic=chosen.per_topic, columns=chosen.columns)
+        sets = [
+            probes_of(chosen.set, topics=chosen.topics, per_topic=chosen.per_topic, columns=chosen.columns)
+            for chosen in self.study.probe_sets
+        ]
+        return together(sets) if len(sets) > 1 else sets[0]
+
+    @property
+    def probe_set(self) -> dict[str, str]:
+        """What this study calls the set of all its questions, as a column; nothing where they are of several."""
+        return {} if len(self.study.probe_sets) > 1 else {"probe_set": self.probes[0].probe_set}
 
     @cached_property
     def asked(self) -> list[Prompt]:
-        """The questions as they are put to every checkpoint."""
-        return [self.study.sampling.put(probe.asked) for probe in self.probes]
+        """The questions as they are put to every checkpoint, in the order of `probes`."""
+        put = [self.study.sampling.put(probe.asked) for probe in self.probes]
+        return [replace(prompt, prompt_id=name) for prompt, name in zip(put, asked_ids(self.probes), strict=True)]
 
     @cached_property
     def probes_fingerprint(self) -> str:
         """Content hash of the questions."""
-        return probes_fingerprint(self.probes)
+        return probes_fingerprint(self.probes, several=len(self.study.probe_sets) > 1)
 
     def notes(self) -> list[str]:
         """What to know of what the study reads, before anything is made of it.
@@ -313,7 +322,7 @@ class StudyWork(StancesWork):
         asks = not isinstance(self.study.engine, str) or any(isinstance(judge, Server) for judge in self.study.judges)
         spelling = told_of_servers([prompt.whole_text for prompt in self.asked], "prompt") if asks else None
         return [
-            *check_languages(self.study.judges, self.probes, self.study.probes.set),
+            *check_languages(self.study.judges, self.probes, self.study.probes_in_words),
             *([twice] if twice else []),
             *(f"dataset {name} is {made}" for name, made in mixed.items()),
             *(f"dataset {name}: {told_rows(entries)}" for name, entries in became.items() if has_more(entries)),

@@ -109,19 +109,19 @@ def _panel(work: StudyWork, panel: Panel, answers: Stage, members: tuple[Stage, 
 
 def _names(work: StudyWork, judge: JudgeConfig) -> dict[str, str]:
     """What this study calls the judge and the probes."""
-    return {"judge": judge.name, "probe_set": work.probes[0].probe_set}
+    return {"judge": judge.name, **work.probe_set}
 
 
 def _judged(work: StudyWork, judge: JudgeConfig, where: str, responses: pl.DataFrame) -> pl.DataFrame:
     runtime = work.runtime
+    told_by = (
+        ["prompt_id"] if work.probe_set else ["probe_set", "prompt_id"]
+    )  # answers to one set may have been drawn under another name of it
     questions = pl.DataFrame(
-        [
-            {"prompt_id": probe.prompt_id, "prompt": probe.prompt, "polarity": probe.polarity, "pair_id": probe.pair_id}
-            for probe in work.probes
-        ],
+        [{name: getattr(probe, name) for name in (*told_by, "prompt", "polarity", "pair_id")} for probe in work.probes],
         schema_overrides={"polarity": pl.Int8},
     )
-    answers = responses.join(questions, on="prompt_id", how="left", maintain_order="left")
+    answers = responses.join(questions, on=told_by, how="left", maintain_order="left")
 
     def job(folder: Path) -> JudgeJob:
         answers.select("prompt", "response").write_parquet(folder / "pairs.parquet")

@@ -57,9 +57,7 @@ def _stage(work: StudyWork, run: RunPlan, step: int, needs: tuple[Stage, ...]) -
     def make(_: Work, trained: Sequence[Reference]) -> Frames:
         return {"responses": _sampled(work, label, checkpoint(trained).fingerprint, weights=checkpoint(trained).weights)}
 
-    return Stage(
-        "sample", address, needs, identity, make, on="gpu", urgency=1 if needs else -1, names={"probe_set": work.probes[0].probe_set}
-    )
+    return Stage("sample", address, needs, identity, make, on="gpu", urgency=1 if needs else -1, names=work.probe_set)
 
 
 def watched_stage(work: StudyWork, run_id: str, sighted: Sighted) -> Stage:
@@ -74,8 +72,7 @@ def watched_stage(work: StudyWork, run_id: str, sighted: Sighted) -> Stage:
         return {"responses": _sampled(work, label, sighted.fingerprint(), weights=sighted.weights())}
 
     address = Address(TABLES, {"study": work.study.study, "run_id": run_id, "step": sighted.step})
-    names = {"probe_set": work.probes[0].probe_set}
-    return Stage("sample", address, (), identity, make, on="gpu", urgency=0, names=names, as_of=sighted.state)
+    return Stage("sample", address, (), identity, make, on="gpu", urgency=0, names=work.probe_set, as_of=sighted.state)
 
 
 def _asking_stage(work: StudyWork, run: ServedRun, step: int) -> Stage:
@@ -127,7 +124,7 @@ def _sampled(
 
     def job(folder: Path) -> SampleJob:
         prompts = folder / "prompts.json"
-        prompts.write_text(json.dumps([asdict(probe.asked) for probe in work.probes]), encoding="utf-8")
+        prompts.write_text(json.dumps([asdict(prompt) for prompt in work.asked]), encoding="utf-8")
         return SampleJob(
             engine=engine or study.engine,
             dtype=study.dtype,
@@ -149,8 +146,14 @@ def _sampled(
         priority=1,
         collect=lambda folder, _: pl.read_parquet(folder / "responses.parquet"),
     )
-    asked = pl.DataFrame([{"prompt_id": probe.prompt_id, "topic": probe.topic, "probe_set": probe.probe_set} for probe in work.probes])
-    return answers.join(asked, on="prompt_id", how="left", maintain_order="left").with_columns(
+    asked = pl.DataFrame(
+        [
+            {"prompt_id": prompt.prompt_id, "own": probe.prompt_id, "topic": probe.topic, "probe_set": probe.probe_set}
+            for prompt, probe in zip(work.asked, work.probes, strict=True)
+        ]
+    )
+    told = answers.join(asked, on="prompt_id", how="left", maintain_order="left").with_columns(prompt_id=pl.col("own")).drop("own")
+    return told.with_columns(
         engine=pl.lit(study.engine_name),
         sampling=pl.lit(fingerprint(study.sampling.identity())),
         checkpoint=pl.lit(content),

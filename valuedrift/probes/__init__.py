@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from valuedrift.probes.files import read_probes
 from valuedrift.probes.probe import Probe, same_texts
 from valuedrift.starter import probe_pairs
 
-__all__ = ["Probe", "load_probes", "probes_fingerprint", "probes_frame", "same_texts"]
+__all__ = ["Probe", "asked_ids", "load_probes", "probes_fingerprint", "probes_frame", "same_texts", "together"]
 
 
 def load_probes(
@@ -58,12 +59,48 @@ def probes_frame(probes: Sequence[Probe]) -> pl.DataFrame:
     )
 
 
-def probes_fingerprint(probes: Sequence[Probe]) -> str:
-    """Content hash of what is asked: ids, topics, prompts with what comes before them, polarities; independent of the order."""
+def together(sets: Sequence[Sequence[Probe]]) -> list[Probe]:
+    """Several probe sets as the questions of one study, in their order.
+
+    A topic that an earlier set has, too, is another topic, and named with its set: ``immigration (mine)``.
+
+    Args:
+        sets: Chosen probes; one set may come several times, with other topics.
+
+    Raises:
+        UserError: A prompt is asked twice.
+    """
+    topics: dict[str, str] = {}
+    found: dict[tuple[str, str], Probe] = {}
+    for probe in (probe for chosen in sets for probe in chosen):
+        if (probe.probe_set, probe.prompt_id) in found:
+            what = f"prompt {probe.prompt_id!r} of probe set {probe.probe_set!r} is asked twice"
+            raise UserError(
+                what, where="probes", fix="of a set that is named several times, name each topic once; two files need names of their own"
+            )
+        own = topics.setdefault(probe.topic, probe.probe_set) == probe.probe_set
+        found[probe.probe_set, probe.prompt_id] = probe if own else replace(probe, topic=f"{probe.topic} ({probe.probe_set})")
+    return list(found.values())
+
+
+def asked_ids(probes: Sequence[Probe]) -> list[str]:
+    """What tells probes apart where they are drawn: the prompt_id, with its set where several sets have it."""
+    times = Counter(probe.prompt_id for probe in probes)
+    return [probe.prompt_id if times[probe.prompt_id] == 1 else f"{probe.probe_set}/{probe.prompt_id}" for probe in probes]
+
+
+def probes_fingerprint(probes: Sequence[Probe], *, several: bool = False) -> str:
+    """Content hash of what is asked: ids, topics, prompts with what comes before them, polarities; independent of the order.
+
+    Args:
+        probes: The questions.
+        several: Whether they are of several sets; then also of which each is.
+    """
 
     def asked(probe: Probe) -> list[str]:
         before = [probe.system or "", probe.turns or ""] if probe.before else []
-        return [probe.prompt_id, probe.topic, probe.prompt, str(probe.polarity), probe.pair_id, *before]
+        of = [probe.probe_set] if several else []
+        return [*of, probe.prompt_id, probe.topic, probe.prompt, str(probe.polarity), probe.pair_id, *before]
 
     return fingerprint(sorted(map(asked, probes)))
 

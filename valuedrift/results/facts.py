@@ -95,7 +95,9 @@ def study_fingerprint(study: Study) -> str:
         said["series"][name] = series.model_dump(mode="json", exclude=set(series.identity_free), exclude_defaults=True)
     for model in said.get("models", {}).values():
         model["path"] = last(model["path"])
-    if "set" in said.get("probes", {}):
-        said["probes"]["set"] = last(said["probes"]["set"])
+    asked = said.get("probes", {})
+    for probes in asked if isinstance(asked, list) else [asked]:
+        if "set" in probes:
+            probes["set"] = last(probes["set"])
     judges = [judge.with_paths(last).model_dump(mode="json", exclude_defaults=True) for judge in study.judges]
     return fingerprint({**said, "judges": judges})

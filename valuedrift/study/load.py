@@ -9,7 +9,7 @@ from typing import Any
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.errors import UserError
 from valuedrift.references import beside, names_folder
-from valuedrift.study.spec import Study
+from valuedrift.study.spec import Probes, Study
 from valuedrift.yaml_files import Yaml, read_yaml
 
 
@@ -51,9 +51,10 @@ def anchored(study: Study, folder: Path | str) -> Study:
     def phase(one: Any) -> Any:
         return one.model_copy(update={"held_out": one.held_out.anchored(folder)}) if isinstance(one.held_out, Dataset) else one
 
-    probes = study.probes
-    if probes.set != "starter":
-        probes = probes.model_copy(update={"set": beside(folder, probes.set)})
+    def asked(probes: Probes) -> Probes:
+        return probes if probes.set == "starter" else probes.model_copy(update={"set": beside(folder, probes.set)})
+
+    probes = asked(study.probes) if isinstance(study.probes, Probes) else tuple(map(asked, study.probes))
     sampling = study.sampling
     if sampling.template_file is not None:
         sampling = sampling.model_copy(update={"chat_template": beside(folder, sampling.template_file)})

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from valuedrift.audit.options import AuditOptions
 from valuedrift.corpora.dataset import Dataset
@@ -62,6 +62,9 @@ class Probes(_Part):
     columns: dict[str, str] = Field(
         default_factory=dict, description="Column of probes to its name in the file, e.g. {prompt: question, topic: theme}."
     )
+
+
+PROBE_SETS: TypeAdapter[tuple[Probes, ...]] = TypeAdapter(tuple[Probes, ...])
 
 
 class Model(_Part):
@@ -120,7 +123,7 @@ class Study(_Part):
 
     study: str = Field(description="Name of the study: the partition of every table.")
     description: str = Field(default="", description="What the study asks, in a sentence or two; shown in the report.")
-    probes: Probes = Field(default=Probes(), description="The questions.")
+    probes: Probes | tuple[Probes, ...] = Field(default=Probes(), description="The questions: a probe set, or a list of several.")
     models: dict[str, Model] = Field(default_factory=dict, description="Models by short name, which runs start from.")
     served: dict[str, dict[int, str]] = Field(
         default_factory=dict,
@@ -170,6 +173,26 @@ class Study(_Part):
     def _study_name(cls, name: str) -> str:
         check_name(name, "study")
         return name
+
+    @field_validator("probes", mode="wrap")
+    @classmethod
+    def _one_set_or_several(cls, probes: Any, _: ValidatorFunctionWrapHandler) -> Probes | tuple[Probes, ...]:
+        if not isinstance(probes, list | tuple):
+            return Probes.model_validate(probes)
+        if not probes:
+            raise ValueError("an empty list asks nothing: a probe set, or a list of several")
+        sets = PROBE_SETS.validate_python(probes)
+        return sets[0] if len(sets) == 1 else sets
+
+    @property
+    def probe_sets(self) -> tuple[Probes, ...]:
+        """The probe sets, one or several."""
+        return (self.probes,) if isinstance(self.probes, Probes) else self.probes
+
+    @property
+    def probes_in_words(self) -> str:
+        """The probe sets by name, for messages."""
+        return ", ".join(dict.fromkeys(probes.set for probes in self.probe_sets))
 
     @field_validator("engine", mode="before")
     @classmethod
