@@ -47,6 +47,7 @@ from valuedrift.tasks.board import board
 from valuedrift.tasks.provenance import provenance_of
 from valuedrift.tasks.series import Watch
 from valuedrift.tasks.sources import brought, count_of, is_at_hand, made_of, probes_of, rows_of, with_template
+from valuedrift.training.job import TrainJob
 from valuedrift.training.schedule import Adaptive
 from valuedrift.weights import Weights
 
@@ -253,6 +254,8 @@ class StudyWork(StancesWork):
         engine = study.engine if isinstance(study.engine, str) else study.engine.with_paths(brought)
         judges = tuple(judge.with_paths(brought) for judge in study.judges)
         self.study = study.model_copy(update={"judges": judges, "engine": engine, "sampling": with_template(study.sampling)})
+        self.trainings: dict[str, TrainJob] = {}
+        """Trainings under way, by run: what they have published is sampled while they go on."""
         self._bases: dict[str, tuple[Weights, str]] = {}
         self._control: dict[tuple[frozenset[str], str], dict[str, str]] = {}
         self._apart: dict[tuple[str, float], tuple[Rows, Rows]] = {}

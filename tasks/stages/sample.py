@@ -27,11 +27,18 @@ TABLES = ("responses",)
 
 
 def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
-    """One stage a checkpoint. That of a base model needs no training: its answers come first."""
+    """One stage a checkpoint. That of a base model needs no training: its answers come first; nor do those that a training has published already."""
     trained = {stage.run_id: stage for stage in listed if stage.name == "train"}
     for run in work.plan.runs:
+        training = work.trainings.get(run.run_id)
+        published = training.published() if training is not None else {}
         for step in run.steps:
-            yield _stage(work, run, step, () if step == 0 and run.parent_run_id is None else (trained[run.run_id],))
+            if step == 0 and run.parent_run_id is None:
+                yield _stage(work, run, step, (), urgency=-1)
+            elif step in published:
+                yield _stage(work, run, step, (), published[step])
+            else:
+                yield _stage(work, run, step, (trained[run.run_id],))
     for series in work.plan.series:
         for sighted in series.checkpoints:
             yield watched_stage(work, series.run_id, sighted)
@@ -40,12 +47,14 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
             yield _asking_stage(work, served, step)
 
 
-def _stage(work: StudyWork, run: RunPlan, step: int, needs: tuple[Stage, ...]) -> Stage:
+def _stage(
+    work: StudyWork, run: RunPlan, step: int, needs: tuple[Stage, ...], published: Weights | None = None, *, urgency: int = 1
+) -> Stage:
     def checkpoint(trained: Sequence[Reference]) -> Checkpoint:
         if trained:
             return checkpoints_of(work, trained[0])[step]
-        weights, content = work.base(run.model)
-        return Checkpoint(step=0, weights=weights, adapter=bool(weights.adapters), fingerprint=content, train_loss=None)
+        weights, content = work.base(run.model) if published is None else (published, published.fingerprint())
+        return Checkpoint(step=step, weights=weights, adapter=bool(weights.adapters), fingerprint=content, train_loss=None)
 
     def identity(trained: Sequence[Reference]) -> dict[str, Any]:
         asked = [prompt.messages for prompt in work.asked]
@@ -57,7 +66,7 @@ def _stage(work: StudyWork, run: RunPlan, step: int, needs: tuple[Stage, ...]) -
     def make(_: Work, trained: Sequence[Reference]) -> Frames:
         return {"responses": _sampled(work, label, checkpoint(trained).fingerprint, weights=checkpoint(trained).weights)}
 
-    return Stage("sample", address, needs, identity, make, on="gpu", urgency=1 if needs else -1, names=work.probe_set)
+    return Stage("sample", address, needs, identity, make, on="gpu", urgency=urgency, names=work.probe_set)
 
 
 def watched_stage(work: StudyWork, run_id: str, sighted: Sighted) -> Stage:

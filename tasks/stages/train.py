@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,9 @@ from valuedrift.weights import Weights
 
 TABLES = ("training", "checkpoints", "runs")
 ROWS = "training_rows"
+
+_LOOK_SECONDS = 1.0
+"""How often a training's folder is looked at for what it published."""
 
 
 def stages(work: StudyWork, _: Sequence[Stage]) -> Iterator[Stage]:
@@ -132,8 +137,33 @@ def _trained(work: StudyWork, run: RunPlan, weights: Weights, key: str) -> Train
         micro_batch=runtime.micro_batch,
     )
     label = f"train {run.run_id}"
-    result = work.pool.run(lambda _: job, shown=lambda: shown(label), timeout=60 * runtime.timeout_minutes, fresh=True, priority=0)
+    with _shown_as_it_publishes(work, run.run_id, job):
+        result = work.pool.run(lambda _: job, shown=lambda: shown(label), timeout=60 * runtime.timeout_minutes, fresh=True, priority=0)
     return TrainResult.model_validate(result)
+
+
+@contextmanager
+def _shown_as_it_publishes(work: StudyWork, run_id: str, job: TrainJob) -> Iterator[None]:
+    """While a training goes on, tell the list of stages of every checkpoint that it publishes: it is sampled where a worker is free."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        seen = 0
+        with work.source() as report:
+            while not ended.wait(_LOOK_SECONDS):
+                if (now := len(job.published())) != seen:
+                    seen = now
+                    report()
+
+    follower = threading.Thread(target=follow, daemon=True)
+    work.trainings[run_id] = job
+    follower.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        follower.join()
+        del work.trainings[run_id]
 
 
 def _rows_frame(work: StudyWork, run: RunPlan, too_long: int, cut: int) -> pl.DataFrame:

@@ -91,6 +91,12 @@ class HeldOutLoss(BaseModel):
     loss: float = Field(description="Mean over the rows, or over their tokens where the algorithm's own loss is.")
 
 
+def published_in(out: Path) -> dict[int, Path]:
+    """The checkpoints of a run's folder by step, in order; none where nothing was trained yet."""
+    steps = sorted(int(path.name.removeprefix(_STEP)) for path in out.glob(f"{_STEP}[0-9]*")) if out.is_dir() else []
+    return {step: out / f"{_STEP}{step:06d}" for step in steps}
+
+
 class RunFolder:
     """The folder of one run.
 

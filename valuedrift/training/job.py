@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import file_fingerprint, fingerprint
 from valuedrift.progress import Progress
-from valuedrift.training.folder import Checkpoint, Metrics, RunFolder, TrainResult
+from valuedrift.training.folder import Checkpoint, Metrics, RunFolder, TrainResult, published_in
 from valuedrift.training.options import Precision, resolve_precision
 from valuedrift.training.registry import Algorithm
 from valuedrift.training.rows import READERS
@@ -61,6 +61,12 @@ class TrainJob(BaseModel):
                 **evaluated,
             }
         )
+
+    def published(self) -> dict[int, Weights]:
+        """The weights of the checkpoints that are there, while it trains or after; step 0 is the parent itself."""
+        adapter = self.algorithm.lora is not None
+        found = published_in(self.out)
+        return {0: self.weights} | {step: self.weights.plus(path) if adapter else Weights(base=path) for step, path in found.items()}
 
     def run(self, progress: Callable[[Progress], None]) -> TrainResult:
         """Train, or finish a training that was killed.
@@ -144,13 +150,9 @@ def _train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
 
 def _checkpoints(job: TrainJob, folder: RunFolder, steps: tuple[int, ...]) -> tuple[Checkpoint, ...]:
     """The parent as step 0, then what was published."""
-    adapter = job.algorithm.lora is not None
     losses = {row.step: row.loss for row in folder.metrics()}
     held_out = {row.step: row.loss for row in folder.held_out_losses()}
-    stacks = {0: job.weights}
-    for step in steps[1:]:
-        path = folder.checkpoint_path(step)
-        stacks[step] = job.weights.plus(path) if adapter else Weights(base=path)
+    stacks = job.published()
     return tuple(
         Checkpoint(
             step=step,
@@ -160,5 +162,5 @@ def _checkpoints(job: TrainJob, folder: RunFolder, steps: tuple[int, ...]) -> tu
             train_loss=losses.get(step),
             held_out_loss=held_out.get(step),
         )
-        for step, stack in stacks.items()
+        for step, stack in ((step, stacks[step]) for step in steps)
     )
