@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from valuedrift.corpora.load import Rows
+from valuedrift.corpora.normal import Row
 from valuedrift.engines.base import LocalEngine
 from valuedrift.engines.prompting import end_tokens, tokenise_prompts
 from valuedrift.engines.registry import ENGINES
@@ -134,9 +135,25 @@ def _templates(ahead: Ahead) -> Iterator[UserError]:
             continue
         seen.add(place)
         try:
-            check_rendering(ahead.tokenizer(run.model_name), rows.rows[0], run.kind)
+            for row in _of_each_shape(rows.rows):
+                check_rendering(ahead.tokenizer(run.model_name), row, run.kind)
         except UserError as fault:
             yield type(fault)(fault.what, where=f"model {run.model_name}, dataset {run.dataset_name}: {fault.where}", fix=fault.fix)
+
+
+def _of_each_shape(rows: Sequence[Row]) -> Iterator[Row]:
+    """The first row of each order of speakers: a template may take one and not another."""
+    seen: set[tuple[str, ...]] = set()
+    for row in rows:
+        messages = row.get("messages", row.get("prompt"))
+        speakers = tuple(message["role"] for message in messages) if isinstance(messages, list) else ()
+        if speakers not in seen and len(seen) < _MOST_SHAPES:
+            seen.add(speakers)
+            yield row
+
+
+_MOST_SHAPES = 20
+"""Orders of speakers that are tried; long conversations have many, which say little more."""
 
 
 def _prompts(ahead: Ahead) -> Iterator[UserError]:
@@ -213,7 +230,7 @@ CHECKS: tuple[Check, ...] = (
     Check("engine", "whether the engine can be imported", _engines),
     Check("models", "config, headers of the weights, tokenizer, end token", _models),
     Check("data", "every row, as the algorithm reads it", _data),
-    Check("templates", "a row of every dataset through the chat template of every model that learns it", _templates),
+    Check("templates", "a row of every shape of every dataset through the chat template of every model that learns it", _templates),
     Check("prompts", "every probe through the chat template, with room for an answer", _prompts),
     Check("languages", "whether the judges know the language of the probes", _languages),
     Check("room", "checkpoints that will be kept, and the room on the disk", _room),

@@ -52,6 +52,13 @@ def test_a_wrong_value_is_named_with_its_row(change: pl.Expr, column: str, what:
     assert caught.value.exit_code != 0
 
 
+@pytest.mark.parametrize("kind", [pl.UInt64, pl.Float64, pl.Decimal(30, 0)])
+def test_a_step_beyond_64_bits_is_named_with_its_row(kind: pl.DataType) -> None:
+    large = made_stances().with_columns(pl.when(AT).then(pl.lit(2**63, dtype=pl.UInt64)).otherwise(pl.col("step")).cast(kind).alias("step"))
+    with pytest.raises(DataError, match=r"column step: too large a number in 1 row; .*row 8: "):
+        analyze(large, FAST)
+
+
 def test_text_where_a_number_belongs() -> None:
     words = pl.when(AT).then(pl.lit("high")).otherwise(pl.col("p_support").cast(pl.String)).alias("p_support")
     with pytest.raises(DataError, match="text where a number belongs") as caught:

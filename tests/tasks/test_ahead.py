@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -56,6 +57,18 @@ def test_a_template_and_a_short_context_are_found_for_their_model(tmp_path: Path
     (tmp_path / "model" / "chat_template.jinja").unlink()
     with pytest.raises(UserError, match=r"model m: prompt .* leaves no room for 600 new ones"):
         check_ahead(_work(tmp_path, with_value(("sampling", "max_new_tokens"), 600)))
+
+
+def test_a_late_row_of_another_shape_is_put_through_the_template(tmp_path: Path, model: Path) -> None:
+    shutil.copytree(model, tmp_path / "model")
+    refuses = "{% for m in messages %}{{ raise_exception('no system') if m.role == 'system' }}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    refuses += "{% if add_generation_prompt %}<assistant>{% endif %}"
+    (tmp_path / "model" / "chat_template.jinja").write_text(refuses, encoding="utf-8")
+    turns = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
+    lines = [json.dumps({"messages": turns[1:]}) for _ in range(30)] + [json.dumps({"messages": turns})]
+    (tmp_path / "late.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(UserError, match=r"model m, dataset c: .*fails on .*a system message"):
+        check_ahead(_work(tmp_path, {**with_value(("corpora",), {"c": {"data": "late.jsonl"}}), "preference": []}))
 
 
 def test_a_generation_config_without_sense_is_found(tmp_path: Path, model: Path) -> None:

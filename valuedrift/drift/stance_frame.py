@@ -196,6 +196,9 @@ def _rules(schema: pl.Schema) -> list[_Rule]:
             odd = pl.col(name).is_nan() | pl.col(name).is_infinite() | (pl.col(name) != pl.col(name).floor())
             rules.append(_Rule(odd, name, "not a whole number", "expected whole numbers from 0"))
         rules.append(_Rule(pl.col(name) < 0, name, "negative", "expected whole numbers from 0"))
+        if schema[name] not in (pl.Int8, pl.Int16, pl.Int32, pl.Int64):
+            beyond = pl.col(name).is_not_null() & pl.col(name).cast(pl.Int64, strict=False).is_null()
+            rules.append(_Rule(beyond, name, "too large a number", "at most 2^63 - 1"))
     if "status" in schema:
         known = [status.value for status in JudgeStatus]
         status = pl.col("status").cast(pl.String)
