@@ -191,7 +191,7 @@ def _check_whole(work: StudyWork, name: str) -> None:
         raise UserError(
             f"not a whole checkpoint: {why.removeprefix(f'{checkpoint}: ')}", where=checkpoint, fix="leave it out, or write it again"
         )
-    found = [one.step for one in work.watch.shown(name)]
+    found = [one.step for one in work.watch.there(name)]
     if len(found) < 2:
         what = f"one checkpoint only, of step {found[0]}" if found else "no checkpoint is there"
         raise UserError(
