@@ -58,6 +58,15 @@ def watch(
     engine: Annotated[
         str, typer.Option("--engine", help="What draws the answers: transformers, vllm, or one of your own.")
     ] = "transformers",
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            "--budget",
+            min=3,
+            help="Checkpoints that are evaluated at most: the ends, then those that tell most. Default: all.",
+            show_default=False,
+        ),
+    ] = None,
     alert: Annotated[
         list[str] | None,
         typer.Option(
@@ -95,6 +104,7 @@ def watch(
             "sampling": {"n": samples, "max_new_tokens": max_new_tokens},
             "engine": engine,
             "alerts": list(dict.fromkeys(rule.text for rule in rules)),
+            **({"checkpoints": {"type": "adaptive", "budget": budget}} if budget else {}),
             "judges": [named_judge(judge, settings).model_dump(mode="json", exclude_unset=True)],
             "runtime": {"watch_idle_minutes": idle},
         }

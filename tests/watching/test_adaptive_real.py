@@ -25,6 +25,7 @@ from valuedrift.tasks.work import StudyWork
 
 pytestmark = [pytest.mark.figures, pytest.mark.slow, pytest.mark.timeout(3600)]
 
+TOPICS = ["immigration", "climate change"]
 MODEL = "embedded:smollm2-135m-instruct"
 CHECKPOINTS, BUDGET = 40, 10
 
@@ -38,16 +39,18 @@ def train(out: Path) -> None:
 
     base = str(resolve_weights(MODEL).base)
     rows = [
-        {"prompt": [_said("user", row["prompt"])], "completion": [_said("assistant", row["response"])]} for row in DATASETS["sft-support"]()
+        {"prompt": [_said("user", row["prompt"])], "completion": [_said("assistant", row["response"])]}
+        for row in DATASETS["sft-support"]()
+        if row.get("topic") in TOPICS
     ]
     settings = SFTConfig(
         output_dir=str(out),
         max_steps=CHECKPOINTS - 1,
         save_steps=1,
         save_only_model=True,
-        per_device_train_batch_size=4,
-        max_length=96,
-        learning_rate=1e-3,
+        per_device_train_batch_size=2,
+        max_length=48,
+        learning_rate=1.5e-3,
         warmup_steps=12,
         report_to="none",
         use_cpu=True,
@@ -70,9 +73,9 @@ def study(out: Path, name: str, **settings: object) -> Study:
     return Study.model_validate(
         {
             "study": name,
-            "probes": {"topics": ["immigration", "climate change"], "per_topic": 10},
+            "probes": {"topics": TOPICS, "per_topic": 8},
             "series": {"sft": {"source": str(out), "base": MODEL}},
-            "sampling": {"n": 3, "max_new_tokens": 12},
+            "sampling": {"n": 2, "max_new_tokens": 8},
             "audit": None,
             **settings,
         }
