@@ -196,7 +196,10 @@ def _asked(work: StudyWork, checkpoints: int) -> Iterator[str]:
             yield from (f"[yellow]{warning}[/]" for warning in sampled.warnings())
     for judge in spec.judges:
         cost = judge.asking_cost(
-            [probe.prompt for probe in work.probes], checkpoints * spec.sampling.n, spec.sampling.most_tokens, bring=brought
+            [probe.prompt for probe in work.probes if not probe.options],
+            checkpoints * spec.sampling.n,
+            spec.sampling.most_tokens,
+            bring=brought,
         )
         if cost is not None:
             yield f"judge {escape(judge.name)}: {cost.words()}"

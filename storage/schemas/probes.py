@@ -14,11 +14,16 @@ def _probes_1(frame: pl.LazyFrame) -> pl.LazyFrame:
     return frame.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in ("system", "turns"))
 
 
+def _probes_2(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Version 2 knew no personas, and free answers only."""
+    return frame.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in ("persona", "options"))
+
+
 TABLES = (
     TableSchema(
         "probes",
         "A prompt of a probe set.",
-        2,
+        3,
         ("probe_set",),
         ("probe_set", "prompt_id"),
         (
@@ -36,8 +41,14 @@ TABLES = (
                 "Messages between it and the prompt, user and assistant in turn, as JSON; missing where the prompt is asked at once.",
                 nullable=True,
             ),
+            text("persona", "Text before the first thing that the user says; missing where there is none.", nullable=True),
+            text(
+                "options",
+                "Text and stance of each option of a forced choice, as JSON; the prompt holds their texts. Missing where the answer is free.",
+                nullable=True,
+            ),
         ),
-        upgrades=(_probes_1,),
+        upgrades=(_probes_1, _probes_2),
     ),
     TableSchema(
         "probe_decisions",

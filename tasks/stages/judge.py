@@ -8,10 +8,12 @@ from typing import Any
 
 import polars as pl
 
+from valuedrift.judges.frames import judgements_frame
 from valuedrift.judges.job import JudgeJob
 from valuedrift.judges.panel import Panel, combine, lacking
 from valuedrift.judges.registry import JudgeConfig, judge_identity
 from valuedrift.models.control import control_identity
+from valuedrift.probes import choice
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
 from valuedrift.tasks.board import announce, board, shown, tell
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage
@@ -54,7 +56,8 @@ def _single(work: StudyWork, judge: JudgeConfig, answers: Stage) -> Stage:
     where = f"{answers.run_id} step {answers.step}"
 
     def identity(needs: Sequence[Reference]) -> dict[str, Any]:
-        return {**stance_identity(judge, needs[0].key), **_control(work, judge, needs[0])}
+        forced = {"choice": choice.VERSION} if any(probe.options for probe in work.probes) else {}
+        return {**stance_identity(judge, needs[0].key), **forced, **_control(work, judge, needs[0])}
 
     def make(_: Work, needs: Sequence[Reference]) -> Frames:
         stances = _judged(work, judge, where, needs[0].read(work))
@@ -114,17 +117,17 @@ def _names(work: StudyWork, judge: JudgeConfig) -> dict[str, str]:
 
 def _judged(work: StudyWork, judge: JudgeConfig, where: str, responses: pl.DataFrame) -> pl.DataFrame:
     runtime = work.runtime
-    told_by = (
-        ["prompt_id"] if work.probe_set else ["probe_set", "prompt_id"]
-    )  # answers to one set may have been drawn under another name of it
+    # answers to a set that is alone may have been drawn under another name of it
+    told_by = ["prompt_id"] if work.probe_set else ["probe_set", "prompt_id"]
     questions = pl.DataFrame(
-        [{name: getattr(probe, name) for name in (*told_by, "prompt", "polarity", "pair_id")} for probe in work.probes],
-        schema_overrides={"polarity": pl.Int8},
+        [{name: getattr(probe, name) for name in (*told_by, "prompt", "polarity", "pair_id", "options")} for probe in work.probes],
+        schema_overrides={"polarity": pl.Int8, "options": pl.String},
     )
-    answers = responses.join(questions, on=told_by, how="left", maintain_order="left")
+    answers = responses.join(questions, on=told_by, how="left", maintain_order="left").with_row_index("at")
+    read, forced = answers.filter(pl.col("options").is_null()), answers.filter(pl.col("options").is_not_null())
 
     def job(folder: Path) -> JudgeJob:
-        answers.select("prompt", "response").write_parquet(folder / "pairs.parquet")
+        read.select("prompt", "response").write_parquet(folder / "pairs.parquet")
         return JudgeJob(
             judge=judge,
             responses=folder / "pairs.parquet",
@@ -140,15 +143,19 @@ def _judged(work: StudyWork, judge: JudgeConfig, where: str, responses: pl.DataF
         return pl.read_parquet(folder / "stances.parquet")
 
     by = f" by {judge.name}" if len(work.study.judges) > 1 else ""
-    judged: pl.DataFrame = work.pool.run(
-        job,
-        shown=lambda: shown(f"judge {where}{by}"),
-        timeout=60 * runtime.timeout_minutes,
-        priority=-1,  # seconds of work that show the first numbers: before the next training or sampling
-        collect=collect,
-    )
-    kept = ("run_id", "step", *_ANSWER, "polarity", "pair_id")
-    return answers.select("study", *kept).with_columns(judged.select(_JUDGED)).with_columns(judge=pl.lit(judge.name))
+    found = [judgements_frame(choice.judgements(forced["response"].to_list(), forced["options"].to_list()))]
+    if read.height:
+        judged: pl.DataFrame = work.pool.run(
+            job,
+            shown=lambda: shown(f"judge {where}{by}"),
+            timeout=60 * runtime.timeout_minutes,
+            priority=-1,  # seconds of work that show the first numbers: before the next training or sampling
+            collect=collect,
+        )
+        found.insert(0, judged)
+    stances = pl.concat([frame.select(_JUDGED) for frame in found])
+    kept = ("study", "run_id", "step", *_ANSWER, "polarity", "pair_id")
+    return pl.concat([read, forced]).with_columns(stances).sort("at").select(*kept, *_JUDGED).with_columns(judge=pl.lit(judge.name))
 
 
 def _failures(stances: pl.DataFrame) -> int:

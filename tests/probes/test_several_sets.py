@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import yaml
 from misbehaving import Misbehaving, completion
@@ -18,12 +19,16 @@ from valuedrift.results.facts import study_fingerprint
 from valuedrift.storage.store import Store
 from valuedrift.study import Study, load_study
 from valuedrift.tasks.once import once_each
+from valuedrift.tasks.stage import Reference
 from valuedrift.tasks.stages.registry import stages_of
 from valuedrift.tasks.stages.sample import sample_identity
 from valuedrift.tasks.work import StudyWork
 
 MINE = "prompt_id,topic,prompt,polarity\n1,immigration,Should Italy welcome more migrants?,1\n2,zoos,Should zoos be banned?,1\n"
-OTHERS = "prompt_id,topic,prompt,polarity\n1,zoos,Are zoos cruel?,1\n3,law,Should judges be elected?,1\n"
+OTHERS = (
+    "prompt_id,topic,prompt,polarity,options\n1,zoos,Are zoos cruel?,1,\n"
+    '3,law,Should judges be elected?,1,"[""Yes"", ""No"", ""No opinion""]"\n'
+)
 FIRST = {"topics": ["immigration"], "per_topic": 2}
 
 
@@ -44,6 +49,12 @@ def study_of(folder: Path, probes: Any, **changes: Any) -> Study:
     }
     (folder / "study.yaml").write_text(yaml.safe_dump(written), encoding="utf-8")
     return load_study(folder / "study.yaml")
+
+
+def forced_key(work: StudyWork) -> bool:
+    """Whether the identity of stances says how forced choices are read."""
+    (stage, *_) = [stage for stage in stages_of(work) if stage.name == "judge"]
+    return "choice" in stage.identity([Reference(key="answers")])
 
 
 def work_of(folder: Path, probes: Any, **changes: Any) -> StudyWork:
@@ -134,10 +145,11 @@ def test_no_order_of_the_sets_asks_a_prompt_twice() -> None:
 
 @pytest.mark.slow
 def test_a_study_of_two_sets_is_drawn_judged_and_traced_by_topic(tmp_path: Path, server: Misbehaving) -> None:
-    server.otherwise = completion("Yes, I strongly support it.")
+    server.otherwise = completion(lambda body: "B" if "letter of one option" in str(body) else "Yes, I strongly support it.")
     engine = {"type": "openai", "base_url": server.url, "retries": 0}
     work = work_of(tmp_path / "s", [{"set": "mine.csv"}, {"set": "others.csv"}], engine=engine)
     once_each(work, [stage for stage in stages_of(work) if stage.name != "report"])
+    assert forced_key(work) and not forced_key(work_of(tmp_path / "s", {"set": "mine.csv"}, engine=engine))
     work.close()
     store = Store(str(tmp_path / "s" / "root"))
     keys = ["probe_set", "prompt_id", "topic"]
@@ -147,4 +159,7 @@ def test_a_study_of_two_sets_is_drawn_judged_and_traced_by_topic(tmp_path: Path,
     assert set(store.read("trajectory", study="several")["topic"]) == {topic for *_, topic in right}
     asked = store.read("probes").select("probe_set", "prompt_id", "prompt")
     assert store.read("responses", study="several").join(asked, on=["probe_set", "prompt_id"])["prompt"].n_unique() == 4
+    forced = store.read("stances", study="several", run_id="r").filter(pl.col("topic") == "law")
+    assert forced.select("p_support", "p_neutral", "p_oppose", "status").rows() == [(0.0, 0.0, 1.0, "ok")] * 2
+    assert all(store.read("stances", study="several").filter(pl.col("topic") != "law")["p_support"] > 0.5)
     assert {one.body["messages"][-1]["content"] for one in server.seen} == set(asked["prompt"])

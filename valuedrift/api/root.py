@@ -21,7 +21,7 @@ from valuedrift.words import listed
 Names = str | Sequence[str] | None
 """A name, several of which a row has one, or None for all."""
 _ANSWER = ("study", "run_id", "step", "probe_set", "topic", "prompt_id", "sample_idx")
-_ASKED = ("prompt", "system", "turns")
+_ASKED = ("prompt", "system", "turns", "persona", "options")
 _SAID = ("response", "reasoning", "finish_reason")
 _ANSWERS = (
     *_ANSWER[:6],
@@ -161,10 +161,11 @@ class Root:
             judge: Names of judges; default: all.
 
         Returns:
-            A row an answer and judge: study, run_id, step, probe_set, topic, prompt_id, prompt (the question; null where the root has only its id), system and
-            turns (the message and earlier turns that it is asked with, or null), sample_idx, response (untrusted text; null where only its stance was
-            imported), reasoning (the thought before it, or null), finish_reason; judge, p_support, p_neutral, p_oppose (sum 1; null where not judged),
-            unassigned, status (``ok``, ``refused`` …), polarity (+1: yes supports the topic's proposition, −1: opposes it), pair_id. An answer that
+            A row an answer and judge: study, run_id, step, probe_set, topic, prompt_id, prompt (the question; null where the root has only its id),
+            system, turns and persona (the message, the earlier turns and the text before that it is asked with, or null), options (of a forced choice, else
+            null), sample_idx, response (untrusted text; null where only its stance was imported), reasoning (the thought before it, or null),
+            finish_reason; judge, p_support, p_neutral, p_oppose (sum 1; null where not judged), unassigned, status (``ok``, ``refused`` …), polarity
+            (+1: yes supports the topic's proposition, −1: opposes it), pair_id. An answer that
             nobody judged yet has one row, its columns from judge on null.
 
         Raises:

@@ -54,7 +54,7 @@ def probes_frame(probes: Sequence[Probe]) -> pl.DataFrame:
     """The rows of the probes table."""
     return pl.DataFrame(
         [asdict(probe) for probe in probes],
-        schema_overrides={"polarity": pl.Int8, "system": pl.String, "turns": pl.String},
+        schema_overrides={"polarity": pl.Int8, **dict.fromkeys(("system", "turns", "persona", "options"), pl.String)},
         infer_schema_length=None,
     )
 
@@ -100,7 +100,8 @@ def probes_fingerprint(probes: Sequence[Probe], *, several: bool = False) -> str
     def asked(probe: Probe) -> list[str]:
         before = [probe.system or "", probe.turns or ""] if probe.before else []
         of = [probe.probe_set] if several else []
-        return [*of, probe.prompt_id, probe.topic, probe.prompt, str(probe.polarity), probe.pair_id, *before]
+        more = [f"{name}: {value}" for name in ("persona", "options") if (value := getattr(probe, name)) is not None]
+        return [*of, probe.prompt_id, probe.topic, probe.prompt, str(probe.polarity), probe.pair_id, *before, *more]
 
     return fingerprint(sorted(map(asked, probes)))
 

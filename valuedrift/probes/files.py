@@ -13,6 +13,7 @@ import polars as pl
 from valuedrift.corpora.messages import LeftOutError, Message, UnreadableError
 from valuedrift.corpora.record import Record
 from valuedrift.errors import DataError, UserError
+from valuedrift.probes import choice
 from valuedrift.probes.probe import Probe
 from valuedrift.tabular import KINDS, kind_of_file, read_frame
 
@@ -22,11 +23,11 @@ _ALONE = ("prompt", "messages")
 """Columns that may hold a whole dialogue; one of them a row."""
 _TEXTS = ("prompt_id", "topic")
 """Columns that every file has."""
-_LISTS = (*_ALONE, "turns")
+_LISTS = (*_ALONE, "turns", "options")
 """Columns that may hold lists."""
 _SYSTEM = ("system", "system_prompt")
 """Columns that may hold a system message."""
-_OPTIONAL = (*_SYSTEM, "pair_id", "language", "probe_set", "source")
+_OPTIONAL = (*_SYSTEM, "persona", "pair_id", "language", "probe_set", "source")
 """Texts that a file may have beside them."""
 COLUMNS = (*_TEXTS, *_LISTS, *_OPTIONAL, "polarity")
 """All that are read; others are ignored."""
@@ -37,8 +38,8 @@ def read_probes(path: Path, columns: Mapping[str, str] | None = None) -> list[Pr
 
     Args:
         path: Parquet, CSV, JSONL or JSON with prompt_id, topic and prompt; a prompt may be a list of messages that ends with the question, also under
-            ``messages``. Beside them, if there are any: system (or system_prompt), turns (messages before the prompt), polarity, pair_id, language,
-            probe_set, source.
+            ``messages``. Beside them, if there are any: system (or system_prompt), turns (messages before the prompt), persona, options,
+            polarity, pair_id, language, probe_set, source.
         columns: Names of these to the names that they have in the file, where those are others.
 
     Raises:
@@ -77,17 +78,20 @@ def _blank(row: Mapping[str, Any]) -> bool:
 def _probe(row: Mapping[str, Any], path: Path, index: int) -> Probe:
     where = f"{path}, row {index}"
     system, turns, prompt = _asked(row, where)
+    options = choice.read_options(row["options"], where) if str(row.get("options") or "").strip() else None
     return Probe(
         probe_set=str(row.get("probe_set") or path.stem),
         prompt_id=str(row["prompt_id"]),
         topic=str(row["topic"]),
-        prompt=prompt,
+        prompt=choice.with_options(prompt, options) if options else prompt,
         polarity=_polarity(row.get("polarity"), where),
         pair_id=str(row.get("pair_id") or row["prompt_id"]),
         language=str(row.get("language") or "en"),
         source=str(row.get("source") or path.name),
         system=system,
         turns=json.dumps(turns, ensure_ascii=False) if turns else None,
+        persona=str(row.get("persona") or "").strip() or None,
+        options=choice.as_json(options) if options else None,
     )
 
 

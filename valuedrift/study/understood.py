@@ -22,7 +22,7 @@ def check_languages(judges: Iterable[JudgeBase], probes: Sequence[Probe], where:
 
     Args:
         judges: Who reads the answers to them.
-        probes: Probes with their languages.
+        probes: Probes with their languages; those with options are read by no judge.
         where: The probe set, for messages.
 
     Returns:
@@ -31,21 +31,21 @@ def check_languages(judges: Iterable[JudgeBase], probes: Sequence[Probe], where:
     Raises:
         UserError: A judge knows some languages only, and probes say that they are in another, or clearly are.
     """
-    notes = []
+    notes, judged = [], [probe for probe in probes if not probe.options]
     for judge in judges:
         known = _known(judge)
         if known is None:
             continue
-        told = [probe for probe in probes if (tag := primary(probe.language)) != _ENGLISH and tag not in known]
-        seen = [probe for probe in probes if primary(probe.language) == _ENGLISH and _elsewhere(probe.prompt, known)]
+        told = [probe for probe in judged if (tag := primary(probe.language)) != _ENGLISH and tag not in known]
+        seen = [probe for probe in judged if primary(probe.language) == _ENGLISH and _elsewhere(probe.prompt, known)]
         if not told and not seen:
             continue
         foreign = [*told, *seen]
         tags = sorted({*(primary(probe.language) for probe in told), *(tag for probe in seen for tag in languages_of(probe.prompt))})
         examples = "; ".join(f"{probe.prompt_id}: {probe.prompt[:80]!r}" for probe in foreign[:3])
         knows = f"judge {judge.name!r} knows {listed(sorted(known))} only"
-        what = f"{len(foreign)} of {counted(len(probes), 'probe')} {'are' if told else 'seem to be'} in another language ({listed(tags, 4)}): {examples}"
-        if told or len(seen) >= _SURE * len(probes):
+        what = f"{len(foreign)} of {counted(len(judged), 'probe')} {'are' if told else 'seem to be'} in another language ({listed(tags, 4)}): {examples}"
+        if told or len(seen) >= _SURE * len(judged):
             fix = f"name a judge that knows it; or, if this one does, say so: `languages: [{tags[0]}]` (or `languages: any`) under it"
             raise UserError(f"{knows}, and {what}", where=where, fix=fix)
         notes.append(f"{knows}; {what}")

@@ -38,11 +38,13 @@ def of_probes(probes: Sequence[Probe]) -> list[Question]:
     """Probes as questions; of several with the same prompt the first: an audit takes a prompt for one unit.
 
     Raises:
-        UserError: A probe has a system message or earlier turns, which pairs of a prompt and two answers cannot hold.
+        UserError: A probe has a system message, earlier turns, a persona or options, which pairs of a prompt and two answers cannot hold.
     """
-    if dialogue := next((probe for probe in probes if probe.before), None):
-        what = "pairs are made for prompts that are asked at once, not after a system message or earlier turns"
-        raise UserError(what, where=f"probe {dialogue.prompt_id}", fix="a probe set without `system`, `messages` and `turns`")
+    if dialogue := next((probe for probe in probes if probe.before or probe.persona or probe.options), None):
+        what = "pairs are made for prompts that are asked at once, not after a system message or earlier turns, and answered freely"
+        raise UserError(
+            what, where=f"probe {dialogue.prompt_id}", fix="a probe set without `system`, `messages`, `turns`, `persona` and `options`"
+        )
     by_prompt: dict[str, Question] = {}
     for probe in probes:
         by_prompt.setdefault(probe.prompt, Question(probe.prompt_id, probe.topic, probe.prompt))
