@@ -125,6 +125,20 @@ def show_table(rows: Sequence[Mapping[str, Any]], key: str, description: str) ->
         create_table_artifact(table=[dict(row) for row in rows], key=key, description=description)
 
 
+def show_progress(percent: float, key: str, description: str) -> None:
+    """Show in the Prefect UI how far something is, under a key that stays; nothing where no task runs.
+
+    Args:
+        percent: 0 to 100.
+        key: What it is of, as `artifact_key` writes it.
+        description: What is told beside it, Markdown.
+    """
+    if _in_task():
+        from prefect.artifacts import create_progress_artifact
+
+        create_progress_artifact(progress=percent, key=key, description=description)
+
+
 def show_page(markdown: str, key: str, description: str) -> None:
     """Show a page in the Prefect UI; nothing where no task runs."""
     if _in_task():
@@ -149,7 +163,7 @@ def announce(event: str, resource: str, payload: Mapping[str, Any]) -> None:
 
 def artifact_key(name: str) -> str:
     """A name as it may stand in the key of an artifact."""
-    return "".join(letter if letter.isalnum() else "-" for letter in name)
+    return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower())
 
 
 def _in_task() -> bool:

@@ -118,3 +118,7 @@ def write_page(html: str, place: Location, key: str, named: str) -> None:
 def page_mark(key: str, named: str) -> bytes:
     """The last line of a page: what it was made of, and under which names."""
     return f"<!-- made of {key} {named} -->".encode()
+
+
+WATCHED = " while it was watched"
+"""Stands behind the names in the mark of a page that reloads itself: once the watch has ended such a page is written again, though its tables are the same."""

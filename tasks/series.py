@@ -297,6 +297,16 @@ class Watch:
         """Show these steps of a series from now on."""
         self._chosen[name] = steps
 
+    def hides(self) -> bool:
+        """Whether checkpoints are there that are not shown yet."""
+        one_by_one = self._revealed is not None or self.budget is not None
+        return one_by_one and any(self.wanted(name) > len(self.shown(name)) for name in self._at_work)
+
+    def wanted(self, name: str) -> int:
+        """How many of the checkpoints of a series that are there are to be evaluated."""
+        there = len(self.there(name))
+        return there if self.budget is None else min(self.budget, there)
+
     def length(self, name: str) -> int | None:
         """Optimizer steps of the whole training, where a checkpoint says so."""
         return self.seen(name).length

@@ -6,7 +6,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -191,6 +191,11 @@ class Work:
                 self.sources -= 1
             self.news.put(None)
 
+    @property
+    def growing(self) -> bool:
+        """Whether more may come to be evaluated than the list of stages has now."""
+        return self.sources > 0
+
     def close(self) -> None:
         """End the children and whatever waits."""
         self._closing.set()
@@ -228,6 +233,11 @@ class StancesWork(Work, ABC):
     @abstractmethod
     def facts(self) -> StudyFacts:
         """What is known of it beside the numbers."""
+
+    @property
+    def followed(self) -> Mapping[str, tuple[int, int | None]]:
+        """Its runs that something else trains: how many checkpoints are there to be evaluated, and the steps of the whole training, where known."""
+        return {}
 
     @abstractmethod
     def provenance(self, runs: pl.DataFrame, stances: pl.DataFrame) -> dict[str, dict[str, str]]:
@@ -274,6 +284,16 @@ class StudyWork(StancesWork):
         if not self.study.series:
             return self._planned
         return replace(self._planned, series=tuple(replace(run, checkpoints=self.watch.shown(run.run_id)) for run in self._planned.series))
+
+    @property
+    def growing(self) -> bool:
+        """See `Work`."""
+        return super().growing or ("watch" in self.__dict__ and self.watch.hides())
+
+    @property
+    def followed(self) -> Mapping[str, tuple[int, int | None]]:
+        """See `StancesWork`."""
+        return {name: (self.watch.wanted(name), series.length or self.watch.length(name)) for name, series in self.study.series.items()}
 
     @property
     def alerts_file(self) -> Path:

@@ -8,11 +8,12 @@ from typing import Any
 import polars as pl
 
 from valuedrift.results.analysis import analysis_tables, cut_answers
-from valuedrift.results.drifts import told_drifts
+from valuedrift.results.drifts import of_judge, told_drifts
 from valuedrift.results.facts import ANALYSED as TABLES
-from valuedrift.tasks.board import artifact_key, show_table, shown, tell
+from valuedrift.tasks.board import artifact_key, show_progress, show_table, shown, tell
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage, check_there, named_by
 from valuedrift.tasks.work import StancesWork, Work
+from valuedrift.words import counted
 
 ANALYSIS_VERSION = 2
 """Raised when the statistics change their numbers."""
@@ -32,6 +33,7 @@ def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
             cut = cut_answers(work.store.scan("responses", study=work.name, run_id=work.run_ids))
             tables = analysis_tables(stances_of(work, stances), work.analysis, cut=cut)
             _show(work, tables["drift"])
+            _show_progress(work, tables["trajectory"], tables["drift"])
             return tables
 
     yield Stage("analyze", Address(TABLES, {"study": work.name}), judged, identity, make, named=named_by(judged))
@@ -47,6 +49,22 @@ def _show(work: StancesWork, drift: pl.DataFrame) -> None:
     if rows:
         moved = told.filter(pl.col("q") < 1 - work.analysis.confidence).height
         tell(f"{moved} of {told.height} moved; most: {_words(rows[0])}")
+
+
+def _show_progress(work: StancesWork, trajectory: pl.DataFrame, drift: pl.DataFrame) -> None:
+    """How far each run is that something else trains, and what moved most in it, in the Prefect UI; replaced with every checkpoint."""
+    told = told_drifts(drift, work.facts.judge)
+    for run_id, (there, length) in work.followed.items():
+        judged = of_judge(trajectory, work.facts.judge).filter(run_id=run_id).get_column("step").unique().sort()
+        if not judged.len():
+            continue
+        last = int(judged[-1])
+        largest = told.filter(run_id=run_id).head(1).to_dicts()
+        moved = f"; largest drift: {_words(largest[0])}" if largest else ""
+        of = f" of {length:,}" if length else ""
+        line = f"{judged.len()} of {counted(there, 'checkpoint')} judged, the last at step {last:,}{of}{moved}"
+        percent = 100 * min(last / length, 1.0) if length else 100 * judged.len() / max(there, judged.len())
+        show_progress(percent, f"watch-{artifact_key(work.name)}-{artifact_key(run_id)}", line)
 
 
 def _words(row: Mapping[str, Any]) -> str:

@@ -13,16 +13,17 @@ from valuedrift.report.inputs import ReportInputs
 from valuedrift.storage.location import Location
 from valuedrift.storage.manifest import Entry
 from valuedrift.tasks.board import announce, artifact_key, show_page, shown
-from valuedrift.tasks.reporting import PAGE, default_folder, inputs_of, page_mark, report_identity, write_figures_to, write_page
+from valuedrift.tasks.reporting import PAGE, WATCHED, default_folder, inputs_of, page_mark, report_identity, write_figures_to, write_page
 from valuedrift.tasks.stage import Frames, Partition, Reference, Stage
 from valuedrift.tasks.work import StancesWork, Work
 
 FINISHED = "valuedrift.study.finished"
-"""Event that tells Prefect of a report that was written."""
+"""Event that tells Prefect of the last report of a study; those that are written while it is watched are not told."""
 
 
 def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
-    """One stage, made of all that is analysed, corrected, concluded and audited."""
+    """One stage, made of all that is analysed, corrected, concluded and audited; a page that reloads itself while more may come."""
+    growing = work.growing
     results = tuple(stage for stage in listed if stage.name in ("analyze", "correct", "conclude", "audit"))
     told = tuple(stage for stage in results if stage.name != "audit" or stage.label not in work.failed)
 
@@ -43,10 +44,11 @@ def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
         with shown("report"):
             inputs = inputs_of(work.store, work.name)
             write_figures_to(inputs, folder_of_report(work))
-            _show(work, inputs)
-            return {PAGE: pl.DataFrame({"html": [build_report(inputs)]})}
+            _show(work, inputs, finished=not growing)
+            return {PAGE: pl.DataFrame({"html": [build_report(inputs, watched=growing)]})}
 
-    yield Stage("report", _Page(folder_of_report(work) / PAGE), needs, identity, make, named=named)
+    page = _Page(folder_of_report(work) / PAGE, watched=growing)
+    yield Stage("report", page, needs, identity, make, named=named, as_of=WATCHED if growing else "")
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,12 @@ class _Page:
     place: Location
     partition: Partition = field(default_factory=dict)
     slot: str = ""
+    watched: bool = False
+    """Whether it reloads itself."""
 
     def here(self, work: Work, key: str, named: str = "") -> Reference | None:
         """See :class:`valuedrift.tasks.stage.Result`."""
-        there = self.place.exists() and self.place.read_bytes().rstrip().endswith(page_mark(key, named))
+        there = self.place.exists() and self.place.read_bytes().rstrip().endswith(page_mark(key, self._names(named)))
         return self._reference(key, reused=True) if there else None
 
     def elsewhere(self, work: Work, key: str) -> Reference | None:
@@ -72,12 +76,15 @@ class _Page:
 
     def keep(self, work: Work, frames: Frames, key: str, identity: Mapping[str, Any], named: str = "") -> Reference:
         """See :class:`valuedrift.tasks.stage.Result`. The page appears last, whole or not at all."""
-        write_page(frames[PAGE].item(), self.place, key, named)
+        write_page(frames[PAGE].item(), self.place, key, self._names(named))
         return self._reference(key, reused=False)
 
     def before(self, work: Work) -> Entry | None:
         """See :class:`valuedrift.tasks.stage.Result`."""
         return None
+
+    def _names(self, named: str) -> str:
+        return f"{named}{WATCHED}" if self.watched else named
 
     def _reference(self, key: str, *, reused: bool) -> Reference:
         return Reference(table=PAGE, key=key, rows=1, reused=reused)
@@ -90,6 +97,7 @@ def folder_of_report(work: StancesWork) -> Location:
     return default_folder(work.store, work.name)
 
 
-def _show(work: StancesWork, inputs: ReportInputs) -> None:
-    announce(FINISHED, f"valuedrift.study.{work.name}", {"study": work.name, "report": (folder_of_report(work) / PAGE).uri})
+def _show(work: StancesWork, inputs: ReportInputs, *, finished: bool) -> None:
+    if finished:
+        announce(FINISHED, f"valuedrift.study.{work.name}", {"study": work.name, "report": (folder_of_report(work) / PAGE).uri})
     show_page(build_markdown(inputs), f"report-{artifact_key(work.name)}", f"Value drift of study {work.name}")

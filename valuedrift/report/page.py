@@ -18,17 +18,22 @@ from valuedrift.report.sections import Page, Section, sections
 from valuedrift.stance import LITTLE, STANCES
 from valuedrift.words import counted, percent, plain, signed, slug, visible
 
+_RELOAD_SECONDS = 20
+"""How often the page of a study that is watched looks whether there is more."""
 
-def build_report(inputs: ReportInputs) -> str:
+
+def build_report(inputs: ReportInputs, *, watched: bool = False) -> str:
     """Write a study's report.
 
     Args:
         inputs: The study's tables and provenance.
+        watched: Whether checkpoints may still come: the page then reloads itself where it is open.
 
     Returns:
         One HTML document: styles, figures and the few lines of script are in it, nothing is loaded, all text from tables is escaped.
     """
-    style, script, page = _asset("style.css"), _asset("enhance.js"), Page(inputs)
+    style, page = _asset("style.css"), Page(inputs)
+    script = "".join(_asset(name) for name in ("enhance.js", *(("reload.js",) if watched else ())))
     filled = ((section, _filled(section, page)) for section in sections())
     shown = [{"anchor": section.anchor, "title": section.title, "html": html} for section, html in filled if html is not None]
     return (
@@ -38,6 +43,7 @@ def build_report(inputs: ReportInputs) -> str:
             inputs=inputs,
             asked=asked(inputs),
             sections=shown,
+            reload_seconds=_RELOAD_SECONDS if watched else None,
             style=Markup(style),
             script=Markup(script),
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
