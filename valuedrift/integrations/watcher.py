@@ -95,9 +95,10 @@ class Watcher:
         code = self._process.poll() if self._process is not None else 0
         if not code:
             return None
+        if code < 0:
+            return f"by signal {-code}"
         lines = self.log.read_bytes()[-4000:].decode(errors="replace").strip().splitlines() if self.log.exists() else []
-        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        return f"{how}: {lines[-1].strip()}" if lines else how
+        return f"with exit code {code}" + (f": {lines[-1].strip()}" if lines else "")
 
     def wait(self) -> None:
         """Wait until it has ended."""
