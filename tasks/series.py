@@ -376,12 +376,11 @@ class Watch:
 
     def _gone(self, name: str) -> dict[int, Sighted]:
         """Checkpoints that were evaluated and are no longer where they lay, from the tables."""
-        entry = self._store.entry("checkpoints", {"study": self._study, "run_id": name})
-        if entry is None:
+        known = self._store.read("checkpoints", study=self._study, run_id=name)  # not by its entry: another thread may write it again now
+        if not known.height:
             return {}
         sampled = {int(one.partition["step"]) for one in self._store.entries("responses", self._study) if one.partition["run_id"] == name}
-        rows = self._store.read_entry(entry).filter(pl.col("step").is_in(sorted(sampled))).iter_rows(named=True)
-        return {row["step"]: _remembered(row) for row in rows}
+        return {row["step"]: _remembered(row) for row in known.filter(pl.col("step").is_in(sorted(sampled))).iter_rows(named=True)}
 
 
 def _remembered(row: Mapping[str, Any]) -> Sighted:
