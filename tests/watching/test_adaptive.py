@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,11 @@ from valuedrift.fingerprint import fingerprint
 from valuedrift.flows.cli.plan import app
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study import Study
+from valuedrift.tasks.once import once
 from valuedrift.tasks.stage import Reference, Stage
 from valuedrift.tasks.stages.registry import stages_of
 from valuedrift.tasks.survey import State, survey
+from valuedrift.tasks.watching import stages_shown, watching
 from valuedrift.tasks.work import StudyWork
 from valuedrift.watching.adaptive import Seen, chosen_steps, next_step
 
@@ -138,18 +141,27 @@ def study(tmp_path: Path, budget: int = 6, **settings: object) -> Study:
 
 def evaluated(tmp_path: Path, budget: int = 6, *, most: int = 1000, **settings: object) -> list[int]:
     """Write the stances of one checkpoint after another that the list of stages has, as its stages would; the steps in their order."""
-    order: list[int] = []
     work = StudyWork(study(tmp_path, budget, **settings), str(tmp_path / "root"))
-    while len(order) < most:
-        standings = [
-            one for one in survey(work, stages_of(work)) if one.stage.name in ("sample", "judge") and one.state is not State.CACHED
-        ]
-        if not standings:
-            break
-        _write(work, standings[0].stage)
-        if standings[0].stage.name == "judge":
-            order.append(int(standings[0].stage.step or 0))
+    order = evaluate(work, stages_of, most)
     work.close()
+    return order
+
+
+def evaluate(work: StudyWork, listed: Callable[[StudyWork], Sequence[Stage]], most: int = 1000) -> list[int]:
+    """Write what a list of stages has until it has no more, and note that it is done."""
+    order: list[int] = []
+    while len(order) < most:
+        standings = [one for one in survey(work, listed(work)) if one.stage.name in ("adopt", "sample", "judge")]
+        work.done |= {one.stage.label: one.stage.as_of for one in standings if one.state is State.CACHED}
+        stage = next((one.stage for one in standings if one.state is not State.CACHED), None)
+        if stage is None:
+            break
+        if stage.name == "adopt":
+            once(work, stage, [])
+        else:
+            _write(work, stage)
+        if stage.name == "judge":
+            order.append(int(stage.step or 0))
     return order
 
 
@@ -194,7 +206,7 @@ def test_a_study_evaluates_what_its_budget_allows_and_goes_on_where_it_was_stopp
     assert evaluated(tmp_path, budget=10) == []
     (tmp_path / "again").mkdir()
     shutil.move(tmp_path / "out", tmp_path / "again" / "out")
-    stopped = [step for _ in range(10) for step in evaluated(tmp_path / "again", budget=10, most=1)]
+    stopped = [step for _ in range(4) for step in evaluated(tmp_path / "again", budget=10, most=3)]
     assert stopped == order
 
 
@@ -219,6 +231,35 @@ def test_a_series_that_goes_on_has_its_new_end_evaluated(tmp_path: Path) -> None
     evaluated(tmp_path)
     dense(tmp_path, 40)
     assert 39 in evaluated(tmp_path)
+
+
+def test_a_training_that_goes_on_is_followed_and_the_rest_spent_at_its_end(tmp_path: Path) -> None:
+    """Its trainer keeps only the last three checkpoints; what may yet be chosen is held until the budget is spent."""
+    work = StudyWork(study(tmp_path, 8), str(tmp_path / "root"))
+    order: list[int] = []
+    with watching(work, live=True):
+        for written in (range(1, 3), range(3, 9), range(9, 30), range(30, 41)):
+            assert len(order) <= 4, "half of the budget is kept for the end"
+            for step in written:
+                checkpoint(tmp_path / "out" / f"checkpoint-{step}", seed=step)
+            _wait_until(lambda last=written[-1]: last in [one.step for one in work.watch.there("run")])
+            for step in range(1, written[-1] - 2):
+                shutil.rmtree(tmp_path / "out" / f"checkpoint-{step}", ignore_errors=True)
+            order += evaluate(work, stages_shown)
+        _wait_until(lambda: not work.watch.growing)
+        order += evaluate(work, stages_shown)
+    assert len(order) == len(set(order)) == 8 and order[:3] == [1, 2, 8] and 40 in order
+    assert min(step for step in order if step >= 27) - max(step for step in order if step < 27) <= 6, "what was gone from disk was asked"
+    stages_shown(work)
+    assert not list((tmp_path / "root").rglob("held/**/*.safetensors"))
+    work.close()
+
+
+def _wait_until(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_the_plan_says_how_many_of_how_many(tmp_path: Path) -> None:
