@@ -1,21 +1,28 @@
-"""``valuedrift probes build``: probes out of a file of users' prompts."""
+"""``valuedrift probes``: what a checkpoint is asked, to the token; and probes out of a file of users' prompts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from valuedrift.flows.cli.app import RootOption, app, resolve_root, target
+from valuedrift.errors import UserError
+from valuedrift.flows.cli.app import JsonOption, RootOption, app, print_json, resolve_root, target
 from valuedrift.flows.cli.console import make_console
 from valuedrift.flows.cli.naming import EMBEDDED, engine_config, engine_option, engine_set_option
 
 if TYPE_CHECKING:
+    from valuedrift.probes import Probe
     from valuedrift.probes.vprism.config import ProbeBuild
+    from valuedrift.sampling import Prompt, Sampling
     from valuedrift.storage.location import Location
     from valuedrift.tasks.work import Work
 
@@ -26,6 +33,117 @@ app.add_typer(probes_app)
 @probes_app.callback()
 def probes() -> None:
     """Questions that are put to every checkpoint."""
+
+
+@probes_app.command("show")
+def show(
+    of: Annotated[
+        str, typer.Argument(metavar="[SET|STUDY]", help="A probe set (`starter` or a file) or a study file, local or s3://.")
+    ] = "starter",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="Whose chat template and tokens: a name of the study's, a folder, local or s3://, `embedded:NAME` or `hf:ORG/NAME`.",
+        ),
+    ] = None,
+    ids: Annotated[list[str] | None, typer.Option("--id", help="prompt_id of a probe; may be given several times.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Probes that are shown where none is named by --id; 0: all.")] = 3,
+    tokens: Annotated[bool, typer.Option("--tokens", help="List every token with its id.")] = False,
+    as_json: JsonOption = False,
+    root: RootOption = None,
+) -> None:
+    """Print exactly what a checkpoint is asked: text and token ids, made as the engines make them. Loads the tokenizer, no weights."""
+    asked = _of_study(of, model, resolve_root(root)) if of.endswith((".yaml", ".yml")) else _of_set(of, model)
+    if ids:
+        known = [probe.prompt_id for probe in asked.probes]
+        for name in ids:
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                raise UserError(f"no probe {name!r}", where=of, fix=f"did you mean {near[0]!r}?" if near else f"first of all: {known[0]}")
+    chosen = [at for at, probe in enumerate(asked.probes) if not ids or probe.prompt_id in ids]
+    shown = chosen if ids or not limit else chosen[:limit]
+    rows = asked.rows(shown)
+    if as_json:
+        print_json(rows)
+    else:
+        for row in rows:
+            _print_asked(row, tokens=tokens)
+    if len(shown) < len(chosen):
+        make_console(stderr=True).print(f"{len(chosen) - len(shown):,} more: --id, or --limit 0 for all", highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Probes, as they are put to one model."""
+
+    model: str
+    probes: Sequence[Probe]
+    prompts: Sequence[Prompt]
+    sampling: Sampling
+
+    def rows(self, places: Sequence[int]) -> list[dict[str, Any]]:
+        """Of some of the probes: what is asked, its text by the model's template, and the token ids that the engines give the model."""
+        from valuedrift.engines.prompting import prompt_tokens, render_prompt
+        from valuedrift.models.loading import load_tokenizer
+        from valuedrift.models.resolve import resolve_weights
+        from valuedrift.tasks.sources import brought
+
+        tokenizer = load_tokenizer(resolve_weights(brought(self.model)).base)
+        prompts = [self.sampling.put(self.prompts[at]) for at in places]
+        tokens = [prompt_tokens(tokenizer, prompt.text, prompt.before, sampling=self.sampling) for prompt in prompts]
+        return [
+            {
+                "probe_set": self.probes[at].probe_set,
+                "prompt_id": self.probes[at].prompt_id,
+                "topic": self.probes[at].topic,
+                "messages": [dict(message) for message in prompt.messages],
+                "text": render_prompt(tokenizer, prompt.text, prompt.before, self.sampling),
+                "token_ids": ids,
+                "tokens": [tokenizer.decode([token]) for token in ids],
+            }
+            for at, prompt, ids in zip(places, prompts, tokens, strict=True)
+        ]
+
+
+def _of_set(reference: str, model: str | None) -> _Asked:
+    from valuedrift.sampling import Sampling
+    from valuedrift.tasks.sources import probes_of
+
+    if model is None:
+        raise UserError("whose template and tokens?", where="--model", fix="a folder, embedded:NAME or hf:ORG/NAME")
+    probes = probes_of(reference)
+    return _Asked(model, probes, [probe.asked for probe in probes], Sampling())
+
+
+def _of_study(address: str, model: str | None, root: str) -> _Asked:
+    from valuedrift.tasks.sources import study_of
+    from valuedrift.tasks.work import StudyWork
+
+    work = StudyWork(study_of(address), root)
+    known = {name: one.path for name, one in work.study.models.items()}
+    if model is None and len(known) != 1:
+        what = "a server makes text and tokens by itself" if not isinstance(work.study.engine, str) else "whose template and tokens?"
+        fix = f"one of {', '.join(known)}" if known else "a folder with the model's tokenizer, embedded:NAME or hf:ORG/NAME"
+        raise UserError(what, where="--model", fix=fix)
+    return _Asked(next(iter(known.values())) if model is None else known.get(model, model), work.probes, work.asked, work.study.sampling)
+
+
+def _print_asked(row: dict[str, Any], *, tokens: bool) -> None:
+    """One question: its head on standard output in bold, then its text as it is; of control characters their escapes."""
+    console = make_console()
+    head = f"{row['probe_set']} · {row['prompt_id']} · {row['topic']} · {len(row['token_ids'])} tokens"
+    console.print(Text(head, style="bold"), soft_wrap=True)
+    console.print(Text(_visible(row["text"])), soft_wrap=True, end="\n\n")
+    if tokens:
+        for token, text in zip(row["token_ids"], row["tokens"], strict=True):
+            console.print(Text(f"{token:>8} {text!r}"), soft_wrap=True)
+        console.print()
+
+
+def _visible(text: str) -> str:
+    """A text in which nothing can steer the terminal."""
+    return "".join(sign if sign in "\n\t" or sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 @probes_app.command("build")

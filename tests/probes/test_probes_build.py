@@ -13,10 +13,11 @@ import pytest
 from valuedrift.probes import load_probes
 from valuedrift.probes.vprism.embed import Encoder
 from valuedrift.storage.location import Location
+from valuedrift.storage.schemas import table_schema
 from valuedrift.storage.store import Store
 
 pytestmark = pytest.mark.slow
-_COLUMNS = ["probe_set", "prompt_id", "topic", "prompt", "polarity", "pair_id", "language", "source"]
+_COLUMNS = [*table_schema("probes").polars]
 
 
 def _build(folder: Path, source: Path | str, *options: str, column: str = "user_prompt") -> subprocess.CompletedProcess[str]:
