@@ -86,7 +86,7 @@ def provenance_of(store: Store, study: Study, runs: pl.DataFrame, stances: pl.Da
             "prompts": str(stances.select("probe_set", "prompt_id").n_unique()),
             "fingerprint": str(sampled.get("probes", "unknown")),
         },
-        "Sampling": {key: str(value) for key, value in study.sampling.model_dump().items()} | {"engine": study.engine_name},
+        "Sampling": {key: str(value) for key, value in study.sampling.identity().items()} | {"engine": study.engine_name},
         "Judges": {
             judge.name: yaml.safe_dump(_judge(judge, judged.get(judge.name, {})), sort_keys=True, allow_unicode=True).strip()
             for judge in study.judges

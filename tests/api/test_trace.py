@@ -92,3 +92,16 @@ assert "prefect" not in sys.modules and "torch" not in sys.modules, "the childre
     assert answers["prompt"].null_count() == 0
     assert again.trajectory(topic="immigration").height == 3 * 3
     assert again.drift()["to_step"].unique().to_list() == [25]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"probes": [{"set": "starter"}, {"topcis": ["a"]}]}, r"unknown key `probes\.1\.topcis`; did you mean `topics`"),
+        ({"probes": {"columns": {"prompt": 1}}}, r"`probes\.columns\.prompt`: must be text"),
+        ({"probes": [{"set": "starter"}], "topics": ["religion"]}, "topics and per_topic are of one probe set"),
+    ],
+)
+def test_probe_sets_are_named_as_in_a_study(tmp_path: Path, asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        vd.trace(None, tmp_path, root=tmp_path / "root", **asked)

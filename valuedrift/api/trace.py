@@ -29,6 +29,8 @@ from valuedrift.tasks.work import StudyWork
 Place = str | os.PathLike[str]
 Checkpoints = Place | Sequence[Place] | Mapping[int, Place]
 """A folder or pattern with them, some of them, or each by its step."""
+Questions = Place | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+"""A probe set by its place, or one or several as they stand in a study."""
 
 
 def trace(
@@ -37,7 +39,7 @@ def trace(
     *,
     root: Place = "valuedrift-data",
     name: str = "traced",
-    probes: Place = "starter",
+    probes: Questions = "starter",
     topics: Sequence[str] | None = None,
     per_topic: int | None = None,
     samples: int = 5,
@@ -56,7 +58,7 @@ def trace(
             the step of each in its name; or a mapping from step to folder.
         root: Where the tables lie: a folder, or ``s3://bucket/prefix``.
         name: Name of the study and of its run.
-        probes: The questions: ``starter``, or a Parquet, CSV or JSONL file.
+        probes: The questions: ``starter``, or a Parquet, CSV or JSONL file; or a set as it stands in a study (``{"set": …, "columns": …}``), or a list of such.
         topics: Topics to ask about; default: all.
         per_topic: Probes a topic; default: all.
         samples: Answers a probe and checkpoint.
@@ -140,7 +142,7 @@ def _study(
     model: Place | None,
     checkpoints: Checkpoints,
     name: str,
-    probes: Place,
+    probes: Questions,
     topics: Sequence[str] | None,
     per_topic: int | None,
     samples: int,
@@ -156,7 +158,7 @@ def _study(
     judges = [judge] if isinstance(judge, str | Mapping) or not isinstance(judge, Sequence) else judge
     written = {
         "study": name,
-        "probes": {"set": os.fspath(probes), "topics": topics, "per_topic": per_topic},
+        "probes": _probes(probes, topics, per_topic),
         "series": {name: {"source": _source(checkpoints), "base": None if model is None else os.fspath(model)}},
         "judges": [{"type": one} if isinstance(one, str) else one for one in judges],
         **settings,
@@ -166,6 +168,16 @@ def _study(
         return anchored(Study.model_validate(written), Path.cwd())
     except ValidationError as error:
         raise UserError(describe(error, Study), where="vd.trace") from error
+
+
+def _probes(probes: Questions, topics: Sequence[str] | None, per_topic: int | None) -> Any:
+    if isinstance(probes, str | os.PathLike):
+        return {"set": os.fspath(probes), "topics": topics, "per_topic": per_topic}
+    if topics is not None or per_topic is not None:
+        raise UserError(
+            "topics and per_topic are of one probe set", where="vd.trace", fix='say them of each: probes=[{"set": …, "topics": […]}, …]'
+        )
+    return probes
 
 
 def _source(checkpoints: Checkpoints) -> str | list[str] | dict[int, str]:
