@@ -168,6 +168,19 @@ def test_pickled_weights_are_told_and_the_others_go_on(tmp_path: Path, file: str
     assert "pickled weights" in sighting.broken[str(folder)] and file in sighting.broken[str(folder)]
 
 
+@pytest.mark.parametrize("adapter", [False, True])
+def test_a_reward_model_is_told_and_the_others_go_on(tmp_path: Path, adapter: bool) -> None:
+    checkpoint(tmp_path / "out" / "checkpoint-1")
+    folder = checkpoint(tmp_path / "out" / "checkpoint-2")
+    if adapter:
+        (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
+        (folder / "adapter_config.json").write_text('{"task_type": "SEQ_CLS"}', encoding="utf-8")
+    else:
+        (folder / "config.json").write_text('{"architectures": ["LlamaForSequenceClassification"]}', encoding="utf-8")
+    sighting = at_work(tmp_path, str(tmp_path / "out")).look(patient=False)
+    assert list(sighting.whole) == [1] and "scores and writes nothing" in sighting.broken[str(folder)]
+
+
 def test_an_adapter_names_its_base_which_is_step_0(tmp_path: Path) -> None:
     base = checkpoint(tmp_path / "base")
     folder = tmp_path / "out" / "checkpoint-4"

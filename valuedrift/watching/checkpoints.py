@@ -56,11 +56,7 @@ def step_of(name: str, folder: Path | None = None) -> int | None:
 
 def trainer_state(folder: Path) -> dict[str, Any]:
     """What transformers' Trainer wrote of the training; empty where it wrote nothing that can be read."""
-    try:
-        content = json.loads((folder / STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return _read(folder / STATE)
 
 
 def look_into(folder: Path) -> Whole:
@@ -74,7 +70,7 @@ def look_into(folder: Path) -> Whole:
 
     Raises:
         NotWholeError: Something is lacking that a trainer may still write.
-        DataError: It can never be loaded: pickled weights, or an adapter beside full weights.
+        DataError: It can never be asked: pickled weights, an adapter beside full weights, a model that only scores.
     """
     adapter, full = (folder / ADAPTER_CONFIG).exists(), (folder / "config.json").exists()
     if adapter and not any(path.name != ADAPTER for path in folder.glob("*.safetensors")):
@@ -96,6 +92,7 @@ def look_into(folder: Path) -> Whole:
         if adapter or ((folder / WHOLE).exists() and (folder / INDEX).exists()):
             raise
         raise NotWholeError(_without_place(error)) from error
+    _check_that_it_writes(folder, str(next(iter(_read(folder / "config.json").get("architectures") or ()), "")))
     return Whole(adapter=False, base=None, tokenizer=any((folder / name).exists() for name in TOKENIZERS))
 
 
@@ -111,8 +108,37 @@ def _adapter(folder: Path) -> Whole:
         config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     except (DataError, ValueError) as error:
         raise NotWholeError(_without_place(error) if isinstance(error, DataError) else f"{ADAPTER_CONFIG} cannot be read yet") from error
-    base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+    config = config if isinstance(config, dict) else {}
+    _check_that_it_writes(folder, str(config.get("task_type")))
+    base = config.get("base_model_name_or_path")
     return Whole(adapter=True, base=base or None, tokenizer=any((folder / name).exists() for name in TOKENIZERS))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _check_that_it_writes(folder: Path, kind: str) -> None:
+    """Refuse what scores texts and writes none: a reward model, say, whose trainer saves folders like any other.
+
+    Raises:
+        DataError: Its architecture, or the task of its adapter, says so.
+    """
+    if kind.endswith(_SCORES):
+        raise DataError(
+            f"a model that scores and writes nothing ({kind}): it has no answers to judge",
+            where=str(folder),
+            fix="watch the training that uses its scores",
+        )
+
+
+_SCORES = ("ForSequenceClassification", "ForTokenClassification", "SEQ_CLS", "TOKEN_CLS")
+"""Ends of the architectures of such models, and the tasks of their adapters."""
 
 
 def _without_place(error: DataError) -> str:
