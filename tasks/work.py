@@ -45,8 +45,8 @@ from valuedrift.study.spec import Model
 from valuedrift.study.understood import check_languages
 from valuedrift.tasks.board import board
 from valuedrift.tasks.provenance import provenance_of
-from valuedrift.tasks.series import Watch
 from valuedrift.tasks.sources import brought, count_of, is_at_hand, made_of, probes_of, rows_of, with_template
+from valuedrift.tasks.watch import Watch
 from valuedrift.training.job import TrainJob
 from valuedrift.training.schedule import Adaptive
 from valuedrift.weights import Weights

@@ -20,7 +20,8 @@ from transformers import TrainerControl, TrainerState
 from valuedrift.integrations.transformers import DriftCallback, _loaded_from
 from valuedrift.integrations.watcher import Watcher
 from valuedrift.storage.store import Store
-from valuedrift.tasks.series import SeriesAtWork, Watch
+from valuedrift.tasks.series import SeriesAtWork
+from valuedrift.tasks.watch import Watch
 from valuedrift.watching.handing import ALERTS, END_MARKER, HANDED, Crossed, HandOver
 from valuedrift.watching.series import Series
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from valuedrift.storage.store import Store
-from valuedrift.tasks.series import Watch
+from valuedrift.tasks.watch import Watch
 from valuedrift.watching.series import Series
 
 ROUNDS = 60
