@@ -37,6 +37,7 @@ docs: install
 	$(BIN)/python -m valuedrift.registry_page docs/judges.md valuedrift.judges.registry:JUDGES
 	$(BIN)/python -m valuedrift.registry_page docs/engines.md valuedrift.engines.registry:ENGINES
 	$(BIN)/python -m valuedrift.registry_page docs/algorithms.md valuedrift.training.registry:ALGORITHMS
+	$(BIN)/python -m valuedrift.registry_page docs/trackers.md valuedrift.trackers.registry:TRACKERS
 	$(BIN)/python -m valuedrift.registry_page docs/study.md
 
 lint: install-dev

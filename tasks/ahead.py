@@ -49,6 +49,8 @@ class Ahead:
         asked = {stage.run_id for stage in missing if stage.name == "sample"}
         self.trained = [run for run in work.plan.runs if run.run_id in trained]
         """Runs that are still to be trained."""
+        self.told = any(stage.name == "track" for stage in missing)
+        """Whether trackers are still to be told."""
         self.judges = {stage.result.slot for stage in missing if stage.name == "judge"}
         """Names of judges that still have to read answers."""
         self._asked = [run for run in work.plan.runs if run.run_id in asked]
@@ -226,6 +228,14 @@ def _engines(ahead: Ahead) -> Iterator[UserError]:
             yield fault
 
 
+def _trackers(ahead: Ahead) -> Iterator[UserError]:
+    for tracker in ahead.work.runtime.trackers if ahead.told else ():
+        try:
+            tracker.check()
+        except UserError as fault:
+            yield fault
+
+
 CHECKS: tuple[Check, ...] = (
     Check("engine", "whether the engine can be imported", _engines),
     Check("models", "config, headers of the weights, tokenizer, end token", _models),
@@ -234,6 +244,7 @@ CHECKS: tuple[Check, ...] = (
     Check("prompts", "every probe through the chat template, with room for an answer", _prompts),
     Check("languages", "whether the judges know the language of the probes", _languages),
     Check("room", "checkpoints that will be kept, and the room on the disk", _room),
+    Check("trackers", "whether their packages are installed", _trackers),
     Check("keys", "keys of servers that ask for one", _keys),
 )
 """All checks, in the order in which they are told."""

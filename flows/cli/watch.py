@@ -72,6 +72,16 @@ def watch(
         typer.Option("--fail-if", metavar="RULE", help="An alert that makes the exit code 5; may be repeated.", show_default=False),
     ] = None,
     idle: Annotated[float, typer.Option("--idle", min=0.01, help="Minutes without anything new after which it ends.")] = 120.0,
+    tracker: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tracker",
+            metavar="TRACKER",
+            help="Where drift is told beside the curves of the training: tensorboard, mlflow, wandb, or with settings: "
+            "'{type: mlflow, uri: …}'; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     root: RootOption = None,
     report: ReportOption = None,
 ) -> None:
@@ -96,13 +106,31 @@ def watch(
             "engine": engine,
             "alerts": list(dict.fromkeys(rule.text for rule in rules)),
             "judges": [named_judge(judge, settings).model_dump(mode="json", exclude_unset=True)],
-            "runtime": {"watch_idle_minutes": idle},
+            "runtime": {"watch_idle_minutes": idle, **({"trackers": [_tracker(one) for one in tracker]} if tracker else {})},
         }
         study = _study_file(written, Location.parse(place), console).uri
     folder = Location.parse(report).reached().uri if report else None
     work = _follow(study, place, folder, live=not once, console=console)
     if fail_if and _fired(work, {rule.text for rule in alerts_from(fail_if, where="--fail-if").rules}):
         raise typer.Exit(FAILED_BY_ALERT)
+
+
+def _tracker(written: str) -> Any:
+    """A tracker as a study file has it: its name, or its settings in YAML's braces.
+
+    Raises:
+        UserError: It is no YAML.
+    """
+    import yaml
+
+    from valuedrift.errors import UserError
+
+    try:
+        return yaml.safe_load(written)
+    except yaml.YAMLError as error:
+        raise UserError(
+            "not readable", where=f"--tracker {written}", fix="--tracker tensorboard, or --tracker '{type: mlflow, uri: …}'"
+        ) from error
 
 
 def _fired(work: StudyWork, rules: set[str]) -> bool:
@@ -147,11 +175,13 @@ def _follow(study: str, root: str, folder: str | None, *, live: bool, console: C
     from valuedrift.flows.trace import trace
     from valuedrift.tasks.sources import study_of
     from valuedrift.tasks.stages.registry import stages_of
+    from valuedrift.tasks.stages.track import check_trackers
     from valuedrift.tasks.work import StudyWork
 
     work = StudyWork(study_of(study), root, folder)
     if not work.study.series:
         raise UserError("this study has no `series` to follow", where=study, fix="valuedrift run does what it trains itself")
+    check_trackers(work)
     with progress_of(console, len(stages_of(work)), "what finished is kept; the same command goes on from there"):
         trace(study, root, folder, live)
     conclude(work, console)

@@ -3,6 +3,7 @@
     probes    train ──▶ sample ──▶ judge ──▶ analyze ──▶ (correct, where people labelled answers) ──▶ conclude ──▶ report
               train (preference) ──▶ …       audit of what the runs train on
               adopt (checkpoints that something else trained, or a server has) ──▶ sample …      judge ──▶ look (alerts, at every checkpoint)
+              analyze, look, train ──▶ track (TensorBoard and others, where the runtime names some)
 
 A kind of stage is one file and one entry in the list below. Where it needs the stages of another kind it finds them in the list so far, so that a kind stands
 behind those that it needs.
@@ -21,7 +22,7 @@ from valuedrift.results.facts import ANALYSED, CONCLUDED, CORRECTED
 from valuedrift.storage.schemas import register
 from valuedrift.storage.schemas.table import TableSchema
 from valuedrift.tasks.stage import Stage
-from valuedrift.tasks.stages import adopt, analyze, audit, conclude, correct, judge, look, probes, report, sample, train
+from valuedrift.tasks.stages import adopt, analyze, audit, conclude, correct, judge, look, probes, report, sample, track, train
 from valuedrift.tasks.stages.choose import choose
 from valuedrift.tasks.work import StudyWork
 
@@ -67,6 +68,7 @@ _KINDS: list[Kind] = [
     Kind("correct", correct.stages, "corrected", CORRECTED),
     Kind("conclude", conclude.stages, "concluded", CONCLUDED),
     Kind("report", report.stages, "written"),
+    Kind("track", track.stages, "told"),
 ]
 
 

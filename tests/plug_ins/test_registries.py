@@ -11,6 +11,7 @@ from valuedrift.engines.registry import ENGINES
 from valuedrift.judges.registry import JUDGES
 from valuedrift.registry import Registry
 from valuedrift.registry_page import with_study_tables, with_tables
+from valuedrift.trackers.registry import TRACKERS
 from valuedrift.training.registry import ALGORITHMS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -18,6 +19,7 @@ REGISTRIES: dict[str, tuple[Registry[Any], str]] = {
     "judges": (JUDGES, "judges.md"),
     "engines": (ENGINES, "engines.md"),
     "algorithms": (ALGORITHMS, "algorithms.md"),
+    "trackers": (TRACKERS, "trackers.md"),
 }
 CASES = [(name, kind) for name, (registry, _) in REGISTRIES.items() for kind in registry.types()]
 

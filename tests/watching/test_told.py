@@ -30,11 +30,21 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": f"{site}:{REPOSITORY}", "COLUMNS": "200", "PREFECT_HOME": str(tmp_path / "prefect")}
 
 
+def scalars_in(file: Path) -> dict[str, list[int]]:
+    """Steps of what an event file has, by tag."""
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(file))
+    found.Reload()
+    return {tag: [one.step for one in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
+
+
 def test_a_watch_shows_how_far_it_is_and_its_last_page_stands_still(tmp_path: Path) -> None:
     out, page = tmp_path / "out", tmp_path / "root" / "reports" / "ours" / "report.html"
     for step in (10, 20):
         checkpoint(out / f"checkpoint-{step}", seed=step)
-    arguments = "watch out/ --name ours --engine echo --judge length --topics religion --per-topic 4 --samples 1 --idle 30 --root root"
+    arguments = "watch out/ --name ours --engine echo --judge length --topics religion --per-topic 4 --samples 1 --idle 30 --root root --tracker tensorboard"
     log = (tmp_path / "log").open("w")
     command = [sys.executable, "-m", "valuedrift.flows.cli.main", *arguments.split()]
     environs = environment(tmp_path)
@@ -66,5 +76,9 @@ def test_a_watch_shows_how_far_it_is_and_its_last_page_stands_still(tmp_path: Pa
     assert "2 of 2 checkpoints judged, the last at step 20 of 40; largest drift: " in told[0][2]
     assert len(latest) == 1 and latest[0][0].startswith("3 of 3 checkpoints judged, the last at step 40 of 40")
     assert finished == (1,)
+    scalars = {file: scalars_in(file) for file in (tmp_path / "root" / "tensorboard" / "ours" / "ours").iterdir()}
+    assert [steps["stance/religion/support"] for steps in scalars.values()] == [[10, 20, 40]]
+    assert [steps["drift/religion/support/low"] for steps in scalars.values()] == [[20, 40]]
     again = subprocess.run(command, cwd=tmp_path, env=environs, capture_output=True, text=True, timeout=240)
     assert again.returncode == 0 and page.read_text(encoding="utf-8") == last
+    assert {file: scalars_in(file) for file in scalars} == scalars and len(list(next(iter(scalars)).parent.iterdir())) == 1

@@ -76,5 +76,6 @@ def anchored(study: Study, folder: Path | str) -> Study:
             "series": data(study.series),
             "judges": judges,
             "engine": engine,
+            "runtime": study.runtime.model_copy(update={"trackers": tuple(one.anchored(folder) for one in study.runtime.trackers)}),
         }
     )

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from valuedrift.trackers.registry import TrackerConfig
+
 
 class Runtime(BaseModel):
     """Devices, parallelism and patience; two studies that differ only here share every cached result."""
@@ -27,6 +29,10 @@ class Runtime(BaseModel):
     retry_delay_seconds: float = Field(default=5.0, ge=0, description="Wait before the first retry; doubled each time.")
     watch_idle_minutes: float = Field(
         default=120.0, gt=0, description="A watch ends when no checkpoint of a series appears or changes for as long as this."
+    )
+    trackers: tuple[TrackerConfig, ...] = Field(
+        default=(),
+        description="Where drift is told beside the curves of the training: `tensorboard`, `{type: mlflow, uri: …}`, `{type: wandb, project: …}`.",
     )
     launcher: tuple[str, ...] = Field(
         default=(), description="Command put before training's python, e.g. [accelerate, launch, --num_processes=4]."

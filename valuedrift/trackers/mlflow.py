@@ -1,0 +1,83 @@
+"""MLflow: a run in an experiment, on a tracking server or in a database file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, field_validator
+
+from valuedrift.errors import StageError
+from valuedrift.trackers.base import Points, TrackedRun, TrackerBase, by_step, no_secret, told_of
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+_BATCH = 1000
+"""Numbers that MLflow takes at once."""
+
+
+class MLflow(TrackerBase):
+    """A run in an experiment of MLflow."""
+
+    when = "where trainings are compared in MLflow"
+    module = "mlflow"
+    extra = "mlflow"
+    appends = True
+
+    type: Literal["mlflow"] = Field(default="mlflow", description="Kind of tracker.")
+    uri: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The tracking server or database: `http://…`, `sqlite:////folder/mlflow.db`; default: `MLFLOW_TRACKING_URI`, else MLflow's own default. "
+        "Name and password come from `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`.",
+    )
+    experiment: str | None = Field(default=None, min_length=1, description="Name of the experiment; default: the study's name.")
+
+    _no_secret = field_validator("uri")(no_secret)
+
+    def write_whole(self, run: TrackedRun, points: Points) -> str:
+        """See `TrackerBase`."""
+        with self._client() as client:
+            name = self.experiment or run.study
+            experiment = client.get_experiment_by_name(name)
+            experiment_id = client.create_experiment(name) if experiment is None else experiment.experiment_id
+            for old in client.search_runs([experiment_id], f"tags.`valuedrift.uid` = '{run.uid}'"):
+                client.delete_run(old.info.run_id)
+            made = str(client.create_run(experiment_id, run_name=run.run_id, tags=told_of(run)).info.run_id)
+            _log(client, made, points)
+            return made
+
+    def append(self, run: TrackedRun, points: Points, name: str) -> None:
+        """See `TrackerBase`."""
+        with self._client() as client:
+            _log(client, name, points)
+
+    @contextmanager
+    def _client(self) -> Iterator[MlflowClient]:
+        """MLflow's client; its faults in our words, without an address.
+
+        Raises:
+            StageError: The server cannot be reached or refuses.
+        """
+        from mlflow.exceptions import MlflowException
+        from mlflow.tracking import MlflowClient
+
+        try:
+            yield MlflowClient(tracking_uri=self.uri)
+        except MlflowException as error:
+            where = "tracker mlflow"
+            raise StageError(
+                f"MLflow: {error.error_code}", where=where, fix="see that the tracking server runs; the same command tells the rest"
+            ) from error
+
+
+def _log(client: MlflowClient, name: str, points: Points) -> None:
+    from mlflow.entities import Metric
+
+    metrics = (Metric(key, value, 0, step) for step, values in by_step(points).items() for key, value in values.items())
+    while batch := list(islice(metrics, _BATCH)):
+        client.log_batch(name, metrics=batch)
+    client.set_terminated(name)
