@@ -14,6 +14,7 @@ from small_study import fill
 from stance_frames import stances_frame
 
 from valuedrift.errors import DataError
+from valuedrift.probes import load_probes, probes_frame
 from valuedrift.storage import parquet
 from valuedrift.storage.check_tables import check
 from valuedrift.storage.compaction import compact
@@ -107,6 +108,23 @@ def test_answers_of_version_1_read_without_a_thought_of_their_own(root: str) -> 
     with Catalog(old) as catalog:
         assert next(iter(catalog.rows("SELECT count(*) FROM responses WHERE reasoning IS NULL").rows))[0] >= read.height
     assert check(old) == []
+
+
+@pytest.mark.parametrize(("version", "lacked"), [(1, ["system", "turns", "persona", "options"]), (2, ["persona", "options"])])
+def test_probes_of_older_versions_read_as_asked_at_once_and_answered_freely(root: str, version: int, lacked: list[str]) -> None:
+    store, today = Store(root), probes_frame(load_probes("starter", topics=["religion"], per_topic=2))
+    entry = store.put("probes", today, partition={"probe_set": "starter"}, key="k", identity={})
+    buffer = io.BytesIO()
+    arrow = today.select(name for name in TABLES["probes"].names if name not in lacked).to_arrow(compat_level=pl.CompatLevel.oldest())
+    pq.write_table(
+        arrow.replace_schema_metadata({parquet.TABLE_KEY: b"probes", parquet.VERSION_KEY: str(version).encode()}),
+        buffer,
+        compression="zstd",
+    )
+    (store.root / entry.path).put_bytes(buffer.getvalue())
+    told = {"schema_version": version, "bytes": len(buffer.getvalue()), "sha": hashlib.sha256(buffer.getvalue()).hexdigest()}
+    store.commit(entry.study, lambda entries: {**entries, entry.address: replace(entry, **told)})
+    assert Store(root).read("probes").equals(today.select(TABLES["probes"].names))
 
 
 def test_compaction_writes_today_s_version(root: str) -> None:
