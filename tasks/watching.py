@@ -94,7 +94,7 @@ def watching(work: StudyWork, *, live: bool) -> Iterator[None]:
 
 def _check_something(work: StudyWork) -> None:
     for name, series in work.study.series.items():
-        if not work.watch.shown(name):
+        if not work.watch.there(name):
             where = f"series {name}: {', '.join(series.places)}"
             raise UserError("no whole checkpoint is there", where=where, fix=_instead(work.watch.seen(name)))
 

@@ -255,6 +255,15 @@ def test_a_training_that_goes_on_is_followed_and_the_rest_spent_at_its_end(tmp_p
     work.close()
 
 
+def test_what_is_there_is_done_without_waiting_for_more(tmp_path: Path) -> None:
+    dense(tmp_path, 12)
+    work = StudyWork(study(tmp_path, 5), str(tmp_path / "root"))
+    with watching(work, live=False):
+        order = evaluate(work, stages_shown)
+    work.close()
+    assert order[:2] == [0, 11] and len(order) == 5
+
+
 def _wait_until(true: Callable[[], bool]) -> None:
     until = time.monotonic() + 60
     while not true():
