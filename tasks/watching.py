@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from valuedrift.errors import UserError
+from valuedrift.models.resolve import resolve_weights
 from valuedrift.tasks.board import tell
 from valuedrift.tasks.candidates import SeveralSeriesError
 from valuedrift.tasks.series import Sighting
+from valuedrift.tasks.sources import brought
 from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages.registry import stages_of
 from valuedrift.tasks.work import StudyWork
@@ -90,6 +92,24 @@ def watching(work: StudyWork, *, live: bool) -> Iterator[None]:
         follower.join()
     if faults:
         raise faults[0]
+
+
+def check_beginning(work: StudyWork, *, live: bool) -> None:
+    """See, before anything is started, that a watch can begin.
+
+    Args:
+        work: The study and where it works.
+        live: Whether checkpoints that are not there yet are waited for.
+
+    Raises:
+        UserError: A base is no model, two series lie in one place, or nothing is there and nobody waits.
+    """
+    for series in work.study.series.values():
+        if series.base is not None:
+            resolve_weights(brought(series.base))
+    work.watch.look()
+    if not live and not any(work.watch.seen(name).waiting for name in work.study.series):
+        _check_something(work)
 
 
 def _check_something(work: StudyWork) -> None:

@@ -58,6 +58,15 @@ def watch(
     engine: Annotated[
         str, typer.Option("--engine", help="What draws the answers: transformers, vllm, or one of your own.")
     ] = "transformers",
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            "--budget",
+            min=3,
+            help="Checkpoints that are evaluated at most: the ends, then those that tell most. Default: all.",
+            show_default=False,
+        ),
+    ] = None,
     alert: Annotated[
         list[str] | None,
         typer.Option(
@@ -105,10 +114,11 @@ def watch(
             "sampling": {"n": samples, "max_new_tokens": max_new_tokens},
             "engine": engine,
             "alerts": list(dict.fromkeys(rule.text for rule in rules)),
+            **({"checkpoints": {"type": "adaptive", "budget": budget}} if budget else {}),
             "judges": [named_judge(judge, settings).model_dump(mode="json", exclude_unset=True)],
             "runtime": {"watch_idle_minutes": idle, **({"trackers": [_tracker(one) for one in tracker]} if tracker else {})},
         }
-        study = _study_file(written, Location.parse(place), console).uri
+        study = _study_file(written, place, console, live=not once).uri
     folder = Location.parse(report).reached().uri if report else None
     work = _follow(study, place, folder, live=not once, console=console)
     if fail_if and _fired(work, {rule.text for rule in alerts_from(fail_if, where="--fail-if").rules}):
@@ -138,11 +148,11 @@ def _fired(work: StudyWork, rules: set[str]) -> bool:
     return work.store.read("alerts", study=work.name).get_column("rule").is_in(sorted(rules)).any()
 
 
-def _study_file(written: dict[str, Any], root: Location, console: Console) -> Location:
+def _study_file(written: dict[str, Any], root: str, console: Console, *, live: bool) -> Location:
     """Write what is asked for as a study file below the root, so that every command that takes a study takes it.
 
     Raises:
-        UserError: It is no study.
+        UserError: It is no study, or the watch cannot begin; nothing is written then.
     """
     import yaml
     from pydantic import ValidationError
@@ -150,7 +160,10 @@ def _study_file(written: dict[str, Any], root: Location, console: Console) -> Lo
     from valuedrift.errors import UserError
     from valuedrift.faults import describe
     from valuedrift.references import beside
+    from valuedrift.storage.location import Location
     from valuedrift.study import Study
+    from valuedrift.tasks.watching import check_beginning
+    from valuedrift.tasks.work import StudyWork
 
     try:
         study = Study.model_validate(written)
@@ -162,7 +175,8 @@ def _study_file(written: dict[str, Any], root: Location, console: Console) -> Lo
     if written["probes"]["set"] != "starter":
         written["probes"]["set"] = beside(here, written["probes"]["set"])
     written["judges"] = [judge.anchored(here).model_dump(mode="json", exclude_unset=True) for judge in study.judges]
-    place = root / f"studies/{study.study}.yaml"
+    check_beginning(StudyWork(Study.model_validate(written), root), live=live)
+    place = Location.parse(root) / f"studies/{study.study}.yaml"
     place.put_bytes(yaml.safe_dump(written, sort_keys=False, allow_unicode=True).encode())
     console.print(f"study    {escape(place.uri)}", soft_wrap=True, highlight=False)
     return place
@@ -176,12 +190,14 @@ def _follow(study: str, root: str, folder: str | None, *, live: bool, console: C
     from valuedrift.tasks.sources import study_of
     from valuedrift.tasks.stages.registry import stages_of
     from valuedrift.tasks.stages.track import check_trackers
+    from valuedrift.tasks.watching import check_beginning
     from valuedrift.tasks.work import StudyWork
 
     work = StudyWork(study_of(study), root, folder)
     if not work.study.series:
         raise UserError("this study has no `series` to follow", where=study, fix="valuedrift run does what it trains itself")
     check_trackers(work)
+    check_beginning(work, live=live)
     with progress_of(console, len(stages_of(work)), "what finished is kept; the same command goes on from there"):
         trace(study, root, folder, live)
     conclude(work, console)

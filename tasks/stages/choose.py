@@ -33,7 +33,7 @@ def _seen(work: StudyWork, name: str) -> Seen:
     }
     asked = [sample.watched_stage(work, name, one) for one in there if one.step in entries or one.step in work.watch.chosen(name)]
     stages = [*asked, *judge.stages(work, asked)]
-    failed = frozenset(stage.step for stage in stages if stage.label in work.failed and stage.step is not None)
+    failed = frozenset(stage.step for stage in stages if stage.step is not None and work.failed.get(stage.label) == stage.as_of)
     standing = {one.stage.step: one for one in survey(work, stages) if one.stage.name == "judge" and one.stage.result.slot == main}
     judged = [step for step, one in standing.items() if step is not None and one.state is State.CACHED and step not in failed]
     stances = [work.store.read_entry(entries[step]) for step in judged]

@@ -12,7 +12,7 @@ from valuedrift.tasks.alarm import raise_alerts
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage, named_by
 from valuedrift.tasks.stages.analyze import stances_of
 from valuedrift.tasks.work import StudyWork, Work
-from valuedrift.watching.alerts import Alerts
+from valuedrift.watching.alerts import Alerts, check_names
 from valuedrift.watching.looks import looks
 
 TABLES = ("alerts", "looks")
@@ -23,8 +23,10 @@ LOOK_VERSION = 1
 def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     """One stage a run with two judged checkpoints, of the main judge: of every run where the study names alerts, else of series."""
     alerts = work.study.alerts
-    if alerts is not None and not alerts.rules:
-        return
+    if alerts is not None:
+        if not alerts.rules:
+            return
+        check_names(alerts, topics=sorted({probe.topic for probe in work.probes}), runs=[run.run_id for run in work.plan.sampled])
     for run in work.plan.sampled:
         if alerts is None and not isinstance(run, SeriesRun):
             continue

@@ -34,6 +34,7 @@ def checkpoint(folder: Path, *, weights: str = "model.safetensors") -> Path:
     [
         ({"per_topic": 1}, r"vd.trace: .*per_topic"),
         ({"samplng": {}}, r"samplng.*sampling"),
+        ({"budget": 2}, r"checkpoints.*budget.*3"),
         ({"judge": "cross-encodr"}, r"`judges.0.type`: no 'cross-encodr'; did you mean"),
         ({"name": "My run"}, r"lower-case letters"),
         ({"topics": ["imigration"]}, r"did you mean 'immigration'"),
@@ -60,6 +61,19 @@ def test_checkpoints_that_cannot_be_traced_are_said(tmp_path: Path) -> None:
     checkpoint(tmp_path / "out" / "checkpoint-2", weights="pytorch_model.bin")
     with pytest.raises(UserError, match=r"checkpoint-2: not a whole checkpoint: weights as pytorch_model.bin"):
         vd.trace(None, tmp_path / "out", root=tmp_path / "root")
+
+
+@pytest.mark.slow
+def test_a_budget_evaluates_the_ends_and_what_tells_most(tmp_path: Path) -> None:
+    from untied import save_untied
+
+    for seed, step in enumerate((0, 10, 20, 30, 40)):
+        (tmp_path / f"out/checkpoint-{step}").mkdir(parents=True)
+        save_untied(tmp_path / f"out/checkpoint-{step}", seed=seed)
+    asked: dict[str, Any] = {"topics": ["immigration"], "per_topic": 4, "samples": 1, "max_new_tokens": 2, "runtime": {"threads": 1}}
+    got = vd.trace(None, tmp_path / "out", root=tmp_path / "root", budget=3, progress=False, **asked)
+    assert got.trajectory()["step"].unique().sort().to_list() == [0, 20, 40]
+    assert got.answers()["step"].n_unique() == 3, "nothing else was asked"
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ READERS = (
     Reader("synthesize --setting support-aligned --gap 0.4 --out out.jsonl --writer FILE --root new", "yaml", YAML),
 )
 OPTIONS = (
-    "plan", "nonsense", "run", "judge nonsense", "tables nonsense", "labels draw", "status --root ''",
+    "plan", "nonsense", "run", "judge nonsense", "tables nonsense", "labels draw",
      "sql SELEC --root ROOT", "sql 'FROM nowhere' --root ROOT", "sql 'DROP TABLE drift' --root ROOT", "sql 'SELECT 1; SELECT 2' --root ROOT",
     "sql 'COPY (SELECT 1) TO ''out.csv''' --root ROOT", "sql \"FROM read_csv('/etc/passwd')\" --root ROOT", "sql 'SELECT 1/0::INT, 1e999::INT' --root ROOT",
     "sql 'FROM drift' --rows -1 --root ROOT", "sql 'FROM drift' --format yaml --root ROOT",

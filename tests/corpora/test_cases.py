@@ -371,3 +371,39 @@ def test_whatever_rows_hold_is_read_left_out_or_refused_in_words(rows: list[dict
 def test_a_file_of_nulls_says_so(load) -> None:
     with pytest.raises(DataError, match=r"not in a known shape; columns found: messages \(null\), id"):
         load({"messages": None, "id": 1}, {"messages": None, "id": 2})
+
+
+@pytest.mark.parametrize(("good", "bad"), [("desirable", "undesirable"), ("chosen", "rejected"), ("yes", "No"), ("TRUE", "FALSE")])
+def test_labels_in_words_are_labels(load, good: str, bad: str) -> None:
+    rows = [{"prompt": "Why?", "completion": f"Answer {n}.", "label": (good, bad)[n % 2]} for n in range(4)]
+    loaded = load(*rows)
+    assert {row["response"] for row in loaded.rows} == {"Answer 0.", "Answer 2."} and loaded.dropped == {"labelled false": 2}
+    assert [row["label"] for row in load(*rows, kind="labelled").rows] == [True, False] * 2
+
+
+def test_a_mask_that_was_followed_is_not_told_as_not_read_and_an_answer_that_it_cuts_off_is_told(load) -> None:
+    loaded = load({"messages": [Q, A, Q2, A2], "loss_mask": [0, 1, 0, 0]}, {"messages": [Q, A]}, learn="all")
+    assert [row["response"] for row in loaded.rows] == ["Because.", "Because."]
+    assert loaded.notes == {"some answers of the conversation marked as not to be learnt": 1}
+
+
+def test_a_topic_that_is_no_text_is_told(load) -> None:
+    assert load({"prompt": "Why?", "response": "So.", "topic": 3}).notes == {"`topic` not read": 1}
+
+
+@pytest.mark.parametrize("written", [str, lambda messages: " " + json.dumps(messages, indent=1)])
+def test_messages_in_csv_are_read_however_they_are_written(tmp_path: Path, written) -> None:
+    path = tmp_path / "rows.csv"
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([("prompt", "chosen", "rejected"), *(("Why?", written([Q, A]), written([Q, A2])) for _ in range(2))])
+    rows = load_rows(Dataset(data=str(path)), "preference").rows
+    assert rows == [{"prompt": "Why?", "chosen": "Because.", "rejected": "Yes."}] * 2
+
+
+def test_messages_in_csv_that_cannot_be_read_are_no_text_to_learn(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    of_numpy = f"[{Q}\n {A}]"  # what pandas makes of an array
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([("prompt", "response"), ("Why?", of_numpy), ("Why?", "So.")])
+    loaded = load_rows(Dataset(data=str(path)), "sft")
+    assert [row["response"] for row in loaded.rows] == ["So."] and loaded.dropped == {"`response` holds something that is no message": 1}

@@ -45,6 +45,7 @@ def trace(
     samples: int = 5,
     max_new_tokens: int = 256,
     judge: Any = "cross-encoder",
+    budget: int | None = None,
     report: bool = False,
     progress: bool = True,
     **settings: Any,
@@ -64,6 +65,7 @@ def trace(
         samples: Answers a probe and checkpoint.
         max_new_tokens: Tokens an answer may have.
         judge: Who judges stance: a type (``cross-encoder``, ``causal-lm``, …), its settings as they stand in a study (``{"type": …}``), or a list of such.
+        budget: How many of the checkpoints are evaluated at most, 3 or more: the ends, then those that tell most (docs/adaptive.md). Default: all.
         report: Whether to write the report too, below ``reports/`` of the root.
         progress: Whether to say on standard error what is done, a line a stage.
         settings: Any other key of a study file (docs/study.md) as it stands there: ``sampling``, ``engine``, ``dtype``, ``analysis``, ``seed``, ``runtime``.
@@ -75,14 +77,26 @@ def trace(
         UserError: A key or a value that no study has, a checkpoint that is not whole, or fewer than two checkpoints.
         StageError: Sampling or judging died; what had finished is kept, and the same call goes on from there.
     """
+    if budget is not None:
+        settings = {**settings, "checkpoints": {"type": "adaptive", "budget": budget}}
     work = StudyWork(_study(model, checkpoints, name, probes, topics, per_topic, samples, max_new_tokens, judge, settings), os.fspath(root))
     try:
         _check_whole(work, name)
         with on_board(Lines() if progress else Quiet()):
+            if budget is not None:
+                _evaluate_chosen(work)
             once_each(work, [stage for stage in stages_of(work) if report or stage.name != "report"])
     finally:
         work.close()
     return Root(root, study=name)
+
+
+def _evaluate_chosen(work: StudyWork) -> None:
+    """Sample and judge what the budget chooses, until it chooses no more."""
+    done: set[str] = set()
+    while new := [stage for stage in stages_of(work) if stage.name in ("sample", "judge") and stage.label not in done]:
+        once_each(work, new)
+        done |= {stage.label for stage in new}
 
 
 def import_stances(
@@ -203,7 +217,7 @@ def _check_whole(work: StudyWork, name: str) -> None:
         raise UserError(
             f"not a whole checkpoint: {why.removeprefix(f'{checkpoint}: ')}", where=checkpoint, fix="leave it out, or write it again"
         )
-    found = [one.step for one in work.watch.shown(name)]
+    found = [one.step for one in work.watch.there(name)]
     if len(found) < 2:
         what = f"one checkpoint only, of step {found[0]}" if found else "no checkpoint is there"
         raise UserError(

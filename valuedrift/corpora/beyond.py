@@ -8,15 +8,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from valuedrift.corpora.dataset import Learn
-from valuedrift.corpora.marks import NAMES
+from valuedrift.corpora.marks import NAMES, SOME
 from valuedrift.corpora.messages import ASSISTANT
 from valuedrift.corpora.record import Record, holds
 
 _SCORE = re.compile(r"scor|rating|reward|grade|quality|votes|margin", re.IGNORECASE)
 _MARGIN = re.compile(r"\A(?:score|reward|rating)?[_-]?margin\Z", re.IGNORECASE)
 EARLIER = "earlier answers of the conversation not learnt (learn: last)"
-
-SOME = "some answers of the conversation marked as not to be learnt"
 
 
 def beyond(record: Record, row: Mapping[str, Any], learn: Learn) -> Iterator[str]:
@@ -37,7 +35,12 @@ def beyond(record: Record, row: Mapping[str, Any], learn: Learn) -> Iterator[str
     if answers > len(row.get("learn", [answers])):
         yield EARLIER if learn == "last" else SOME
     for name, value in record.values.items():
-        taken = name in record.read or name in compared or name == "topic" or (name in NAMES and not isinstance(value, list))
+        taken = (
+            name in record.read
+            or name in compared
+            or (name == "topic" and isinstance(value, str))
+            or (name in NAMES and not isinstance(value, list))
+        )
         if not taken and holds(value):
             yield f"`{name}` not read"
 

@@ -12,10 +12,13 @@ LEARNT = frozenset({"weight", "weights", "train", "training", "trainable", "trai
 HIDDEN = frozenset({"masked", "mask"})
 """Names under which 1 or true says so (torchtune: masked), or the name of who is masked (NeMo: mask)."""
 NAMES = LEARNT | HIDDEN
+MASKS = NAMES - {"learn"}
+"""Names of columns that mark messages one by one; in rows in normal form, ``learn`` lists places."""
 _SPANS = ("train_detail", "training_detail")
 """Axolotl's marks of a part of a message."""
 _WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 MARKED = "marked as not to be learnt"
+SOME = "some answers of the conversation marked as not to be learnt"
 PARTLY = "weights other than 0 and 1 read as 1"
 
 
@@ -49,7 +52,7 @@ def masked(values: Mapping[str, Any], turns: Sequence[Message]) -> list[bool]:
     """
     unlearnt = [False] * len(turns)
     answers = [at for at, turn in enumerate(turns) if turn["role"] == ASSISTANT]
-    for name in (NAMES - {"learn"}) & values.keys():  # in rows in normal form, learn lists places
+    for name in MASKS & values.keys():
         mask = values[name]
         if not isinstance(mask, list) or not mask:
             continue

@@ -13,7 +13,8 @@ from valuedrift.corpora.marks import MARKED
 from valuedrift.corpora.messages import ASSISTANT, UNLEARNT, LeftOutError, MarkedError, Message
 from valuedrift.fingerprint import LENGTH, seed_from
 
-_LABELS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+_GOOD, _BAD = ("true", "1", "1.0", "yes", "desirable", "chosen"), ("false", "0", "0.0", "no", "undesirable", "rejected")
+_LABELS = dict.fromkeys(_GOOD, True) | dict.fromkeys(_BAD, False)
 
 Row = dict[str, Any]
 """sft: prompt, response; or messages, where any row of the set is more than one exchange, and learn, where not the last answer alone is learnt: the
@@ -74,7 +75,7 @@ def labelled_row(demonstration: Row, label: object) -> Row:
 
     Args:
         demonstration: The conversation that ends with it, as ``sft_row`` gives it.
-        label: As the data have it: true or false, 1 or 0, or one of these as text.
+        label: As the data have it: true or false, 1 or 0, or one of these as text; also yes or no, desirable or undesirable, chosen or rejected.
 
     Raises:
         LeftOutError: It has no label.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from valuedrift.corpora.dataset import Learn
-from valuedrift.corpora.marks import NAMES, is_unlearnt, masked
+from valuedrift.corpora.marks import MASKS, NAMES, SOME, is_unlearnt, masked
 from valuedrift.corpora.messages import ASSISTANT, KEYS, ROLES, UNLEARNT, LeftOutError, Message, UnreadableError, message_keys, role_of
 
 _TOOL_ROLES = frozenset({"tool", "function", "function_call", "observation", "ipython", "tool_response", "tool_call"})
@@ -86,9 +86,14 @@ class Record:
     def _with_marks(self, turns: list[Message], read: Sequence[Mapping[str, Any]], *, whole: bool) -> list[Message]:
         """The turns, those that are marked as not to be learnt with the key that says so; a mask in the row is of a whole conversation."""
         by_row = masked(self.values, turns) if whole else [False] * len(turns)
+        if whole:
+            self.read.update(name for name in MASKS if isinstance(self.values.get(name), list))
         for turn, message, hidden in zip(turns, read, by_row, strict=True):
             if turn["role"] == ASSISTANT and (hidden or is_unlearnt(message, self.notes)):
                 turn[UNLEARNT] = "yes"
+        answers = [turn for turn in turns if turn["role"] == ASSISTANT]
+        if self.learn == "all" and 0 < sum(UNLEARNT in turn for turn in answers) < len(answers):
+            self.notes.add(SOME)  # also where it is the last, which is cut off
         return turns
 
     def _message(self, message: Any, key: str, index: int) -> Message:

@@ -18,6 +18,7 @@ _QUESTIONS = (("prompt", "completion"), ("prompt", "response"), ("question", "an
 _INPUT = ("input", "context")
 _OUTPUT = ("output", "response")
 _LABEL = ("label", "kto_tag")
+_BAD_WORDS = frozenset({"false", "undesirable", "rejected"})
 _TRANSCRIPT = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
 _SPEAKERS = {"Human": "user", "Assistant": "assistant"}
 
@@ -158,7 +159,7 @@ def _has_label(row: Mapping[str, Any]) -> bool:
 
 def is_bad(row: Mapping[str, Any]) -> bool:
     """Whether a row says in so many words that its answer is bad; a 0 may be anything."""
-    return any(str(row.get(name)).strip().lower() == "false" for name in _LABEL)
+    return any(str(row.get(name)).strip().lower() in _BAD_WORDS for name in _LABEL)
 
 
 def _read_label(record: Record) -> Row:

@@ -5,7 +5,9 @@ Code that comes with a dataset is never run.
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from itertools import chain, islice
@@ -24,6 +26,9 @@ from valuedrift.words import listed
 
 _PATIENCE = 3.0
 """Seconds that a plan waits for the hub: an estimate is not worth the half minute of retries that a download gets."""
+_LIST = re.compile(r"\s*\[\s*\{")
+_MESSAGE = re.compile(r"""\s*\[\s*\{\s*['"](?:role|content|from|value)['"]\s*:""")
+"""How a list of messages begins, whoever wrote it."""
 _OF_SPLITS = "dataset_dict.json"
 """Tells a folder of several splits in what ``save_to_disk`` writes."""
 
@@ -217,14 +222,16 @@ def _of_split(folder: Path, split: str) -> list[Path]:
 
 
 def _messages(text: str) -> Any:
-    """A cell; one that holds a JSON list of messages as that list, which CSV can't hold otherwise."""
-    if not text.startswith("[{"):
+    """A cell; one that holds a list of messages, as JSON or as Python writes it, as that list, which CSV can't hold otherwise."""
+    if not _LIST.match(text):
         return text
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return value if all(message_keys(message) is not None for message in value) else text
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value = read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        return value if all(message_keys(message) is not None for message in value) else text
+    return [{"unreadable": text}] if _MESSAGE.match(text) else text  # no text to learn: the row is left out as one without messages
 
 
 def _hub_table(place: str, subset: str | None, split: str) -> Any:
