@@ -18,16 +18,18 @@ _LEAST_MASS = 0.01
 _SHORTEST_BEGINNING = 2
 """Characters of a word of which the first token may hold a beginning only."""
 _LEAD = r"^\W*(?:(?:the\s+|my\s+)?(?:answer|option|choice|position|verdict)\W*(?:is\W*)?)?"
-_AFTER = r"(?=\W*$|\s*[.:),*\n–—-])"
+_AFTER = r"(?=\W*$|\s*[.:：),*\n–—-])"
 _CALLED = r"(?:answer|option|choice|position|verdict|letter|label|stance|judge?ment|classification|decision|conclusion)"
-_STATED = r"(?=\W*$|\s*[.:)*\n–—\]}-]|\s+(?:because|since|as|\())"
+_STATED = r"(?=\W*$|\s*[.:：)*\n–—\]}-]|\s+(?:because|since|as|\())"
 _CLOSINGS = (
     r"\\boxed\s*\{\s*(?:\\\w+\s*\{)?\W*(OPTIONS)\b(?=\s*[).:]|\W*(?:\}|$))",
     rf"(?<!if )(?<!if the )(?<!whether the )\b(?:(?:final|correct|best|right|chosen|my)\s+{_CALLED}|answer|verdict|conclusion)"
     rf"(?:\s+(?:is|would\s+be|should\s+be|must\s+be))?[\s:*\"'`(\[=\\${{-]*(?:(?:option|choice|letter)\s+\W{{0,3}})?\b(OPTIONS)\b{_STATED}",
-    rf"\bI(?:'d|\s+would|\s+will|'ll)?\s+(?:choose|pick|select|go\s+with|vote(?:\s+for)?)[\s:*\"'`(\[]*\b(OPTIONS)\b{_STATED}",
+    rf"\bI(?:'d|\s+would|\s+will|'ll)?\s+(?:choose|pick|select|go\s+with|vote(?:\s+for)?)[\s:*\"'`(\[]*(?:(?:option|choice|letter)\s+)?\b(OPTIONS)\b{_STATED}",
     r"(?:^|[.\n]\s*)\W{0,3}(?:option\s+)?(OPTIONS)\W{0,3}\s+is\s+(?:the\s+)?(?:correct|right|best)\b(?!\s+(?:if|only))",
     r"\b(?:therefore|hence|thus)\b[\s,:*]*(OPTIONS)\W*$",
+    r"(?:^|[.\n]\s*)so[\s,:*]+(OPTIONS)\W*$",
+    rf"(?:^|\n)\W*{_CALLED}\W*[:：]\W*(OPTIONS)\b{_STATED}",
     r"<answer>\s*(OPTIONS)\W*</answer>",
     r"\n\W*(OPTIONS)\W*$",
 )
