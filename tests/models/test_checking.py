@@ -276,3 +276,12 @@ def test_what_is_no_language_model_is_told_as_such(untied: Path, tmp_path: Path)
     for load in _stack(folder):
         with pytest.raises(UserError, match="not loadable"):
             load()
+
+
+def test_weights_as_whole_numbers_without_a_word_of_quantisation_are_refused(tmp_path: Path) -> None:
+    folder = save_untied(tmp_path / "model")
+    tensors = load_file(folder / "model.safetensors")
+    tensors["lm_head.weight"] = (tensors["lm_head.weight"] * 100).to(torch.int8)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(DataError, match=r"lm_head\.weight.* as whole numbers"):
+        check_weights(Weights(base=folder), dtype=torch.float32, numbers=False)

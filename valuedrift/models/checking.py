@@ -95,7 +95,21 @@ def _without_numbers(folder: Path, loader: Any, dtype: torch.dtype) -> tuple[Any
     shapes = {f"{name} {list(has)} instead of {list(wants)}" for name, has, wants in loading["mismatched_keys"]}
     if faults := _faults(missing, unexpected, shapes):
         raise DataError(f"weights that are not the model's: {faults}", where=_where(files), fix=_FIX)
+    if getattr(model.config, "quantization_config", None) is None and (whole := _whole_numbers(files)):
+        what = f"{told(whole)} as whole numbers, and the config says of no quantisation what they stand for"
+        raise DataError(what, where=_where(files), fix="give the folder with its quantization_config, or the weights unquantised")
     return model, files
+
+
+def _whole_numbers(files: list[Path]) -> set[str]:
+    """Weights that are kept as whole numbers: loaded as they are, they would be other numbers than those that they stand for."""
+    from safetensors import safe_open
+
+    found = set()
+    for path in files:
+        with safe_open(path, "np") as file:
+            found |= {name for name in file.keys() if name.endswith(".weight") and file.get_slice(name).get_dtype()[0] in "IU"}  # noqa: SIM118 (no mapping)
+    return found
 
 
 def check_weights(weights: Weights, *, dtype: torch.dtype, numbers: bool = True) -> None:
