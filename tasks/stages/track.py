@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,8 +27,11 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     told = tuple(stage for stage in listed if stage.name in ("analyze", "look", "train") and stage.run_id not in work.given_up)
     if not any(stage.name == "analyze" for stage in told):
         return
-    for number, tracker in enumerate(work.runtime.trackers, start=1):
-        yield _stage(work, tracker, number, told)
+    kinds: Counter[str] = Counter()
+    for tracker in work.runtime.trackers:
+        kind = str(type(tracker).model_fields["type"].default)
+        kinds[kind] += 1
+        yield _stage(work, tracker, kind if kinds[kind] == 1 else f"{kind} {kinds[kind]}", told)
 
 
 def check_trackers(work: StudyWork) -> None:
@@ -40,10 +44,8 @@ def check_trackers(work: StudyWork) -> None:
         tracker.check()
 
 
-def _stage(work: StudyWork, tracker: TrackerBase, number: int, needs: tuple[Stage, ...]) -> Stage:
-    kind = str(type(tracker).model_fields["type"].default)
-    what = kind if number == 1 else f"{kind} {number}"
-    memory = _Memory(work.store.root / "trackers" / path_part(work.name) / f"{number}-{kind}.json")
+def _stage(work: StudyWork, tracker: TrackerBase, what: str, needs: tuple[Stage, ...]) -> Stage:
+    memory = _Memory(work.store.root / "trackers" / path_part(work.name) / f"{what.replace(' ', '-')}.json")
 
     def identity(results: Sequence[Reference]) -> dict[str, Any]:
         return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -15,6 +17,8 @@ from valuedrift.trackers.base import Points, TrackedRun, TrackerBase, by_step, n
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
+_ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+"""Nothing is told to others, and a server that is away is not waited for by MLflow: the stage is tried again. What the environment sets wins."""
 _BATCH = 1000
 """Numbers that MLflow takes at once."""
 
@@ -62,9 +66,12 @@ class MLflow(TrackerBase):
         Raises:
             StageError: The server cannot be reached or refuses.
         """
+        for variable, value in _ENVIRONMENT.items():
+            os.environ.setdefault(variable, value)
         from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
 
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it tells of each table that it makes
         try:
             yield MlflowClient(tracking_uri=self.uri)
         except MlflowException as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import Literal
 
@@ -32,6 +33,7 @@ class WandB(TrackerBase):
 
     def write_whole(self, run: TrackedRun, points: Points) -> str:
         """See `TrackerBase`."""
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # nothing is told to others
         import wandb
 
         name = fingerprint({"uid": run.uid, "points": self.mode == "online" and {key: dict(values) for key, values in points.items()}})[:12]
@@ -39,7 +41,15 @@ class WandB(TrackerBase):
         for old in (folder / "wandb").glob(f"offline-run-*-{name}"):
             shutil.rmtree(old, ignore_errors=True)  # before, since the new one is called by the second
         folder.mkdir(parents=True, exist_ok=True)
-        settings = wandb.Settings(console="off", silent=True, disable_git=True, save_code=False, x_disable_stats=True, x_disable_meta=True)
+        settings = wandb.Settings(
+            console="off",
+            silent=True,
+            disable_git=True,
+            save_code=False,
+            x_disable_stats=True,
+            x_disable_meta=True,
+            x_save_requirements=False,
+        )
         try:
             told = wandb.init(
                 project=self.project,
