@@ -75,10 +75,10 @@ class MLflow(TrackerBase):
         try:
             yield MlflowClient(tracking_uri=self.uri)
         except MlflowException as error:
-            where = "tracker mlflow"
-            raise StageError(
-                f"MLflow: {error.error_code}", where=where, fix="see that the tracking server runs; the same command tells the rest"
-            ) from error
+            cause = error.__cause__ or error.__context__
+            why = type(cause).__name__ if cause is not None else error.error_code  # its own words hold the address
+            fix = "see that the tracking server runs; the same command tells the rest"
+            raise StageError(f"MLflow does not take it: {why}", where="tracker mlflow", fix=fix) from error
 
 
 def _log(client: MlflowClient, name: str, points: Points) -> None:
