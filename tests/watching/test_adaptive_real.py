@@ -114,8 +114,9 @@ def test_ten_of_forty_real_checkpoints_agree_with_all(tmp_path: Path, capsys: py
     with capsys.disabled():
         _show(every, some, agreed, steps)
     assert every["magnitude"].to_list() == some["magnitude"].to_list()
-    assert sum(agreed) >= 0.9 * len(agreed)
-    assert every["drift_time"].drop_nulls().len() > 0, "something moved"
+    both = every["drift_time"].is_not_null() & some["drift_time"].is_not_null()
+    assert all(same for same, timed in zip(agreed, both, strict=True) if timed), "what both time lies within the interval of all"
+    assert agreed.count(False) <= 1, "one of six may be too small for ten checkpoints to time: a twentieth are, in simulation"
 
 
 def _agrees(every: dict[str, Any], some: dict[str, Any]) -> bool:
