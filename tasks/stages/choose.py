@@ -35,7 +35,9 @@ def _seen(work: StudyWork, name: str) -> Seen:
     stages = [*asked, *judge.stages(work, asked)]
     failed = frozenset(stage.step for stage in stages if stage.step is not None and work.failed.get(stage.label) == stage.as_of)
     standing = {one.stage.step: one for one in survey(work, stages) if one.stage.name == "judge" and one.stage.result.slot == main}
-    judged = [step for step, one in standing.items() if step is not None and one.state is State.CACHED and step not in failed]
+    # a thread may have judged one since the entries were read: it counts from the next time on
+    known = {step: one for step, one in standing.items() if step in entries and entries[step].key == one.key}
+    judged = [step for step, one in known.items() if step is not None and one.state is State.CACHED and step not in failed]
     stances = [work.store.read_entry(entries[step]) for step in judged]
     return Seen(
         tuple(one.step for one in there), frozenset(judged), failed, _cells(work, stances) if stances else (), growing=work.watch.growing
