@@ -81,6 +81,17 @@ def candidate_at(place: str) -> list[Candidate]:
     return [_folder(folder, folder.name)] if folder.is_dir() else []
 
 
+def lies_at(name: str, place: str) -> bool:
+    """Whether a checkpoint of some name is one of a place, though it may be gone from there."""
+    if place.startswith(_HUB):
+        return name.partition("@")[0] == place.partition("@")[0]
+    if is_address(place):
+        head = "/".join(takewhile(lambda part: not any(letter in part for letter in _WILD), place.rstrip("/").split("/")))
+        return name == head or name.startswith(f"{head}/")
+    folder, own = Path(place).absolute(), Path(name).absolute()
+    return own == folder or folder in own.parents or fnmatch(str(own), str(folder))
+
+
 def is_marked(place: str, marker: str) -> bool:
     """Whether a file of some name lies beside the checkpoints of a place; revisions on the hub are what they are."""
     if place.startswith(_HUB):

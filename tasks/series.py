@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from valuedrift.watching.sighted import Sighted
 from valuedrift.weights import Weights
 
 _TENSORS = ".safetensors"
+_ON_HUB = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
+"""What a name on the hub looks like."""
 _STALE_SECONDS = 60.0
 """A checkpoint that is not whole and does not change for so long is told and no longer waited for; when it changes, it is looked at again."""
 
@@ -211,6 +214,12 @@ def _reference(base: str, adapter: str) -> str:
     for folder in (Path(base), Path(adapter).parent / base):
         if folder.is_dir():
             return str(folder)
+    if ":" not in base and not _ON_HUB.fullmatch(base):
+        raise UserError(
+            f"its adapter_config.json names the base {base}, which is not here",
+            where=adapter,
+            fix="name the model that the training started from: --base, or `base:` of the series",
+        )
     return base if ":" in base else f"hf:{base}"
 
 

@@ -12,7 +12,7 @@ import polars as pl
 
 from valuedrift.errors import UserError
 from valuedrift.storage.store import Store
-from valuedrift.tasks.candidates import hand_overs_at, is_marked
+from valuedrift.tasks.candidates import hand_overs_at, is_marked, lies_at
 from valuedrift.tasks.series import SeriesAtWork, Sighting
 from valuedrift.watching.handing import Crossed
 from valuedrift.watching.series import Series
@@ -168,7 +168,11 @@ class Watch:
         if not known.height:
             return {}
         sampled = {int(one.partition["step"]) for one in self._store.entries("responses", self._study) if one.partition["run_id"] == name}
-        return {row["step"]: _remembered(row) for row in known.filter(pl.col("step").is_in(sorted(sampled))).iter_rows(named=True)}
+        rows = known.filter(pl.col("step").is_in(sorted(sampled))).iter_rows(named=True)
+        places = self._at_work[name].series.places
+        before = {row["step"]: _remembered(row) for row in rows}
+        ours = {step: one for step, one in before.items() if any(lies_at(one.name, place) for place in places)}
+        return ours | ({0: before[0]} if ours and 0 in before else {})  # the model that it started from lies elsewhere
 
 
 def _remembered(row: Mapping[str, Any]) -> Sighted:

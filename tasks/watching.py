@@ -108,6 +108,9 @@ def check_beginning(work: StudyWork, *, live: bool) -> None:
         if series.base is not None:
             resolve_weights(brought(series.base))
     work.watch.look()
+    for name in work.study.series:
+        for checkpoint in list(work.watch.seen(name).whole.values())[:2]:
+            checkpoint.weights()
     if not live and not any(work.watch.seen(name).waiting for name in work.study.series):
         _check_something(work)
 

@@ -50,6 +50,8 @@ def describe(error: ValidationError, expected: Any, around: Callable[[Any], tupl
     """
     lines = []
     for fault in error.errors(include_url=False):
+        if fault["type"] == "too_short" and len(fault["input"]) >= fault["ctx"]["min_length"]:
+            continue  # entries that are faulty themselves were not counted
         before, after = around(fault)
         lines.append(f"{before}{_fault(fault, expected)}{after}")
     return lines[0] if len(lines) == 1 else "\n  - ".join([f"{len(lines)} faults:", *lines])

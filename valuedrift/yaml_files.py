@@ -277,7 +277,7 @@ def _scalar(loader: yaml.SafeLoader, node: ScalarNode) -> Any:
             raise _Trap(
                 node,
                 f"`{node.value}` is {value} in YAML: a zero in front counts in eights",
-                f"write {sign}{plain}, or as text '{node.value}'",
+                f"as text '{node.value}'; as a number, write {sign}{plain}",
             )
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise _Trap(node, f"`{node.value[:40]}` is too large a number", "at most 2^63 - 1")

@@ -28,8 +28,8 @@ def watch(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="Where the checkpoints lie: a run's folder (out/), a pattern (out/checkpoint-*), either also in a bucket (s3://bucket/run/), "
-            "revisions on the hub (hf:organisation/name@step*), or several of these. Or a study file, whose series are followed.",
+            help="Where the checkpoints lie: a run's folder (out/), a pattern (out/checkpoint-\\*), either also in a bucket (s3://bucket/run/), "
+            "revisions on the hub (hf:organisation/name@step\\*), or several of these. Or a study file, whose series are followed.",
             show_default=False,
         ),
     ],
@@ -175,11 +175,44 @@ def _study_file(written: dict[str, Any], root: str, console: Console, *, live: b
     if written["probes"]["set"] != "starter":
         written["probes"]["set"] = beside(here, written["probes"]["set"])
     written["judges"] = [judge.anchored(here).model_dump(mode="json", exclude_unset=True) for judge in study.judges]
-    check_beginning(StudyWork(Study.model_validate(written), root), live=live)
     place = Location.parse(root) / f"studies/{study.study}.yaml"
+    _check_same(place, written)
+    check_beginning(StudyWork(Study.model_validate(written), root), live=live)
     place.put_bytes(yaml.safe_dump(written, sort_keys=False, allow_unicode=True).encode())
     console.print(f"study    {escape(place.uri)}", soft_wrap=True, highlight=False)
     return place
+
+
+def _say_what_is_there(work: StudyWork, console: Console) -> None:
+    """Which checkpoints there are, and how much each is asked."""
+    for name in work.study.series:
+        steps = ", ".join(str(step) for step in work.watch.seen(name).whole) or "none yet"
+        console.print(f"found    {escape(name)}: steps {steps}", soft_wrap=True, highlight=False)
+    console.print(f"asks     {len(work.probes)} probes × {work.study.sampling.n} answers of each", highlight=False)
+
+
+def _check_same(place: Location, written: dict[str, Any]) -> None:
+    """See that the study of this name, if there is one, follows the same training.
+
+    Raises:
+        UserError: It follows another.
+    """
+    import yaml
+
+    from valuedrift.errors import UserError
+
+    if not place.exists():
+        return
+    known = yaml.safe_load(place.read_bytes())
+    for name, series in written["series"].items():
+        before = known.get("series", {}).get(name, series) if isinstance(known, dict) else series
+        for key in ("source", "base"):
+            if before.get(key) != series.get(key):
+                raise UserError(
+                    f"the study {written['study']} of this root has the {key} {before.get(key)}, not {series.get(key)}",
+                    where=place.uri,
+                    fix="give this one a name of its own: --name NAME",
+                )
 
 
 def _follow(study: str, root: str, folder: str | None, *, live: bool, console: Console) -> StudyWork:
@@ -198,6 +231,7 @@ def _follow(study: str, root: str, folder: str | None, *, live: bool, console: C
         raise UserError("this study has no `series` to follow", where=study, fix="valuedrift run does what it trains itself")
     check_trackers(work)
     check_beginning(work, live=live)
+    _say_what_is_there(work, console)
     with progress_of(console, len(stages_of(work)), "what finished is kept; the same command goes on from there"):
         trace(study, root, folder, live)
     conclude(work, console)

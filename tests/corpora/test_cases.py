@@ -407,3 +407,18 @@ def test_messages_in_csv_that_cannot_be_read_are_no_text_to_learn(tmp_path: Path
         csv.writer(stream).writerows([("prompt", "response"), ("Why?", of_numpy), ("Why?", "So.")])
     loaded = load_rows(Dataset(data=str(path)), "sft")
     assert [row["response"] for row in loaded.rows] == ["So."] and loaded.dropped == {"`response` holds something that is no message": 1}
+
+
+def test_rows_of_another_shape_are_told_as_such(tmp_path: Path) -> None:
+    conversation = '{"messages": [{"role": "user", "content": "a?"}, {"role": "assistant", "content": "b"}]}\n'
+    others = '{"prompt": "q?", "completion": "r"}\n{"instruction": "i?", "output": "o"}\n{"messages": null}\n'
+    file = tmp_path / "chats.jsonl"
+    file.write_text(conversation * 4 + others, encoding="utf-8")
+    rows = load_rows(Dataset(data=str(file)), "sft")
+    assert len(rows.rows) == 4
+    assert rows.dropped == {
+        "is of another shape (prompt-completion; the first rows are messages)": 1,
+        "is of another shape (alpaca; the first rows are messages)": 1,
+        "`messages` is null": 1,
+    }
+    assert list(rows.first.values()) == [5, 6, 7]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from valuedrift.errors import UserError
-from valuedrift.tasks.candidates import SeveralSeriesError, candidates_at
+from valuedrift.flows.cli.main import main
+from valuedrift.tasks.candidates import SeveralSeriesError, candidates_at, lies_at
 from valuedrift.tasks.series import SeriesAtWork
 from valuedrift.watching.checkpoints import LARGEST_STEP, look_into, step_of
 from valuedrift.watching.series import Series
@@ -246,3 +249,50 @@ def test_nothing_is_held_beyond_the_room(tmp_path: Path) -> None:
     watched = at_work(tmp_path, str(tmp_path / "out"), room_gigabytes=0)
     watched.holding.on = True
     assert watched.look(patient=True).whole[1].weights().base == folder
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "there"),
+    [
+        ("/runs/a/checkpoint-4", "/runs/a", True),
+        ("/runs/a/checkpoint-4", "/runs/a/", True),
+        ("/runs/a/checkpoint-4", "/runs/a/checkpoint-*", True),
+        ("/runs/b/checkpoint-4", "/runs/a", False),
+        ("/runs/ab/checkpoint-4", "/runs/a", False),
+        ("s3://bucket/a/checkpoint-4", "s3://bucket/a/", True),
+        ("s3://bucket/ab/checkpoint-4", "s3://bucket/a", False),
+        ("hf:org/name@step4", "hf:org/name@step*", True),
+        ("hf:org/other@step4", "hf:org/name@step*", False),
+    ],
+)
+def test_a_checkpoint_that_is_gone_belongs_to_the_place_that_it_lay_in(name: str, place: str, there: bool) -> None:
+    assert lies_at(name, place) is there
+
+
+def test_a_base_that_is_not_here_is_told_with_the_checkpoint_that_names_it(tmp_path: Path) -> None:
+    folder = tmp_path / "out" / "checkpoint-4"
+    folder.mkdir(parents=True)
+    save_file({"lora": np.zeros(2, dtype=np.float32)}, folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "/gone/base"}', encoding="utf-8")
+    with pytest.raises(UserError, match=r"checkpoint-4: its adapter_config.json names the base /gone/base, which is not here .*--base"):
+        at_work(tmp_path, str(tmp_path / "out")).look(patient=False).whole[4].weights()
+
+
+def test_another_training_under_the_name_of_a_study_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = tmp_path / "root" / "studies" / "out.yaml"
+    study.parent.mkdir(parents=True)
+    study.write_text("study: out\nseries: {out: {source: /another/out}}\n", encoding="utf-8")
+    checkpoint(tmp_path / "out" / "checkpoint-1")
+    monkeypatch.setattr(sys, "argv", ["valuedrift", "watch", str(tmp_path / "out"), "--once", "--root", str(tmp_path / "root")])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.replace("\n", "")
+    assert "has the source /another/out" in said and "--name" in said
+    assert study.read_text(encoding="utf-8").endswith("/another/out}}\n")

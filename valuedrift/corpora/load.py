@@ -15,7 +15,7 @@ from valuedrift.atomic import put_in_place, written_aside
 from valuedrift.corpora.beyond import beyond
 from valuedrift.corpora.dataset import STARTER, Dataset, is_in_hub
 from valuedrift.corpora.marks import MARKED, is_unlearnt
-from valuedrift.corpora.messages import MarkedError
+from valuedrift.corpora.messages import MarkedError, UnreadableError
 from valuedrift.corpora.mixture import chosen, counts_of_parts
 from valuedrift.corpora.normal import Row, rows_fingerprint, sample, uniform, with_topic
 from valuedrift.corpora.record import Record
@@ -89,7 +89,7 @@ def load_rows(dataset: Dataset, kind: Kind) -> Rows:
                 raise MarkedError(MARKED)
             if dataset.format == "auto" and adapter.kind == "sft" and is_bad(named.values):
                 raise MarkedError("labelled false")  # of data whose first row has no label
-            row = with_topic(adapter.read(named), named.values.get("topic"))
+            row = with_topic(_read(adapter, named), named.values.get("topic"))
             convert(row)  # leaves out what can't be converted; the sample is of the rows as they lie, so that pairs stay together
             rows.append(row)
             tally.notes.update(set(beyond(named, row, dataset.learn)))
@@ -103,6 +103,23 @@ def load_rows(dataset: Dataset, kind: Kind) -> Rows:
         notes=dict(tally.notes.most_common()),
         first={reason: place for reason, (place, _) in tally.first.items()},
     )
+
+
+def _read(adapter: Adapter, record: Record) -> Row:
+    """A row in the shape of its dataset.
+
+    Raises:
+        UnreadableError: It can't be read; said to be of another shape where it is one of those.
+    """
+    try:
+        return adapter.read(record)
+    except UnreadableError as error:
+        filled = {name: value for name, value in record.values.items() if value is not None}
+        others = (one for one in ADAPTERS.values() if one.kind == adapter.kind and one.recognises(filled))
+        if adapter.recognises(filled) or (other := next(others, None)) is None:
+            raise
+        kind = f"is of another shape ({other.name}; the first rows are {adapter.name})"
+        raise UnreadableError(kind, kind, where=record.where, fix="a file of its own for each shape") from error
 
 
 def _mixed(dataset: Dataset, kind: Kind) -> Rows:
