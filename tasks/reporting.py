@@ -18,7 +18,7 @@ from valuedrift.study import Study
 
 PAGE = "report.html"
 FIGURE_FORMATS = ("png", "svg", "pdf")
-REPORT_VERSION = 1
+REPORT_VERSION = 2
 """Raised when the same tables would give another page."""
 
 
