@@ -51,14 +51,14 @@ def study_name(store: Store, study: str) -> str:
         study: A study file, or the name itself.
 
     Raises:
-        UserError: There is no such file, or no such study under this root.
+        UserError: There is no such file, no such root, or no such study under it.
     """
     name = study
     if study.endswith(_YAML):
         from valuedrift.tasks.sources import study_of
 
         name = study_of(study).study
-    known = store.studies()
+    known = store.readable().studies()  # only now: a study file that is not there is told first
     if name not in known:
         raise UserError(f"there is no study {name!r}", where=store.root.uri, fix=f"studies are {', '.join(known) or 'none yet'}")
     return name

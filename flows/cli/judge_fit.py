@@ -58,7 +58,7 @@ def calibrate(
         assert isinstance(rows.config, ReadingJudge)
         key = fingerprint(rows.config.own_identity())
     else:
-        store = Store(resolve_root(root)).readable()
+        store = Store(resolve_root(root))
         key = judge_fingerprint(store, study_name(store, study), rows.judge)
     calibrated = fit(rows.judgements, rows.labels, rows.prompts, judge=rows.judge, judge_fingerprint=key, row_weights=rows.weights)
     place.put_bytes((calibrated.calibration.model_dump_json(indent=1) + "\n").encode())

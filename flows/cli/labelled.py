@@ -110,7 +110,7 @@ def from_study(study: str, judge: str, root: str | None) -> Labelled:
     from valuedrift.storage.store import Store
     from valuedrift.tasks.labels import judge_name, judged_labels, study_name
 
-    store = Store(resolve_root(root)).readable()
+    store = Store(resolve_root(root))
     name = study_name(store, study)
     known = {entry.slot for entry in store.entries("stances", name)}
     by = judge_name(store, name, None if judge == DEFAULT_JUDGE and judge not in known else judge)

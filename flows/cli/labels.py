@@ -53,7 +53,7 @@ def draw(
     place = target(out, "--out", ".csv")
     if place.exists() and not force:
         raise UserError("the file is there already, perhaps with labels in it", where=out, fix="another --out, or --force")
-    store = Store(resolve_root(root)).readable()
+    store = Store(resolve_root(root))
     name = study_name(store, study)
     drawn = draw_labels(store, name, judge_name(store, name, judge), n, seed)
     place.put_bytes(sheet_bytes(drawn))
@@ -110,7 +110,7 @@ def _labels(study: str, sheet: str | None, labeller: str, export: str | None, as
     from valuedrift.tasks.labels import keep_labels, labelled, study_name
 
     place = target(export, "--export") if export is not None else None
-    store = Store(resolve_root(root)).readable()
+    store = Store(resolve_root(root))
     name = study_name(store, study)
     figures: dict[str, Any] = {"study": name}
     if sheet is not None:
@@ -161,7 +161,7 @@ def correct(
     from valuedrift.tasks.labels import judge_name, labelled_stances, study_name
 
     place = target(out, "--out", ".parquet") if out is not None else None
-    store = Store(resolve_root(root)).readable()
+    store = Store(resolve_root(root))
     name = study_name(store, study)
     by = judge_name(store, name, judge)
     stances = store.scan("stances", study=name, judge=by)

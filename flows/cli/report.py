@@ -41,13 +41,15 @@ def report(
     address = renamed(report, out, "--report", "--out")
     folder = Location.parse(address).reached() if address else None
     console = make_console()
-    store = Store(resolve_root(root)).readable()
+    store = Store(resolve_root(root))
     if _is_file(study):
         from valuedrift.tasks.reporting import rewrite_report
         from valuedrift.tasks.sources import study_of
 
-        page = rewrite_report(store, study_of(study), study, folder)
+        spec = study_of(study)
+        page = rewrite_report(store.readable(), spec, study, folder)
     else:
+        store.readable()
         page = _report_of_given(study, resolve_root(root), folder, console)
     console.print(escape(page.uri), soft_wrap=True, highlight=False)
 
