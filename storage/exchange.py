@@ -76,7 +76,11 @@ def check_study(store: Store, study: str | None, run_id: str | None = None) -> N
     if study is None:
         return
     if study not in (studies := store.studies()):
-        raise UserError(f"there is no study {study!r}", where=store.root.uri, fix=f"studies are {', '.join(studies) or 'none yet'}")
+        raise UserError(
+            f"no rows to export or merge: there is no study {study!r}",
+            where=store.root.uri,
+            fix=f"studies are {', '.join(studies) or 'none yet'}",
+        )
     runs = sorted({str(entry.partition["run_id"]) for entry in store.entries(study=study) if "run_id" in entry.partition})
     if run_id is not None and run_id not in runs:
         raise UserError(f"there is no run {run_id!r} of study {study}", where=store.root.uri, fix=f"runs are {listed(runs)}")

@@ -122,7 +122,7 @@ def check_format(path: Path) -> None:
         raise UserError(f"{known[0]}: no model folder with safetensors", where=str(path), fix=known[1])
     if not path.is_dir():
         raise UserError("no such model folder", where=str(path), fix="give a folder in Hugging Face layout")
-    raise UserError("model folder without safetensors weights", where=str(path), fix="expected *.safetensors")
+    raise UserError("model folder without safetensors weights", where=str(path), fix="expected *.safetensors, and a tokenizer beside them")
 
 
 def _has_another_tokenizer(adapter: Path, base: Path) -> bool:

@@ -43,7 +43,6 @@ def run(
     """Judge every answer of a file; the output is written whole or not at all."""
     import polars as pl
 
-    from valuedrift.errors import DataError
     from valuedrift.judges.base import remarks_of
     from valuedrift.judges.frames import judgements_frame, read_pairs
     from valuedrift.storage.fetching import at_hand
@@ -52,8 +51,6 @@ def run(
     config = judge_config(judge, settings, weights)
     with at_hand(pairs) as path:
         read = read_pairs(path)
-    if not read:
-        raise DataError("no rows", where=pairs, fix="one answer a row, with its prompt")
     with progress_bar("judging", len(read)) as progress:
         loaded = config.load(threads=threads, keep=None if place.is_remote else Path(out).with_suffix(".replies"))
         judgements = loaded.judge(read, progress)

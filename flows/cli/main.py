@@ -23,7 +23,6 @@ _COMMANDS = {
     "status": ("trace",),
     "explain": ("trace",),
     "report": ("report",),
-    "automations": ("automations",),
     "analyze": ("analyze",),
     "sql": ("sql",),
     "tables": ("tables",),
@@ -32,6 +31,7 @@ _COMMANDS = {
     "audit": ("audit",),
     "synthesize": ("synthesize",),
     "probes": ("probes",),
+    "automations": ("automations",),
     "init": ("start",),
     "demo": ("start",),
 }

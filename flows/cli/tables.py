@@ -102,8 +102,11 @@ def export(
 ) -> None:
     """Write tables as CSV, Parquet, or one DuckDB file with the views and what every column means."""
     from valuedrift.storage.exchange import export_tables
+    from valuedrift.storage.location import Location
     from valuedrift.storage.schemas import TABLES
 
+    if (place := Location.parse(out)).is_remote:
+        place.reached()
     named = next((kind for kind in Kind if out.endswith(f".{kind}")), None)
     kind = format or named or Kind.PARQUET
     rows = export_tables(_store(context, root), out, table or list(TABLES), kind, study=study, force=force)

@@ -49,7 +49,7 @@ READERS = (
     Reader("audit FILE", "parquet", PARQUET),
     Reader("audit FILE", "json", LINES),
     Reader("audit FILE", "jsonl.gz", {}),
-    Reader("judge run FILE --out out.parquet", "csv", _WITHOUT_NUL),
+    Reader("judge run FILE --out out.parquet", "csv", {name: make for name, make in _WITHOUT_NUL.items() if name != "header only"}),
     Reader("judge run FILE --out out.parquet", "jsonl", {name: LINES[name] for name in _NO_ANSWERS}),
     Reader("judge validate FILE", "csv", CSV),
     Reader("judge validate FILE", "parquet", PARQUET),

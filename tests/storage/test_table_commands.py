@@ -165,7 +165,6 @@ def test_tables_shows_what_is_there(filled: str, tmp_path: Path) -> None:
     "words",
     [
         ("sql", "FROM drift"),
-        ("status",),
         ("tables",),
         ("tables", "check"),
         ("tables", "compact", "s"),

@@ -59,7 +59,7 @@ def _template(tokenizer: Any, sampling: Sampling | None) -> str | None:
     own, wanted = tokenizer.chat_template or None, sampling.chat_template if sampling else None
     by_name: Mapping[str, str] = own if isinstance(own, Mapping) else {} if own is None else {"default": own}
     template = by_name.get("default") if wanted is None else wanted if "{" in wanted else by_name.get(wanted)
-    where = str(tokenizer.name_or_path)
+    where = str(getattr(tokenizer, "name_or_path", "tokenizer"))
     if template is None and (wanted is not None or by_name):
         known = f"its own: {', '.join(by_name)}" if by_name else "it has none at all"
         fix = f"sampling.chat_template: {known}; or a file (.jinja)"
