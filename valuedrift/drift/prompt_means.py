@@ -50,15 +50,18 @@ def prompt_means(stances: pl.LazyFrame, *, runs: pl.DataFrame | None = None, whe
     by = [*keys, "topic", "step", *prompt_keys(schema)]
     described = [name for name in ("polarity", "pair_id") if name in schema]
     # All that needs an expression is computed before the grouping, where it runs over whole columns; the grouping itself only adds.
-    judged = pl.col("status") == JudgeStatus.OK.value
+    judged = pl.col("status") == JudgeStatus.OK.value if "status" in schema else None  # without the column all are
+    whole = [(pl.col(name).clip(0, 1) * 2.0**_SCALE).round() for name in STANCE_COLUMNS]
     scaled = [
-        pl.when(judged).then((pl.col(name).clip(0, 1) * 2.0**_SCALE).round()).otherwise(0).cast(pl.Int64).alias(stance)
-        for name, stance in zip(STANCE_COLUMNS, STANCES, strict=True)
+        (number if judged is None else pl.when(judged).then(number).otherwise(0)).cast(pl.Int64).alias(stance)
+        for number, stance in zip(whole, STANCES, strict=True)
     ]
-    counted = [(pl.col("status") == status.value).cast(pl.UInt32).alias(f"n_{status.value}") for status in JudgeStatus]
+    counted = [] if judged is None else [(pl.col("status") == one.value).cast(pl.UInt32).alias(f"n_{one.value}") for one in JudgeStatus]
     # One bit a sample index tells duplicates apart without a sort; indices beyond 62 are counted the slow way below.
     bit = pl.lit(2, pl.Int64).pow(pl.col("sample_idx").clip(0, _BITS)).cast(pl.Int64).alias("bit")
-    sums = [pl.col(name).sum() for name in (*STANCES, *(f"n_{status.value}" for status in JudgeStatus))]
+    counts = {f"n_{one.value}": pl.len() if one is JudgeStatus.OK else pl.lit(0, pl.UInt32) for one in JudgeStatus}
+    sums = [pl.col(stance).sum() for stance in STANCES]
+    sums += [pl.col(name).sum() if counted else count.cast(pl.UInt32).alias(name) for name, count in counts.items()]
     ends = [getattr(pl.col(name), end)().alias(f"{name}_{end}") for name in described for end in ("min", "max")]
     samples = [pl.col("bit").bitwise_or(), pl.col("sample_idx").max().alias("last_sample"), pl.len().alias("n_rows")]
     means = frame.with_columns(*scaled, *counted, bit).group_by(by).agg(*sums, *ends, *samples).collect(engine="streaming")
