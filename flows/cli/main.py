@@ -39,7 +39,7 @@ _COMMANDS = {
 
 
 def main() -> None:
-    """Run the command line; exit codes: 0 done, 2 wrong use or input, 3 bad data, 4 a stage died, 130 interrupted."""
+    """Run the command line; exit codes: 0 done, 2 wrong use or input, 3 bad data, 4 a stage died, 5 an alert fired, 130 interrupted."""
     for module in _modules(sys.argv[1:]):
         import_module(f"valuedrift.flows.cli.{module}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: children and Prefect's own server end too

@@ -77,7 +77,7 @@ def _savable(generation: Any) -> Any:
     """
     try:
         generation.validate(strict=True)
-    except Exception:
+    except Exception:  # transformers' versions raise this as several kinds
         return type(generation)(**{name: getattr(generation, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")})
     return generation
 
