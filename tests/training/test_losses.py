@@ -24,8 +24,8 @@ from valuedrift.models.loading import load_tokenizer
 from valuedrift.training import dpo, grpo, ipo, kto, orpo, sft, simpo
 from valuedrift.training.encode import Encoder
 from valuedrift.training.folder import RunFolder
+from valuedrift.training.keeper import Keeper
 from valuedrift.training.logps import token_logps
-from valuedrift.training.loop import Keeper
 from valuedrift.training.rows import read_demonstrations, read_labelled, read_preferences
 from valuedrift.training.setup import Setup
 from valuedrift.weights import Weights

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from valuedrift.progress import Progress
     from valuedrift.training.encode import Tokens
-    from valuedrift.training.loop import Keeper, Publisher
+    from valuedrift.training.keeper import Keeper
+    from valuedrift.training.publishing import Publisher
     from valuedrift.training.setup import Setup
 
 

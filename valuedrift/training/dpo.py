@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from torch import Tensor
 
-    from valuedrift.training.loop import Keeper
+    from valuedrift.training.keeper import Keeper
     from valuedrift.training.setup import Setup
 
 

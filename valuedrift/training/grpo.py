@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from valuedrift.training.encode import Encoded
-    from valuedrift.training.loop import Keeper, Publisher, Report
+    from valuedrift.training.keeper import Keeper, Report
+    from valuedrift.training.publishing import Publisher
     from valuedrift.training.setup import Setup
 
 Reward = Callable[..., list[float]]

@@ -98,7 +98,7 @@ def _train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
 
     from valuedrift.models.checking import check_weights
     from valuedrift.models.loading import check_learns, load_tokenizer
-    from valuedrift.training.loop import Publisher
+    from valuedrift.training.publishing import Publisher
     from valuedrift.training.setup import Setup, choose_device
 
     check_weights(job.weights, dtype=torch.float32)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from valuedrift.progress import Progress
     from valuedrift.training.encode import Encoded, Tokens
-    from valuedrift.training.loop import Publisher, Report
+    from valuedrift.training.keeper import Report
+    from valuedrift.training.publishing import Publisher
     from valuedrift.training.rows import Preference
     from valuedrift.training.setup import Setup
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
 
     from valuedrift.training.encode import Encoded
-    from valuedrift.training.loop import Publisher, Report
+    from valuedrift.training.keeper import Report
+    from valuedrift.training.publishing import Publisher
     from valuedrift.training.setup import Setup
 
 _VALUE_WEIGHT = 0.1
@@ -82,7 +83,7 @@ def trainer_class() -> Any:
     from torch.utils.data import DataLoader, SequentialSampler
     from trl.experimental.ppo import PPOTrainer
 
-    from valuedrift.training.loop import load_state, save_state
+    from valuedrift.training.state import load_state, save_state
 
     class Trainer(PPOTrainer):  # type: ignore[misc] # trl is followed as Any
         def trained(self) -> dict[str, Tensor]:
@@ -121,7 +122,8 @@ def trainer_class() -> Any:
 @cache
 def keeper_class() -> Any:
     """Starts the loop where it was, and makes the draws of each step a function of seed and step."""
-    from valuedrift.training.loop import Keeper, seed_rollouts
+    from valuedrift.training.keeper import Keeper
+    from valuedrift.training.loop import seed_rollouts
 
     class PPOKeeper(Keeper):
         trainer: Any

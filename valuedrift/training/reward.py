@@ -9,7 +9,8 @@ from transformers import AutoModelForSequenceClassification
 from trl import RewardConfig, RewardTrainer
 
 from valuedrift.training.encode import Encoded
-from valuedrift.training.loop import Keeper, Report, Resumable, run_trainer
+from valuedrift.training.keeper import Keeper, Report
+from valuedrift.training.loop import Resumable, run_trainer
 from valuedrift.training.options import Optimisation
 from valuedrift.training.setup import Setup
 

@@ -12,7 +12,7 @@ from valuedrift.training.algorithm import OfflineAlgorithm
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from valuedrift.training.loop import Keeper
+    from valuedrift.training.keeper import Keeper
     from valuedrift.training.setup import Setup
 
 
