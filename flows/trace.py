@@ -15,8 +15,8 @@ from valuedrift.tasks.carry_out import carry_out
 from valuedrift.tasks.reporting import PAGE
 from valuedrift.tasks.sources import study_of
 from valuedrift.tasks.stages.report import folder_of_report
+from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.watching import stages_shown, watching
-from valuedrift.tasks.work import StudyWork
 
 _RUNNER: ThreadPoolTaskRunner[str] = ThreadPoolTaskRunner(max_workers=256)
 """Threads cost little while they wait; how much really runs at once is up to runtime.workers."""

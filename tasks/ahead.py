@@ -28,8 +28,8 @@ from valuedrift.study.spec import Model
 from valuedrift.study.understood import check_languages
 from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages.registry import stages_of
+from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.survey import State, survey
-from valuedrift.tasks.work import StudyWork
 from valuedrift.training.rendering import check_rendering
 from valuedrift.weights import Weights
 from valuedrift.words import counted, size

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from valuedrift.tasks.board import announce, tell
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 from valuedrift.watching.handing import Crossed
 
 WEBHOOK = "VALUEDRIFT_WEBHOOK"

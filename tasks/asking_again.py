@@ -8,7 +8,7 @@ from typing import Any
 
 from valuedrift.storage.manifest import Entry
 from valuedrift.tasks.stages.registry import kinds, stages_of
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from valuedrift.tasks.series import Sighting
 from valuedrift.tasks.sources import brought
 from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages.registry import stages_of
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 
 _SETTLING_SECONDS = 1.0
 """How often a source is looked at where something changed just now."""

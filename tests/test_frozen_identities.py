@@ -32,7 +32,8 @@ from valuedrift.tasks.stages.probe_build import probe_stages
 from valuedrift.tasks.stages.sample import sample_identity
 from valuedrift.tasks.stages.synthesis import synthesis_stages
 from valuedrift.tasks.stages.train import train_identity
-from valuedrift.tasks.work import StudyWork, Work
+from valuedrift.tasks.study_work import StudyWork
+from valuedrift.tasks.work import Work
 
 HERE = Path(__file__).parent
 FROZEN = HERE / "frozen_identities.json"

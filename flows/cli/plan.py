@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from valuedrift.study import RunPlan, SeriesRun, ServedRun
     from valuedrift.study.estimate import Estimate
     from valuedrift.tasks.stage import Stage
-    from valuedrift.tasks.work import StudyWork
+    from valuedrift.tasks.study_work import StudyWork
 
 
 @app.command("plan")
@@ -38,7 +38,7 @@ def plan(
     from valuedrift.study.estimate import Estimate, estimate
     from valuedrift.tasks.sources import study_of
     from valuedrift.tasks.stages.registry import stages_of
-    from valuedrift.tasks.work import StudyWork
+    from valuedrift.tasks.study_work import StudyWork
 
     work = StudyWork(study_of(study), resolve_root(root))
     looked = ""

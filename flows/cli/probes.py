@@ -118,7 +118,7 @@ def _of_set(reference: str, model: str | None) -> _Asked:
 
 def _of_study(address: str, model: str | None, root: str) -> _Asked:
     from valuedrift.tasks.sources import study_of
-    from valuedrift.tasks.work import StudyWork
+    from valuedrift.tasks.study_work import StudyWork
 
     work = StudyWork(study_of(address), root)
     known = {name: one.path for name, one in work.study.models.items()}

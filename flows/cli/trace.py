@@ -17,8 +17,8 @@ from valuedrift.flows.cli.console import hush_prefect, make_console
 from valuedrift.flows.cli.drift_table import drift_table
 
 if TYPE_CHECKING:
+    from valuedrift.tasks.study_work import StudyWork
     from valuedrift.tasks.survey import Standing
-    from valuedrift.tasks.work import StudyWork
 
 StudyArgument = Annotated[str, typer.Argument(help="Study file, local or s3://, e.g. deployments/studies/demo.yaml.", show_default=False)]
 
@@ -202,7 +202,7 @@ def _survey(study: str, root: str | None) -> list[Standing]:
 
 def _work(study: str, root: str | None, report_folder: str | None = None) -> StudyWork:
     from valuedrift.tasks.sources import study_of
-    from valuedrift.tasks.work import StudyWork
+    from valuedrift.tasks.study_work import StudyWork
 
     return StudyWork(study_of(study), resolve_root(root), report_folder)
 

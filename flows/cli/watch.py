@@ -16,7 +16,7 @@ from valuedrift.flows.cli.trace import conclude
 
 if TYPE_CHECKING:
     from valuedrift.storage.location import Location
-    from valuedrift.tasks.work import StudyWork
+    from valuedrift.tasks.study_work import StudyWork
 
 FAILED_BY_ALERT = 5
 """Exit code of a watch in which an alert of --fail-if fired."""
@@ -162,8 +162,8 @@ def _study_file(written: dict[str, Any], root: str, console: Console, *, live: b
     from valuedrift.references import beside
     from valuedrift.storage.location import Location
     from valuedrift.study import Study
+    from valuedrift.tasks.study_work import StudyWork
     from valuedrift.tasks.watching import check_beginning
-    from valuedrift.tasks.work import StudyWork
 
     try:
         study = Study.model_validate(written)
@@ -223,8 +223,8 @@ def _follow(study: str, root: str, folder: str | None, *, live: bool, console: C
     from valuedrift.tasks.sources import study_of
     from valuedrift.tasks.stages.registry import stages_of
     from valuedrift.tasks.stages.track import check_trackers
+    from valuedrift.tasks.study_work import StudyWork
     from valuedrift.tasks.watching import check_beginning
-    from valuedrift.tasks.work import StudyWork
 
     work = StudyWork(study_of(study), root, folder)
     if not work.study.series:

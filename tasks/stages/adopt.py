@@ -15,7 +15,8 @@ from valuedrift.storage.schemas import table_schema
 from valuedrift.study import SeriesRun, ServedRun
 from valuedrift.tasks.provenance import git_commit
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage
-from valuedrift.tasks.work import StudyWork, Work
+from valuedrift.tasks.study_work import StudyWork
+from valuedrift.tasks.work import Work
 
 TABLES = ("checkpoints", "runs")
 PHASE = "served"

@@ -12,7 +12,8 @@ from valuedrift.results.drifts import of_judge, told_drifts
 from valuedrift.results.facts import ANALYSED as TABLES
 from valuedrift.tasks.board import artifact_key, show_progress, show_table, shown, tell
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage, check_there, named_by
-from valuedrift.tasks.work import StancesWork, Work
+from valuedrift.tasks.stances_work import StancesWork
+from valuedrift.tasks.work import Work
 from valuedrift.words import counted
 
 ANALYSIS_VERSION = 2

@@ -22,7 +22,8 @@ from valuedrift.study.understood import foreign_texts
 from valuedrift.tasks.board import board, shown
 from valuedrift.tasks.sources import audit_kind_of
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage
-from valuedrift.tasks.work import StudyWork, Work
+from valuedrift.tasks.study_work import StudyWork
+from valuedrift.tasks.work import Work
 
 AUDIT_VERSION = 1
 """Raised when an audit's measures change."""

@@ -8,8 +8,8 @@ from valuedrift.drift.prompt_means import Cell, cells, oriented, prompt_means
 from valuedrift.stance import STANCE_COLUMNS
 from valuedrift.statistics.rounding import rounding_of
 from valuedrift.tasks.stages import judge, sample
+from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.survey import State, survey
-from valuedrift.tasks.work import StudyWork
 from valuedrift.watching.adaptive import Seen, chosen_steps
 
 

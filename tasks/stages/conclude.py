@@ -14,7 +14,8 @@ from valuedrift.tasks.board import shown
 from valuedrift.tasks.labels import label_keys, labelled_stances
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage, check_there, named_by
 from valuedrift.tasks.stages.analyze import stances_of
-from valuedrift.tasks.work import StancesWork, Work
+from valuedrift.tasks.stances_work import StancesWork
+from valuedrift.tasks.work import Work
 
 
 def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:

@@ -11,7 +11,8 @@ from valuedrift.tasks.board import board, shown
 from valuedrift.tasks.labels import label_keys, labelled_stances
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage, named_by
 from valuedrift.tasks.stages.analyze import stances_of
-from valuedrift.tasks.work import StancesWork, Work
+from valuedrift.tasks.stances_work import StancesWork
+from valuedrift.tasks.work import Work
 
 CORRECTION_VERSION = 1
 """Raised when what labels make of the numbers changes."""

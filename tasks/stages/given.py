@@ -28,7 +28,8 @@ from valuedrift.study.runtime import Runtime
 from valuedrift.tasks.provenance import git_commit, machine, versions
 from valuedrift.tasks.stage import Address, Frames, Partition, Reference, Stage
 from valuedrift.tasks.stages import analyze, conclude, correct, report
-from valuedrift.tasks.work import StancesWork, Work
+from valuedrift.tasks.stances_work import StancesWork
+from valuedrift.tasks.work import Work
 from valuedrift.words import listed as in_words
 
 _UNKNOWN = "not known: only stances were imported"

@@ -17,7 +17,8 @@ from valuedrift.probes import choice
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
 from valuedrift.tasks.board import announce, board, shown, tell
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage
-from valuedrift.tasks.work import StudyWork, Work
+from valuedrift.tasks.study_work import StudyWork
+from valuedrift.tasks.work import Work
 
 _JUDGED = (*STANCE_COLUMNS, "unassigned", "status")
 _ANSWER = ("probe_set", "topic", "prompt_id", "sample_idx")

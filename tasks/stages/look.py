@@ -11,7 +11,8 @@ from valuedrift.study import SeriesRun
 from valuedrift.tasks.alarm import raise_alerts
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage, named_by
 from valuedrift.tasks.stages.analyze import stances_of
-from valuedrift.tasks.work import StudyWork, Work
+from valuedrift.tasks.study_work import StudyWork
+from valuedrift.tasks.work import Work
 from valuedrift.watching.alerts import Alerts, check_names
 from valuedrift.watching.looks import looks
 

@@ -9,7 +9,8 @@ from valuedrift.errors import UserError
 from valuedrift.probes import Probe, probes_fingerprint, probes_frame
 from valuedrift.tasks.sources import probes_of
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage
-from valuedrift.tasks.work import StudyWork, Work
+from valuedrift.tasks.study_work import StudyWork
+from valuedrift.tasks.work import Work
 
 TABLES = ("probes",)
 

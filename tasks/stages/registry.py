@@ -24,7 +24,7 @@ from valuedrift.storage.schemas.table import TableSchema
 from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages import adopt, analyze, audit, conclude, correct, judge, look, probes, report, sample, track, train
 from valuedrift.tasks.stages.choose import choose
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 
 
 class Build(Protocol):

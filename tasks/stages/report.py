@@ -15,7 +15,8 @@ from valuedrift.storage.manifest import Entry
 from valuedrift.tasks.board import announce, artifact_key, show_page, shown
 from valuedrift.tasks.reporting import PAGE, WATCHED, default_folder, inputs_of, page_mark, report_identity, write_figures_to, write_page
 from valuedrift.tasks.stage import Frames, Partition, Reference, Stage
-from valuedrift.tasks.work import StancesWork, Work
+from valuedrift.tasks.stances_work import StancesWork
+from valuedrift.tasks.work import Work
 
 FINISHED = "valuedrift.study.finished"
 """Event that tells Prefect of the last report of a study; those that are written while it is watched are not told."""

@@ -18,7 +18,8 @@ from valuedrift.study import RunPlan, ServedRun
 from valuedrift.tasks.board import board, shown
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage
 from valuedrift.tasks.stages.train import checkpoints_of
-from valuedrift.tasks.work import StudyWork, Work
+from valuedrift.tasks.study_work import StudyWork
+from valuedrift.tasks.work import Work
 from valuedrift.training.job import Checkpoint
 from valuedrift.watching.sighted import Sighted
 from valuedrift.weights import Weights

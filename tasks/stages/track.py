@@ -14,7 +14,8 @@ from valuedrift.storage.location import Location, path_part
 from valuedrift.storage.manifest import Entry
 from valuedrift.tasks.board import shown
 from valuedrift.tasks.stage import Frames, Partition, Reference, Stage
-from valuedrift.tasks.work import StudyWork, Work
+from valuedrift.tasks.study_work import StudyWork
+from valuedrift.tasks.work import Work
 from valuedrift.trackers.base import TrackedRun, TrackerBase
 from valuedrift.trackers.points import points_of, tell
 

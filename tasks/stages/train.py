@@ -21,7 +21,8 @@ from valuedrift.study import RunPlan
 from valuedrift.tasks.board import board, shown, tell
 from valuedrift.tasks.provenance import git_commit
 from valuedrift.tasks.stage import Address, Frames, NotYetError, Reference, Stage
-from valuedrift.tasks.work import StudyWork, Work
+from valuedrift.tasks.study_work import StudyWork
+from valuedrift.tasks.work import Work
 from valuedrift.training.job import Checkpoint, TrainJob, TrainResult
 from valuedrift.training.options import resolve_precision
 from valuedrift.weights import Weights

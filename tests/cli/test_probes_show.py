@@ -21,7 +21,7 @@ from valuedrift.engines.transformers import TransformersEngine
 from valuedrift.errors import UserError
 from valuedrift.flows.cli.app import app
 from valuedrift.study import load_study
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 from valuedrift.weights import Weights
 
 TEMPLATE = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{% if think is false %}<quick>{% endif %}[answer]"

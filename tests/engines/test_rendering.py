@@ -17,7 +17,7 @@ from valuedrift.references import beside
 from valuedrift.sampling import Prompt, Sampling
 from valuedrift.study import Study, load_study
 from valuedrift.tasks.stages.sample import sample_identity
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 from valuedrift.weights import Weights
 
 TINY = Path(__file__).parents[1] / "integration" / "tiny.yaml"

@@ -18,7 +18,7 @@ from valuedrift.errors import UserError
 from valuedrift.storage.store import Store
 from valuedrift.study import Study, expand, load_study
 from valuedrift.tasks.stages.registry import stages_of
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 
 STUDY: dict[str, Any] = {
     "study": "served",

@@ -22,7 +22,7 @@ from valuedrift.tasks.once import once_each
 from valuedrift.tasks.stage import Reference
 from valuedrift.tasks.stages.registry import stages_of
 from valuedrift.tasks.stages.sample import sample_identity
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 
 MINE = "prompt_id,topic,prompt,polarity\n1,immigration,Should Italy welcome more migrants?,1\n2,zoos,Should zoos be banned?,1\n"
 OTHERS = (

@@ -42,7 +42,8 @@ from valuedrift.storage.schemas import TABLES
 from valuedrift.storage.store import Store
 from valuedrift.study.runtime import Runtime
 from valuedrift.tasks.sources import audit_kind_of, count_of, probes_of, rows_of, study_of
-from valuedrift.tasks.work import StudyWork, Work
+from valuedrift.tasks.study_work import StudyWork
+from valuedrift.tasks.work import Work
 from valuedrift.training.folder import RunFolder
 
 STUDY = """

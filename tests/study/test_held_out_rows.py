@@ -15,7 +15,7 @@ from valuedrift.corpora.normal import canonical
 from valuedrift.errors import DataError, UserError
 from valuedrift.study import load_study
 from valuedrift.tasks.stages.train import train_identity
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 
 SFT = {"type": "sft", "epochs": 2, "learning_rate": 1e-4, "batch_size": 4}
 

@@ -14,7 +14,8 @@ from valuedrift.storage.schemas.columns import PROBE_SET, PROMPT_ID, RUN_ID, SAM
 from valuedrift.storage.schemas.table import Follows, TableSchema, whole
 from valuedrift.tasks.stage import Address, Frames, Reference, Stage
 from valuedrift.tasks.stages.registry import Kind, enter
-from valuedrift.tasks.work import StudyWork, Work
+from valuedrift.tasks.study_work import StudyWork
+from valuedrift.tasks.work import Work
 
 LENGTHS = TableSchema(
     "answer_lengths",

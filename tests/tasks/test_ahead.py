@@ -15,7 +15,7 @@ from valuedrift.errors import DataError, UserError
 from valuedrift.study import load_study
 from valuedrift.tasks import ahead
 from valuedrift.tasks.ahead import CHECKS, check_ahead, faults_ahead
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 
 
 @pytest.fixture(scope="session")

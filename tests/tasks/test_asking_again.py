@@ -10,7 +10,7 @@ import polars as pl
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study import load_study
 from valuedrift.tasks.asking_again import forget_failed
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 
 TINY = Path(__file__).resolve().parents[1] / "integration" / "tiny.yaml"
 FAILED = {"p_support": None, "p_neutral": None, "p_oppose": None, "unassigned": None, "status": "failed"}

@@ -12,7 +12,7 @@ from valuedrift.storage.schemas import table_schema
 from valuedrift.study import load_study
 from valuedrift.tasks.stage import Reference, Stage
 from valuedrift.tasks.stages.registry import stages_of
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 
 CONTROL = {"control_tokens": "text"}
 STUDY = """

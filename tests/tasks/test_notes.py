@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from valuedrift.flows.cli import plan as _plan  # noqa: F401 # enters the command
 from valuedrift.flows.cli.app import app
 from valuedrift.study import load_study
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 
 
 def test_a_plan_says_what_a_mixture_is_made_of_and_which_texts_stand_twice(tmp_path: Path) -> None:

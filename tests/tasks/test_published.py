@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from valuedrift.study import load_study
 from valuedrift.tasks.stages.registry import stages_of
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 from valuedrift.training.job import TrainJob
 
 STUDY = Path(__file__).parents[1] / "integration" / "tiny.yaml"

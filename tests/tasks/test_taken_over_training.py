@@ -11,7 +11,7 @@ import polars as pl
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study import load_study
 from valuedrift.tasks.stages import train
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 
 STUDY = """
 study: mine

@@ -24,9 +24,9 @@ from valuedrift.study import Study
 from valuedrift.tasks.once import once
 from valuedrift.tasks.stage import Reference, Stage
 from valuedrift.tasks.stages.registry import stages_of
+from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.survey import State, survey
 from valuedrift.tasks.watching import stages_shown, watching
-from valuedrift.tasks.work import StudyWork
 from valuedrift.watching.adaptive import Seen, chosen_steps, next_step
 
 STEPS = tuple(range(0, 400, 10))

@@ -21,7 +21,7 @@ from valuedrift.storage.store import Store
 from valuedrift.study import Study
 from valuedrift.tasks.once import once_each
 from valuedrift.tasks.stages.registry import stages_of
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 
 pytestmark = [pytest.mark.figures, pytest.mark.slow, pytest.mark.timeout(3600)]
 

@@ -15,7 +15,7 @@ import pytest
 from valuedrift.study import Study
 from valuedrift.tasks import board as boards
 from valuedrift.tasks.alarm import WEBHOOK, raise_alerts
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 from valuedrift.watching.handing import AlertsSoFar, HandOver
 
 

@@ -39,7 +39,7 @@ import polars as pl
 from prefect import flow, task
 from valuedrift.study import Study
 from valuedrift.tasks.alarm import raise_alerts
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 row = {"run_id": "run", "step": 300, "topic": "trust in experts", "stance": "support", "mean_of": 1, "rule": "any moved", "first": True,
        "change": 0.4, "change_low": 0.2, "change_high": 0.6}
 work = StudyWork(Study.model_validate({"study": "ours", "series": {"run": {"source": "out/"}}}), sys.argv[1])

@@ -24,7 +24,7 @@ from valuedrift.tasks.candidates import candidate_at, candidates_at
 from valuedrift.tasks.once import once_each
 from valuedrift.tasks.stages.given import GivenWork, stages_of_given
 from valuedrift.tasks.stages.registry import stages_of
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 
 Place = str | os.PathLike[str]
 Checkpoints = Place | Sequence[Place] | Mapping[int, Place]
