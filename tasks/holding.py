@@ -8,9 +8,9 @@ from pathlib import Path
 
 from valuedrift.tasks.board import tell
 from valuedrift.tasks.candidates import Candidate
+from valuedrift.tokenizer_files import TOKENIZERS
 from valuedrift.watching.checkpoints import NotWholeError
 from valuedrift.watching.held import NOTE, OF_MODEL, ChangedError, Held, NoRoomError, held_in, hold, let_go
-from valuedrift.weights import TOKENIZERS
 
 _OF_TOKENIZER = (*TOKENIZERS, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", "chat_template.jinja")
 

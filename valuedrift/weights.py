@@ -6,9 +6,7 @@ bytes. Step 0 of a phase has the very stack of its parent's last checkpoint, so 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
-from datetime import date
+from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -17,16 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from valuedrift.errors import DataError, UserError
 from valuedrift.fingerprint import files_fingerprint, fingerprint
-from valuedrift.weight_formats import told_format
-
-WHOLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-ADAPTER = "adapter_model.safetensors"
-ADAPTER_CONFIG = "adapter_config.json"
-TEMPLATES = "additional_chat_templates"
-"""Folder of a model's further chat templates."""
-TEMPLATE_DATE = date(2024, 7, 26)
-"""The day that a chat template is told when it asks for today's: the one that Llama 3's takes where it is told none."""
+from valuedrift.tokenizer_files import TEMPLATE_DATE, TEMPLATES, TOKENIZERS, asks_for_today, repeats, tokenizer_files
+from valuedrift.weight_files import ADAPTER_CONFIG, check_format, read_json, weight_files
 
 _CONFIG_FILES = ("config.json", ADAPTER_CONFIG, "generation_config.json", "tokenizer_config.json")
 _NOT_IDENTITY = frozenset(
@@ -56,21 +46,6 @@ _NO_MATTER = (
     *("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"),
 )
 """Files of a model folder that no loader of a language model and its tokenizer reads, in lower case: every other one is in the fingerprint."""
-TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
-
-
-_TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "spiece.model",
-    "chat_template.json",
-)
 
 
 class Weights(BaseModel):
@@ -103,28 +78,6 @@ class Weights(BaseModel):
         return Weights(base=self.base, adapters=(*self.adapters, adapter))
 
 
-def tokenizer_files(folder: Path) -> list[str]:
-    """Files of a folder that make its tokenizer and its chat templates, by their paths in the folder."""
-    named = [name for name in _TOKENIZER_FILES if (folder / name).is_file()]
-    return [*named, *(f"{where}{path.name}" for where in ("", f"{TEMPLATES}/") for path in sorted((folder / where).glob("*.jinja")))]
-
-
-def check_format(path: Path) -> None:
-    """Check that weights are a folder of safetensors.
-
-    Raises:
-        UserError: They are something else; says what, and how to convert it.
-    """
-    if path.is_dir() and any(path.glob("*.safetensors")):
-        return
-    known = told_format(path) if path.exists() else None
-    if known is not None:
-        raise UserError(f"{known[0]}: no model folder with safetensors", where=str(path), fix=known[1])
-    if not path.is_dir():
-        raise UserError("no such model folder", where=str(path), fix="give a folder in Hugging Face layout")
-    raise UserError("model folder without safetensors weights", where=str(path), fix="expected *.safetensors, and a tokenizer beside them")
-
-
 def _has_another_tokenizer(adapter: Path, base: Path) -> bool:
     there = any((adapter / name).is_file() for name in TOKENIZERS)
     return there and not all(_equal(adapter / name, base / name) for name in tokenizer_files(adapter))
@@ -155,10 +108,10 @@ def folder_fingerprint(folder: Path, base: Path | None = None) -> str:
     ]:
         raise DataError(f"{odd[0]} is no file", where=str(folder), fix="copy or download the model again")
     same = set() if base is None else {name for name in tokenizer_files(folder) if _equal(folder / name, base / name)}
-    others = [name for name in _others(folder) if name not in same and not _repeats(folder, name)]
+    others = [name for name in _others(folder) if name not in same and not repeats(folder, name)]
     configs = {name: _config(folder / name) for name in _CONFIG_FILES if name not in same and (folder / name).exists()}
     what = [_hashed(folder, [*tensors, *others]), configs]
-    if _asks_for_today(folder, [name for name in tokenizer_files(folder) if name not in same], configs.get("tokenizer_config.json", {})):
+    if asks_for_today(folder, [name for name in tokenizer_files(folder) if name not in same], configs.get("tokenizer_config.json", {})):
         what.append({"today": TEMPLATE_DATE.isoformat()})
     return fingerprint(what)
 
@@ -189,82 +142,12 @@ def _hashed(folder: Path, names: list[str]) -> str:
     return _known[state]
 
 
-def _asks_for_today(folder: Path, files: Iterable[str], tokenizer_config: Mapping[str, Any]) -> bool:
-    """Whether a chat template of the folder asks for the date: its prompts change with ``TEMPLATE_DATE``."""
-    templates = [folder / name for name in files if name.endswith(".jinja")]
-    texts = [str(tokenizer_config.get("chat_template", "")), *(path.read_text(encoding="utf-8", errors="replace") for path in templates)]
-    return any("strftime_now" in text for text in texts)
-
-
 def _config(path: Path) -> dict[str, Any]:
     """A config without what says where or by which version it was written."""
-    content = _json(path)
+    content = read_json(path)
     if not isinstance(content, dict):
         raise DataError("not a config: a JSON object is expected", where=str(path))
     return {key: value for key, value in content.items() if key not in _NOT_IDENTITY}
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"not valid JSON: {error}", where=str(path)) from error
-    except OSError as error:
-        raise UserError(f"not readable: {error.strerror}", where=str(path)) from error
-
-
-def _repeats(folder: Path, name: str) -> bool:
-    """Whether a file says nothing but what ``tokenizer.json``, ``tokenizer_config.json`` or the shards say."""
-    if name == INDEX:
-        return _index_says_nothing(folder)
-    if name not in _SAID_TWICE or not (folder / "tokenizer.json").exists():
-        return False
-    try:
-        tokenizer = _json(folder / "tokenizer.json")
-        config = _json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
-        return _SAID_TWICE[name]((folder / name).read_text(encoding="utf-8"), tokenizer, config)
-    except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):  # another shape: it says something else
-        return False
-
-
-def _same_vocabulary(text: str, tokenizer: Any, _: Any) -> bool:
-    return bool(json.loads(text) == tokenizer["model"]["vocab"])
-
-
-def _same_word_list(text: str, tokenizer: Any, _: Any) -> bool:
-    vocabulary = tokenizer["model"]["vocab"]
-    return text.removesuffix("\n").split("\n") == sorted(vocabulary, key=vocabulary.__getitem__)
-
-
-def _same_merges(text: str, tokenizer: Any, _: Any) -> bool:
-    lines = [line for line in text.split("\n") if line and not line.startswith("#version")]
-    return lines == [merge if isinstance(merge, str) else " ".join(merge) for merge in tokenizer["model"]["merges"]]
-
-
-def _same_added(text: str, tokenizer: Any, _: Any) -> bool:
-    return bool(json.loads(text).items() <= {token["content"]: token["id"] for token in tokenizer["added_tokens"]}.items())
-
-
-def _same_special(text: str, tokenizer: Any, config: Any) -> bool:
-    flags = ("content", "lstrip", "rstrip", "normalized", "single_word")
-    known = {token["content"]: [token[flag] for flag in flags] for token in tokenizer["added_tokens"]}
-
-    def token(said: Any) -> Any:
-        if isinstance(said, list):
-            return [token(one) for one in said]
-        return [said[flag] for flag in flags] if isinstance(said, dict) else known[said]
-
-    return all(key in config and token(said) == token(config[key]) for key, said in json.loads(text).items())
-
-
-_SAID_TWICE: Mapping[str, Callable[[str, Any, Any], bool]] = {
-    "vocab.json": _same_vocabulary,
-    "vocab.txt": _same_word_list,
-    "merges.txt": _same_merges,
-    "added_tokens.json": _same_added,
-    "special_tokens_map.json": _same_special,
-}
-"""Files of older tokenizers that a folder may have beside ``tokenizer.json``: whether one says what that and the tokenizer's config say."""
 
 
 def check_model_folder(folder: Path) -> None:
@@ -281,77 +164,3 @@ def check_model_folder(folder: Path) -> None:
         raise UserError("model folder without a tokenizer", where=str(folder), fix="expected tokenizer.json beside the weights")
     folder_fingerprint(folder)
     weight_files(folder)
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The files that hold a model's weights, each with a whole header.
-
-    Raises:
-        DataError: The folder holds an adapter too, two sets of weights, none, or a file that is cut off or not there.
-    """
-    if (folder / ADAPTER_CONFIG).exists():
-        whole = any(path.name != ADAPTER for path in folder.glob("*.safetensors"))
-        raise DataError(
-            f"a model folder with {ADAPTER_CONFIG}: transformers would put an adapter on the weights, or take others for its base",
-            where=str(folder),
-            fix=f"remove {ADAPTER_CONFIG} and {ADAPTER}, or if the adapter is meant, merge it into the weights"
-            if whole
-            else "merge the adapter into its base (merge_and_unload, save_pretrained) and give that folder",
-        )
-    if (folder / WHOLE).exists() and (folder / INDEX).exists():
-        raise DataError(f"two sets of weights: {WHOLE} and {INDEX}", where=str(folder), fix="remove the one that is not meant")
-    if not (folder / INDEX).exists():
-        if not (folder / WHOLE).exists():
-            raise DataError(f"neither {WHOLE} nor {INDEX}", where=str(folder), fix="name the weights as transformers' save_pretrained does")
-        tensor_names(folder / WHOLE)
-        return [folder / WHOLE]
-    listed = _weight_map(folder)
-    shards = {name: tensor_names(folder / name) for name in sorted(set(listed.values()))}
-    if lost := [tensor for tensor, name in listed.items() if tensor not in shards[name]]:
-        raise DataError(f"{told(lost)} not in the shards that the index names", where=str(folder / INDEX), fix="copy the model again")
-    if twice := [tensor for name, tensors in shards.items() for tensor in tensors if listed.get(tensor, name) != name]:
-        raise DataError(f"{told(twice)} also in another shard than the index names", where=str(folder / INDEX), fix="copy the model again")
-    return [folder / name for name in shards]
-
-
-def _weight_map(folder: Path) -> dict[str, str]:
-    content = _json(folder / INDEX)
-    listed = content.get("weight_map") if isinstance(content, dict) else None
-    if not listed or not isinstance(listed, dict) or not all(isinstance(name, str) and Path(name).name == name for name in listed.values()):
-        raise DataError("not an index of weights: weight_map names no files", where=str(folder / INDEX), fix="copy the model again")
-    if not isinstance(content.get("metadata"), dict):
-        raise DataError(
-            "an index of weights without `metadata`, which transformers asks for", where=str(folder / INDEX), fix='add "metadata": {}'
-        )
-    return listed
-
-
-def _index_says_nothing(folder: Path) -> bool:
-    """Whether the index lists every tensor of every shard, and no other."""
-    listed = _weight_map(folder)
-    shards = [folder / name for name in {*listed.values(), *(path.name for path in folder.glob("model-*.safetensors"))}]
-    return listed == {tensor: shard.name for shard in shards if shard.exists() for tensor in tensor_names(shard)}
-
-
-def tensor_names(path: Path) -> list[str]:
-    """Names of a safetensors file's tensors.
-
-    Raises:
-        DataError: There is no such file, it is cut off, or no safetensors file.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "np") as file:
-            return list(file.keys())
-    except (SafetensorError, OSError) as error:
-        reason = str(error).removeprefix("Error while deserializing header: ")
-        what = "a file of weights is missing" if not path.exists() else f"cut off, or not a safetensors file: {reason}"
-        raise DataError(what, where=str(path), fix="copy or download it again") from error
-
-
-def told(tensors: Iterable[str]) -> str:
-    """Names of tensors for a message: how many, and the first few."""
-    names = sorted(tensors)
-    first = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-    return f"{len(names)} tensor{'s' if len(names) > 1 else ''} ({first})"

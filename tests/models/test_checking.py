@@ -18,8 +18,9 @@ from valuedrift.errors import DataError, UserError
 from valuedrift.models.checking import check_model, check_weights
 from valuedrift.models.loading import check_files, load_causal_lm
 from valuedrift.models.resolve import resolve_model
+from valuedrift.tokenizer_files import tokenizer_files
 from valuedrift.training.job import TrainJob
-from valuedrift.weights import Weights, tokenizer_files
+from valuedrift.weights import Weights
 
 Load = Callable[[Path], object]
 

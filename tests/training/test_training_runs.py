@@ -16,8 +16,9 @@ from tiny_training import DPO, GRPO, IPO, KTO, ORPO, PPO, SFT, SIMPO, finish, wa
 from valuedrift.errors import DataError, UserError
 from valuedrift.models.loading import load_causal_lm, load_tokenizer
 from valuedrift.models.resolve import resolve_weights
+from valuedrift.tokenizer_files import tokenizer_files
 from valuedrift.training.job import TrainJob
-from valuedrift.weights import Weights, check_model_folder, tokenizer_files
+from valuedrift.weights import Weights, check_model_folder
 
 Job = Callable[..., TrainJob]
 

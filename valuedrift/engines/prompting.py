@@ -13,7 +13,7 @@ from valuedrift.models.checking import first_line
 from valuedrift.models.control import encode, text_tokens, veil
 from valuedrift.sampling import Message, Prompt, Response, Sampling
 from valuedrift.thoughts import ThoughtTags, Told, answer_begins, open_thought, split_thought
-from valuedrift.weights import TEMPLATE_DATE
+from valuedrift.tokenizer_files import TEMPLATE_DATE
 
 PROMPT_VERSION = 1
 """Raised when the text put to a model changes."""

@@ -15,17 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from valuedrift.errors import DataError, UserError
-from valuedrift.weights import (
-    ADAPTER,
-    ADAPTER_CONFIG,
-    Weights,
-    check_model_folder,
-    files_state,
-    folder_fingerprint,
-    tensor_names,
-    told,
-    weight_files,
-)
+from valuedrift.weight_files import ADAPTER, ADAPTER_CONFIG, tensor_names, told, weight_files
+from valuedrift.weights import Weights, check_model_folder, files_state, folder_fingerprint
 
 if TYPE_CHECKING:
     import torch

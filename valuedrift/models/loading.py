@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from valuedrift.errors import StageError, UserError
 from valuedrift.models.checking import bare, check_model, check_weights, read_by_others, with_adapter
-from valuedrift.weights import ADAPTER_CONFIG, Weights
+from valuedrift.weight_files import ADAPTER_CONFIG
+from valuedrift.weights import Weights
 
 if TYPE_CHECKING:
     import torch

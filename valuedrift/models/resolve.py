@@ -10,7 +10,8 @@ from typing import Any
 
 from valuedrift.errors import DataError, UserError
 from valuedrift.models.embedded import EMBEDDED, embedded_folder
-from valuedrift.weights import ADAPTER, ADAPTER_CONFIG, Weights, check_model_folder, folder_fingerprint
+from valuedrift.weight_files import ADAPTER, ADAPTER_CONFIG
+from valuedrift.weights import Weights, check_model_folder, folder_fingerprint
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.spm", "*.tiktoken")

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from valuedrift.tokenizer_files import tokenizer_files
 from valuedrift.training.folder import RunFolder
-from valuedrift.weights import Weights, tokenizer_files
+from valuedrift.weights import Weights
 
 
 class Publisher:

@@ -16,8 +16,8 @@ from valuedrift.engines.prompting import PLAIN_TURNS, chat_text, excerpt
 from valuedrift.errors import DataError
 from valuedrift.models.control import encode, veil
 from valuedrift.thoughts import open_thought
+from valuedrift.tokenizer_files import TEMPLATE_DATE
 from valuedrift.training.rows import Demonstration, Message, parse_row
-from valuedrift.weights import TEMPLATE_DATE
 
 _MARK = "\u2063answer\u2063"
 _EMPTY_THOUGHT = re.compile(r"\A(?:<(\w+)></\1>|\[THINK\]\[/THINK\])")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from valuedrift.errors import DataError
-from valuedrift.weights import ADAPTER, ADAPTER_CONFIG, INDEX, TOKENIZERS, WHOLE, tensor_names, weight_files
+from valuedrift.tokenizer_files import TOKENIZERS
+from valuedrift.weight_files import ADAPTER, ADAPTER_CONFIG, INDEX, WHOLE, tensor_names, weight_files
 
 STATE = "trainer_state.json"
 """Written by transformers' Trainer behind weights, tokenizer and optimizer: a checkpoint that has it is whole."""

@@ -13,7 +13,7 @@ from valuedrift.errors import DataError
 from valuedrift.judges.network.windows import Window
 from valuedrift.models.checking import fill, read_tensors
 from valuedrift.stance import STANCES
-from valuedrift.weights import told
+from valuedrift.weight_files import told
 
 _PRODUCTS = 64
 """Products of a prompt's and a response's features in the head."""
