@@ -18,7 +18,8 @@ from prefect.tasks import exponential_backoff
 from valuedrift.errors import SameAgainError, StageError, UserError, fault_of
 from valuedrift.tasks.board import board
 from valuedrift.tasks.once import once
-from valuedrift.tasks.stage import Reference, Stage
+from valuedrift.tasks.result import Reference
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.survey import State, survey
 from valuedrift.tasks.work import Work
 from valuedrift.words import listed

@@ -17,7 +17,8 @@ from valuedrift.stance import STANCE_COLUMNS, JudgeStatus
 from valuedrift.storage.store import Part, Store
 from valuedrift.study.runtime import Runtime
 from valuedrift.tasks.once import once
-from valuedrift.tasks.stage import Address, Frames, Reference, Stage
+from valuedrift.tasks.result import Address, Frames, Reference
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.work import Work
 
 _ROW = ("run_id", "step", "probe_set", "prompt_id", "sample_idx")

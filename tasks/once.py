@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from valuedrift.fingerprint import fingerprint
-from valuedrift.tasks.stage import Reference, Stage
+from valuedrift.tasks.result import Reference
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.work import Work
 
 

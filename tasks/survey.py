@@ -9,7 +9,8 @@ from typing import Any
 
 from valuedrift.fingerprint import fingerprint
 from valuedrift.storage.manifest import Entry
-from valuedrift.tasks.stage import NAMED, Address, NotYetError, Reference, Stage
+from valuedrift.tasks.result import NAMED, Address, NotYetError, Reference
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.work import Work
 
 

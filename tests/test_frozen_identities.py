@@ -23,7 +23,8 @@ from valuedrift.study import load_study
 from valuedrift.study.runtime import Runtime
 from valuedrift.synthesis.config import Dial, Setting, Synthesis
 from valuedrift.synthesis.questions import Question, starter_questions
-from valuedrift.tasks.stage import Reference, Stage
+from valuedrift.tasks.result import Reference
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages.analyze import analysis_identity
 from valuedrift.tasks.stages.audit import audit_identity
 from valuedrift.tasks.stages.correct import correction_identity

@@ -14,7 +14,8 @@ from valuedrift.fingerprint import fingerprint
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study import SeriesRun, ServedRun
 from valuedrift.tasks.provenance import git_commit
-from valuedrift.tasks.stage import Address, Frames, Reference, Stage
+from valuedrift.tasks.result import Address, Frames, Reference
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work
 

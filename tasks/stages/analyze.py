@@ -11,7 +11,8 @@ from valuedrift.results.analysis import analysis_tables, cut_answers
 from valuedrift.results.drifts import of_judge, told_drifts
 from valuedrift.results.facts import ANALYSED as TABLES
 from valuedrift.tasks.board import artifact_key, show_progress, show_table, shown, tell
-from valuedrift.tasks.stage import Address, Frames, Reference, Stage, check_there, named_by
+from valuedrift.tasks.result import Address, Frames, Reference, check_there
+from valuedrift.tasks.stage import Stage, named_by
 from valuedrift.tasks.stances_work import StancesWork
 from valuedrift.tasks.work import Work
 from valuedrift.words import counted

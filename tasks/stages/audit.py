@@ -20,8 +20,9 @@ from valuedrift.models.control import control_identity, texts_in
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study.understood import foreign_texts
 from valuedrift.tasks.board import board, shown
+from valuedrift.tasks.result import Address, Frames, Reference
 from valuedrift.tasks.sources import audit_kind_of
-from valuedrift.tasks.stage import Address, Frames, Reference, Stage
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work
 

@@ -12,7 +12,8 @@ from valuedrift.results.facts import CONCLUDED as TABLES
 from valuedrift.storage.store import Store
 from valuedrift.tasks.board import shown
 from valuedrift.tasks.labels import label_keys, labelled_stances
-from valuedrift.tasks.stage import Address, Frames, Reference, Stage, check_there, named_by
+from valuedrift.tasks.result import Address, Frames, Reference, check_there
+from valuedrift.tasks.stage import Stage, named_by
 from valuedrift.tasks.stages.analyze import stances_of
 from valuedrift.tasks.stances_work import StancesWork
 from valuedrift.tasks.work import Work

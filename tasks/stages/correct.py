@@ -9,7 +9,8 @@ from valuedrift.results.analysis import correction_tables
 from valuedrift.results.facts import CORRECTED as TABLES
 from valuedrift.tasks.board import board, shown
 from valuedrift.tasks.labels import label_keys, labelled_stances
-from valuedrift.tasks.stage import Address, Frames, Reference, Stage, named_by
+from valuedrift.tasks.result import Address, Frames, Reference
+from valuedrift.tasks.stage import Stage, named_by
 from valuedrift.tasks.stages.analyze import stances_of
 from valuedrift.tasks.stances_work import StancesWork
 from valuedrift.tasks.work import Work

@@ -26,7 +26,8 @@ from valuedrift.storage.manifest import Entry
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study.runtime import Runtime
 from valuedrift.tasks.provenance import git_commit, machine, versions
-from valuedrift.tasks.stage import Address, Frames, Partition, Reference, Stage
+from valuedrift.tasks.result import Address, Frames, Partition, Reference
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages import analyze, conclude, correct, report
 from valuedrift.tasks.stances_work import StancesWork
 from valuedrift.tasks.work import Work

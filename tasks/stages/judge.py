@@ -16,7 +16,8 @@ from valuedrift.models.control import control_identity
 from valuedrift.probes import choice
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
 from valuedrift.tasks.board import announce, board, shown, tell
-from valuedrift.tasks.stage import Address, Frames, Reference, Stage
+from valuedrift.tasks.result import Address, Frames, Reference
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work
 

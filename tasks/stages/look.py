@@ -9,7 +9,8 @@ import polars as pl
 
 from valuedrift.study import SeriesRun
 from valuedrift.tasks.alarm import raise_alerts
-from valuedrift.tasks.stage import Address, Frames, Reference, Stage, named_by
+from valuedrift.tasks.result import Address, Frames, Reference
+from valuedrift.tasks.stage import Stage, named_by
 from valuedrift.tasks.stages.analyze import stances_of
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work

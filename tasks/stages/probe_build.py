@@ -28,7 +28,8 @@ from valuedrift.probes.vprism.themes import Theme, probe_topics
 from valuedrift.probes.vprism.topics import Place, by_clusters, by_themes, similarities
 from valuedrift.progress import Progress
 from valuedrift.tasks.board import shown
-from valuedrift.tasks.stage import Address, Frames, OnShelf, Reference, Stage
+from valuedrift.tasks.result import Address, Frames, OnShelf, Reference
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.work import Work
 
 _HINT = ". The embedded models know English only; for another language name --language, --rewriter, --filter and --embedder"

@@ -7,8 +7,9 @@ from typing import Any
 
 from valuedrift.errors import UserError
 from valuedrift.probes import Probe, probes_fingerprint, probes_frame
+from valuedrift.tasks.result import Address, Frames, Reference
 from valuedrift.tasks.sources import probes_of
-from valuedrift.tasks.stage import Address, Frames, Reference, Stage
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work
 

@@ -14,7 +14,8 @@ from valuedrift.storage.location import Location
 from valuedrift.storage.manifest import Entry
 from valuedrift.tasks.board import announce, artifact_key, show_page, shown
 from valuedrift.tasks.reporting import PAGE, WATCHED, default_folder, inputs_of, page_mark, report_identity, write_figures_to, write_page
-from valuedrift.tasks.stage import Frames, Partition, Reference, Stage
+from valuedrift.tasks.result import Frames, Partition, Reference
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stances_work import StancesWork
 from valuedrift.tasks.work import Work
 

@@ -16,7 +16,8 @@ from valuedrift.fingerprint import fingerprint
 from valuedrift.models.control import CONTROL_AS_TEXT, spells_control
 from valuedrift.study import RunPlan, ServedRun
 from valuedrift.tasks.board import board, shown
-from valuedrift.tasks.stage import Address, Frames, Reference, Stage
+from valuedrift.tasks.result import Address, Frames, Reference
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages.train import checkpoints_of
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work

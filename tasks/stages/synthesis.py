@@ -21,7 +21,8 @@ from valuedrift.synthesis.pairs import audited, pairs_frame
 from valuedrift.synthesis.questions import Question, starter_answers
 from valuedrift.synthesis.writing import WriteJob
 from valuedrift.tasks.board import show_table, shown, tell
-from valuedrift.tasks.stage import Address, Frames, OnShelf, Reference, Stage
+from valuedrift.tasks.result import Address, Frames, OnShelf, Reference
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.work import Work
 
 VERSION = 1

@@ -13,7 +13,8 @@ from valuedrift.results.drifts import of_judge, told_drifts
 from valuedrift.storage.location import Location, path_part
 from valuedrift.storage.manifest import Entry
 from valuedrift.tasks.board import shown
-from valuedrift.tasks.stage import Frames, Partition, Reference, Stage
+from valuedrift.tasks.result import Frames, Partition, Reference
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work
 from valuedrift.trackers.base import TrackedRun, TrackerBase

@@ -20,7 +20,8 @@ from valuedrift.storage.schemas import table_schema
 from valuedrift.study import RunPlan
 from valuedrift.tasks.board import board, shown, tell
 from valuedrift.tasks.provenance import git_commit
-from valuedrift.tasks.stage import Address, Frames, NotYetError, Reference, Stage
+from valuedrift.tasks.result import Address, Frames, NotYetError, Reference
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work
 from valuedrift.training.job import Checkpoint, TrainJob, TrainResult

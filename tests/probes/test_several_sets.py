@@ -19,7 +19,7 @@ from valuedrift.results.facts import study_fingerprint
 from valuedrift.storage.store import Store
 from valuedrift.study import Study, load_study
 from valuedrift.tasks.once import once_each
-from valuedrift.tasks.stage import Reference
+from valuedrift.tasks.result import Reference
 from valuedrift.tasks.stages.registry import stages_of
 from valuedrift.tasks.stages.sample import sample_identity
 from valuedrift.tasks.study_work import StudyWork

@@ -12,7 +12,8 @@ import polars as pl
 
 from valuedrift.storage.schemas.columns import PROBE_SET, PROMPT_ID, RUN_ID, SAMPLE_IDX, STEP, STUDY
 from valuedrift.storage.schemas.table import Follows, TableSchema, whole
-from valuedrift.tasks.stage import Address, Frames, Reference, Stage
+from valuedrift.tasks.result import Address, Frames, Reference
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages.registry import Kind, enter
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work

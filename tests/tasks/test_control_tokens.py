@@ -10,7 +10,8 @@ import pytest
 
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study import load_study
-from valuedrift.tasks.stage import Reference, Stage
+from valuedrift.tasks.result import Reference
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages.registry import stages_of
 from valuedrift.tasks.study_work import StudyWork
 

@@ -22,7 +22,7 @@ from valuedrift.storage.exchange import import_table
 from valuedrift.storage.store import Store
 from valuedrift.tasks.once import once_each
 from valuedrift.tasks.reporting import inputs_of
-from valuedrift.tasks.stage import Reference
+from valuedrift.tasks.result import Reference
 from valuedrift.tasks.stages.given import GivenWork, stages_of_given
 from valuedrift.tasks.stages.report import folder_of_report
 

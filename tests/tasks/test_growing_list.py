@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from valuedrift.study.runtime import Runtime
-from valuedrift.tasks.stage import Frames, OnShelf, Reference, Stage
+from valuedrift.tasks.result import Frames, OnShelf, Reference
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.work import Work
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

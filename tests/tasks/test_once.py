@@ -16,7 +16,8 @@ from valuedrift.fingerprint import fingerprint
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study.runtime import Runtime
 from valuedrift.tasks.once import once, once_each
-from valuedrift.tasks.stage import Address, Frames, NotYetError, OnShelf, Reference, Stage, check_there, named_by
+from valuedrift.tasks.result import Address, Frames, NotYetError, OnShelf, Reference, check_there
+from valuedrift.tasks.stage import Stage, named_by
 from valuedrift.tasks.survey import State, difference, survey
 from valuedrift.tasks.work import Work
 

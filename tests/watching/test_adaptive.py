@@ -22,7 +22,8 @@ from valuedrift.flows.cli.plan import app
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study import Study
 from valuedrift.tasks.once import once
-from valuedrift.tasks.stage import Reference, Stage
+from valuedrift.tasks.result import Reference
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages.registry import stages_of
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.survey import State, survey
