@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from valuedrift.flows.cli.console import start_own_server
+from valuedrift.flows.cli.own_server import start_own_server
 from valuedrift.progress import Progress
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -37,24 +36,6 @@ def hush_prefect() -> None:
     """Keep Prefect quiet in the terminal; to be called before it is imported. What the environment sets wins."""
     for name, value in _QUIET_PREFECT.items():
         os.environ.setdefault(name, value)
-
-
-def start_own_server() -> None:
-    """Start Prefect's temporary server where no other is named, deaf to Ctrl-C, which a terminal sends to every process of a command.
-
-    It has to outlive the run, which tells it how each task ended, and waits for minutes where it no longer listens. It is stopped when this process ends.
-    """
-    from prefect.server.api.server import SubprocessASGIServer
-    from prefect.settings import get_current_settings
-
-    settings = get_current_settings()
-    if settings.api.url or not settings.server.ephemeral.enabled:
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a child is born with the mask of the thread that starts it
-    try:
-        SubprocessASGIServer().start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -1,0 +1,62 @@
+"""Prefect's temporary server, started by a command where no other is named: deaf to Ctrl-C, and gone when the command is, however that ends."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from typing import Any
+
+_GUARD = """
+import sys
+import psutil
+server = psutil.Process(int(sys.argv[1]))
+print("guarded", flush=True)
+sys.stdin.read()
+try:
+    server.kill()
+except psutil.NoSuchProcess:
+    pass
+"""
+"""Ends the server once its own input closes, which it does when the command ends, by SIGKILL too; psutil knows another process of the same number."""
+
+
+def start_own_server() -> None:
+    """Start Prefect's temporary server where no other is named, deaf to Ctrl-C, which a terminal sends to every process of a command.
+
+    It has to outlive the run, which tells it how each task ended, and waits for minutes where it no longer listens. It is stopped when this process ends.
+    """
+    from prefect.server.api.server import SubprocessASGIServer
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings()
+    if settings.api.url or not settings.server.ephemeral.enabled:
+        return
+
+    class Guarded(SubprocessASGIServer):
+        """Is what Prefect finds when it asks for its server: the instances are the parent class's."""
+
+        def _run_uvicorn_command(self) -> subprocess.Popen[Any]:
+            server = super()._run_uvicorn_command()
+            _guard(server.pid)
+            return server
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a child is born with the mask of the thread that starts it
+    try:
+        Guarded().start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _guard(pid: int) -> None:
+    """Have a process ended when this one is, by a process of its own session that nothing sent to the command reaches."""
+    guard = subprocess.Popen(
+        [sys.executable, "-c", _GUARD, str(pid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert guard.stdout is not None
+    guard.stdout.readline()
+    _GUARDS.append(guard)
+
+
+_GUARDS: list[subprocess.Popen[bytes]] = []
+"""Held, for their input closes when they are forgotten."""

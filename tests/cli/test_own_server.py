@@ -1,0 +1,42 @@
+"""Prefect's temporary server ends with the command that started it, also where nothing of the command can run any more."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+_COMMAND = """
+import time
+import valuedrift.flows.cli.own_server as own
+from prefect.server.api.server import SubprocessASGIServer
+own.start_own_server()
+print(SubprocessASGIServer().server_process.pid, own._GUARDS[0].pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_command_leaves_no_server(tmp_path: Path) -> None:
+    environs = {**os.environ, "PREFECT_HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    environs.pop("PREFECT_API_URL", None)
+    command = subprocess.Popen([sys.executable, "-c", _COMMAND], env=environs, stdout=subprocess.PIPE, text=True)
+    assert command.stdout is not None
+    server, guard = (psutil.Process(int(pid)) for pid in command.stdout.readline().split())
+    assert "uvicorn" in server.cmdline()
+    command.kill()
+    command.wait()
+    until = time.monotonic() + 20
+    while time.monotonic() < until and any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in (server, guard)):
+        time.sleep(0.1)
+    try:
+        assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
+        assert not guard.is_running() or guard.status() == psutil.STATUS_ZOMBIE
+    finally:
+        if server.is_running():
+            server.kill()
