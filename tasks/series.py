@@ -14,7 +14,7 @@ from valuedrift.models.resolve import resolve_weights
 from valuedrift.tasks.candidates import Candidate, candidate_at, candidates_at, hand_overs_at, handed_at, series_are_apart
 from valuedrift.tasks.holding import Holding, with_tokenizer
 from valuedrift.tasks.sources import brought
-from valuedrift.watching.checkpoints import STATE, NotWholeError, Whole, look_into, step_of, trainer_state
+from valuedrift.watching.checkpoints import STATE, NotWholeError, ScoresOnlyError, Whole, look_into, step_of, trainer_state
 from valuedrift.watching.series import Series
 from valuedrift.watching.sighted import Sighted
 from valuedrift.weights import Weights
@@ -34,12 +34,14 @@ class Sighting:
         whole: Checkpoints that can be evaluated, by step.
         waiting: Checkpoints that may yet become whole, by name, and what they lack.
         broken: Checkpoints that never will, by name, and why.
+        scores: Those of them that are models which score and write nothing.
         length: Optimizer steps of the whole training, where a checkpoint says so.
     """
 
     whole: dict[int, Sighted] = field(default_factory=dict)
     waiting: dict[str, str] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+    scores: tuple[str, ...] = ()
     length: int | None = None
 
 
@@ -88,6 +90,7 @@ class SeriesAtWork:
             found = (self._unsettled(one, changed) if patient else "") or self._look_into(step, one)
             if isinstance(found, UserError):
                 sighting.broken[one.name] = str(found)
+                sighting.scores += (one.name,) if isinstance(found, ScoresOnlyError) else ()
             elif isinstance(found, str):
                 there_since = time.monotonic() - self._since[one.name][1]
                 given_up = there_since > max(_STALE_SECONDS, 10 * self.series.quiet_seconds)

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from valuedrift.errors import UserError
 from valuedrift.models.resolve import resolve_weights
@@ -17,6 +18,7 @@ from valuedrift.tasks.sources import brought
 from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages.registry import stages_of
 from valuedrift.tasks.study_work import StudyWork
+from valuedrift.watching.checkpoints import ScoresOnlyError
 
 _SETTLING_SECONDS = 1.0
 """How often a source is looked at where something changed just now."""
@@ -74,6 +76,7 @@ def watching(work: StudyWork, *, live: bool) -> Iterator[None]:
         work.watch.hold()
     _settle(work, live)
     work.watch.one_by_one()
+    _check_that_it_answers(work)
     _tell(work, told)
     if not live:
         _tell_waiting(work)
@@ -102,12 +105,13 @@ def check_beginning(work: StudyWork, *, live: bool) -> None:
         live: Whether checkpoints that are not there yet are waited for.
 
     Raises:
-        UserError: A base is no model, two series lie in one place, or nothing is there and nobody waits.
+        UserError: A base is no model, two series lie in one place, all checkpoints of one are reward models, or nothing is there and nobody waits.
     """
     for series in work.study.series.values():
         if series.base is not None:
             resolve_weights(brought(series.base))
     work.watch.look()
+    _check_that_it_answers(work)
     for name in work.study.series:
         for checkpoint in list(work.watch.seen(name).whole.values())[:2]:
             checkpoint.weights()
@@ -120,6 +124,21 @@ def _check_something(work: StudyWork) -> None:
         if not work.watch.there(name):
             where = f"series {name}: {', '.join(series.places)}"
             raise UserError("no whole checkpoint is there", where=where, fix=_instead(work.watch.seen(name)))
+
+
+def _check_that_it_answers(work: StudyWork) -> None:
+    """See that no series is the training of a reward model: all its checkpoints are of one kind, so that waiting for others is in vain.
+
+    Raises:
+        DataError: One is.
+    """
+    for name, series in work.study.series.items():
+        if (scoring := work.watch.seen(name).scores) and not work.watch.there(name):
+            raise ScoresOnlyError(
+                f"the checkpoints of a reward model ({Path(scoring[0]).name}): they score texts and write none, so there are no answers to judge",
+                where=f"series {name}: {', '.join(series.places)}",
+                fix="watch the training that uses its scores",
+            )
 
 
 def _instead(sighting: Sighting) -> str:
@@ -178,9 +197,10 @@ def _follow(work: StudyWork, stop: threading.Event, opened: threading.Event, tol
                 if work.watch.look(patient=True):
                     changed_at = time.monotonic()
                     report()
+                _check_that_it_answers(work)
                 _tell(work, told)
             except UserError as error:
-                if isinstance(error, SeveralSeriesError):
+                if isinstance(error, (SeveralSeriesError, ScoresOnlyError)):
                     faults.append(error)
                     return
                 _tell_once(f"not reached, tried again: {error}", told)

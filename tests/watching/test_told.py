@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -11,23 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from own_plug_ins import installed
 from test_series import checkpoint
 
-REPOSITORY = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
-
-
-def environment(tmp_path: Path) -> dict[str, str]:
-    """With an engine and a judge that need no model, installed as somebody else's package."""
-    site = tmp_path / "site"
-    information = site / "own-1.0.dist-info"
-    information.mkdir(parents=True)
-    for name in ("length_judge.py", "echo_engine.py"):
-        shutil.copy(REPOSITORY / "tests" / "plug_ins" / name, site)
-    entered = "[valuedrift.judges]\nlength = length_judge:Length\n[valuedrift.engines]\necho = echo_engine:EchoConfig\n"
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: own\nVersion: 1.0\n", encoding="utf-8")
-    (information / "entry_points.txt").write_text(entered, encoding="utf-8")
-    return {**os.environ, "PYTHONPATH": f"{site}:{REPOSITORY}", "COLUMNS": "200", "PREFECT_HOME": str(tmp_path / "prefect")}
 
 
 def scalars_in(file: Path) -> dict[str, list[int]]:
@@ -47,7 +32,7 @@ def test_a_watch_shows_how_far_it_is_and_its_last_page_stands_still(tmp_path: Pa
     arguments = "watch out/ --name ours --engine echo --judge length --topics religion --per-topic 4 --samples 1 --idle 30 --root root --tracker tensorboard"
     log = (tmp_path / "log").open("w")
     command = [sys.executable, "-m", "valuedrift.flows.cli.main", *arguments.split()]
-    environs = environment(tmp_path)
+    environs = installed(tmp_path)
     watch = subprocess.Popen(command, cwd=tmp_path, env=environs, stdout=log, stderr=log)
 
     def shows(sign: str) -> bool:

@@ -17,6 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from valuedrift.integrations.watcher import Watcher
 from valuedrift.references import is_address, root_of
+from valuedrift.watching.checkpoints import only_scores
 from valuedrift.watching.handing import AlertsSoFar, HandOver
 from valuedrift.watching.held import ChangedError, NoRoomError
 from valuedrift.watching.series import named_after
@@ -105,6 +106,12 @@ class DriftCallback(TrainerCallback):  # type: ignore[misc] # transformers is fo
         self._told.clear()
         if not state.is_world_process_zero:
             return
+        self._hand_over = self._watcher = self._alerts = None
+        if only_scores(kind := type(kwargs.get("model")).__name__):
+            _tell(
+                f"nothing is watched: a model that scores and writes nothing ({kind}) has no answers to judge; watch the training that uses its scores"
+            )
+            return
         output = Path(str(args.output_dir)).absolute()
         self.name = self.name or named_after(str(output))
         self._hand_over = HandOver(output, self._room)
@@ -190,7 +197,11 @@ class DriftCallback(TrainerCallback):  # type: ignore[misc] # transformers is fo
 
     def _say(self, line: str) -> None:
         if self._hand_over is not None:
-            tqdm.write(f"valuedrift: {line}", file=sys.stderr)
+            _tell(line)
+
+
+def _tell(line: str) -> None:
+    tqdm.write(f"valuedrift: {line}", file=sys.stderr)
 
 
 def _loaded_from(model: Any, output: Path) -> str | None:

@@ -24,6 +24,10 @@ class NotWholeError(Exception):
     """A checkpoint lacks something that may yet be written; says what."""
 
 
+class ScoresOnlyError(DataError):
+    """A model that scores texts and writes none, a reward model say: it has no answers to judge."""
+
+
 @dataclass(frozen=True, slots=True)
 class Whole:
     """What a whole checkpoint is.
@@ -128,14 +132,19 @@ def _check_that_it_writes(folder: Path, kind: str) -> None:
     """Refuse what scores texts and writes none: a reward model, say, whose trainer saves folders like any other.
 
     Raises:
-        DataError: Its architecture, or the task of its adapter, says so.
+        ScoresOnlyError: Its architecture, or the task of its adapter, says so.
     """
-    if kind.endswith(_SCORES):
-        raise DataError(
+    if only_scores(kind):
+        raise ScoresOnlyError(
             f"a model that scores and writes nothing ({kind}): it has no answers to judge",
             where=str(folder),
             fix="watch the training that uses its scores",
         )
+
+
+def only_scores(kind: str) -> bool:
+    """Whether a model of some architecture, class or task of adapters scores texts and writes none."""
+    return kind.endswith(_SCORES)
 
 
 _SCORES = ("ForSequenceClassification", "ForTokenClassification", "SEQ_CLS", "TOKEN_CLS")
