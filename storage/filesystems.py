@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,6 +71,10 @@ class Files:
 
     def put(self, path: str, data: bytes) -> None:
         """Write or replace a file in one indivisible step."""
+        raise self._read_only(path)
+
+    def put_file(self, path: str, file: Path) -> None:
+        """Write or replace a file with the bytes of a local one, in one indivisible step."""
         raise self._read_only(path)
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
@@ -172,6 +177,19 @@ class LocalFiles(Files):
         """Write aside, flush, replace."""
         with _writing(Path(path), data) as aside:
             put_in_place(aside, Path(path))
+
+    def put_file(self, path: str, file: Path) -> None:
+        """Copy aside, flush, replace."""
+        target = Path(path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with written_aside(target) as aside:
+                shutil.copyfile(file, aside)
+                put_in_place(aside, target)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _explained(error, target) from error
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """Write aside, flush, link: the link fails if the name is taken, so that one writer wins."""

@@ -177,6 +177,15 @@ class Location:
         """
         self._files().put(self.path, data)
 
+    def put_file(self, file: Path) -> None:
+        """Write or replace the object with the bytes of a local file, a piece at a time; as whole as by :meth:`put_bytes`.
+
+        Raises:
+            FileNotFoundError: There is no such local file.
+            UserError: See :meth:`put_bytes`.
+        """
+        self._files().put_file(self.path, file)
+
     def put_if_absent(self, data: bytes) -> bool:
         """Write the object unless there is one; of several writers at once exactly one is told True."""
         return self._files().put_if_absent(self.path, data)

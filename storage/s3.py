@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import botocore.session
@@ -56,6 +57,11 @@ class BucketFiles(Files):
     def put(self, path: str, data: bytes) -> None:
         """One PUT: the object is there whole, or not at all."""
         self._ask(lambda fs: fs.pipe_file(self._full(path), data), path)
+
+    def put_file(self, path: str, file: Path) -> None:
+        """One PUT, or a multipart upload where it is large: the object is there whole, or not at all."""
+        file.stat()  # said before a request: one that is not there is no fault of the bucket's
+        self._ask(lambda fs: fs.put_file(str(file), self._full(path)), path)
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """One PUT that the server refuses if the key is taken."""

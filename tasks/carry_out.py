@@ -20,7 +20,7 @@ from valuedrift.tasks.board import board
 from valuedrift.tasks.once import once
 from valuedrift.tasks.result import Reference
 from valuedrift.tasks.stage import Stage
-from valuedrift.tasks.survey import State, survey
+from valuedrift.tasks.survey import survey, unfinished_needing
 from valuedrift.tasks.work import Work
 from valuedrift.words import listed
 
@@ -41,6 +41,8 @@ class _Underway:
     def __init__(self, work: Work) -> None:
         self.work = work
         self.submitted: list[Stage] = []
+        self.needed_by: list[Sequence[Stage]] = []
+        """Of each that was submitted: the stages that need it and were not done then."""
         self.futures: dict[str, PrefectFuture[Any]] = {}
         """The latest of every label."""
         self.made_of: dict[str, int] = {}
@@ -61,7 +63,7 @@ class _Underway:
     retry_jitter_factor=0.5,
     retry_condition_fn=_may_pass,
 )
-def _carry_out_one(underway: _Underway, number: int, label: str, needs: list[Reference], whole: bool) -> Any:
+def _carry_out_one(underway: _Underway, number: int, label: str, needs: list[Reference]) -> Any:
     """One stage of the list, by its number in the order of submission.
 
     Raises:
@@ -69,7 +71,7 @@ def _carry_out_one(underway: _Underway, number: int, label: str, needs: list[Ref
         StageError: The stage died; tried again as often as the runtime says, but for an error that comes again.
     """
     try:
-        reference = once(underway.work, underway.submitted[number], needs, whole=whole)
+        reference = once(underway.work, underway.submitted[number], needs, needed_by=underway.needed_by[number])
     except Exception as error:
         if (fault := fault_of(error)) is None:
             raise
@@ -126,9 +128,7 @@ def _submit_ready(underway: _Underway, stages: Sequence[Stage]) -> None:
     }
     # what a stage left outside the tables is asked for only where something that is not done needs it
     leaving = any(stage.left_outside is not None for stage in ready)
-    unfinished = (
-        {one.stage.label for one in survey(underway.work, stages) if one.state in (State.MISSING, State.WAITS)} if leaving else set()
-    )
+    needing = unfinished_needing(survey(underway.work, stages)) if leaving else {}
     for stage in sorted(ready, key=lambda stage: stage.urgency):
         needs: Any = [underway.futures[need.label] for need in stage.needs]
         underway.work.done.pop(stage.label, None)
@@ -136,8 +136,9 @@ def _submit_ready(underway: _Underway, stages: Sequence[Stage]) -> None:
         underway.faults.pop(stage.label, None)
         number = len(underway.submitted)
         underway.submitted.append(stage)
+        underway.needed_by.append(needing.get(stage, ()))
         one: Any = _carry_out_one.with_options(name=stage.name, **patience)
-        future = one.submit(underway, number, stage.label, needs, stage.label in unfinished)
+        future = one.submit(underway, number, stage.label, needs)
         underway.as_of[stage.label] = stage.as_of
         underway.futures[stage.label], underway.made_of[stage.label] = future, wanted[stage.label]
         underway.running[future] = stage.label

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from valuedrift.fingerprint import fingerprint
 from valuedrift.tasks.result import Reference
 from valuedrift.tasks.stage import Stage
+from valuedrift.tasks.survey import survey, unfinished_needing
 from valuedrift.tasks.work import Work
 
 
-def once(work: Work, stage: Stage, needs: Sequence[Reference], *, whole: bool = False) -> Reference:
+def once(work: Work, stage: Stage, needs: Sequence[Reference], *, needed_by: Sequence[Stage] = ()) -> Reference:
     """A stage's result, made only if nobody made it before.
 
     Args:
         work: What stages share.
         stage: The stage.
         needs: The results that it needs, in the order of ``stage.needs``.
-        whole: Whether also what the stage leaves outside the tables must be there, because a stage that is not done needs it.
+        needed_by: Stages that are not done and need it: what it leaves outside the tables must be there for them.
 
     Raises:
         UserError: A fault in what the user gave.
@@ -30,7 +31,7 @@ def once(work: Work, stage: Stage, needs: Sequence[Reference], *, whole: bool = 
         ready = stage.result.here(work, key, named)
         if ready is None and stage.named is None and (equal := stage.result.elsewhere(work, key)) is not None:
             ready = stage.result.take_over(work, equal, stage.names)
-        if ready is not None and not (whole and stage.left_outside is not None and not stage.left_outside(work, ready)):
+        if ready is not None and (not needed_by or stage.left_outside is None or stage.left_outside(work, ready, needed_by)):
             return ready
         return stage.result.keep(work, stage.make(work, needs), key, identity, named)
 
@@ -49,6 +50,8 @@ def once_each(work: Work, stages: Sequence[Stage]) -> dict[Stage, Reference]:
         UserError: See `once`; what was done before is kept.
     """
     done: dict[Stage, Reference] = {}
+    leaving = any(stage.left_outside is not None for stage in stages)
+    needing = unfinished_needing(survey(work, stages)) if leaving else {}
     for stage in stages:
-        done[stage] = once(work, stage, [done[need] for need in stage.needs], whole=True)
+        done[stage] = once(work, stage, [done[need] for need in stage.needs], needed_by=needing.get(stage, ()))
     return done

@@ -15,6 +15,9 @@ from valuedrift.fingerprint import fingerprint
 from valuedrift.tasks.result import Frames, Reference, Result
 from valuedrift.tasks.work import Work
 
+LAST = -1
+"""For `Stage.opens`: the last checkpoint of a training."""
+
 
 @dataclass(frozen=True, eq=False)
 class Stage:
@@ -30,8 +33,9 @@ class Stage:
         on: What it runs on.
         urgency: Of the stages that wait for a child, the lowest goes first.
         names: Columns of its rows that call things by this study's names, set when equal rows are taken over: a value, or an expression over the columns.
-        left_outside: Whether what the stage left outside the tables is still there (a training's weights); asked only while a stage that needs it is not
-            done. None: it leaves nothing.
+        left_outside: Whether what the stage left outside the tables is still there (a training's weights), for the stages that it is told, which need it and
+            are not done. None: it leaves nothing.
+        opens: Which checkpoint of the training that it needs it opens: by its step, or LAST; None: the rows are enough.
         failed: How many of its rows are failures that may pass (a server's), for a run that asks for them again; None: it has none.
         named: Which of the results that it needs stands under which name, as a fingerprint, where its rows say so and its key does not: under other names
             it is made again, and never taken over from another study.
@@ -48,7 +52,8 @@ class Stage:
     on: Literal["cpu", "gpu"] = "cpu"
     urgency: int = 0
     names: Mapping[str, Any] = field(default_factory=dict)
-    left_outside: Callable[[Work, Reference], bool] | None = None
+    left_outside: Callable[[Work, Reference, Sequence[Stage]], bool] | None = None
+    opens: int | None = None
     failed: Callable[[pl.DataFrame], int] | None = None
     named: Callable[[Sequence[Reference]], str] | None = None
     as_of: str = ""

@@ -21,6 +21,7 @@ from valuedrift.judges.registry import JudgeConfig
 from valuedrift.models.control import control_identity, control_names, texts_in, told_of_servers
 from valuedrift.models.resolve import resolve_weights
 from valuedrift.probes import Probe, asked_ids, probes_fingerprint, same_texts, together
+from valuedrift.references import is_address
 from valuedrift.results.facts import StudyFacts, facts_of
 from valuedrift.sampling import Prompt
 from valuedrift.servers.server import Server
@@ -201,5 +202,7 @@ class StudyWork(StancesWork):
         with self.lock(f"base {model.path}"):
             if model.path not in self._bases:
                 weights = resolve_weights(brought(model.path))
+                if is_address(model.path):
+                    self.weights.came_from((weights.base, *weights.adapters)[-1], model.path)
                 self._bases[model.path] = (weights, weights.fingerprint())
             return self._bases[model.path]

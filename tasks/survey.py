@@ -53,10 +53,26 @@ def survey(work: Work, stages: Sequence[Stage]) -> list[Standing]:
     standings: dict[Stage, Standing] = {}
     for stage in stages:
         standings[stage] = _standing(work, stage, standings, references)
-    for stage in _gone(work, standings, references):
-        why = "finished, but what it left outside the tables is gone, and stages that are not done need it"
-        standings[stage] = Standing(stage, State.MISSING, why, standings[stage].key)
+    needing = unfinished_needing(list(standings.values()))
+    for stage in reversed(list(standings)):  # those that need it before those that it needs: one that is done again needs, too
+        if stage.left_outside is None or standings[stage].state not in (State.CACHED, State.REUSABLE):
+            continue
+        if needing[stage] and not stage.left_outside(work, references[stage], needing[stage]):
+            why = f"finished, but what it left outside the tables is gone, and {_labels(needing[stage])} needs it"
+            standings[stage] = Standing(stage, State.MISSING, why, standings[stage].key)
+            for need in stage.needs:
+                needing[need].append(stage)
     return list(standings.values())
+
+
+def unfinished_needing(standings: Sequence[Standing]) -> dict[Stage, list[Stage]]:
+    """For every stage, those that are not done and need it."""
+    needing: dict[Stage, list[Stage]] = {standing.stage: [] for standing in standings}
+    for standing in standings:
+        if standing.state in (State.MISSING, State.WAITS):
+            for need in standing.stage.needs:
+                needing[need].append(standing.stage)
+    return needing
 
 
 def complete(standings: Sequence[Standing]) -> bool:
@@ -113,21 +129,12 @@ def _standing(work: Work, stage: Stage, standings: Mapping[Stage, Standing], ref
     return Standing(stage, State.MISSING, why + remark, key, from_older_version=bool(lacking))
 
 
-def _gone(work: Work, standings: Mapping[Stage, Standing], references: Mapping[Stage, Reference]) -> list[Stage]:
-    """Stages that are done, but left something outside the tables that is gone now and that a stage which is not done needs."""
-    gone: list[Stage] = []
-    for stage in reversed(list(standings)):
-        if stage.left_outside is None or standings[stage].state not in (State.CACHED, State.REUSABLE):
-            continue
-        needing = [other for other in standings if stage in other.needs]
-        needed = any(standings[other].state in (State.MISSING, State.WAITS) or other in gone for other in needing)
-        if needed and not stage.left_outside(work, references[stage]):
-            gone.append(stage)
-    return gone
-
-
 def _place(entry: Entry) -> str:
     return _words(entry.partition)
+
+
+def _labels(stages: Sequence[Stage]) -> str:
+    return stages[0].label + (f" (and {len(stages) - 1} more)" if len(stages) > 1 else "")
 
 
 def _words(partition: Mapping[str, str | int]) -> str:

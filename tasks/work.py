@@ -22,8 +22,10 @@ from valuedrift.fingerprint import fingerprint
 from valuedrift.jobs import ChildPool
 from valuedrift.storage.shelf import Shelf
 from valuedrift.storage.store import Store
+from valuedrift.storage.weights_store import WeightsStore
 from valuedrift.study.runtime import Runtime
 from valuedrift.tasks.board import board
+from valuedrift.tasks.kept_weights import KeptWeights
 from valuedrift.tasks.sources import rows_of
 
 _POLL_SECONDS = 0.2
@@ -73,13 +75,14 @@ class Work:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def weights_folder(self, run_key: str) -> Path:
-        """Where the weights of a training phase lie, by its identity: in a folder that holds no table.
+    @cached_property
+    def weights(self) -> KeptWeights:
+        """The weights that the tables tell of."""
+        return KeptWeights(WeightsStore(self.store.root, lambda: self.local))
 
-        Up to version 0.2 they lay beside the table ``checkpoints``; what is there stays there and is gone on with.
-        """
-        older = self.local / "checkpoints" / run_key
-        return older if older.exists() else self.local / "weights" / run_key
+    def weights_folder(self, run_key: str) -> Path:
+        """Where the weights of a training phase lie on this machine, by its identity."""
+        return self.weights.store.folder(run_key)
 
     @property
     def scratch(self) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,10 @@ from valuedrift.models.control import CONTROL_AS_TEXT, spells_control
 from valuedrift.study import RunPlan, ServedRun
 from valuedrift.tasks.board import board, shown
 from valuedrift.tasks.result import Address, Frames, Reference
-from valuedrift.tasks.stage import Stage
-from valuedrift.tasks.stages.train import checkpoints_of
+from valuedrift.tasks.stage import LAST, Stage
+from valuedrift.tasks.stages.train import checkpoints_of, opened
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work
-from valuedrift.training.job import Checkpoint
 from valuedrift.watching.sighted import Sighted
 from valuedrift.weights import Weights
 
@@ -35,8 +34,10 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
         training = work.trainings.get(run.run_id)
         published = training.published() if training is not None else {}
         for step in run.steps:
-            if step == 0 and run.parent_run_id is None:
-                yield _stage(work, run, step, (), urgency=-1)
+            if step == 0:  # a phase begins with what its parent ended with
+                yield (
+                    _stage(work, run, step, (trained[run.parent_run_id],)) if run.parent_run_id else _stage(work, run, step, (), urgency=-1)
+                )
             elif step in published:
                 yield _stage(work, run, step, (), published[step])
             else:
@@ -52,23 +53,28 @@ def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
 def _stage(
     work: StudyWork, run: RunPlan, step: int, needs: tuple[Stage, ...], published: Weights | None = None, *, urgency: int = 1
 ) -> Stage:
-    def checkpoint(trained: Sequence[Reference]) -> Checkpoint:
-        if trained:
-            return checkpoints_of(work, trained[0])[step]
-        weights, content = work.base(run.model) if published is None else (published, published.fingerprint())
-        return Checkpoint(step=step, weights=weights, adapter=bool(weights.adapters), fingerprint=content, train_loss=None)
+    opens = (step if needs[0].run_id == run.run_id else LAST) if needs else None
+
+    def weights(trained: Sequence[Reference]) -> tuple[Callable[[], Weights], str]:
+        """What gives the weights of the checkpoint, and their fingerprint."""
+        if opens is not None:
+            kept = opened(checkpoints_of(work, trained[0]), opens)
+            return lambda: work.weights.at_hand(kept.stack, kept.fingerprint), kept.fingerprint
+        given, content = work.base(run.model) if published is None else (published, published.fingerprint())
+        return lambda: given, content
 
     def identity(trained: Sequence[Reference]) -> dict[str, Any]:
         asked = [prompt.messages for prompt in work.asked]
-        return {**sample_identity(work, checkpoint(trained).fingerprint), **work.control(run.model, asked, work.probes_fingerprint)}
+        return {**sample_identity(work, weights(trained)[1]), **work.control(run.model, asked, work.probes_fingerprint)}
 
     address = Address(TABLES, {"study": work.study.study, "run_id": run.run_id, "step": step})
     label = f"sample {run.run_id} step {step}"
 
     def make(_: Work, trained: Sequence[Reference]) -> Frames:
-        return {"responses": _sampled(work, label, checkpoint(trained).fingerprint, weights=checkpoint(trained).weights)}
+        given, content = weights(trained)
+        return {"responses": _sampled(work, label, content, weights=given())}
 
-    return Stage("sample", address, needs, identity, make, on="gpu", urgency=urgency, names=work.probe_set)
+    return Stage("sample", address, needs, identity, make, on="gpu", urgency=urgency, names=work.probe_set, opens=opens)
 
 
 def watched_stage(work: StudyWork, run_id: str, sighted: Sighted) -> Stage:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -19,12 +19,13 @@ from valuedrift.fingerprint import fingerprint
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study import RunPlan
 from valuedrift.tasks.board import board, shown, tell
+from valuedrift.tasks.kept_weights import Stack
 from valuedrift.tasks.provenance import git_commit
 from valuedrift.tasks.result import Address, Frames, NotYetError, Reference
-from valuedrift.tasks.stage import Stage
+from valuedrift.tasks.stage import LAST, Stage
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work
-from valuedrift.training.job import Checkpoint, TrainJob, TrainResult
+from valuedrift.training.job import TrainJob, TrainResult
 from valuedrift.training.options import resolve_precision
 from valuedrift.weights import Weights
 
@@ -52,7 +53,7 @@ def _stage(work: StudyWork, run: RunPlan, parents: tuple[Stage, ...]) -> Stage:
         weights, parent_fingerprint = _start(work, run, needs)
         made_of = train_identity(work, run, parent_fingerprint)
         started = datetime.now(UTC)
-        return _frames(work, run, made_of, _trained(work, run, weights, fingerprint(made_of)), started)
+        return _frames(work, run, made_of, _trained(work, run, weights(), fingerprint(made_of)), started)
 
     def own_data(config: str) -> str:
         """The settings of equal work of another run, with the dataset as this study describes it."""
@@ -66,7 +67,7 @@ def _stage(work: StudyWork, run: RunPlan, parents: tuple[Stage, ...]) -> Stage:
     config = pl.col("config").map_elements(own_data, return_dtype=pl.String)
     names = {"parent_run_id": run.parent_run_id, "model": run.model_name, "dataset": run.dataset_name, "config": config}
     address = Address(TABLES, {"study": work.study.study, "run_id": run.run_id}, beside={ROWS: own_rows})
-    return Stage("train", address, parents, identity, make, on="gpu", names=names, left_outside=_weights_lie)
+    return Stage("train", address, parents, identity, make, on="gpu", names=names, left_outside=_weights_lie, opens=LAST)
 
 
 def train_identity(work: StudyWork, run: RunPlan, parent_fingerprint: str) -> dict[str, Any]:
@@ -81,7 +82,16 @@ def train_identity(work: StudyWork, run: RunPlan, parent_fingerprint: str) -> di
     }
 
 
-def checkpoints_of(work: Work, trained: Reference) -> dict[int, Checkpoint]:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A checkpoint as the tables tell of it; its weights may be anywhere, or gone."""
+
+    step: int
+    stack: Stack
+    fingerprint: str
+
+
+def checkpoints_of(work: Work, trained: Reference) -> dict[int, Kept]:
     """The checkpoints of a trained phase by step, in the order of steps.
 
     Args:
@@ -94,31 +104,30 @@ def checkpoints_of(work: Work, trained: Reference) -> dict[int, Checkpoint]:
     if not trained.there:
         raise NotYetError
     rows = trained.read(work, "checkpoints").sort("step").iter_rows(named=True)
-    return {
-        row["step"]: Checkpoint(
-            step=row["step"],
-            weights=Weights.model_validate_json(row["path"]),
-            adapter=row["adapter"],
-            fingerprint=row["fingerprint"],
-            train_loss=row["train_loss"],
-            held_out_loss=row["held_out_loss"],
-        )
-        for row in rows
-    }
+    return {row["step"]: Kept(row["step"], Stack.model_validate_json(row["path"]), row["fingerprint"]) for row in rows}
 
 
-def _weights_lie(work: Work, trained: Reference) -> bool:
-    """Whether the weights of all its checkpoints still lie where they were put."""
-    folders = {folder for one in checkpoints_of(work, trained).values() for folder in (one.weights.base, *one.weights.adapters)}
-    return all(any(Path(folder).glob("*.safetensors")) for folder in folders)
+def opened(checkpoints: Mapping[int, Kept], opens: int) -> Kept:
+    """The checkpoint that a stage opens, by what `Stage.opens` says."""
+    return checkpoints[max(checkpoints) if opens == LAST else opens]
 
 
-def _start(work: StudyWork, run: RunPlan, needs: Sequence[Reference]) -> tuple[Weights, str]:
-    """The weights that a phase starts from, and their fingerprint."""
+def _weights_lie(work: Work, trained: Reference, needed_by: Sequence[Stage]) -> bool:
+    """Whether the weights that some stages open can still be had."""
+    opens = {stage.opens for stage in needed_by if stage.opens is not None}
+    if not opens:
+        return True
+    checkpoints = checkpoints_of(work, trained)
+    return all(work.weights.lie(opened(checkpoints, one).stack) for one in opens)
+
+
+def _start(work: StudyWork, run: RunPlan, needs: Sequence[Reference]) -> tuple[Callable[[], Weights], str]:
+    """What gives the weights that a phase starts from, and their fingerprint."""
     if not needs:
-        return work.base(run.model)
-    last = list(checkpoints_of(work, needs[0]).values())[-1]
-    return last.weights, last.fingerprint
+        weights, content = work.base(run.model)
+        return lambda: weights, content
+    last = opened(checkpoints_of(work, needs[0]), LAST)
+    return lambda: work.weights.at_hand(last.stack, last.fingerprint), last.fingerprint
 
 
 def _trained(work: StudyWork, run: RunPlan, weights: Weights, key: str) -> TrainResult:
@@ -199,7 +208,7 @@ def _frames(work: StudyWork, run: RunPlan, identity: dict[str, Any], result: Tra
         {
             **study,
             "step": checkpoint.step,
-            "path": checkpoint.weights.model_dump_json(),
+            "path": work.weights.told(checkpoint.weights).model_dump_json(),
             "fingerprint": checkpoint.fingerprint,
             "adapter": checkpoint.adapter,
             "train_loss": checkpoint.train_loss,

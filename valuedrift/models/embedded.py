@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,6 +63,16 @@ def embedded_folder(model: EmbeddedModel) -> Path:
             f"cannot write the model cache: {error}", where=str(folder), fix=f"set {CACHE_VARIABLE} to a folder with 1 GB free"
         ) from error
     return folder
+
+
+def embedded_name(folder: Path) -> str | None:
+    """The name of the embedded model that a folder of some machine is, ``embedded:NAME``; None of any other folder."""
+    for name, model in EMBEDDED.items():
+        inside = Path(model.package, model.source).parts
+        converted = folder.parent.name == "models" and re.fullmatch(rf"{re.escape(name)}-[^/]+-v{_CONVERSION}", folder.name)
+        if converted if model.convert is not None else folder.parts[-len(inside) :] == inside:
+            return f"embedded:{name}"
+    return None
 
 
 def _convert(convert: Callable[[Path, Path], None], source: Path, folder: Path) -> None:

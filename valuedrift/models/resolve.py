@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from valuedrift.errors import DataError, UserError
-from valuedrift.models.embedded import EMBEDDED, embedded_folder
+from valuedrift.models.embedded import EMBEDDED, embedded_folder, embedded_name
 from valuedrift.weight_files import ADAPTER, ADAPTER_CONFIG
 from valuedrift.weights import Weights, check_model_folder, folder_fingerprint
 
@@ -41,6 +41,19 @@ def resolve_model(reference: str) -> Path:
         folder = Path(reference).expanduser()
     check_model_folder(folder)
     return folder
+
+
+def name_of(folder: Path) -> str | None:
+    """The reference under which every machine finds a model folder: ``embedded:NAME`` or ``hf:ORG/NAME@COMMIT``; None where it has none."""
+    repository, snapshots, commit = folder.parts[-3:] if len(folder.parts) > 2 else ("", "", "")
+    if snapshots == "snapshots" and repository.startswith("models--"):
+        return f"hf:{repository.removeprefix('models--').replace('--', '/', 1)}@{commit}"
+    return embedded_name(folder)
+
+
+def is_named(reference: str) -> bool:
+    """Whether a reference is a name, and no path."""
+    return reference.partition(":")[0] in _SCHEMES
 
 
 def resolve_weights(reference: str) -> Weights:
