@@ -17,10 +17,11 @@ from valuedrift.errors import DataError, UserError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.storage import parquet
 from valuedrift.storage.location import Location
+from valuedrift.storage.part import Part
 from valuedrift.storage.schemas import TABLES, table_schema
 from valuedrift.storage.schemas.table import TableSchema
 from valuedrift.storage.sql.views import literal, views
-from valuedrift.storage.store import Part, Store
+from valuedrift.storage.store import Store
 from valuedrift.tabular import separator_of
 from valuedrift.words import listed
 

@@ -191,6 +191,10 @@ class Manifest:
         """The latest snapshot of at most a second ago: stages that look one after the other share a listing."""
         return self._cached if time.monotonic() - self._looked < _RECENT_S else self.latest()
 
+    def look_again(self) -> None:
+        """Let the next look see the latest snapshot, however short ago the last one was."""
+        self._looked = -math.inf
+
     def latest(self, known_seq: int | None = None) -> Snapshot:
         """The latest snapshot.
 

@@ -6,41 +6,25 @@ may be shared by threads, pickled, and used after a fork.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import polars as pl
 
 from valuedrift.errors import DataError, UserError
-from valuedrift.storage import parquet
-from valuedrift.storage.location import Location, path_part
+from valuedrift.storage.location import Location
 from valuedrift.storage.manifest import FOLDER, Address, Entry, Manifest, Snapshot, folder_of, seq_of, study_of
 from valuedrift.storage.parquet import frame_of, lazy_frame_of
-from valuedrift.storage.rules import conformed
+from valuedrift.storage.part import Part, encoded
 from valuedrift.storage.schemas import SHARED_STUDY, TABLES, table_schema
 from valuedrift.storage.schemas.table import TableSchema, values_of
 
 _LOOKS = 4
 """How often a read starts again when a part was replaced under it."""
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True)
-class Part:
-    """Rows to be written; the fields are those of `Store.put`."""
-
-    table: str
-    frame: pl.DataFrame
-    partition: Mapping[str, str | int]
-    key: str
-    identity: Mapping[str, Any]
-    slot: str = ""
 
 
 class Store:
@@ -105,8 +89,13 @@ class Store:
         """
         return self.put_all([Part(table, frame, partition, key, identity, slot)])[0]
 
-    def put_all(self, parts: Sequence[Part]) -> list[Entry]:
+    def put_all(self, parts: Sequence[Part], check: Callable[[], None] = lambda: None) -> list[Entry]:
         """Write several parts of one study; they come to exist together, in one commit, or not at all.
+
+        Args:
+            parts: The parts.
+            check: Called between reading the manifest and each try to commit; raises where nothing may be committed any more. With `fence`, this keeps
+                out who has lost his claim.
 
         Raises:
             DataError: A rule of a table is broken in one of them; none was written.
@@ -124,14 +113,14 @@ class Store:
             if there is not None and there.key == part.key and self.exists(there):
                 entries.append(there)
                 continue
-            entry, data = _encoded(schema, part, partition)
+            entry, data = encoded(schema, part, partition)
             entries.append(entry)
             written[entry.path] = data
         for path, data in written.items():
             (self.root / path).put_bytes(data)
         new = {entry.address: entry for entry in entries if entry.path in written}
         if new:
-            self.commit(studies.pop(), lambda known: {**known, **new})
+            self.commit(studies.pop(), lambda known: {**known, **new}, check)
         return entries
 
     def entry(self, table: str, partition: Mapping[str, str | int], slot: str = "") -> Entry | None:
@@ -206,10 +195,19 @@ class Store:
         self.drop(study, gone)
         return len(gone)
 
-    def drop(self, study: str, addresses: Collection[Address]) -> None:
-        """Remove parts of a study: from the manifest first, then their objects."""
+    def drop(self, study: str, addresses: Collection[Address], check: Callable[[], None] = lambda: None) -> None:
+        """Remove parts of a study: from the manifest first, then their objects; ``check`` as for `put_all`."""
         if addresses:
-            self.commit(study, lambda entries: {address: entry for address, entry in entries.items() if address not in addresses})
+            self.commit(study, lambda entries: {address: entry for address, entry in entries.items() if address not in addresses}, check)
+
+    def fence(self, study: str) -> None:
+        """Commit nothing: every commit that was prepared before this fails, and looks again whether it may be made."""
+        self.commit(study, lambda entries: entries)
+
+    def look_again(self) -> None:
+        """Believe nothing that was seen before: another process may have committed since."""
+        for manifest in list(self._manifests.values()):
+            manifest.look_again()
 
     def studies(self) -> list[str]:
         """Names of the studies that have tables here."""
@@ -233,11 +231,17 @@ class Store:
                 latest[folder] = max(seq, latest.get(folder, 0))
         return [self._in_folder(folder).latest(seq) for folder, seq in latest.items()]
 
-    def commit(self, study: str, change: Callable[[Mapping[Address, Entry]], Mapping[Address, Entry] | None]) -> None:
-        """Change the study's manifest and then remove the objects that no entry names any more."""
+    def commit(
+        self,
+        study: str,
+        change: Callable[[Mapping[Address, Entry]], Mapping[Address, Entry] | None],
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Change the study's manifest and then remove the objects that no entry names any more; ``check`` as for `put_all`."""
         before: set[str] = set()
 
         def noted(entries: Mapping[Address, Entry]) -> Mapping[Address, Entry] | None:
+            check()
             before.clear()
             before.update(entry.path for entry in entries.values())
             return change(entries)
@@ -277,26 +281,3 @@ class Store:
             raise DataError(
                 "the manifest names an object that is gone", where=str(error.filename or error), fix="valuedrift tables check lists all"
             ) from error
-
-
-def _encoded(schema: TableSchema, part: Part, partition: dict[str, str | int]) -> tuple[Entry, bytes]:
-    """The part's entry and the bytes of its object, checked."""
-    place = schema.folder(partition)
-    rows = conformed(schema, part.frame, partition, where=place + (f" ({part.slot})" if part.slot else ""))
-    data = parquet.encoded(schema, [rows])
-    sha = hashlib.sha256(data).hexdigest()
-    entry = Entry(
-        table=schema.name,
-        partition=partition,
-        key=part.key,
-        # the content is part of the name: no object is ever overwritten with other bytes, so a reader never sees one change under it
-        path=f"{place}/part-{path_part(part.key)}-{sha[:12]}.parquet",
-        rows=rows.height,
-        bytes=len(data),
-        schema_version=schema.version,
-        written=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        sha=sha,
-        identity=dict(part.identity),
-        slot=part.slot,
-    )
-    return entry, data

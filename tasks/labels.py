@@ -14,7 +14,8 @@ from valuedrift.labels.draw import VERSION, draw
 from valuedrift.labels.people import ANSWER, settled
 from valuedrift.labels.sheet import read_sheet
 from valuedrift.stance import STANCE_COLUMNS, JudgeStatus
-from valuedrift.storage.store import Part, Store
+from valuedrift.storage.part import Part
+from valuedrift.storage.store import Store
 from valuedrift.study.runtime import Runtime
 from valuedrift.tasks.once import once
 from valuedrift.tasks.result import Address, Frames, Reference

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from valuedrift.errors import StageError
 from valuedrift.storage.manifest import Entry
 from valuedrift.storage.schemas import table_schema
-from valuedrift.storage.store import Part
+from valuedrift.storage.part import Part
 from valuedrift.tasks.work import Work
 
 Frames = Mapping[str, pl.DataFrame]
@@ -158,7 +158,7 @@ class Address:
                 (value if isinstance(value, pl.Expr) else pl.lit(value, dtype=columns[name])).alias(name) for name, value in ours.items()
             )
             parts.append(Part(entry.table, renamed, self.partition, entry.key, entry.identity, self.slot))
-        return Reference.to(work.store.put_all(parts)[-1], reused=True)
+        return Reference.to(work.store.put_all(parts, work.check_claims)[-1], reused=True)
 
     def keep(self, work: Work, frames: Frames, key: str, identity: Mapping[str, Any], named: str = "") -> Reference:
         """See :class:`Result`."""
@@ -166,13 +166,13 @@ class Address:
         # all are there: what it left outside the tables was gone; or some have other names: they are written anew
         if there and (len(there) == len(self.tables) or any(entry.identity.get(NAMED, named) != named for entry in there)):
             told = [entry for table in self.beside if (entry := self._part(work, table, key)) is not None]
-            work.store.drop(there[0].study, {entry.address for entry in (*there, *told)})
+            work.store.drop(there[0].study, {entry.address for entry in (*there, *told)}, work.check_claims)
         made_of = {**identity, NAMED: named} if named else identity
         parts = [
             Part(table, _in_shape(table, frames[table], self.partition), self.partition, key, made_of, self.slot)
             for table in (*self.beside, *self.tables)
         ]
-        return Reference.to(work.store.put_all(parts)[-1], reused=False)
+        return Reference.to(work.store.put_all(parts, work.check_claims)[-1], reused=False)
 
     def before(self, work: Work) -> Entry | None:
         """See :class:`Result`."""

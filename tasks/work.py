@@ -11,26 +11,30 @@ from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
 
-from filelock import FileLock, Timeout
-
 from valuedrift.cache import cache_folder
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.load import Rows, write_jsonl
 from valuedrift.corpora.registry import Kind
-from valuedrift.errors import StageError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.jobs import ChildPool
+from valuedrift.storage.claims import Claim, Claims, Holder, Waiting, claims_of
 from valuedrift.storage.shelf import Shelf
 from valuedrift.storage.store import Store
 from valuedrift.storage.weights_store import WeightsStore
 from valuedrift.study.runtime import Runtime
-from valuedrift.tasks.board import board
+from valuedrift.tasks.board import board, tell
 from valuedrift.tasks.kept_weights import KeptWeights
 from valuedrift.tasks.sources import rows_of
 
-_POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 5.0
 """How long a stage waits for another process before it says so."""
+
+
+class _Held(threading.local):
+    """What a thread has claimed."""
+
+    def __init__(self) -> None:
+        self.claims: list[Claim] = []
 
 
 class Work:
@@ -49,7 +53,8 @@ class Work:
         self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
         self._guard = threading.Lock()
         self._closing = threading.Event()
-        self._held: set[str] = set()
+        self._claims: Claims | None = None
+        self._held = _Held()
         self.sources = 0
         """Sources of checkpoints that may still report some."""
         self.news: SimpleQueue[object] = SimpleQueue()
@@ -93,7 +98,13 @@ class Work:
     def pool(self) -> ChildPool:
         """The children that train, sample and judge."""
         runtime = self.runtime
-        return ChildPool(self.scratch, workers=runtime.workers, threads=runtime.worker_threads(), launcher=runtime.launcher)
+        return ChildPool(
+            self.scratch,
+            workers=runtime.workers,
+            threads=runtime.worker_threads(),
+            launcher=runtime.launcher,
+            unwanted=lambda: any(claim.lost for claim in self._held.claims),
+        )
 
     def corpus(self, dataset: Dataset, kind: Kind) -> Rows:
         """A dataset's normalised rows, read at the first call."""
@@ -125,8 +136,8 @@ class Work:
             yield
 
     @contextmanager
-    def claim(self, name: str, label: str = "") -> Iterator[None]:
-        """One thread of all processes of this machine at a time for a name; a holder that dies lets go.
+    def claim(self, name: str, label: str = "") -> Iterator[Claim]:
+        """One thread of all processes that work on this root at a time for a name; a holder that dies is followed.
 
         Args:
             name: What is claimed.
@@ -135,27 +146,35 @@ class Work:
         Raises:
             StageError: The run ended while this waited.
         """
-        folder = self.scratch / "claims"
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"{fingerprint(name)}.lock", thread_local=False)
+        what = label or name.split()[0]
         say_at = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            try:
-                lock.acquire(timeout=0)
-                break
-            except Timeout:
-                pass
-            if self._closing.wait(_POLL_SECONDS):
-                raise StageError("stopped before it began")
-            if time.monotonic() > say_at and name not in self._held:
-                board().result(f"{label or name.split()[0]}: another process makes the same; waiting for its result")
+
+        def wait_for(holder: Holder | None) -> None:
+            nonlocal say_at
+            if time.monotonic() > say_at:
+                board().result(f"{what}: {holder or 'another process'} makes the same; waiting for its result")
                 say_at = float("inf")
-        self._held.add(name)
-        try:
-            yield
-        finally:
-            self._held.discard(name)
-            lock.release()
+
+        with self._guard:
+            if self._claims is None:
+                self._claims = claims_of(self.store.root, self.scratch, self.runtime.lease_seconds)
+        with self._claims.claim(name, Waiting(self._closing, wait_for)) as claim:
+            if claim.taken_over:
+                tell(f"{what}: {claim.taken_over}; its claim is taken over")
+            self._held.claims.append(claim)
+            try:
+                yield claim
+            finally:
+                self._held.claims.remove(claim)
+
+    def check_claims(self) -> None:
+        """See that nothing that this thread claimed was taken over by another process; asked before anything is committed.
+
+        Raises:
+            LostClaimError: It was, because this process gave no sign of life.
+        """
+        for claim in self._held.claims:
+            claim.check()
 
     @contextmanager
     def source(self) -> Iterator[Callable[[], None]]:

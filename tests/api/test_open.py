@@ -16,7 +16,8 @@ import valuedrift as vd
 from valuedrift.drift.analyze import analyze
 from valuedrift.drift.options import Analysis
 from valuedrift.errors import DataError, UserError
-from valuedrift.storage.store import Part, Store
+from valuedrift.storage.part import Part
+from valuedrift.storage.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,9 @@ from valuedrift.results.conclusions import LabelledAnswers, conclusion_identity,
 from valuedrift.results.facts import ANALYSED, CONCLUDED, facts_of
 from valuedrift.results.quality import TABLES as QUALITY
 from valuedrift.results.quality import figures_of, quality_tables
+from valuedrift.storage.part import Part
 from valuedrift.storage.schemas import table_schema
-from valuedrift.storage.store import Part, Store
+from valuedrift.storage.store import Store
 from valuedrift.study import load_study
 
 STUDY = """

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import polars as pl
 import pyarrow as pa
 
+from valuedrift.storage.part import Part
 from valuedrift.storage.schemas import TABLES
 from valuedrift.storage.schemas.table import PROBABILITIES, Column, TableSchema
-from valuedrift.storage.store import Part
 
 _ROWS = 3
 _P = dict(zip(PROBABILITIES, (0.5, 0.3, 0.2), strict=True))

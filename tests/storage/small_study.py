@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 from made_rows import made_part
 
+from valuedrift.storage.part import Part
 from valuedrift.storage.schemas import TABLES
-from valuedrift.storage.store import Part, Store
+from valuedrift.storage.store import Store
 
 TOPICS = ("abortion", "climate change", "immigration")
 STUDY = "demo"

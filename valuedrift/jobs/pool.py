@@ -27,12 +27,16 @@ class ChildPool:
         workers: Children at a time.
         threads: CPU threads of each.
         launcher: Command put before python for jobs run with ``launched=True``.
+        unwanted: Asked now and then, by the thread that waits for a job, whether its result has become useless; the job is then ended.
     """
 
-    def __init__(self, scratch: Path, *, workers: int, threads: int, launcher: Sequence[str] = ()) -> None:
+    def __init__(
+        self, scratch: Path, *, workers: int, threads: int, launcher: Sequence[str] = (), unwanted: Callable[[], bool] = lambda: False
+    ) -> None:
         self._scratch = scratch
         self._launcher = tuple(launcher)
         self._threads = threads
+        self._unwanted = unwanted
         self._all = [Supervisor(scratch / "logs" / f"worker-{index}.log", threads=threads) for index in range(workers)]
         self._idle = list(self._all)
         self._waiting: list[tuple[int, int]] = []
@@ -64,7 +68,9 @@ class ChildPool:
             UserError: See :meth:`Supervisor.run`.
         """
         with self._child(fresh, priority) as child, self._folder() as folder, shown() as report:
-            result = child.run(make_job(folder), folder, progress=report, timeout=timeout, cancelled=self._stop.is_set)
+            result = child.run(
+                make_job(folder), folder, progress=report, timeout=timeout, cancelled=lambda: self._stop.is_set() or self._unwanted()
+            )
             return collect(folder, result)
 
     def stop(self) -> None:

@@ -27,6 +27,11 @@ class Runtime(BaseModel):
     timeout_minutes: float = Field(default=24 * 60.0, gt=0, description="A stage that takes longer is killed and reported.")
     retries: int = Field(default=2, ge=0, description="How often a stage that died (not one with bad input) is tried again.")
     retry_delay_seconds: float = Field(default=5.0, ge=0, description="Wait before the first retry; doubled each time.")
+    lease_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="Where machines share the root: a run that gives no sign of life for as long as this loses to another what it was making.",
+    )
     watch_idle_minutes: float = Field(
         default=120.0, gt=0, description="A watch ends when no checkpoint of a series appears or changes for as long as this."
     )
