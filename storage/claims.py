@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
 import threading
 from abc import ABC, abstractmethod
@@ -25,6 +26,7 @@ from valuedrift.fingerprint import fingerprint
 from valuedrift.storage.location import Location
 
 _POLL_SECONDS = 0.2
+_OWN_LOCK_SECONDS = 10.0
 _SHARED = ("nfs", "cifs", "smb", "fuse", "lustre", "gpfs", "beegfs", "ceph", "gluster", "9p", "afs", "ocfs", "gfs2", "pvfs", "orangefs")
 """How the names of file systems begin that several machines may have mounted: a lock on them may hold on one machine alone."""
 
@@ -155,6 +157,52 @@ class Locks(Claims):
             holder.unlink(missing_ok=True)
             place.unlink(missing_ok=True)  # who waits with the old file open sees that it has no name any more, and opens it anew
             lock.release()
+
+
+class Alive:
+    """Shows other processes of this machine that this one lives: it holds a lock that the kernel frees when it dies.
+
+    Args:
+        folder: Where the locks lie; whoever sees it is of this machine.
+
+    Attributes:
+        machine: Tells this machine from all others.
+        process: Names the lock.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        for left in folder.glob("process-*.lock"):
+            self._is_free(left)
+        booted = Path("/proc/sys/kernel/random/boot_id")
+        since = booted.read_text(encoding="utf-8") if booted.exists() else str(round(psutil.boot_time()))
+        about = folder.stat()  # a copy of a machine (an image, a container) has another disk or another boot
+        self.machine = fingerprint([socket.gethostname(), since, about.st_dev, about.st_ino])
+        self.process = secrets.token_hex(8)
+        self._lock = file_lock(self._file(self.process))
+        self._lock.acquire(timeout=_OWN_LOCK_SECONDS)
+
+    def knows_dead(self, machine: str, process: str) -> bool:
+        """Whether a process is of this machine, and has ended.
+
+        Args:
+            machine: What its `machine` was.
+            process: What its `process` was.
+        """
+        return machine == self.machine and process != self.process and self._is_free(self._file(process))
+
+    def _file(self, process: str) -> Path:
+        return self._folder / f"process-{process}.lock"
+
+    def _is_free(self, place: Path) -> bool:
+        """Whether nobody holds a lock; its file is then removed."""
+        lock = file_lock(place)
+        if not locked(lock):
+            return False
+        place.unlink(missing_ok=True)
+        lock.release()
+        return True
 
 
 def file_lock(place: Path) -> FileLock:

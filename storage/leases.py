@@ -17,7 +17,6 @@ import contextlib
 import json
 import re
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,11 +24,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import psutil
-
 from valuedrift.errors import DataError, UserError
-from valuedrift.fingerprint import fingerprint
-from valuedrift.storage.claims import Claim, Claims, Holder, LostClaimError, Waiting, file_lock, locked
+from valuedrift.storage.claims import Alive, Claim, Claims, Holder, LostClaimError, Waiting
 from valuedrift.storage.location import Found, Location
 
 FOLDER = "_claims"
@@ -190,7 +186,7 @@ class Leases(Claims):
         self._lease_seconds = lease_seconds
         self._poll_seconds = min(lease_seconds / _LOOKS, _LONGEST_POLL_S)
         self._clock = clock
-        self._alive = None if machine is None else _Alive(machine)
+        self._alive = None if machine is None else Alive(machine)
         self._held: set[Lease] = set()
         self._changed = threading.Condition()
         self._renewing = False
@@ -224,7 +220,7 @@ class Leases(Claims):
                 return Lease(folder, seen.generation, token, "")
             else:
                 generation, silence = seen.generation + 1, watch.silence(seen)
-                if self._alive is not None and self._alive.knows_dead(seen.said):
+                if self._alive is not None and self._alive.knows_dead(seen.said.machine, seen.said.process):
                     why = f"{seen.said.holder} has died"
                 elif silence >= seen.said.lease_seconds:
                     why = f"{seen.said.holder} gave no sign of life for {silence:.0f} s"
@@ -253,43 +249,6 @@ class Leases(Claims):
             for lease in held:
                 with contextlib.suppress(UserError, OSError):
                     lease.renew()
-
-
-class _Alive:
-    """Shows other processes of this machine that this one lives: it holds a lock that the kernel frees when it dies.
-
-    Args:
-        folder: Where the locks lie; whoever sees it is of this machine.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        for left in folder.glob("process-*.lock"):
-            self._is_free(left)
-        booted = Path("/proc/sys/kernel/random/boot_id")
-        since = booted.read_text(encoding="utf-8") if booted.exists() else str(round(psutil.boot_time()))
-        about = folder.stat()  # a copy of a machine (an image, a container) has another disk or another boot
-        self.machine = fingerprint([socket.gethostname(), since, about.st_dev, about.st_ino])
-        self.process = secrets.token_hex(8)
-        self._lock = file_lock(self._file(self.process))
-        self._lock.acquire(timeout=_LONGEST_POLL_S)
-
-    def knows_dead(self, said: _Said) -> bool:
-        """Whether a holder is of this machine, and its process has ended."""
-        return said.machine == self.machine and said.process != self.process and self._is_free(self._file(said.process))
-
-    def _file(self, process: str) -> Path:
-        return self._folder / f"process-{process}.lock"
-
-    def _is_free(self, place: Path) -> bool:
-        """Whether nobody holds a lock; its file is then removed."""
-        lock = file_lock(place)
-        if not locked(lock):
-            return False
-        place.unlink(missing_ok=True)
-        lock.release()
-        return True
 
 
 def seen_in(folder: Location) -> _Seen | None:

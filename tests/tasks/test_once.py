@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,16 +13,19 @@ from typing import Any
 import polars as pl
 import pytest
 
+from valuedrift.cache import CACHE_VARIABLE
 from valuedrift.errors import DataError, StageError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study.runtime import Runtime
+from valuedrift.tasks.board import Quiet, on_board
 from valuedrift.tasks.once import once, once_each
 from valuedrift.tasks.result import Address, Frames, NotYetError, OnShelf, Reference, check_there
 from valuedrift.tasks.stage import Stage, named_by
 from valuedrift.tasks.survey import State, difference, survey
 from valuedrift.tasks.work import Work
 
+LEASE_S = 4.0
 ANSWER = {"probe_set": "p", "topic": "t", "sample_idx": 0}
 DRAWN = {"response": "Perhaps.", "finish_reason": "stop", "n_tokens": 2, "engine": "transformers", "sampling": "s", "checkpoint": "w"}
 JUDGED = {"p_support": 0.5, "p_neutral": 0.25, "p_oppose": 0.25, "unassigned": 0.0, "status": "ok"}
@@ -202,29 +207,91 @@ def test_a_stage_waits_for_the_rows_that_say_what_it_is_made_of(tmp_path: Path) 
     assert done[second].key == fingerprint({"rows": 3})
 
 
-def _make_slowly(folder: Path, barrier: Any) -> None:
-    """What one of several processes does: the same stage, at the same time; each making leaves a file."""
+def _slow(folder: Path, begun: Any = None) -> Stage:
+    """A stage of which each making leaves a file."""
 
     def make(_: Work, __: Sequence[Reference]) -> Frames:
         (folder / f"made-{time.monotonic_ns()}").touch()
+        if begun is not None:
+            begun.set()
         time.sleep(0.4)
         return {"responses": answers()}
 
+    return Stage("sample", Address(("responses",), at("tiny", "b", 0)), (), lambda _: {"w": 1}, make)
+
+
+def _make_slowly(folder: Path, root: str, number: int, barrier: Any) -> None:
+    """What one of several processes does, each as on a machine of its own: the same stage, at the same time."""
+    os.environ[CACHE_VARIABLE] = str(folder / f"cache{number}")
     barrier.wait()
-    once(room(folder / "root"), Stage("sample", Address(("responses",), at("tiny", "b", 0)), (), lambda _: {"w": 1}, make), ())
+    once(Work(root, Runtime(lease_seconds=20)), _slow(folder), ())
 
 
-def test_processes_that_come_together_make_it_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["folder", "s3"])
+def test_processes_that_come_together_make_it_once(where: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    root = str(tmp_path / "root") if where == "folder" else request.getfixturevalue("s3_root")
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(3)
-    processes = [context.Process(target=_make_slowly, args=(tmp_path, barrier)) for _ in range(3)]
+    processes = [context.Process(target=_make_slowly, args=(tmp_path, root, number, barrier)) for number in range(3)]
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(240)
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert len(list(tmp_path.glob("made-*"))) == 1
-    assert room(tmp_path / "root").store.read("responses").height == 3
+    assert Work(root, Runtime()).store.read("responses").height == 3
+
+
+def _make_and_tell(folder: Path, root: str, begun: Any, told: Any) -> None:
+    """A process that makes the stage, and says what it said and what it got."""
+    os.environ[CACHE_VARIABLE] = str(folder / "sleeper")
+    board = Told()
+    with on_board(board):
+        reference = once(Work(root, Runtime(lease_seconds=LEASE_S)), _slow(folder, begun), ())
+    told.put((reference.reused, board.said))
+
+
+class Told(Quiet):
+    """Keeps what is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def result(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_who_is_stopped_while_it_makes_it_takes_what_another_machine_made(s3_root: str, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    begun, told = context.Event(), context.Queue()
+    process = context.Process(target=_make_and_tell, args=(tmp_path, s3_root, begun, told))
+    process.start()
+    assert begun.wait(240) and process.pid is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        other = Told()
+        with on_board(other):
+            made = once(Work(s3_root, Runtime(lease_seconds=LEASE_S)), _slow(tmp_path), ())
+        assert not made.reused and time.monotonic() - began >= LEASE_S
+        assert [line for line in other.said if f"process {process.pid} on" in line and "its claim is taken over" in line]
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+    reused, said = told.get(timeout=240)
+    process.join(240)
+    assert reused and len(list(tmp_path.glob("made-*"))) == 2
+    assert [line for line in said if "another process took this stage over" in line and "waiting for its result" in line], said
+    assert len(Work(s3_root, Runtime()).store.snapshots()) == 1
+    assert not (Work(s3_root, Runtime()).store.root / "_claims").listing()
+
+
+def test_rows_of_another_version_that_were_just_seen_are_not_believed(tmp_path: Path) -> None:
+    """Another process finishes while this one still remembers what lay there: it is not made again."""
+    work, other = room(tmp_path), room(tmp_path)
+    once(work, stage("responses", at("tiny", "b", 0), {"w": 1}, answers()), ())
+    new = stage("responses", at("tiny", "b", 0), {"w": 2}, answers())
+    once(other, new, ())
+    assert once(work, stage("responses", at("tiny", "b", 0), {"w": 2}, None), ()).reused
 
 
 def test_columns_that_a_table_does_not_have_are_refused_by_name(tmp_path: Path) -> None:
