@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 from valuedrift.errors import StageError
 from valuedrift.storage.manifest import Entry
-from valuedrift.storage.schemas import table_schema
 from valuedrift.storage.part import Part
+from valuedrift.storage.schemas import table_schema
 from valuedrift.tasks.work import Work
 
 Frames = Mapping[str, pl.DataFrame]
