@@ -23,7 +23,6 @@ from filelock import FileLock, Timeout
 
 from valuedrift.errors import StageError
 from valuedrift.fingerprint import fingerprint
-from valuedrift.storage.location import Location
 
 _POLL_SECONDS = 0.2
 _OWN_LOCK_SECONDS = 10.0
@@ -242,21 +241,6 @@ def locks_hold(folder: Path, mounts: Iterable[tuple[str, str]] | None = None) ->
     Path(probe.lock_file).unlink(missing_ok=True)
     probe.release()
     return True
-
-
-def claims_of(root: Location, scratch: Path, lease_seconds: float) -> Claims:
-    """The claims of a root.
-
-    Args:
-        root: Where the tables lie.
-        scratch: A folder of this machine; below the root where that is a folder.
-        lease_seconds: After how long without a sign of life a holder is taken to be dead, where claims are leases.
-    """
-    from valuedrift.storage.leases import Leases
-
-    folder = scratch / "claims"
-    local = locks_hold(folder)
-    return Locks(folder) if local and not root.is_remote else Leases(root, lease_seconds, folder if local else None)
 
 
 def _written_in(holder: Path) -> Holder | None:

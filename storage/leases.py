@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from valuedrift.errors import DataError, UserError
-from valuedrift.storage.claims import Alive, Claim, Claims, Holder, LostClaimError, Waiting
+from valuedrift.storage.claims import Alive, Claim, Claims, Holder, Locks, LostClaimError, Waiting, locks_hold
 from valuedrift.storage.location import Found, Location
 
 FOLDER = "_claims"
@@ -249,6 +249,19 @@ class Leases(Claims):
             for lease in held:
                 with contextlib.suppress(UserError, OSError):
                     lease.renew()
+
+
+def claims_of(root: Location, scratch: Path, lease_seconds: float) -> Claims:
+    """The claims of a root.
+
+    Args:
+        root: Where the tables lie.
+        scratch: A folder of this machine; below the root where that is a folder.
+        lease_seconds: After how long without a sign of life a holder is taken to be dead, where claims are leases.
+    """
+    folder = scratch / "claims"
+    local = locks_hold(folder)
+    return Locks(folder) if local and not root.is_remote else Leases(root, lease_seconds, folder if local else None)
 
 
 def seen_in(folder: Location) -> _Seen | None:

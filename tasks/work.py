@@ -17,7 +17,8 @@ from valuedrift.corpora.load import Rows, write_jsonl
 from valuedrift.corpora.registry import Kind
 from valuedrift.fingerprint import fingerprint
 from valuedrift.jobs import ChildPool
-from valuedrift.storage.claims import Claim, Claims, Holder, Waiting, claims_of
+from valuedrift.storage.claims import Claim, Claims, Holder, Waiting
+from valuedrift.storage.leases import claims_of
 from valuedrift.storage.shelf import Shelf
 from valuedrift.storage.store import Store
 from valuedrift.storage.weights_store import WeightsStore

@@ -19,8 +19,8 @@ from stance_frames import stances_frame
 
 from valuedrift.errors import DataError, StageError
 from valuedrift.fingerprint import fingerprint
-from valuedrift.storage.claims import Claims, Holder, Locks, LostClaimError, Waiting, claims_of, locks_hold
-from valuedrift.storage.leases import FOLDER, Lease, Leases, _Said, _Seen, _Watch, seen_in
+from valuedrift.storage.claims import Claims, Holder, Locks, LostClaimError, Waiting, locks_hold
+from valuedrift.storage.leases import FOLDER, Lease, Leases, _Said, _Seen, _Watch, claims_of, seen_in
 from valuedrift.storage.location import Location
 from valuedrift.storage.part import Part
 from valuedrift.storage.store import Store
