@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import partial
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 
 from valuedrift.errors import UserError
@@ -78,7 +78,7 @@ def candidate_at(place: str) -> list[Candidate]:
     if place.startswith(_HUB) or is_address(place):
         return candidates_at(place)
     folder = Path(place)
-    return [_folder(folder, folder.name)] if folder.is_dir() else []
+    return list(_folder(folder, folder.name)) if folder.is_dir() else []
 
 
 def lies_at(name: str, place: str) -> bool:
@@ -134,18 +134,23 @@ def _folders(place: str) -> Iterator[Candidate]:
         pattern = folder.absolute()
         for path in sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))):
             if path.is_dir():
-                yield _folder(path, _differing(path, pattern))
+                yield from _folder(path, _differing(path, pattern))
     elif folder.is_dir():
         inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and step_of(path.name) is not None]
         if inside or not any((folder / name).exists() for name in _CONFIGS):
-            yield from (_folder(path, path.name) for path in inside)
+            yield from chain.from_iterable(_folder(path, path.name) for path in inside)
         else:
-            yield _folder(folder, folder.name)
+            yield from _folder(folder, folder.name)
 
 
-def _folder(folder: Path, label: str) -> Candidate:
-    state, times = state_of(folder)
-    return Candidate(str(folder), label, state, times, lambda: folder, again=lambda: state_of(folder)[0])
+def _folder(folder: Path, label: str) -> Iterator[Candidate]:
+    """The candidate that a folder is; none where the folder is gone since it was listed."""
+    try:
+        state, times = state_of(folder)
+    except OSError as error:  # whoever looks into it is told the same
+        state, times = f"not readable: {error.strerror}", {}
+    if times or folder.is_dir():
+        yield Candidate(str(folder), label, state, times, lambda: folder, again=lambda: state_of(folder)[0])
 
 
 def _differing(path: Path, pattern: Path) -> str:

@@ -162,6 +162,8 @@ class SeriesAtWork:
                 self._found[known] = error
             except FileNotFoundError:
                 return "it went while it was looked at"
+            except OSError as error:
+                return f"not readable: {error.strerror or error}"
         return self._found[known]
 
     def _sighted(self, step: int, candidate: Candidate, whole: Whole, folder: Path) -> Sighted:

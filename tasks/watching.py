@@ -83,7 +83,7 @@ def watching(work: StudyWork, *, live: bool) -> Iterator[None]:
         _check_something(work)
         yield
         return
-    stop, opened, faults = threading.Event(), threading.Event(), list[UserError]()
+    stop, opened, faults = threading.Event(), threading.Event(), list[Exception]()
     work.watch.growing = True
     follower = threading.Thread(target=_follow, args=(work, stop, opened, told, faults), daemon=True)
     follower.start()
@@ -186,33 +186,43 @@ def _until_nothing_more_comes(work: StudyWork) -> Iterator[None]:
         work.watch.growing = False
 
 
-def _follow(work: StudyWork, stop: threading.Event, opened: threading.Event, told: set[str], faults: list[UserError]) -> None:
-    """Look again and again until all trainings have ended, or nothing more came for as long as the study says."""
+def _follow(work: StudyWork, stop: threading.Event, opened: threading.Event, told: set[str], faults: list[Exception]) -> None:
+    """Look again and again until all trainings have ended, or nothing more came for as long as the study says.
+
+    What ends the looking too early is left in ``faults``, for whoever started it.
+    """
     with work.source() as report, _until_nothing_more_comes(work):
         opened.set()
-        begun = time.monotonic()
-        changed_at = begun
-        while True:
-            try:
-                if work.watch.look(patient=True):
-                    changed_at = time.monotonic()
-                    report()
-                _check_that_it_answers(work)
-                _tell(work, told)
-            except UserError as error:
-                if isinstance(error, (SeveralSeriesError, ScoresOnlyError)):
-                    faults.append(error)
-                    return
-                _tell_once(f"not reached, tried again: {error}", told)
-            idle = time.monotonic() - changed_at
-            if work.watch.ended():
-                _tell_once("the training has ended: what is left is evaluated", told)
-                return
-            if idle > 60 * work.runtime.watch_idle_minutes:
-                _tell_once(f"nothing new for {work.runtime.watch_idle_minutes:g} minutes: what is left is evaluated", told)
-                return
-            if _wait(work, stop, _SETTLING_SECONDS if idle < _QUIET_AFTER else _CALM_SECONDS):
-                return
+        try:
+            _look_until_the_end(work, stop, told, report)
+        except Exception as error:
+            faults.append(error)
+
+
+def _look_until_the_end(work: StudyWork, stop: threading.Event, told: set[str], report: Callable[[], None]) -> None:
+    changed_at = time.monotonic()
+    while True:
+        ended = False
+        try:
+            if work.watch.look(patient=True):
+                changed_at = time.monotonic()
+                report()
+            _check_that_it_answers(work)
+            _tell(work, told)
+            ended = work.watch.ended()
+        except (SeveralSeriesError, ScoresOnlyError):
+            raise
+        except (UserError, OSError) as error:
+            _tell_once(f"not reached, tried again: {error}", told)
+        idle = time.monotonic() - changed_at
+        if ended:
+            _tell_once("the training has ended: what is left is evaluated", told)
+            return
+        if idle > 60 * work.runtime.watch_idle_minutes:
+            _tell_once(f"nothing new for {work.runtime.watch_idle_minutes:g} minutes: what is left is evaluated", told)
+            return
+        if _wait(work, stop, _SETTLING_SECONDS if idle < _QUIET_AFTER else _CALM_SECONDS):
+            return
 
 
 def _wait(work: StudyWork, stop: threading.Event, seconds: float) -> bool:

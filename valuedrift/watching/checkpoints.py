@@ -97,7 +97,8 @@ def look_into(folder: Path) -> Whole:
         if adapter or ((folder / WHOLE).exists() and (folder / INDEX).exists()):
             raise
         raise NotWholeError(_without_place(error)) from error
-    _check_that_it_writes(folder, str(next(iter(_read(folder / "config.json").get("architectures") or ()), "")))
+    named = _read(folder / "config.json").get("architectures")
+    _check_that_it_writes(folder, str(named[0]) if named and isinstance(named, list) else "")
     return Whole(adapter=False, base=None, tokenizer=any((folder / name).exists() for name in TOKENIZERS))
 
 
@@ -111,7 +112,7 @@ def _adapter(folder: Path) -> Whole:
     try:
         tensor_names(folder / ADAPTER)
         config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    except (DataError, ValueError) as error:
+    except (DataError, ValueError, RecursionError) as error:
         raise NotWholeError(_without_place(error) if isinstance(error, DataError) else f"{ADAPTER_CONFIG} cannot be read yet") from error
     config = config if isinstance(config, dict) else {}
     _check_that_it_writes(folder, str(config.get("task_type")))

@@ -47,15 +47,16 @@ class Held:
 
 
 def state_of(folder: Path) -> tuple[str, dict[str, int]]:
-    """What tells a folder's files from what they were before, and when each was written.
+    """What tells a folder's files from what they were before, and when each was written; nothing of a folder that is gone.
 
     Returns:
         A fingerprint of names, sizes, times and inodes, and the times in ns by name.
     """
     stats = []
-    for path in sorted(folder.iterdir()):
-        with contextlib.suppress(FileNotFoundError):  # deleted between the two calls: the next look sees it
-            stats.append((path.name, path.stat()))
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # deleted since it was listed: the next look sees it
+        for path in sorted(folder.iterdir()):
+            with contextlib.suppress(FileNotFoundError):
+                stats.append((path.name, path.stat()))
     state = fingerprint([[name, stat.st_size, stat.st_mtime_ns, stat.st_ino] for name, stat in stats])
     return state, {name: stat.st_mtime_ns for name, stat in stats}
 

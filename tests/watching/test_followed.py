@@ -1,0 +1,128 @@
+"""What happens to a watch while it follows: checkpoints that go amid a look, files that cannot be read, faults of the looking itself."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from test_series import at_work, checkpoint
+
+from valuedrift.study import Study
+from valuedrift.tasks import watching as following
+from valuedrift.tasks.study_work import StudyWork
+from valuedrift.watching.held import state_of
+
+
+def test_checkpoints_that_are_deleted_amid_a_look_raise_nothing(tmp_path: Path) -> None:
+    """As with save_total_limit: a thread saves and deletes while another looks."""
+    out, stop = tmp_path / "out", threading.Event()
+    checkpoint(out / "checkpoint-1")
+
+    def train() -> None:
+        step = 2
+        while not stop.is_set():
+            checkpoint(out / f"checkpoint-{step}", seed=step)
+            shutil.rmtree(out / f"checkpoint-{step - 1}")
+            step += 1
+
+    trainer = threading.Thread(target=train)
+    trainer.start()
+    try:
+        watched, until = at_work(tmp_path, str(out)), time.monotonic() + 2
+        while time.monotonic() < until:
+            watched.look(patient=True)
+    finally:
+        stop.set()
+        trainer.join()
+    assert state_of(out / "checkpoint-0") == state_of(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", '{"architectures": 5}'),
+        ("config.json", '{"architectures": "LlamaForCausalLM"}'),
+        ("adapter_config.json", "[" * 100_000),
+    ],
+)
+def test_a_config_of_any_shape_ends_no_look(tmp_path: Path, file: str, content: str) -> None:
+    checkpoint(tmp_path / "out" / "checkpoint-1")
+    odd = checkpoint(tmp_path / "out" / "checkpoint-2")
+    if file == "adapter_config.json":
+        (odd / "model.safetensors").rename(odd / "adapter_model.safetensors")
+    (odd / file).write_text(content, encoding="utf-8")
+    assert 1 in at_work(tmp_path, str(tmp_path / "out")).look(patient=False).whole
+
+
+def test_what_cannot_be_read_is_told_and_the_others_go_on(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "out" / "checkpoint-1")
+    closed = checkpoint(tmp_path / "out" / "checkpoint-2")
+    closed.chmod(0)
+    try:
+        sighting = at_work(tmp_path, str(tmp_path / "out")).look(patient=False)
+    finally:
+        closed.chmod(0o700)
+    assert 1 in sighting.whole
+    if 2 not in sighting.whole:  # root may read everything
+        assert "not readable" in sighting.waiting[str(closed)]
+
+
+def study_of(out: Path) -> Study:
+    return Study.model_validate(
+        {
+            "study": "s",
+            "probes": {"topics": ["religion"], "per_topic": 2},
+            "series": {"ours": {"source": str(out), "quiet_seconds": 0}},
+            "judges": [{"type": "cross-encoder"}],
+            "runtime": {"watch_idle_minutes": 0.05},
+        }
+    )
+
+
+@pytest.mark.parametrize("fault", [KeyError("a fault of our own"), MemoryError()])
+def test_a_fault_of_the_looking_itself_does_not_pass_for_the_end_of_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    checkpoint(tmp_path / "out" / "checkpoint-1")
+    work = StudyWork(study_of(tmp_path / "out"), str(tmp_path / "root"))
+    looks = 0
+    real = work.watch.look
+
+    def look(*, patient: bool = False) -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            raise fault
+        return real(patient=patient)
+
+    monkeypatch.setattr(work.watch, "look", look)
+    with pytest.raises(type(fault)), following.watching(work, live=True):
+        until = time.monotonic() + 20
+        while work.sources and time.monotonic() < until:
+            time.sleep(0.02)
+
+
+def test_a_look_that_a_disk_disturbed_is_taken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint(tmp_path / "out" / "checkpoint-1")
+    work = StudyWork(study_of(tmp_path / "out"), str(tmp_path / "root"))
+    looks = 0
+    real = work.watch.look
+
+    def look(*, patient: bool = False) -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            checkpoint(tmp_path / "out" / "checkpoint-40", seed=4)
+            raise OSError(116, "Stale file handle")
+        return real(patient=patient)
+
+    monkeypatch.setattr(work.watch, "look", look)
+    monkeypatch.setattr(following, "_SETTLING_SECONDS", 0.05)
+    with following.watching(work, live=True):
+        until = time.monotonic() + 20
+        while work.sources and time.monotonic() < until:
+            time.sleep(0.02)
+    assert looks > 3 and 40 in work.watch.seen("ours").whole
