@@ -103,7 +103,8 @@ class Work:
             self.scratch,
             workers=runtime.workers,
             threads=runtime.worker_threads(),
-            launcher=runtime.launcher,
+            launcher=runtime.training_command(),
+            processes=runtime.training_processes(),
             unwanted=lambda: any(claim.lost for claim in self._held.claims),
         )
 

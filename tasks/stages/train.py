@@ -143,9 +143,10 @@ def _trained(work: StudyWork, run: RunPlan, weights: Weights, key: str) -> Train
         schedule=work.study.checkpoints,
         seed=run.seed,
         out=work.weights_folder(key),
-        threads=runtime.worker_threads(),
+        threads=max(1, runtime.worker_threads() // runtime.training_processes()),
         device=runtime.device,
         micro_batch=runtime.micro_batch,
+        processes=runtime.training_processes(),
     )
     label = f"train {run.run_id}"
     with _shown_as_it_publishes(work, run.run_id, job):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import signal
 import sys
 import threading
-import traceback
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
-from valuedrift.errors import comes_again, fault_of
-from valuedrift.progress import Progress
+from valuedrift.jobs.outcome import outcome, progress_of, tell
 
 
 def main() -> None:
@@ -33,31 +30,10 @@ def _listen(jobs: queue.SimpleQueue[str]) -> None:
 
 
 def _serve(path: Path, replies: TextIO) -> None:
-    from valuedrift.jobs.spec import JOB
-
-    def report(progress: Progress) -> None:
-        _reply(replies, {"progress": {"done": progress.done, "total": progress.total, "note": progress.note}})
-
-    try:
-        result = JOB.validate_json(path.read_bytes()).run(report)
-    except BaseException as error:  # the parent tells the user; here only the log would see it
-        fault = fault_of(error)
-        if fault is None or fault is not error:
-            traceback.print_exc()
-        if fault is not None:
-            reply: dict[str, Any] = {"fault": {"what": fault.what, "where": fault.where, "fix": fault.fix, "kind": type(fault).__name__}}
-        else:
-            reply = {"crash": {"kind": type(error).__name__, "message": str(error)[:2000], "again": comes_again(error)}}
-    else:
-        reply = {"result": result.model_dump(mode="json")}
+    reply = outcome(path, lambda progress: tell(replies, progress_of(progress)))
     sys.stdout.flush()
     sys.stderr.flush()
-    _reply(replies, reply)
-
-
-def _reply(replies: TextIO, message: dict[str, Any]) -> None:
-    replies.write(json.dumps(message) + "\n")
-    replies.flush()
+    tell(replies, reply)
 
 
 if __name__ == "__main__":

@@ -26,16 +26,24 @@ class ChildPool:
         scratch: Folder for job files and logs; each job gets a folder of its own below it, removed when the job ends.
         workers: Children at a time.
         threads: CPU threads of each.
-        launcher: Command put before python for jobs run with ``launched=True``.
+        launcher: Command that starts the processes of a job that is run with ``fresh=True``; none: the child does it alone.
+        processes: How many it starts; they share out the threads of a child.
         unwanted: Asked now and then, by the thread that waits for a job, whether its result has become useless; the job is then ended.
     """
 
     def __init__(
-        self, scratch: Path, *, workers: int, threads: int, launcher: Sequence[str] = (), unwanted: Callable[[], bool] = lambda: False
+        self,
+        scratch: Path,
+        *,
+        workers: int,
+        threads: int,
+        launcher: Sequence[str] = (),
+        processes: int = 1,
+        unwanted: Callable[[], bool] = lambda: False,
     ) -> None:
         self._scratch = scratch
         self._launcher = tuple(launcher)
-        self._threads = threads
+        self._threads = max(1, threads // processes)
         self._unwanted = unwanted
         self._all = [Supervisor(scratch / "logs" / f"worker-{index}.log", threads=threads) for index in range(workers)]
         self._idle = list(self._all)

@@ -45,7 +45,7 @@ class Supervisor:
     Args:
         log: File that takes the child's standard output and error (appended).
         threads: CPU threads the child may use.
-        launcher: Command put before python, e.g. ``accelerate launch`` with its options.
+        launcher: Command that starts the processes of a job, e.g. ``accelerate launch`` with its options; such a child does one job.
     """
 
     def __init__(self, log: Path, *, threads: int, launcher: Sequence[str] = ()) -> None:
@@ -82,12 +82,13 @@ class Supervisor:
         """
         path = folder / "job.json"
         path.write_text(job.model_dump_json(), encoding="utf-8")
-        child, replies = self._start()
+        child, replies = self._launch(path) if self._launcher else self._start()
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
-            assert child.stdin is not None
-            child.stdin.write(f"{path}\n")
-            child.stdin.flush()
+            if not self._launcher:
+                assert child.stdin is not None
+                child.stdin.write(f"{path}\n")
+                child.stdin.flush()
             return self._await(child, replies, progress, deadline, cancelled)
         except BrokenPipeError as error:
             raise self._died(child, cancelled) from error
@@ -112,26 +113,55 @@ class Supervisor:
     def _start(self) -> tuple[subprocess.Popen[str], queue.SimpleQueue[str]]:
         if self._child is not None and self._child.poll() is None:
             return self._child, self._replies
-        self.kill()
-        self._log.parent.mkdir(parents=True, exist_ok=True)
         reading, writing = os.pipe()
-        threads = str(self._threads)
         try:
-            with self._log.open("ab") as log:
-                self._child = subprocess.Popen(
-                    [*self._launcher, *([] if self._launcher else [sys.executable]), "-m", "valuedrift.jobs", str(writing)],
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=log,
-                    text=True,
-                    pass_fds=(writing,),
-                    env={**os.environ, **_ENVIRONMENT, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
-                )
+            child = self._spawn([sys.executable, "-m", "valuedrift.jobs", str(writing)], writing)
         finally:
             os.close(writing)
+        return child, self._hear(reading)
+
+    def _launch(self, job: Path) -> tuple[subprocess.Popen[str], queue.SimpleQueue[str]]:
+        """Start the processes of one job, which reply through a named pipe."""
+        pipe = job.with_name("replies")
+        pipe.unlink(missing_ok=True)
+        os.mkfifo(pipe)
+        reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        writing = os.open(pipe, os.O_WRONLY)  # held for as long as the launcher lives, else no writer yet would look like none any more
+        os.set_blocking(reading, True)
+        try:
+            child = self._spawn([*self._launcher, "-m", "valuedrift.jobs.together", str(pipe), str(job)])
+        except OSError as error:
+            os.close(reading)
+            os.close(writing)
+            raise UserError(f"{self._launcher[0]} cannot be started: {error.strerror}", where="runtime.launcher") from error
+
+        def hang_up() -> None:
+            child.wait()
+            os.close(writing)
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        return child, self._hear(reading)
+
+    def _spawn(self, command: Sequence[str], *passed: int) -> subprocess.Popen[str]:
+        self.kill()
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        threads = str(self._threads)
+        with self._log.open("ab") as log:
+            self._child = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                text=True,
+                pass_fds=passed,
+                env={**os.environ, **_ENVIRONMENT, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+            )
+        return self._child
+
+    def _hear(self, reading: int) -> queue.SimpleQueue[str]:
         self._replies = queue.SimpleQueue()
         threading.Thread(target=_listen, args=(reading, self._replies), daemon=True).start()
-        return self._child, self._replies
+        return self._replies
 
     def _await(
         self,

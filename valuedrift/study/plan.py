@@ -151,7 +151,7 @@ def expand(study: Study, count_rows: Callable[[Dataset, Kind], int | None]) -> P
         count_rows: Rows of a kind in a dataset, or None where they can't be known now.
 
     Raises:
-        UserError: A sweep value that the algorithm refuses, or two runs of one name.
+        UserError: A sweep value that the algorithm refuses, processes that cannot share out its batches, or two runs of one name.
     """
     counts: dict[tuple[int, Kind], int | None] = {}
 
@@ -164,6 +164,7 @@ def expand(study: Study, count_rows: Callable[[Dataset, Kind], int | None]) -> P
         if rows is not None and isinstance(phase.held_out, float):
             rows -= held_rows(rows, phase.held_out, f"dataset {name}")
         for algorithm, suffix in _variants(phase):
+            algorithm.check_processes(study.runtime.training_processes())
             total = algorithm.steps if rows is None else algorithm.total_steps(rows)
             yield RunPlan(
                 run_id=f"{parent.run_id if parent else model}.{algorithm.type}-{name}{suffix}",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+import sys
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from valuedrift.trackers.registry import TrackerConfig
 
@@ -19,7 +20,14 @@ class Runtime(BaseModel):
     workers: int = Field(default=1, ge=1, description="Stages that run side by side, each in its own child process.")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of a worker; default: the machine's cores shared out evenly.")
     micro_batch: int | None = Field(
-        default=None, ge=1, description="Examples in memory at once in training; default: the algorithm's batch size."
+        default=None,
+        ge=1,
+        description="Examples in memory at once in training, of each process; default: its share of the algorithm's batch size.",
+    )
+    processes: int | None = Field(
+        default=None,
+        ge=1,
+        description="Processes that train one model together, a GPU each, where there are GPUs; default: 1. With a launcher: how many it starts.",
     )
     cache_tokens: int = Field(
         default=65_536, ge=256, description="Tokens that the key-value cache may hold in sampling; bounds its memory."
@@ -40,8 +48,26 @@ class Runtime(BaseModel):
         description="Where drift is told beside the curves of the training: `tensorboard`, `{type: mlflow, uri: …}`, `{type: wandb, project: …}`.",
     )
     launcher: tuple[str, ...] = Field(
-        default=(), description="Command put before training's python, e.g. [accelerate, launch, --num_processes=4]."
+        default=(),
+        description="Command that starts training's processes in place of torchrun; -m and a module follow it, e.g. [accelerate, launch, --num_processes=4].",
     )
+
+    @model_validator(mode="after")
+    def _launched_are_counted(self) -> Self:
+        if self.launcher and self.processes is None:
+            raise ValueError("say how many processes the launcher starts: processes: 4, say")
+        return self
+
+    def training_command(self) -> tuple[str, ...]:
+        """What starts the processes of a training; none where it is one, which needs no launcher."""
+        if self.launcher or self.training_processes() == 1:
+            return self.launcher
+        alone = ("--standalone", "--local-addr=127.0.0.1")  # one machine: its name need not be known to any resolver
+        return (sys.executable, "-m", "torch.distributed.run", *alone, f"--nproc-per-node={self.training_processes()}")
+
+    def training_processes(self) -> int:
+        """Processes that train one model together."""
+        return self.processes or 1
 
     def worker_threads(self) -> int:
         """CPU threads that one worker may use."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from valuedrift.corpora.registry import Kind
+from valuedrift.errors import UserError
 from valuedrift.training.options import PolicyOptions
 
 if TYPE_CHECKING:
@@ -73,6 +74,25 @@ class AlgorithmBase(PolicyOptions, ABC):
         tokens = float(self.answers * steps * self.batch_size * self.max_length)
         return Cost(tokens, tokens * (self._learning() + (2.0 if self.reference else 0.0)))
 
+    def check_processes(self, processes: int) -> None:
+        """See that several processes can share out its batches.
+
+        Args:
+            processes: How many train together.
+
+        Raises:
+            UserError: They cannot.
+        """
+        self._check_share(self.batch_size, "batch_size", processes)
+
+    def _check_share(self, size: int, key: str, processes: int) -> None:
+        if size % processes:
+            raise UserError(
+                f"{processes} processes cannot share out batches of {size} evenly",
+                where=f"{self.type}: {key}",
+                fix=f"{key}: {-(-size // processes) * processes}, or another runtime.processes",
+            )
+
     def weight_bytes(self) -> float:
         """Bytes of memory a weight of the model: weights, gradients and AdamW's two moments in float32, and copies; not activations."""
         return self._trained_bytes() + (4.0 if self.reference and self.lora is None else 0.0)
@@ -127,6 +147,7 @@ class OfflineAlgorithm(AlgorithmBase):
             publisher=publisher,
             report=step_report(progress, self.type, setup.total),
             held_out=setup.held_out,
+            batch_size=self.batch_size,
         )
         return None
 

@@ -126,6 +126,12 @@ class RunFolder:
         path = self.out / "result.json"
         return TrainResult.model_validate_json(path.read_bytes()) if path.exists() else None
 
+    def finished(self) -> TrainResult | None:
+        """The result, if the run is finished; what was kept for resuming is then dropped."""
+        if (done := self.result()) is not None:
+            self.clear_state()
+        return done
+
     def finish(self, result: TrainResult) -> None:
         """Write the result, then drop what was kept for resuming."""
         write_json(self.out / "result.json", result.model_dump(mode="json"))

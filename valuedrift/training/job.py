@@ -40,7 +40,12 @@ class TrainJob(BaseModel):
     threads: int | None = Field(default=None, ge=1, description="CPU threads; default: torch's.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where it runs; auto takes a GPU if torch sees one.")
     micro_batch: int | None = Field(
-        default=None, ge=1, description="Examples in memory at once; default: the algorithm's batch size. Changes results by rounding only."
+        default=None,
+        ge=1,
+        description="Examples in memory at once, of each process; default: all of its share. Changes results by rounding only.",
+    )
+    processes: int = Field(
+        default=1, ge=1, description="Processes that train together, a GPU each; each runs this job. Changes results by rounding only."
     )
 
     @property
@@ -78,7 +83,8 @@ class TrainJob(BaseModel):
             Checkpoints and metrics; the same as those of an undisturbed run.
 
         Raises:
-            UserError: The model folder is not one, ``out`` holds another training, the disk is full, or the loss is not a number any more.
+            UserError: The model folder is not one, ``out`` holds another training, the disk is full, the loss is not a number any more, or other
+                processes than the job asks for were started.
             DataError: The weights are not the model's; the dataset is missing, empty, malformed, or its rows are too long.
         """
         try:
@@ -98,20 +104,22 @@ def _train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
 
     from valuedrift.models.checking import check_weights
     from valuedrift.models.loading import check_learns, load_tokenizer
+    from valuedrift.training.processes import agreed, join
     from valuedrift.training.publishing import Publisher
     from valuedrift.training.setup import Setup, choose_device
 
     check_weights(job.weights, dtype=torch.float32)
     device = choose_device(job.device)
     algorithm = job.algorithm
+    algorithm.check_processes(job.processes)
+    join(job.processes, device)
     rows = READERS[algorithm.kind](job.dataset)
     tokenizer = load_tokenizer(job.weights.tokenizer)
     check_learns(tokenizer, job.weights.tokenizer)
     tokens = algorithm.encode(rows, tokenizer, job.dataset)
     held = None if job.held_out is None else algorithm.encode(READERS[algorithm.kind](job.held_out), tokenizer, job.held_out)
-    folder = RunFolder(job.out, job.identity())  # made only now: a job with bad input leaves no folder behind
-    if (done := folder.result()) is not None:
-        folder.clear_state()
+    folder = agreed(lambda: RunFolder(job.out, job.identity()))  # made only now: a job with bad input leaves no folder behind
+    if (done := agreed(folder.finished)) is not None:
         return done
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -131,21 +139,26 @@ def _train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
         bf16=job.precision == "bfloat16",
         tokenizer=tokenizer,
         held_out=None if held is None else held.rows,
+        processes=job.processes,
     )
     steps = job.schedule.steps(total)
     accuracy = algorithm.train(setup, tokens, Publisher(folder, job.weights, frozenset(steps), total), progress)
-    result = TrainResult(
-        checkpoints=_checkpoints(job, folder, steps),
-        metrics=tuple(folder.metrics()),
-        total_steps=total,
-        rows=len(rows),
-        held_out_rows=None if held is None else len(held.rows),
-        dropped_rows=tokens.dropped,
-        cut_rows=tokens.cut,
-        reward_accuracy=accuracy,
-    )
-    folder.finish(result)
-    return result
+
+    def finish() -> TrainResult:
+        result = TrainResult(
+            checkpoints=_checkpoints(job, folder, steps),
+            metrics=tuple(folder.metrics()),
+            total_steps=total,
+            rows=len(rows),
+            held_out_rows=None if held is None else len(held.rows),
+            dropped_rows=tokens.dropped,
+            cut_rows=tokens.cut,
+            reward_accuracy=accuracy,
+        )
+        folder.finish(result)
+        return result
+
+    return agreed(finish)
 
 
 def _checkpoints(job: TrainJob, folder: RunFolder, steps: tuple[int, ...]) -> tuple[Checkpoint, ...]:

@@ -12,6 +12,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from valuedrift.errors import UserError
 from valuedrift.training.folder import HeldOutLoss, Metrics, RunFolder
+from valuedrift.training.processes import agreed, rank, wait
 from valuedrift.training.publishing import Publisher
 
 Report = Callable[[int, Mapping[str, float]], None]
@@ -56,14 +57,16 @@ class Keeper(TrainerCallback):  # type: ignore[misc] # transformers is followed 
             self._evaluate(0)
 
     def _evaluate(self, step: int) -> None:
-        if self.evaluate is not None and all(row.step != step for row in self.folder.held_out_losses()):
-            self.folder.add_held_out_loss(HeldOutLoss(step=step, loss=self.evaluate()))
+        if self.evaluate is not None and agreed(lambda: all(row.step != step for row in self.folder.held_out_losses())):
+            loss = self.evaluate()
+            if rank() == 0:
+                self.folder.add_held_out_loss(HeldOutLoss(step=step, loss=loss))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> TrainerControl:
         """Ask for a save where the schedule has one, at the end, and when the last is long ago."""
         step = state.global_step
         wanted = self.publisher is not None and step in self.publisher.steps
-        control.should_save = wanted or step >= state.max_steps or time.monotonic() - self.saved > STATE_EVERY_SECONDS
+        control.should_save = wanted or step >= state.max_steps or agreed(lambda: time.monotonic() - self.saved > STATE_EVERY_SECONDS)
         return control
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **kwargs: Any) -> None:
@@ -88,14 +91,14 @@ class Keeper(TrainerCallback):  # type: ignore[misc] # transformers is followed 
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Publish the checkpoint first, then make the state the one to resume from: no state is ever ahead of its checkpoints."""
-        if not state.is_world_process_zero:
-            return
-        written = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        if self.publisher is not None:
-            if state.global_step in self.publisher.steps:
-                self._evaluate(state.global_step)
-            self.publisher.publish(state.global_step, written, self.loss)
-        self.folder.keep_state(self.model, state.global_step, written)
+        if self.publisher is not None and state.global_step in self.publisher.steps:
+            self._evaluate(state.global_step)
+        wait()  # until each process has written its random numbers
+        if rank() == 0:
+            written = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            if self.publisher is not None:
+                self.publisher.publish(state.global_step, written, self.loss)
+            self.folder.keep_state(self.model, state.global_step, written)
         self.saved = time.monotonic()
 
 

@@ -93,6 +93,7 @@ def trainer_class() -> Any:
 
     from valuedrift.training.logps import pair_logps, reference_logps
     from valuedrift.training.loop import Resumable
+    from valuedrift.training.processes import everyones, rank
 
     class Trainer(Resumable, KTOTrainer):  # type: ignore[misc] # trl is followed as Any
         def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
@@ -104,26 +105,37 @@ def trainer_class() -> Any:
             parts = [self._prepare_inputs(part) for part in parts]
             return self.with_whole(parts) if parts else parts, counted
 
-        def with_whole(self, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            """The parts of a batch, each with what is known of the whole."""
-            labels = torch.cat([part["label"] for part in parts]).bool()
-            whole = {"kl": self.divergence(parts), "share": (len(parts) / labels.sum(), len(parts) / (~labels).sum())}
+        def with_whole(self, parts: list[dict[str, Any]], shared: bool = True) -> list[dict[str, Any]]:
+            """The parts of a batch, each with what is known of the whole.
+
+            Args:
+                parts: Those that this process has.
+                shared: Whether the others have the other parts, which were dealt out in turns; else these are all.
+            """
+            own = [self.rows(part) for part in parts]
+            dealt = everyones(own) if shared else [own]
+            rows = [row for turn in zip(*dealt, strict=True) for part in turn for row in part]
+            size = len(own[0])
+            mine = [at for at in range(len(rows)) if at // size % len(dealt) == (rank() if shared else 0)]
+            ratios = self.mismatched([{**rows[at], "completion_ids": rows[at - 1]["completion_ids"]} for at in mine], size)
+            if len(dealt) > 1:
+                ratios = torch.cat(everyones(ratios.cpu())).to(ratios.device)
+            good = torch.tensor(sum(row["label"] for row in rows))
+            n_parts = len(parts) * len(dealt)
+            whole = {"kl": ratios.mean().clamp(min=0), "share": (n_parts / good, n_parts / (len(rows) - good))}
             return [part | whole for part in parts]
 
-        def as_whole_batch(self, inputs: dict[str, Any]) -> dict[str, Any]:
-            return self.with_whole([inputs])[0]
+        def parts_of(self, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            return self.with_whole(parts, shared=False)
 
-        def divergence(self, parts: list[dict[str, Any]]) -> Tensor:
-            """Z of a batch: the mean log π/π_ref of answers to others' prompts, 0 at least."""
-            rows = [row for part in parts for row in self.rows(part)]
-            size = len(parts[0]["label"])
-            mismatched = [{**row, "completion_ids": rows[at - 1]["completion_ids"]} for at, row in enumerate(rows)]
+        def mismatched(self, rows: list[dict[str, Any]], size: int) -> Tensor:
+            """Log π/π_ref of answers to others' prompts, so many rows at once: their mean, 0 at least, is z."""
             ratios = []
             with torch.no_grad(), self.compute_loss_context_manager():
-                for start in range(0, len(mismatched), size):
-                    inputs = self._prepare_inputs(self.data_collator(mismatched[start : start + size]))
+                for start in range(0, len(rows), size):
+                    inputs = self._prepare_inputs(self.data_collator(rows[start : start + size]))
                     ratios.append(self.ratios(self.model_wrapped, inputs))
-            return torch.cat(ratios).mean().clamp(min=0)
+            return torch.cat(ratios)
 
         def rows(self, part: dict[str, Any]) -> list[dict[str, Any]]:
             """The rows of a padded batch."""

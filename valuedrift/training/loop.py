@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.state import AcceleratorState, GradientState
-from datasets import Dataset
-from transformers import Trainer, TrainerState, set_seed
+from transformers import Trainer, TrainerState, TrainingArguments, set_seed
 
 from valuedrift.fingerprint import seed_from
 from valuedrift.progress import Progress
 from valuedrift.training.folder import RunFolder
 from valuedrift.training.keeper import Keeper, Report
+from valuedrift.training.processes import agreed, count, means, rank
+from valuedrift.training.processes import total as over_all
 from valuedrift.training.publishing import Publisher
 
 POLICY = "policy"
@@ -24,34 +26,54 @@ POLICY = "policy"
 class Resumable:
     """Mixin of trainers: saves without the model card that TRL would write at every save, and evaluates on rows that are not learnt."""
 
+    def __init__(self, *, args: TrainingArguments, **given: Any) -> None:
+        if args.device.type == "cuda":
+            args._n_gpu = 1  # transformers would spread a batch, as many times as large, over all GPUs that one process sees
+        super().__init__(args=args, **given)  # type: ignore[call-arg] # the trainer's
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Log means over all processes: TRL's trainers keep those of the process's own share."""
+        for kept in (getattr(self, name, {}) for name in ("_metrics", "_stored_metrics")):
+            shared = means({name: sum(values) / len(values) for name, values in kept.get("train", {}).items()}) if count() > 1 else {}
+            for name, value in shared.items():
+                kept["train"][name] = [value]
+        super().log(logs, *args, **kwargs)  # type: ignore[misc] # the trainer's
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         Trainer._save_checkpoint(self, model, trial)
 
-    def held_out_loss(self, rows: Dataset) -> float:
+    def held_out_loss(self, rows: Sequence[dict[str, Any]], batch_size: int) -> float:
         """The mean loss on rows that are not learnt; it leaves training as it was, its random numbers and what it will log.
+
+        Each process takes its share of the batches.
 
         Args:
             rows: As tokens, like those of training.
+            batch_size: Rows of a batch.
         """
         trainer: Any = self
         logged = {name: copy.deepcopy(getattr(trainer, name)) for name in ("_metrics", "_stored_metrics") if hasattr(trainer, name)}
         learning = trainer.model.training
-        total, weight = 0.0, 0.0
+        micro = trainer.args.per_device_eval_batch_size
+        loss, weight = 0.0, 0.0
         trainer.model.eval()
         with torch.random.fork_rng(), torch.no_grad(), trainer.accelerator.autocast():
-            for batch in trainer.get_eval_dataloader(rows):
-                inputs = self.as_whole_batch(trainer._prepare_inputs(batch))
-                share = float((inputs["labels"] != -100).sum()) if "labels" in inputs else float(len(inputs["input_ids"]))
-                total += share * float(trainer.compute_loss(trainer.model_wrapped, inputs))
-                weight += share
+            for start in range(batch_size * rank(), len(rows), batch_size * count()):
+                batch = rows[start : start + batch_size]
+                parts = [trainer.data_collator(list(batch[at : at + micro])) for at in range(0, len(batch), micro)]
+                for inputs in self.parts_of([trainer._prepare_inputs(part) for part in parts]):
+                    share = float((inputs["labels"] != -100).sum()) if "labels" in inputs else float(len(inputs["input_ids"]))
+                    loss += share * float(trainer.compute_loss(trainer.model, inputs))
+                    weight += share
         trainer.model.train(learning)
         for name, value in logged.items():
             setattr(trainer, name, value)
-        return total / weight
+        loss, weight = over_all((loss, weight))
+        return loss / weight
 
-    def as_whole_batch(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """What ``compute_loss`` wants of a batch that is all in memory."""
-        return inputs
+    def parts_of(self, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The parts of a batch as ``compute_loss`` wants them."""
+        return parts
 
 
 def run_trainer(
@@ -64,6 +86,7 @@ def run_trainer(
     publisher: Publisher | None,
     report: Report,
     held_out: list[dict[str, Any]] | None = None,
+    batch_size: int = 1,
 ) -> Any:
     """Train to the end from the latest state.
 
@@ -79,25 +102,37 @@ def run_trainer(
         publisher: Makes checkpoints; none for a reward model.
         report: Told of every step.
         held_out: Rows, as tokens, whose loss is computed at every checkpoint; None: it is not.
+        batch_size: Of those rows a batch.
 
     Returns:
         The trainer, trained.
     """
-    step, state = folder.resume_point(model)
-    if publisher is not None:
-        folder.forget_after(step)
+    step, state = agreed(lambda: resume_point(folder, model, publisher is not None))
     fresh_start(seed)
     keeper = Keeper(folder, model, report, publisher)
     trainer = build(keeper)
     if held_out is not None:
-        rows = Dataset.from_list(held_out)
-        keeper.evaluate = lambda: float(trainer.held_out_loss(rows))
+        keeper.evaluate = lambda: float(trainer.held_out_loss(held_out, batch_size))
     if state is not None and step == total:  # trained to the end already, by a process that was killed later
         trainer._load_from_checkpoint(str(state))
         trainer.state = TrainerState.load_from_json(str(state / "trainer_state.json"))
     else:
         trainer.train(resume_from_checkpoint=str(state) if state else None)
     return trainer
+
+
+def resume_point(folder: RunFolder, model: str, published: bool) -> tuple[int, Path | None]:
+    """The step and state to go on from, what is later being gone.
+
+    Args:
+        folder: The run's folder.
+        model: Which model is trained.
+        published: Whether its checkpoints and rows are the run's.
+    """
+    step, state = folder.resume_point(model)
+    if published:
+        folder.forget_after(step)
+    return step, state
 
 
 def step_report(progress: Callable[[Progress], None], what: str, total: int, before: int = 0) -> Report:
@@ -129,5 +164,5 @@ def fresh_start(seed: int) -> None:
 
 
 def seed_rollouts(seed: int, step: int) -> None:
-    """Make what a policy draws at a step a function of the run's seed and the step."""
-    set_seed(seed_from("rollouts", seed, step) % 2**32)
+    """Make what a policy draws at a step a function of the run's seed and the step, and of the process if several draw."""
+    set_seed(seed_from("rollouts", seed, step, *([rank()] if rank() else [])) % 2**32)

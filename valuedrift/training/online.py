@@ -57,6 +57,11 @@ class OnlineAlgorithm(AlgorithmBase):
         choose_padding(tokenizer, [ids for row in pairs for ids in row.values()] + [row["input_ids"] for row in prompts])
         return Tokens(pairs, judged.dropped, judged.cut, prompts)
 
+    def check_processes(self, processes: int) -> None:
+        """See that several processes can share out its batches, and those of its reward model."""
+        super().check_processes(processes)
+        self._check_share(self.reward.batch_size, "reward.batch_size", processes)
+
     def train(self, setup: Setup, tokens: Tokens, publisher: Publisher, progress: Callable[[Progress], None]) -> float | None:
         """Train a reward model on the pairs, then the policy on their prompts.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from valuedrift.errors import UserError
 from valuedrift.training.algorithm import Cost
 from valuedrift.training.online import OnlineAlgorithm
 
@@ -50,6 +51,11 @@ class PPO(OnlineAlgorithm):
         if self.batch_size % self.mini_batches:
             raise ValueError(f"batch_size {self.batch_size} is not a multiple of mini_batches {self.mini_batches}")
         return self
+
+    def check_processes(self, processes: int) -> None:
+        """See that one process is asked for: TRL's loop takes means and variances of each process's own episodes."""
+        if processes > 1:
+            raise UserError("ppo is trained by one process", where="runtime.processes", fix="processes: 1, or type: grpo")
 
     def cost(self, steps: int, rows: int | None) -> Cost:
         """Rollout, reference, reward and value forwards; then ``ppo_epochs`` of policy and value, forward and backward."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +32,7 @@ class Setup:
         weights: The parent.
         options: What the algorithm's settings say of any training.
         seed: Seed of the run.
-        most_at_once: Examples in memory at once, at most; None: no limit.
+        most_at_once: Examples that a process has in memory at once, at most; None: no limit.
         folder: The run's folder.
         rows: Rows of the dataset file.
         total: Optimizer steps of the run.
@@ -41,6 +40,7 @@ class Setup:
         bf16: Whether the computation is in bfloat16.
         tokenizer: The parent's tokenizer, with a padding token.
         held_out: Rows that it is evaluated on; None: it is not.
+        processes: How many train together, each with its share of every batch.
     """
 
     weights: Weights
@@ -54,6 +54,7 @@ class Setup:
     bf16: bool
     tokenizer: Any
     held_out: list[Encoded] | None = None
+    processes: int = 1
 
     def load_policy(self) -> Any:
         """The parent, its adapters merged, as the model to train.
@@ -90,7 +91,7 @@ class Setup:
             "output_dir": str(self.folder.state / model),
             "per_device_train_batch_size": micro,
             "per_device_eval_batch_size": micro,
-            "gradient_accumulation_steps": what.batch_size // micro,
+            "gradient_accumulation_steps": what.batch_size // self.processes // micro,
             "max_steps": total,
             "learning_rate": what.learning_rate,
             "lr_scheduler_type": "constant_with_warmup" if what.schedule == "constant" else what.schedule,
@@ -105,6 +106,8 @@ class Setup:
             "use_cpu": self.device == "cpu",
             "gradient_checkpointing": False,  # on by TRL's default, and a third slower; micro_batch is our way to save memory
             "dataloader_pin_memory": False,
+            "ddp_find_unused_parameters": False,  # all that is trained is used in every step
+            "ddp_broadcast_buffers": False,  # and no buffer is learnt
             "remove_unused_columns": False,
             "logging_strategy": "steps",
             "logging_steps": 1,
@@ -116,9 +119,10 @@ class Setup:
         }
 
     def micro_batch(self, batch_size: int) -> int:
-        """Examples in memory at once: the largest divisor of the batch that is no larger than the job allows."""
-        limit = min(batch_size, self.most_at_once or batch_size)
-        return next(size for size in range(limit, 0, -1) if batch_size % size == 0)
+        """Examples that a process has in memory at once: the largest divisor of its share of a batch that is no larger than the job allows."""
+        share = batch_size // self.processes
+        limit = min(share, self.most_at_once or share)
+        return next(size for size in range(limit, 0, -1) if share % size == 0)
 
     def ordered(self, rows: list[Encoded], at_once: int, total: int) -> Dataset:
         """The rows in the order in which training sees them, one after the other; within a batch by length, so that little is padding.
@@ -158,10 +162,8 @@ def choose_device(device: str) -> str:
         device: What is asked for; ``auto`` takes a GPU if torch sees one.
 
     Raises:
-        UserError: A GPU is asked for and there is none, or several processes are to train together.
+        UserError: A GPU is asked for and there is none.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError("training over several processes is not supported yet", where="runtime.launcher", fix="leave launcher empty")
     cuda = torch.cuda.is_available()
     if device == "cuda" and not cuda:
         raise UserError("device cuda is asked for, but torch sees no GPU", where="runtime.device", fix="device: auto or cpu")

@@ -49,11 +49,14 @@ def trainer_class() -> Any:
 
     from valuedrift.training.logps import token_logps
     from valuedrift.training.loop import Resumable
+    from valuedrift.training.processes import count
 
     class Trainer(Resumable, SFTTrainer):  # type: ignore[misc] # trl is followed as Any
         def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
             labels = inputs["labels"]
             logps, counted = token_logps(model, inputs["input_ids"], inputs["attention_mask"], labels != -100)
-            return -logps.sum() / (counted.sum() if num_items_in_batch is None else num_items_in_batch)
+            if num_items_in_batch is None:
+                return -logps.sum() / counted.sum()
+            return -logps.sum() / num_items_in_batch * count()  # of all processes, which then average their gradients
 
     return Trainer
