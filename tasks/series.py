@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, lru_cache, partial
 from pathlib import Path
@@ -62,6 +63,7 @@ class SeriesAtWork:
         """What looking into a candidate gave, by its name and state."""
         self._sighted_before: dict[tuple[str, str], Sighted] = {}
         """So that a fingerprint is made once, and stays known when the weights are gone."""
+        self._contents: dict[str, str] = {}
         self._base: Callable[[], Weights] | None = None
         if series.base is not None:
             self._base = cache(partial(_base_of, series.base))
@@ -98,6 +100,7 @@ class SeriesAtWork:
             else:
                 sighting.whole[step] = self._sighted(step, one, *found)
                 sighting.length = _length(found[1]) or sighting.length
+        self._apart_from_other_bases(sighting)
         self._with_base(sighting)
         return sighting
 
@@ -201,6 +204,28 @@ class SeriesAtWork:
             raise UserError(lacks, where=name, fix="name the model that the training started from: --base, or `base:` of the series")
         return cache(partial(_base_of, _reference(whole.base, name)))
 
+    def _apart_from_other_bases(self, sighting: Sighting) -> None:
+        """Leave out adapters on another base than the first one's: what lies between the two is no drift of this training."""
+        if self._base is not None or not sighting.whole:
+            return
+        adapters = {step: one for step, one in sighting.whole.items() if one.adapter()}
+        named = {step: found[0].base for step, one in adapters.items() if isinstance(found := self._found[one.name, one.state], tuple)}
+        first = min(adapters, default=0)
+        for step in [step for step, base in named.items() if base != named[first]]:
+            with suppress(UserError):  # a base that is not here is told by who asks for it
+                if (own := _without_last(adapters[step].weights())) != (theirs := _without_last(adapters[first].weights())) and (
+                    self._content(own) != self._content(theirs)
+                ):
+                    what = f"an adapter on {named[step]}, and the first of the series is one on {named[first]}: two trainings"
+                    sighting.broken[sighting.whole.pop(step).name] = what
+
+    def _content(self, weights: Weights) -> str:
+        """Fingerprint of what adapters lie on, made once."""
+        known = weights.model_dump_json()
+        if known not in self._contents:
+            self._contents[known] = weights.fingerprint()
+        return self._contents[known]
+
     def _with_base(self, sighting: Sighting) -> None:
         """Step 0 is the model that the training started from, where it is known."""
         if 0 in sighting.whole or not sighting.whole:
@@ -208,7 +233,7 @@ class SeriesAtWork:
         first = sighting.whole[min(sighting.whole)]
         if self._base is None and not first.adapter():
             return
-        start = self._base or cache(lambda: Weights(base=first.weights().base))
+        start = self._base or cache(lambda: _without_last(first.weights()))
         sighting.whole = {
             0: Sighted(0, self.series.base or "the adapters' base", "", start, cache(lambda: start().fingerprint()), lambda: False)
         } | sighting.whole
@@ -226,6 +251,11 @@ def _reference(base: str, adapter: str) -> str:
             fix="name the model that the training started from: --base, or `base:` of the series",
         )
     return base if ":" in base else f"hf:{base}"
+
+
+def _without_last(weights: Weights) -> Weights:
+    """What an adapter lies on: a model, which may have adapters itself (a DPO on the adapter of an SFT)."""
+    return Weights(base=weights.base, adapters=weights.adapters[:-1])
 
 
 def _base_of(reference: str) -> Weights:

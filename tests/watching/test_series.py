@@ -197,6 +197,34 @@ def test_an_adapter_names_its_base_which_is_step_0(tmp_path: Path) -> None:
     assert sighting.whole[4].weights().adapters == (folder,) and sighting.whole[4].adapter()
 
 
+def adapter(folder: Path, base: Path | str, *, seed: int = 0) -> Path:
+    """A folder with an adapter that names its base."""
+    folder.mkdir(parents=True)
+    save_file({"lora": np.full(2, seed, dtype=np.float32)}, folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}), encoding="utf-8")
+    return folder
+
+
+def test_adapters_on_an_adapter_start_from_it_and_not_from_the_bare_model(tmp_path: Path) -> None:
+    base = checkpoint(tmp_path / "base")
+    sft = adapter(tmp_path / "sft", base, seed=1)
+    dpo = [adapter(tmp_path / "dpo" / f"checkpoint-{step}", sft, seed=step) for step in (5, 10)]
+    whole = at_work(tmp_path, str(tmp_path / "dpo")).look(patient=False).whole
+    assert [one.weights().adapters for one in whole.values()] == [(sft,), (sft, dpo[0]), (sft, dpo[1])]
+    alone = at_work(tmp_path, {1: str(sft)}).look(patient=False).whole
+    assert whole[0].fingerprint() == alone[1].fingerprint(), "the same answers as the end of the SFT"
+
+
+def test_adapters_on_two_bases_are_two_trainings(tmp_path: Path) -> None:
+    base, other = checkpoint(tmp_path / "base"), checkpoint(tmp_path / "other", seed=9)
+    copied = shutil.copytree(base, tmp_path / "copied")
+    for step, lies_on in ((5, base), (10, copied), (15, other), (20, base)):
+        adapter(tmp_path / "out" / f"checkpoint-{step}", lies_on, seed=step)
+    sighting = at_work(tmp_path, str(tmp_path / "out")).look(patient=False)
+    assert list(sighting.whole) == [0, 5, 10, 20], "a copy of the base is the base"
+    assert f"an adapter on {other}" in sighting.broken[str(tmp_path / "out" / "checkpoint-15")]
+
+
 def test_an_adapter_without_base_says_so(tmp_path: Path) -> None:
     folder = tmp_path / "out" / "checkpoint-4"
     folder.mkdir(parents=True)
