@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import partial
@@ -23,10 +24,11 @@ from valuedrift.watching.held import Held, state_of
 _HUB = "hf:"
 _CONFIGS = ("config.json", "adapter_config.json")
 _WILD = "*?["
-
-
-class SeveralSeriesError(UserError):
-    """Two series lie where one is meant."""
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".distcp", ".gguf")
+_ASIDE = (".", "_", "tmp-")
+"""Beginnings of the names of folders that are none of a training's checkpoints, whatever number is in them."""
+_OF_SHARDS = re.compile(r"(global_step|pytorch_model_\w*|optimizer_)\d+")
+"""Folders that DeepSpeed and FSDP write into a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,11 @@ class Candidate:
     bring: Callable[[], Path]
     fixed: bool = False
     again: Callable[[], str] = str
+
+    @property
+    def has_files(self) -> bool:
+        """Whether there are files in it that a checkpoint has; a folder of a log or of an evaluation has none."""
+        return self.fixed or any(name in _CONFIGS or name.endswith(_WEIGHTS) for name in self.times)
 
 
 def candidates_at(place: str) -> list[Candidate]:
@@ -86,40 +93,45 @@ def lies_at(name: str, place: str) -> bool:
     if place.startswith(_HUB):
         return name.partition("@")[0] == place.partition("@")[0]
     if is_address(place):
-        head = "/".join(takewhile(lambda part: not any(letter in part for letter in _WILD), place.rstrip("/").split("/")))
+        head = "/".join(takewhile(lambda part: not _is_wild(part), place.rstrip("/").split("/")))
         return name == head or name.startswith(f"{head}/")
-    folder, own = Path(place).absolute(), Path(name).absolute()
-    return own == folder or folder in own.parents or fnmatch(str(own), str(folder))
+    (folder, wild), own = _opened(place), Path(name).absolute()
+    return own.is_relative_to(folder) and (not wild or fnmatch(str(own.relative_to(folder)), wild))
 
 
 def is_marked(place: str, marker: str) -> bool:
     """Whether a file of some name lies beside the checkpoints of a place; revisions on the hub are what they are."""
     if place.startswith(_HUB):
         return True
-    head = "/".join(takewhile(lambda part: not any(letter in part for letter in _WILD), place.rstrip("/").split("/")))
-    return (Location.parse(head) / marker).exists()
+    if not is_address(place):
+        head = _opened(place)[0]
+        return any((folder / marker).exists() for folder in ((head, head.parent) if _is_one(head) else (head,)))
+    head_address = "/".join(takewhile(lambda part: not _is_wild(part), place.rstrip("/").split("/")))
+    return (Location.parse(head_address) / marker).exists()
 
 
 def hand_overs_at(place: str) -> list[HandOver]:
     """The folders in which trainings may hand over the checkpoints of a place; those on this machine."""
     if place.startswith(_HUB) or is_address(place):
         return []
-    if not Path(place).exists() and any(letter in place for letter in _WILD):
-        pattern = Path(place).absolute().parent
-        found = Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))) if len(pattern.parts) > 1 else iter([pattern])
-        return [HandOver(path) for path in sorted(found) if path.is_dir()]
-    return [HandOver(Path(place))]
+    head, wild = _opened(place)
+    if not wild:
+        return [HandOver(head.parent if _is_one(head) else head)]
+    above = wild.rpartition("/")[0]
+    return [HandOver(path) for path in (sorted(head.glob(above)) if above else [head]) if path.is_dir()]
 
 
 def handed_at(place: str) -> list[Candidate]:
     """Checkpoints of a place as trainings handed them over, under the names that they have there; of each step the latest."""
-    pattern = Path(place).absolute() if any(letter in Path(place).name for letter in _WILD) and not Path(place).exists() else None
+    if place.startswith(_HUB) or is_address(place):
+        return []
+    head, wild = _opened(place)
     latest: dict[str, Candidate] = {}
     for hand_over in hand_overs_at(place):
         for held in hand_over.handed():
             path = hand_over.output / held.name
-            if pattern is None or fnmatch(path.name, pattern.name):
-                latest[str(path)] = _handed(held, path, path.name if pattern is None else _differing(path, pattern))
+            if path.is_relative_to(head) and fnmatch(path.name, wild.rpartition("/")[2] or "*"):
+                latest[str(path)] = _handed(held, path, _differing(path, head, wild))
     return list(latest.values())
 
 
@@ -127,20 +139,55 @@ def _handed(held: Held, path: Path, label: str) -> Candidate:
     return Candidate(str(path), label, held.state, {}, lambda: held.folder, fixed=True)
 
 
+def is_one_checkpoint(place: str) -> bool:
+    """Whether a place is a checkpoint's own folder, named after its step, so that no others will be found there."""
+    return not place.startswith(_HUB) and not is_address(place) and _is_one(Path(place))
+
+
+def _is_one(folder: Path) -> bool:
+    return step_of(folder.name) is not None and _is_model(folder) and not any(_is_model(path) for path in _inside(folder))
+
+
+def _is_model(folder: Path) -> bool:
+    return any((folder / name).exists() for name in _CONFIGS)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The folders in it that have a number in their name."""
+    return [
+        path for path in sorted(folder.iterdir()) if not path.name.startswith(_ASIDE) and step_of(path.name) is not None and path.is_dir()
+    ]
+
+
 def _folders(place: str) -> Iterator[Candidate]:
     """Folders of this machine: what the pattern means, else those in the folder that have a number, else the folder itself."""
+    head, wild = _opened(place)
     folder = Path(place)
-    if not folder.exists() and any(letter in place for letter in _WILD):
-        pattern = folder.absolute()
-        for path in sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))):
-            if path.is_dir():
-                yield from _folder(path, _differing(path, pattern))
+    if wild:
+        for path in sorted(head.glob(wild)):
+            if path.is_dir() and not path.name.startswith(_ASIDE):
+                yield from _folder(path, _differing(path, head, wild))
     elif folder.is_dir():
-        inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and step_of(path.name) is not None]
-        if inside or not any((folder / name).exists() for name in _CONFIGS):
-            yield from chain.from_iterable(_folder(path, path.name) for path in inside)
-        else:
+        inside = _inside(folder)
+        if _is_one(folder) or (_is_model(folder) and all(_OF_SHARDS.fullmatch(path.name) for path in inside)):
             yield from _folder(folder, folder.name)
+        else:
+            yield from chain.from_iterable(_folder(path, path.name) for path in inside)
+
+
+def _opened(place: str) -> tuple[Path, str]:
+    """The folder before the first part of a place that leaves something open, and the rest. What exists as it is written is meant as it is written."""
+    first, *parts = Path(place).absolute().parts
+    head = Path(first)
+    for at, part in enumerate(parts):
+        if _is_wild(part) and not (head / part).exists():
+            return head, "/".join(parts[at:])
+        head /= part
+    return head, ""
+
+
+def _is_wild(part: str) -> bool:
+    return any(letter in part for letter in _WILD)
 
 
 def _folder(folder: Path, label: str) -> Iterator[Candidate]:
@@ -153,15 +200,15 @@ def _folder(folder: Path, label: str) -> Iterator[Candidate]:
         yield Candidate(str(folder), label, state, times, lambda: folder, again=lambda: state_of(folder)[0])
 
 
-def _differing(path: Path, pattern: Path) -> str:
+def _differing(path: Path, head: Path, wild: str) -> str:
     """The parts of a path where the pattern left something open: what tells one checkpoint from the next."""
-    opened = [part for part, wanted in zip(path.parts, pattern.parts, strict=False) if any(letter in wanted for letter in _WILD)]
-    return "/".join(opened) or path.name
+    rest = path.relative_to(head).parts
+    return "/".join(part for part, wanted in zip(rest, wild.split("/"), strict=False) if _is_wild(wanted)) or path.name
 
 
 def _in_store(place: str) -> Iterator[Candidate]:
     """Prefixes of a store, by one listing of what lies below the part of the address before the first wild part."""
-    head = "/".join(takewhile(lambda part: not any(letter in part for letter in _WILD), place.rstrip("/").split("/")))
+    head = "/".join(takewhile(lambda part: not _is_wild(part), place.rstrip("/").split("/")))
     wild = place.rstrip("/")[len(head) :].strip("/")
     root = Location.parse(head)
     below = defaultdict(list)
@@ -171,6 +218,8 @@ def _in_store(place: str) -> Iterator[Candidate]:
         if len(parts) > depth:
             below["/".join(parts[:depth])].append(found)
     for name, objects in sorted(below.items()):
+        if name.rpartition("/")[2].startswith(_ASIDE):
+            continue
         if fnmatch(name, wild) if wild else step_of(name) is not None:
             address = f"{head}/{name}"
             state = fingerprint(sorted([one.location.uri, one.size, one.tag] for one in objects))
@@ -181,7 +230,7 @@ def _in_store(place: str) -> Iterator[Candidate]:
 def _revisions(reference: str) -> Iterator[Candidate]:
     """Branches and tags of a model on the hub that a pattern means, or the one revision."""
     repository, _, pattern = reference.partition("@")
-    if not any(letter in pattern for letter in _WILD):
+    if not _is_wild(pattern):
         yield _revision(repository, pattern, pattern)
         return
     known = revisions_of(repository)
@@ -231,20 +280,3 @@ def revisions_of(repository: str) -> dict[str, str]:
             f"revisions of {repository} could not be listed: {reason}", fix="check the name, the network and HF_HUB_OFFLINE"
         ) from error
     return {one.name: one.target_commit for one in (*refs.branches, *refs.tags)}
-
-
-def series_are_apart(candidates: Sequence[tuple[int, Candidate]], where: str) -> None:
-    """See that no two candidates have one step: they would be two series.
-
-    Raises:
-        SeveralSeriesError: Two have.
-    """
-    names: dict[int, str] = {}
-    for step, candidate in candidates:
-        if step in names:
-            raise SeveralSeriesError(
-                f"two checkpoints of step {step}: {names[step]} and {candidate.name}",
-                where=where,
-                fix="two series lie here: give each a pattern of its own",
-            )
-        names[step] = candidate.name

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from valuedrift.errors import UserError
 from valuedrift.models.resolve import resolve_weights
-from valuedrift.tasks.candidates import Candidate, candidate_at, candidates_at, hand_overs_at, handed_at, series_are_apart
+from valuedrift.tasks.candidates import Candidate, candidate_at, candidates_at, hand_overs_at, handed_at
 from valuedrift.tasks.holding import Holding, with_tokenizer
+from valuedrift.tasks.one_a_step import one_a_step
 from valuedrift.tasks.sources import brought
-from valuedrift.watching.checkpoints import STATE, NotWholeError, ScoresOnlyError, Whole, look_into, step_of, trainer_state
+from valuedrift.watching.checkpoints import LARGEST_STEP, STATE, NotWholeError, ScoresOnlyError, Whole, look_into, step_of, trainer_state
 from valuedrift.watching.series import Series
 from valuedrift.watching.sighted import Sighted
 from valuedrift.weights import Weights
@@ -63,6 +64,8 @@ class SeriesAtWork:
         """What looking into a candidate gave, by its name and state."""
         self._sighted_before: dict[tuple[str, str], Sighted] = {}
         """So that a fingerprint is made once, and stays known when the weights are gone."""
+        self._names: dict[int, str] = {}
+        """Under which name each step was first found whole."""
         self._contents: dict[str, str] = {}
         self._base: Callable[[], Weights] | None = None
         if series.base is not None:
@@ -85,7 +88,8 @@ class SeriesAtWork:
             (self._step(one), one) for place in self.series.places if place not in self.series.steps for one in candidates_at(place)
         ]
         numbered = [(step, one) for step, one in candidates if step is not None]
-        series_are_apart(numbered, ", ".join(self.series.places))
+        numbered, copies = one_a_step(numbered, ", ".join(self.series.places), self._names)
+        sighting.broken |= copies
         numbered = self._with_held(numbered)
         for step, one in sorted(numbered, key=lambda pair: pair[0]):
             changed = self._note_state(one)
@@ -99,6 +103,7 @@ class SeriesAtWork:
                 (sighting.broken if given_up else sighting.waiting)[one.name] = found
             else:
                 sighting.whole[step] = self._sighted(step, one, *found)
+                self._names.setdefault(step, one.name)
                 sighting.length = _length(found[1]) or sighting.length
         self._apart_from_other_bases(sighting)
         self._with_base(sighting)
@@ -266,4 +271,4 @@ def _base_of(reference: str) -> Weights:
 def _length(folder: Path) -> int | None:
     """Optimizer steps of the whole training, as a checkpoint says it."""
     length = trainer_state(folder).get("max_steps")
-    return length if isinstance(length, int) and length > 0 else None
+    return length if type(length) is int and 0 < length <= LARGEST_STEP else None

@@ -12,7 +12,8 @@ from pathlib import Path
 from valuedrift.errors import UserError
 from valuedrift.models.resolve import resolve_weights
 from valuedrift.tasks.board import tell
-from valuedrift.tasks.candidates import SeveralSeriesError
+from valuedrift.tasks.candidates import is_one_checkpoint
+from valuedrift.tasks.one_a_step import SeveralSeriesError
 from valuedrift.tasks.series import Sighting
 from valuedrift.tasks.sources import brought
 from valuedrift.tasks.stage import Stage
@@ -83,6 +84,7 @@ def watching(work: StudyWork, *, live: bool) -> Iterator[None]:
         _check_something(work)
         yield
         return
+    _tell_closed(work)
     stop, opened, faults = threading.Event(), threading.Event(), list[Exception]()
     work.watch.growing = True
     follower = threading.Thread(target=_follow, args=(work, stop, opened, told, faults), daemon=True)
@@ -170,6 +172,14 @@ def _tell_waiting(work: StudyWork) -> None:
     for name in work.study.series:
         for checkpoint, why in work.watch.seen(name).waiting.items():
             tell(f"{name}: {checkpoint} is not whole and left out: {why}")
+
+
+def _tell_closed(work: StudyWork) -> None:
+    """Say of a series that is made of single checkpoints that no others are looked for."""
+    for name, series in work.study.series.items():
+        if all(map(is_one_checkpoint, series.places)):
+            folder = Path(series.places[0]).parent
+            tell(f"{name}: these checkpoints and no later ones; {folder}, or a pattern in quotes, follows all that come there")
 
 
 def _tell_once(line: str, told: set[str]) -> None:

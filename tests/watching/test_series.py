@@ -15,7 +15,8 @@ from safetensors.numpy import save_file
 
 from valuedrift.errors import UserError
 from valuedrift.flows.cli.main import main
-from valuedrift.tasks.candidates import SeveralSeriesError, candidates_at, lies_at
+from valuedrift.tasks.candidates import candidates_at, hand_overs_at, is_marked, lies_at
+from valuedrift.tasks.one_a_step import SeveralSeriesError
 from valuedrift.tasks.series import SeriesAtWork
 from valuedrift.watching.checkpoints import LARGEST_STEP, look_into, step_of
 from valuedrift.watching.series import Series
@@ -83,7 +84,10 @@ def test_checkpoints_by_step_have_the_steps_that_are_said(tmp_path: Path) -> Non
     assert moved.steps == {str(last): 250}
 
 
-@pytest.mark.parametrize(("source", "message"), [({}, "empty source"), ({-1: "a"}, "0 or more"), ({0: "a", 1: "a"}, "under two steps")])
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [({}, "empty source"), ({-1: "a"}, "0 or more"), ({0: "a", 1: "a"}, "under two steps"), ({0: "d/a", 1: "d/./a"}, "under two steps")],
+)
 def test_checkpoints_by_step_that_make_no_series_are_refused(source: dict[int, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Series.model_validate({"source": source})
@@ -94,6 +98,77 @@ def test_two_series_in_one_place_are_refused(tmp_path: Path) -> None:
     checkpoint(tmp_path / "b" / "checkpoint-1")
     with pytest.raises(SeveralSeriesError, match="two checkpoints of step 1"):
         at_work(tmp_path, f"{tmp_path}/*/checkpoint-*").look(patient=False)
+
+
+@pytest.mark.parametrize("beside", ["eval-10", "rollouts_10", "tmp-checkpoint-10", "._checkpoint-10", ".cache-10"])
+def test_other_folders_with_a_number_are_no_second_series(tmp_path: Path, beside: str) -> None:
+    folder = checkpoint(tmp_path / "out" / "checkpoint-10")
+    if beside.startswith((".", "tmp")):
+        shutil.copytree(folder, tmp_path / "out" / beside)
+    else:
+        (tmp_path / "out" / beside).mkdir()
+        (tmp_path / "out" / beside / "scores.json").write_text("{}", encoding="utf-8")
+    for source in (tmp_path / "out", tmp_path / "out" / "*"):
+        sighting = at_work(tmp_path, str(source)).look(patient=False)
+        assert [one.name for one in sighting.whole.values()] == [str(folder)] and not sighting.broken
+
+
+@pytest.mark.parametrize("beside", ["checkpoint-10-merged", "checkpoint-10.bak"])
+def test_a_copy_with_more_to_its_name_is_told_and_left_out(tmp_path: Path, beside: str) -> None:
+    folder = checkpoint(tmp_path / "out" / "checkpoint-10")
+    copy = checkpoint(tmp_path / "out" / beside, seed=3)
+    sighting = at_work(tmp_path, str(tmp_path / "out")).look(patient=False)
+    assert [one.name for one in sighting.whole.values()] == [str(folder)]
+    assert "another checkpoint of step 10, beside checkpoint-10" in sighting.broken[str(copy)]
+
+
+def test_a_copy_that_appears_later_does_not_end_the_watch(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "out" / "checkpoint-10")
+    watched = at_work(tmp_path, str(tmp_path / "out"))
+    watched.look(patient=False)
+    copy = checkpoint(tmp_path / "out" / "best-10", seed=3)
+    sighting = watched.look(patient=False)
+    assert [one.name for one in sighting.whole.values()] == [str(folder)] and list(sighting.broken) == [str(copy)]
+    (tmp_path / "out" / "last-10").symlink_to(folder)
+    shutil.rmtree(copy)
+    assert not at_work(tmp_path, str(tmp_path / "out")).look(patient=False).broken, "a link is the same folder"
+
+
+@pytest.mark.parametrize("inside", ["global_step10", "pytorch_model_fsdp_0", "optimizer_0"])
+def test_a_checkpoint_that_is_named_itself_is_one_whatever_its_trainer_put_inside(tmp_path: Path, inside: str) -> None:
+    folders = [checkpoint(tmp_path / "out" / f"checkpoint-{step}", seed=step) for step in (10, 20)]
+    for folder in folders:
+        (folder / inside).mkdir()
+        (folder / inside / "shard.pt").touch()
+    one_by_one = [str(folder) for folder in folders]
+    for source in (one_by_one, str(tmp_path / "out")):
+        assert list(at_work(tmp_path, source).look(patient=False).whole) == [10, 20]
+    assert {one.output for one in hand_overs_at(one_by_one[0])} == {tmp_path / "out"}
+    assert not is_marked(one_by_one[0], "training_ended")
+    (tmp_path / "out" / "training_ended").touch()
+    assert is_marked(one_by_one[0], "training_ended") and is_marked(str(tmp_path / "out"), "training_ended")
+
+
+def test_brackets_in_the_name_of_a_folder_that_is_there_are_meant_as_they_are(tmp_path: Path) -> None:
+    out = tmp_path / "run [1]"
+    for step in (5, 6):
+        checkpoint(out / f"checkpoint-{step}", seed=step)
+    for source in (str(out), f"{out}/checkpoint-*", f"{out}/checkpoint-[56]", f"{tmp_path}/*/checkpoint-*"):
+        assert list(at_work(tmp_path, source).look(patient=False).whole) == [5, 6], source
+        assert lies_at(f"{out}/checkpoint-9" if "[56]" not in source else f"{out}/checkpoint-6", source)
+
+
+def test_folders_that_hold_checkpoints_say_where_they_are(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "out" / "epoch1" / "checkpoint-5")
+    (said,) = at_work(tmp_path, str(tmp_path / "out")).look(patient=False).waiting.values()
+    assert "in the checkpoint-5 inside" in said
+
+
+@pytest.mark.parametrize("length", ["true", str(2**70), "0", '"40"'])
+def test_a_length_that_is_none_is_not_taken(tmp_path: Path, length: str) -> None:
+    folder = checkpoint(tmp_path / "out" / "checkpoint-10")
+    (folder / "trainer_state.json").write_text(f'{{"max_steps": {length}}}', encoding="utf-8")
+    assert at_work(tmp_path, str(tmp_path / "out")).look(patient=False).length is None
 
 
 def test_nothing_is_there_yet(tmp_path: Path) -> None:

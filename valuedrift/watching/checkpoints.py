@@ -81,7 +81,9 @@ def look_into(folder: Path) -> Whole:
     if adapter and not any(path.name != ADAPTER for path in folder.glob("*.safetensors")):
         return _adapter(folder)
     if not full and not adapter:
-        raise NotWholeError(f"neither config.json nor {ADAPTER_CONFIG} yet")
+        deeper = next((path.parent.name for name in ("config.json", ADAPTER_CONFIG) for path in folder.glob(f"*/{name}")), "")
+        there = f", but in the {deeper} inside: a pattern that ends there means it" if deeper else " yet"
+        raise NotWholeError(f"neither config.json nor {ADAPTER_CONFIG}{there}")
     if not any(folder.glob("*.safetensors")) and not (folder / INDEX).exists():
         pickled = sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern) if not path.name.startswith(_TRAINERS_OWN))
         if pickled:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from posixpath import normpath
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -73,7 +74,7 @@ class Series(BaseModel):
         if isinstance(source, dict):
             if min(source) < 0:
                 raise ValueError("a step is 0 or more")
-            if len(set(places)) < len(source):
+            if len({normpath(place) for place in places}) < len(source):
                 raise ValueError("one checkpoint under two steps")
         return source
 
