@@ -161,6 +161,7 @@ def _sampled(
         shown=lambda: shown(label),
         timeout=60 * runtime.timeout_minutes,
         priority=1,
+        keeps=None if weights is None else f"{study.engine_name} {study.dtype} {weights.base}",
         collect=lambda folder, _: pl.read_parquet(folder / "responses.parquet"),
     )
     asked = pl.DataFrame(

@@ -36,6 +36,11 @@ class AuditJob(BaseModel):
     threads: int | None = Field(default=None, ge=1, description="CPU threads; None leaves torch's setting. Runtime.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where models run. Runtime.")
 
+    @property
+    def leaves_room(self) -> bool:
+        """Whether the process may keep the engine of an earlier job beside it."""
+        return self.judge.light
+
     def run(self, progress: Callable[[Progress], None]) -> AuditResult:
         """Judge, and write the output whole or not at all.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -93,6 +93,23 @@ class Engine(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+@runtime_checkable
+class Sweep(Engine, Protocol):
+    """An engine that goes from checkpoint to checkpoint with what it has in memory."""
+
+    def load(self, weights: Weights, fingerprint: str) -> None:
+        """Hold another checkpoint from now on: bit by bit what a fresh engine would hold, and shown to be that.
+
+        Args:
+            weights: The model at the checkpoint.
+            fingerprint: Of the weights; draws are seeded by it.
+
+        Raises:
+            UserError: The checkpoint is at fault; another one can be loaded next, and until then the engine is not to be asked.
+            FreshNeededError: What is in memory cannot be shown to become the checkpoint: only a fresh engine will do.
+        """
 
 
 class EngineBase(BaseModel, ABC):

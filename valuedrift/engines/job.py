@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -50,6 +51,11 @@ class SampleJob(BaseModel):
     cache_tokens: int = Field(default=65_536, ge=256, description="Tokens that the key-value cache may hold. Runtime.")
     keep: Path | None = Field(default=None, description="Folder for a server's replies; None: the user's cache folder. Runtime.")
 
+    @property
+    def leaves_room(self) -> bool:
+        """Whether the process may keep the engine of an earlier job beside it."""
+        return True  # it goes on with that engine, or lets it go
+
     def run(self, progress: Callable[[Progress], None]) -> SampleResult:
         """Sample, and write the answers whole.
 
@@ -77,10 +83,10 @@ class SampleJob(BaseModel):
         told = split_thought(response.response, self.sampling.thoughts, begun=None if response.reasoning is None else False)
         return replace(response, response=told.answer, reasoning=joined(response.reasoning, told.reasoning))
 
-    def _engine(self) -> Engine:
+    def _engine(self) -> AbstractContextManager[Engine]:
         """The engine, with weights that are those that were trained, or with its model's name."""
         from valuedrift.engines.base import EngineSettings
-        from valuedrift.engines.registry import make_engine
+        from valuedrift.engines.kept import KEPT
 
         if not isinstance(self.engine, str):
             return self.engine.open(keep=self.keep)
@@ -93,4 +99,4 @@ class SampleJob(BaseModel):
                 fix="remove the folder and run the study again: it will be trained anew",
             )
         settings = EngineSettings(dtype=self.dtype, device=self.device, threads=self.threads, cache_tokens=self.cache_tokens)
-        return make_engine(self.engine, self.weights, self.fingerprint, settings)
+        return KEPT.at(self.engine, self.weights, self.fingerprint, settings)

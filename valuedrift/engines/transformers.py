@@ -53,15 +53,27 @@ class TransformersEngine:
 
         from valuedrift.engines.decoding import attention
         from valuedrift.engines.decoding.canary import check_decoding
-        from valuedrift.models.loading import load_causal_lm
+        from valuedrift.models.held import HeldModel
 
         self.settings = settings
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
+        self._held = HeldModel(weights, dtype=self.settings.dtype, device=_device(self.settings.device))
+        attention.fold(self._held.model)
+        check_decoding(self._held.model)
+        self._take(fingerprint)
+
+    def load(self, weights: Weights, fingerprint: str) -> None:
+        """See ``Sweep.load``."""
+        from valuedrift.engines.decoding.canary import check_numbers
+
+        self._held.put(weights)
+        check_numbers(self._held.model)  # that the loop reproduces the architecture was seen when it was loaded
+        self._take(fingerprint)
+
+    def _take(self, fingerprint: str) -> None:
         self._fingerprint = fingerprint
-        self._model, self._tokenizer = load_causal_lm(weights, dtype=self.settings.dtype, device=_device(self.settings.device))
-        attention.fold(self._model)
-        check_decoding(self._model)
+        self._model, self._tokenizer = self._held.model, self._held.tokenizer
         self._end_tokens = end_tokens(self._model.generation_config, self._tokenizer)
 
     def sample(self, prompts: Sequence[Prompt], sampling: Sampling, progress: Progress | None = None) -> list[Response]:
@@ -117,6 +129,7 @@ class TransformersEngine:
         """Free the model."""
         import torch
 
+        del self._held
         self._model = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

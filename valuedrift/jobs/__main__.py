@@ -12,6 +12,9 @@ from typing import TextIO
 
 from valuedrift.jobs.outcome import outcome, progress_of, tell
 
+_IDLE_SECONDS = 600.0
+"""An engine that waits longer than this for its next checkpoint is let go."""
+
 
 def main() -> None:
     """Serve jobs until the parent closes the pipe, and end at once when it does, even amid a job."""
@@ -20,7 +23,22 @@ def main() -> None:
     jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
     while True:
-        _serve(Path(jobs.get()), replies)
+        _serve(Path(_next(jobs)), replies)
+
+
+def _next(jobs: queue.SimpleQueue[str]) -> str:
+    """The next job; while none comes for long, nothing is kept for it."""
+    try:
+        return jobs.get(timeout=_IDLE_SECONDS)
+    except queue.Empty:
+        _let_go()
+        return jobs.get()
+
+
+def _let_go() -> None:
+    from valuedrift.engines.kept import KEPT
+
+    KEPT.let_go()
 
 
 def _listen(jobs: queue.SimpleQueue[str]) -> None:

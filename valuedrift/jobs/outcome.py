@@ -22,10 +22,14 @@ def outcome(path: Path, report: Callable[[Progress], None]) -> dict[str, Any]:
     Returns:
         ``result``, ``fault`` (of what the user gave) or ``crash``, with its parts.
     """
+    from valuedrift.engines.kept import KEPT
     from valuedrift.jobs.spec import JOB
 
     try:
-        result = JOB.validate_json(path.read_bytes()).run(report)
+        job = JOB.validate_json(path.read_bytes())
+        if not job.leaves_room:
+            KEPT.let_go()
+        result = job.run(report)
     except BaseException as error:  # the parent tells the user; here only the log would see it
         fault = fault_of(error)
         if fault is None or fault is not error:

@@ -20,7 +20,7 @@ from valuedrift.progress import Progress
 
 
 class ChildPool:
-    """Runs jobs in at most ``workers`` children; a child that did its job waits for the next, so imports are paid once.
+    """Runs jobs in at most ``workers`` children; one that did its job waits for the next, so that imports are paid once and what it keeps is of use again.
 
     Args:
         scratch: Folder for job files and logs; each job gets a folder of its own below it, removed when the job ends.
@@ -60,6 +60,7 @@ class ChildPool:
         timeout: float | None = None,
         fresh: bool = False,
         priority: int = 0,
+        keeps: str | None = None,
         collect: Callable[[Path, dict[str, Any]], Any] = lambda _, result: result,
     ) -> Any:
         """Wait for a child, run a job in it, and collect what it left in its folder.
@@ -70,12 +71,13 @@ class ChildPool:
             timeout: Seconds from the job's start.
             fresh: End the process after this job, so that its memory is really freed; with a launcher, start one by it.
             priority: Of the jobs that wait, the lowest goes first, then the one that came first.
+            keeps: What the child keeps in memory after this job, and would have done with: a child that keeps the same is taken first.
             collect: Given the folder and the result, returns what the caller wants, before the folder is removed.
 
         Raises:
             UserError: See :meth:`Supervisor.run`.
         """
-        with self._child(fresh, priority) as child, self._folder() as folder, shown() as report:
+        with self._child(fresh, priority, keeps) as child, self._folder() as folder, shown() as report:
             result = child.run(
                 make_job(folder), folder, progress=report, timeout=timeout, cancelled=lambda: self._stop.is_set() or self._unwanted()
             )
@@ -94,8 +96,8 @@ class ChildPool:
             child.close()
 
     @contextmanager
-    def _child(self, fresh: bool, priority: int) -> Iterator[Supervisor]:
-        child = self._take(priority)
+    def _child(self, fresh: bool, priority: int, keeps: str | None) -> Iterator[Supervisor]:
+        child = self._take(priority, keeps)
         try:
             if fresh and self._launcher:
                 child.close()
@@ -108,12 +110,14 @@ class ChildPool:
                 yield child
                 if fresh:
                     child.close()
+                elif keeps is not None:
+                    child.keeps = keeps
         finally:
             with self._changed:
                 self._idle.append(child)
                 self._changed.notify_all()
 
-    def _take(self, priority: int) -> Supervisor:
+    def _take(self, priority: int, keeps: str | None) -> Supervisor:
         ticket = (priority, next(self._arrivals))
         with self._changed:
             heapq.heappush(self._waiting, ticket)
@@ -124,9 +128,15 @@ class ChildPool:
                 heapq.heapify(self._waiting)
             if self._stop.is_set():
                 raise StageError("stopped before it began")
-            child = self._idle.pop()
+            child = self._best(keeps)
+            self._idle.remove(child)
             self._changed.notify_all()
             return child
+
+    def _best(self, keeps: str | None) -> Supervisor:
+        """Of the idle children the one that keeps the same, else one that keeps anything, for it may go on from that, else the one that was last at work."""
+        worth = [(0, 0) if keeps is None else (child.keeps == keeps, child.keeps is not None) for child in self._idle]
+        return max(zip(worth, itertools.count(), self._idle, strict=False), key=lambda entry: entry[:2])[2]
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:

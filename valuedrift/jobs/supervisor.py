@@ -53,6 +53,8 @@ class Supervisor:
         self._threads = threads
         self._launcher = tuple(launcher)
         self._child: subprocess.Popen[str] | None = None
+        self.keeps: str | None = None
+        """What its child may keep in memory for the next job, as :meth:`ChildPool.run` was told."""
         self._replies: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def run(
@@ -103,7 +105,7 @@ class Supervisor:
 
     def kill(self) -> None:
         """End the child and whatever it started, at once."""
-        child, self._child = self._child, None
+        child, self._child, self.keeps = self._child, None, None
         if child is not None:
             _kill_tree(child.pid)
             child.wait()

@@ -92,6 +92,8 @@ class JudgeBase(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
     when: ClassVar[str] = ""
     """When to take this kind of judge, for the docs."""
+    light: ClassVar[bool] = False
+    """Whether it takes little memory, so that a process may keep a language model beside it."""
 
     type: str = Field(description="Kind of judge.")
     name: str = Field(min_length=1, description="Name of the judge in every table.")

@@ -33,6 +33,7 @@ _NEUTRAL_FLOOR = 0.05
 class CrossEncoder(ReadingJudge):
     """MiniLM with small trained weights, in the package: it reads prompt and response, and the weights compare them."""
 
+    light = True
     when = (
         "default: English, no network, many answers a second. Its [data card](../valuedrift/data/judge/README.md) says where not to use it"
     )

@@ -39,6 +39,11 @@ class JudgeJob(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the judge runs. Runtime, not identity.")
     keep: Path | None = Field(default=None, description="Folder for a server's replies; None: the user's cache folder. Runtime.")
 
+    @property
+    def leaves_room(self) -> bool:
+        """Whether the process may keep the engine of an earlier job beside it."""
+        return self.judge.light
+
     def run(self, progress: Callable[[Progress], None]) -> JudgeResult:
         """Judge, and write the output whole or not at all.
 

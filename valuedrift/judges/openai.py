@@ -38,6 +38,7 @@ class OpenAI(PromptedJudge, Server):
     Questions and answers leave this machine for the one that ``base_url`` names.
     """
 
+    light = True
     when = "you want a large or closed model: see [servers](servers.md); text leaves the machine"
 
     type: Literal["openai"] = Field(default="openai", description="Kind of judge.")

@@ -41,16 +41,40 @@ def load_causal_lm(weights: Weights, *, dtype: str | torch.dtype = "float32", de
     model = load_base(weights.base, dtype=torch.float32 if weights.adapters else torch_dtype)
     for adapter in weights.adapters:
         model = _merged(model, adapter)
+    model = placed(model, weights.base, dtype=torch_dtype, device=device)
+    return model, tokenizer_of(weights, model)
+
+
+def placed(model: Any, folder: Path, *, dtype: torch.dtype, device: str | torch.device) -> Any:
+    """A model in a dtype on a device, ready to be asked.
+
+    Args:
+        model: On the CPU.
+        folder: What it was read from, for messages.
+        dtype: Of weights and activations.
+        device: Where it is put.
+
+    Raises:
+        StageError: The device has not enough memory.
+    """
+    import torch
+
     try:
-        model = model.to(device=device, dtype=torch_dtype)
+        model = model.to(device=device, dtype=dtype)
     except torch.OutOfMemoryError as error:
-        raise StageError(
-            "the device has not enough memory for the model", where=str(weights.base), fix="use a smaller model or dtype"
-        ) from error
-    model.eval()
+        raise StageError("the device has not enough memory for the model", where=str(folder), fix="use a smaller model or dtype") from error
+    return model.eval()
+
+
+def tokenizer_of(weights: Weights, model: Any) -> Any:
+    """The tokenizer of a checkpoint; see :func:`load_tokenizer`.
+
+    Raises:
+        UserError: It cannot be loaded, or has tokens that the model does not know.
+    """
     tokenizer = load_tokenizer(weights.tokenizer)
     _check_ids(tokenizer, model.get_input_embeddings().weight.shape[0], weights.tokenizer)
-    return model, tokenizer
+    return tokenizer
 
 
 def load_base(folder: Path, *, dtype: torch.dtype) -> Any:
@@ -63,15 +87,26 @@ def load_base(folder: Path, *, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
 
     check_model(folder, AutoModelForCausalLM, dtype=dtype)
+    return read_model(folder, dtype=dtype)
+
+
+def read_model(folder: Path, *, dtype: torch.dtype) -> Any:
+    """The base model of a folder that was checked; see :func:`load_base`.
+
+    Raises:
+        UserError: The folder does not hold a causal language model.
+    """
+    from transformers import AutoModelForCausalLM
+
     with read_by_others("not loadable as a causal language model", folder):
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
         )
-    model.generation_config = _savable(model.generation_config)
+    model.generation_config = savable(model.generation_config)
     return model
 
 
-def _savable(generation: Any) -> Any:
+def savable(generation: Any) -> Any:
     """A generation config that transformers saves: one with settings that contradict each other loads, but stops a training at its first save.
 
     Of such a one the tokens are kept, all that is read of it here: how answers are drawn, the study says.

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from valuedrift.engines.base import RemoteEngine
 from valuedrift.engines.registry import EngineConfig
 from valuedrift.fingerprint import seed_from
 from valuedrift.progress import Progress
@@ -140,6 +141,11 @@ class WriteJob(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the model runs. Runtime.")
     cache_tokens: int = Field(default=65_536, ge=256, description="Tokens that the key-value cache may hold. Runtime.")
     keep: Path | None = Field(default=None, description="Folder for a server's replies; None: the user's cache folder. Runtime.")
+
+    @property
+    def leaves_room(self) -> bool:
+        """Whether the process may keep the engine of an earlier job beside it."""
+        return isinstance(self.writer, RemoteEngine)
 
     def run(self, progress: Callable[[Progress], None]) -> WriteResult:
         """Write, and keep the answers whole or not at all.

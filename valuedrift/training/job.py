@@ -73,6 +73,11 @@ class TrainJob(BaseModel):
         found = published_in(self.out)
         return {0: self.weights} | {step: self.weights.plus(path) if adapter else Weights(base=path) for step, path in found.items()}
 
+    @property
+    def leaves_room(self) -> bool:
+        """Whether the process may keep the engine of an earlier job beside it."""
+        return False
+
     def run(self, progress: Callable[[Progress], None]) -> TrainResult:
         """Train, or finish a training that was killed.
 

@@ -49,6 +49,19 @@ def check_decoding(model: Any) -> None:
         raise _refusal(model, f"log-probabilities diverge by {divergence:.3g} nats")
 
 
+def check_numbers(model: Any) -> None:
+    """Ask a model of an architecture that was checked one short text.
+
+    Raises:
+        DataError: Its logits are not numbers.
+    """
+    text = _texts(int(model.config.get_text_config().vocab_size))[0].to(model.device)
+    with torch.inference_mode():
+        logits = model(input_ids=text[None], logits_to_keep=_STEPS).logits
+    if not bool(drawable(logits.float().log_softmax(-1)).all()):
+        raise no_numbers(str(model.config.name_or_path))
+
+
 def _texts(vocabulary: int) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     return [torch.randint(vocabulary, (length + _STEPS,), generator=generator) for length in _LENGTHS]
