@@ -47,6 +47,13 @@ class Marker(BaseModel):
         """Bytes of all files."""
         return sum(file.size for file in self.files.values())
 
+    def is_of(self, folder: Path) -> bool:
+        """Whether a folder here holds the very same files."""
+        here = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+        return here.keys() == self.files.keys() and all(
+            path.stat().st_size == self.files[name].size and file_fingerprint(path) == self.files[name].sha for name, path in here.items()
+        )
+
     @classmethod
     def at(cls, place: Location) -> Marker | None:
         """The marker at a place; None where there is none.

@@ -104,15 +104,21 @@ class WeightsStore:
         return self.is_here(place) or (self.is_remote and (self._root / place.key / f"{place.step}.json").exists())
 
     def send(self, place: Place) -> None:
-        """Send a checkpoint of this machine to the bucket, unless it is there.
+        """Send a checkpoint of this machine to the bucket, unless the very same is there.
 
         Raises:
             FileNotFoundError: It went meanwhile.
             UserError: The bucket can't be reached.
         """
-        run = self._root / place.key
-        if self.is_remote and not (run / f"{place.step}.json").exists():
-            marked.send(self.path(place), run, place.step, f"{place.step}.json")
+        if not self.is_remote:
+            return
+        run, marker = self._root / place.key, f"{place.step}.json"
+        there = Marker.at(run / marker)
+        if there is not None and there.is_of(self.path(place)):
+            return
+        if there is not None:
+            marked.remove(run, place.step, marker)
+        marked.send(self.path(place), run, place.step, marker)
 
     def bring(self, place: Place) -> Path:
         """A checkpoint's folder on this machine; brought from the bucket where it isn't here.
@@ -217,6 +223,34 @@ class WeightsStore:
                 if left == 0 or self.state(key) == marker:
                     raise
         raise AssertionError("the last look returns or raises")
+
+    def bring_run(self, key: str, progress: tuple[int, ...]) -> bool:
+        """Bring the state and the checkpoints of a run, if they are further than what is here; they take its place.
+
+        Args:
+            key: Of the run.
+            progress: How far what is here is.
+
+        Returns:
+            Whether they were.
+
+        Raises:
+            DataError: They are damaged.
+        """
+        state, folder = self.state(key), self.folder(key)
+        if state is None or state.progress <= progress:
+            return False
+        aside = folder.with_name(f".partial-{key}-{secrets.token_hex(4)}")
+        try:
+            self.bring_state(key, aside)
+            for place in self.sent_steps(key):
+                if (marker := Marker.at(self._root / key / f"{place.step}.json")) is not None:
+                    marked.bring(marker, self._root / key, aside / place.step)
+            shutil.rmtree(folder, ignore_errors=True)
+            aside.rename(folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        return True
 
     def remove_state(self, key: str) -> None:
         """Remove the state of a run from the bucket."""

@@ -22,6 +22,7 @@ from valuedrift.tasks.board import board, shown, tell
 from valuedrift.tasks.kept_weights import Stack
 from valuedrift.tasks.provenance import git_commit
 from valuedrift.tasks.result import Address, Frames, NotYetError, Reference
+from valuedrift.tasks.sending import bring_training, sending
 from valuedrift.tasks.stage import LAST, Stage
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work
@@ -147,9 +148,11 @@ def _trained(work: StudyWork, run: RunPlan, weights: Weights, key: str) -> Train
         device=runtime.device,
         micro_batch=runtime.micro_batch,
         processes=runtime.training_processes(),
+        state_seconds=runtime.checkpoints.state_seconds,
     )
     label = f"train {run.run_id}"
-    with _shown_as_it_publishes(work, run.run_id, job):
+    bring_training(work, key)
+    with sending(work, key, label), _shown_as_it_publishes(work, run.run_id, job):
         result = work.pool.run(lambda _: job, shown=lambda: shown(label), timeout=60 * runtime.timeout_minutes, fresh=True, priority=0)
     return TrainResult.model_validate(result)
 

@@ -9,6 +9,24 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from valuedrift.trackers.registry import TrackerConfig
+from valuedrift.training.folder import STATE_SECONDS
+
+
+class KeptCheckpoints(BaseModel):
+    """What is kept of trainings, and how often."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keep: Literal["all", "last", "adapters", "none"] = Field(
+        default="all",
+        description="Weights that stay when they are judged and no stage of the study needs them any more: all, each run's `last`, low-rank `adapters` and "
+        "what they lie on, or none. The tables stay whole; what needs deleted weights later trains the run again.",
+    )
+    state_seconds: float = Field(
+        default=STATE_SECONDS,
+        gt=0,
+        description="How much of a killed training is done again at most: its state is saved, and sent to the bucket of the root, as often.",
+    )
 
 
 class Runtime(BaseModel):
@@ -46,6 +64,9 @@ class Runtime(BaseModel):
     trackers: tuple[TrackerConfig, ...] = Field(
         default=(),
         description="Where drift is told beside the curves of the training: `tensorboard`, `{type: mlflow, uri: …}`, `{type: wandb, project: …}`.",
+    )
+    checkpoints: KeptCheckpoints = Field(
+        default=KeptCheckpoints(), description="What is kept of trainings: `{keep: all | last | adapters | none, state_seconds: 120}`."
     )
     launcher: tuple[str, ...] = Field(
         default=(),

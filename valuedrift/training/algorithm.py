@@ -135,7 +135,8 @@ class OfflineAlgorithm(AlgorithmBase):
 
     def train(self, setup: Setup, tokens: Tokens, publisher: Publisher, progress: Callable[[Progress], None]) -> float | None:
         """Train to the end, resuming where a state is; there is no reward model."""
-        from valuedrift.training.loop import POLICY, run_trainer, step_report
+        from valuedrift.training.folder import POLICY
+        from valuedrift.training.loop import run_trainer, step_report
 
         data = setup.ordered(tokens.rows, self.batch_size, setup.total)
         run_trainer(

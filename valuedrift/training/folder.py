@@ -28,6 +28,13 @@ _STEP = "step-"
 _READY = "ready-"
 _PARTIAL = ".partial-"
 _HELD_OUT = "held-out.jsonl"
+_STATE = "_state"
+_OWNER = "run.json"
+_RESULT = "result.json"
+POLICY = "policy"
+"""The model that a run is about; its reward model is trained before it."""
+STATE_SECONDS = 120.0
+"""How old a state to resume from may be, where nothing else is said."""
 
 
 class Checkpoint(BaseModel):
@@ -97,34 +104,75 @@ def published_in(out: Path) -> dict[int, Path]:
     return {step: out / f"{_STEP}{step:06d}" for step in steps}
 
 
+def is_of_training(out: Path) -> bool:
+    """Whether a folder is one that a training began."""
+    return (out / _OWNER).exists()
+
+
+def reached(out: Path) -> tuple[int, int, int]:
+    """How far the training of a folder is: whether it is finished, the step of its state, and that of a model that is trained before it."""
+    states = [(path.parent.name, int(path.name.removeprefix(_READY))) for path in (out / _STATE).glob(f"*/{_READY}[0-9]*")]
+    policy = max((step for model, step in states if model == POLICY), default=0)
+    before = max((step for model, step in states if model != POLICY), default=0)
+    return int((out / _RESULT).exists()), policy, before
+
+
+def copy_state(out: Path, target: Path) -> None:
+    """Give what a killed training goes on from, without its checkpoints, second names in another folder, where nothing changes it.
+
+    Raises:
+        FileNotFoundError: The training went on meanwhile.
+    """
+    for state in (out / _STATE).glob(f"*/{_READY}[0-9]*"):
+        for path in state.rglob("*"):
+            if path.is_file():
+                second = target / path.relative_to(out)
+                second.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    second.hardlink_to(path)
+                except PermissionError:  # a disk without links
+                    shutil.copyfile(path, second)
+    for path in out.iterdir():  # these grow in place; what is behind the state is cut off when it is gone on from
+        if path.is_file() and path.suffix in (".json", ".jsonl") and not is_aside(path.name):
+            shutil.copyfile(path, target / path.name)
+
+
 class RunFolder:
     """The folder of one run.
 
     Args:
         out: The folder; made if missing.
         identity: Fingerprint of all that determines the run's numbers.
+        state_seconds: How old a state to resume from may be.
 
     Raises:
         UserError: The folder belongs to another run.
     """
 
-    def __init__(self, out: Path, identity: str) -> None:
+    def __init__(self, out: Path, identity: str, state_seconds: float = STATE_SECONDS) -> None:
         self.out = out
-        self.state = out / "_state"
+        self.state = out / _STATE
+        self.state_seconds = state_seconds
         out.mkdir(parents=True, exist_ok=True)
-        owner = out / "run.json"
+        owner = out / _OWNER
         if owner.exists():
             if json.loads(owner.read_text(encoding="utf-8")).get("identity") != identity:
                 raise UserError("the folder holds another training", where=str(out), fix="give each training a folder of its own")
         else:
-            if any(path.name != "run.json" and not path.name.startswith(_PARTIAL) for path in out.iterdir()):
+            if any(path.name != _OWNER and not path.name.startswith(_PARTIAL) for path in out.iterdir()):
                 raise UserError("the folder is not empty and holds no training", where=str(out), fix="give a new or empty folder")
             write_json(owner, {"identity": identity})
 
     def result(self) -> TrainResult | None:
-        """The result, if the run is finished."""
-        path = self.out / "result.json"
-        return TrainResult.model_validate_json(path.read_bytes()) if path.exists() else None
+        """The result, if the run is finished and its checkpoints lie here; without them it is to be trained again."""
+        path = self.out / _RESULT
+        if not path.exists():
+            return None
+        result = TrainResult.model_validate_json(path.read_bytes())
+        if {one.step for one in result.checkpoints if one.step} <= published_in(self.out).keys():
+            return result
+        path.unlink()
+        return None
 
     def finished(self) -> TrainResult | None:
         """The result, if the run is finished; what was kept for resuming is then dropped."""
@@ -134,7 +182,7 @@ class RunFolder:
 
     def finish(self, result: TrainResult) -> None:
         """Write the result, then drop what was kept for resuming."""
-        write_json(self.out / "result.json", result.model_dump(mode="json"))
+        write_json(self.out / _RESULT, result.model_dump(mode="json"))
         self.clear_state()
 
     def clear_state(self) -> None:

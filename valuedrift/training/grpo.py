@@ -72,7 +72,8 @@ class GRPO(OnlineAlgorithm):
 
     def follow(self, setup: Setup, prompts: list[Encoded], reward: Any, publisher: Publisher, report: Report) -> None:
         """Train the policy, resuming where a state is."""
-        from valuedrift.training.loop import POLICY, run_trainer
+        from valuedrift.training.folder import POLICY
+        from valuedrift.training.loop import run_trainer
 
         data = setup.ordered([{"prompt": row["input_ids"]} for row in prompts], self.batch_size // self.generations, setup.total)
         run_trainer(

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import file_fingerprint, fingerprint
 from valuedrift.progress import Progress
-from valuedrift.training.folder import Checkpoint, Metrics, RunFolder, TrainResult, published_in
+from valuedrift.training.folder import STATE_SECONDS, Checkpoint, Metrics, RunFolder, TrainResult, published_in
 from valuedrift.training.options import Precision, resolve_precision
 from valuedrift.training.registry import Algorithm
 from valuedrift.training.rows import READERS
@@ -46,6 +46,10 @@ class TrainJob(BaseModel):
     )
     processes: int = Field(
         default=1, ge=1, description="Processes that train together, a GPU each; each runs this job. Changes results by rounding only."
+    )
+
+    state_seconds: float = Field(
+        default=STATE_SECONDS, gt=0, description="How much of a killed training is done again at most, in seconds."
     )
 
     @property
@@ -123,9 +127,11 @@ def _train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
     check_learns(tokenizer, job.weights.tokenizer)
     tokens = algorithm.encode(rows, tokenizer, job.dataset)
     held = None if job.held_out is None else algorithm.encode(READERS[algorithm.kind](job.held_out), tokenizer, job.held_out)
-    folder = agreed(lambda: RunFolder(job.out, job.identity()))  # made only now: a job with bad input leaves no folder behind
+    folder = agreed(
+        lambda: RunFolder(job.out, job.identity(), job.state_seconds)
+    )  # made only now: a job with bad input leaves no folder behind
     if (done := agreed(folder.finished)) is not None:
-        return done
+        return done.model_copy(update={"checkpoints": _checkpoints(job, folder, tuple(one.step for one in done.checkpoints))})
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     disable_progress_bars()

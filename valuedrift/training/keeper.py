@@ -17,9 +17,6 @@ from valuedrift.training.publishing import Publisher
 
 Report = Callable[[int, Mapping[str, float]], None]
 """Is told of a step and of what the trainer logs at it."""
-STATE_EVERY_SECONDS = 120.0
-"""A state to resume from is at most this old, however far apart the checkpoints are; on resuming nothing older is redone."""
-
 _METRICS: dict[str, tuple[str, ...]] = {
     "loss": ("loss",),
     "reward": ("rewards/chosen", "objective/scores", "reward"),
@@ -49,10 +46,11 @@ class Keeper(TrainerCallback):  # type: ignore[misc] # transformers is followed 
         self.evaluate: Callable[[], float] | None = None
         """The loss on rows that are not learnt, as the model is now; None where none are held out."""
         self.loss: float | None = None
-        self.saved = time.monotonic()
+        self.saved = self.stepped = time.monotonic()
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Evaluate the parent."""
+        self.saved = self.stepped = time.monotonic()
         if state.global_step == 0:
             self._evaluate(0)
 
@@ -63,10 +61,11 @@ class Keeper(TrainerCallback):  # type: ignore[misc] # transformers is followed 
                 self.folder.add_held_out_loss(HeldOutLoss(step=step, loss=loss))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> TrainerControl:
-        """Ask for a save where the schedule has one, at the end, and when the last is long ago."""
-        step = state.global_step
+        """Ask for a save where the schedule has one, at the end, and when the last would be too old at the end of another step as long as this one."""
+        step, now = state.global_step, time.monotonic()
         wanted = self.publisher is not None and step in self.publisher.steps
-        control.should_save = wanted or step >= state.max_steps or agreed(lambda: time.monotonic() - self.saved > STATE_EVERY_SECONDS)
+        took, self.stepped = now - self.stepped, now
+        control.should_save = wanted or step >= state.max_steps or agreed(lambda: now + took - self.saved > self.folder.state_seconds)
         return control
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **kwargs: Any) -> None:
@@ -99,7 +98,7 @@ class Keeper(TrainerCallback):  # type: ignore[misc] # transformers is followed 
             if self.publisher is not None:
                 self.publisher.publish(state.global_step, written, self.loss)
             self.folder.keep_state(self.model, state.global_step, written)
-        self.saved = time.monotonic()
+        self.saved = self.stepped = time.monotonic()
 
 
 def metrics_row(step: int, logs: Mapping[str, float]) -> Metrics:

@@ -19,9 +19,6 @@ from valuedrift.training.processes import agreed, count, means, rank
 from valuedrift.training.processes import total as over_all
 from valuedrift.training.publishing import Publisher
 
-POLICY = "policy"
-"""The model that a run is about; its reward model is trained before it."""
-
 
 class Resumable:
     """Mixin of trainers: saves without the model card that TRL would write at every save, and evaluates on rows that are not learnt."""

@@ -69,7 +69,8 @@ class PPO(OnlineAlgorithm):
 
     def follow(self, setup: Setup, prompts: list[Encoded], reward: Any, publisher: Publisher, report: Report) -> None:
         """Train policy and value model, resuming where a state is."""
-        from valuedrift.training.loop import POLICY, fresh_start
+        from valuedrift.training.folder import POLICY
+        from valuedrift.training.loop import fresh_start
 
         step, state = setup.folder.resume_point(POLICY)
         setup.folder.forget_after(step)

@@ -15,8 +15,7 @@ from valuedrift.errors import UserError
 from valuedrift.fingerprint import seed_from
 from valuedrift.models.loading import load_causal_lm
 from valuedrift.training.encode import Encoded
-from valuedrift.training.folder import RunFolder
-from valuedrift.training.loop import POLICY
+from valuedrift.training.folder import POLICY, RunFolder
 from valuedrift.training.options import Lora, Optimisation, PolicyOptions
 from valuedrift.weights import Weights
 
