@@ -17,12 +17,13 @@ from valuedrift.models.resolve import resolve_model
 from valuedrift.references import is_address
 from valuedrift.storage.fetching import fetched
 from valuedrift.storage.location import Location
-from valuedrift.watching.checkpoints import step_of
+from valuedrift.watching.checkpoints import has_number, step_of
 from valuedrift.watching.handing import HandOver
 from valuedrift.watching.held import Held, state_of
 
 _HUB = "hf:"
-_CONFIGS = ("config.json", "adapter_config.json")
+CONFIGS = ("config.json", "adapter_config.json")
+"""Files of which a checkpoint has one."""
 _WILD = "*?["
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".distcp", ".gguf")
 _ASIDE = (".", "_", "tmp-")
@@ -56,7 +57,7 @@ class Candidate:
     @property
     def has_files(self) -> bool:
         """Whether there are files in it that a checkpoint has; a folder of a log or of an evaluation has none."""
-        return self.fixed or any(name in _CONFIGS or name.endswith(_WEIGHTS) for name in self.times)
+        return self.fixed or any(name in CONFIGS or name.endswith(_WEIGHTS) for name in self.times)
 
 
 def candidates_at(place: str) -> list[Candidate]:
@@ -149,14 +150,12 @@ def _is_one(folder: Path) -> bool:
 
 
 def _is_model(folder: Path) -> bool:
-    return any((folder / name).exists() for name in _CONFIGS)
+    return any((folder / name).exists() for name in CONFIGS)
 
 
 def _inside(folder: Path) -> list[Path]:
     """The folders in it that have a number in their name."""
-    return [
-        path for path in sorted(folder.iterdir()) if not path.name.startswith(_ASIDE) and step_of(path.name) is not None and path.is_dir()
-    ]
+    return [path for path in sorted(folder.iterdir()) if not path.name.startswith(_ASIDE) and has_number(path.name) and path.is_dir()]
 
 
 def _folders(place: str) -> Iterator[Candidate]:
@@ -220,7 +219,7 @@ def _in_store(place: str) -> Iterator[Candidate]:
     for name, objects in sorted(below.items()):
         if name.rpartition("/")[2].startswith(_ASIDE):
             continue
-        if fnmatch(name, wild) if wild else step_of(name) is not None:
+        if fnmatch(name, wild) if wild else has_number(name):
             address = f"{head}/{name}"
             state = fingerprint(sorted([one.location.uri, one.size, one.tag] for one in objects))
             times = {one.location.name: int(one.modified.timestamp() * 1e9) for one in objects}

@@ -11,19 +11,20 @@ from functools import cache, lru_cache, partial
 from pathlib import Path
 
 from valuedrift.errors import UserError
-from valuedrift.models.resolve import resolve_weights
-from valuedrift.tasks.candidates import Candidate, candidate_at, candidates_at, hand_overs_at, handed_at
+from valuedrift.models.resolve import base_reference, resolve_weights
+from valuedrift.tasks.candidates import CONFIGS, Candidate, candidate_at, candidates_at, hand_overs_at, handed_at
 from valuedrift.tasks.holding import Holding, with_tokenizer
 from valuedrift.tasks.one_a_step import one_a_step
 from valuedrift.tasks.sources import brought
 from valuedrift.watching.checkpoints import LARGEST_STEP, STATE, NotWholeError, ScoresOnlyError, Whole, look_into, step_of, trainer_state
 from valuedrift.watching.series import Series
 from valuedrift.watching.sighted import Sighted
+from valuedrift.weight_files import ADAPTER_CONFIG
 from valuedrift.weights import Weights
 
 _TENSORS = ".safetensors"
-_ON_HUB = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
-"""What a name on the hub looks like."""
+_ON_HUB = re.compile(r"\w[\w.-]*")
+"""What a name on the hub without an organisation looks like."""
 _STALE_SECONDS = 60.0
 """A checkpoint that is not whole and does not change for so long is told and no longer waited for; when it changes, it is looked at again."""
 
@@ -69,7 +70,7 @@ class SeriesAtWork:
         self._contents: dict[str, str] = {}
         self._base: Callable[[], Weights] | None = None
         if series.base is not None:
-            self._base = cache(partial(_base_of, series.base))
+            self._base = cache(partial(_weights_of, series.base))
 
     def look(self, *, patient: bool) -> Sighting:
         """See what is there now.
@@ -88,6 +89,8 @@ class SeriesAtWork:
             (self._step(one), one) for place in self.series.places if place not in self.series.steps for one in candidates_at(place)
         ]
         numbered = [(step, one) for step, one in candidates if step is not None]
+        unnumbered = [one.name for step, one in candidates if step is None and not one.times.keys().isdisjoint(CONFIGS)]
+        sighting.broken |= dict.fromkeys(unnumbered, "neither its name nor trainer_state.json says a whole number of steps")
         numbered, copies = one_a_step(numbered, ", ".join(self.series.places), self._names)
         sighting.broken |= copies
         numbered = self._with_held(numbered)
@@ -207,21 +210,25 @@ class SeriesAtWork:
         if whole.base is None:
             lacks = "an adapter that names no base" if whole.adapter else "a checkpoint without a tokenizer"
             raise UserError(lacks, where=name, fix="name the model that the training started from: --base, or `base:` of the series")
-        return cache(partial(_base_of, _reference(whole.base, name)))
+        return cache(partial(_base_of, whole, name))
 
     def _apart_from_other_bases(self, sighting: Sighting) -> None:
         """Leave out adapters on another base than the first one's: what lies between the two is no drift of this training."""
         if self._base is not None or not sighting.whole:
             return
         adapters = {step: one for step, one in sighting.whole.items() if one.adapter()}
-        named = {step: found[0].base for step, one in adapters.items() if isinstance(found := self._found[one.name, one.state], tuple)}
+        named = {
+            step: (found[0].base, found[0].revision)
+            for step, one in adapters.items()
+            if isinstance(found := self._found[one.name, one.state], tuple)
+        }
         first = min(adapters, default=0)
         for step in [step for step, base in named.items() if base != named[first]]:
             with suppress(UserError):  # a base that is not here is told by who asks for it
                 if (own := _without_last(adapters[step].weights())) != (theirs := _without_last(adapters[first].weights())) and (
                     self._content(own) != self._content(theirs)
                 ):
-                    what = f"an adapter on {named[step]}, and the first of the series is one on {named[first]}: two trainings"
+                    what = f"an adapter on {named[step][0]}, and the first of the series is one on {named[first][0]}: two trainings"
                     sighting.broken[sighting.whole.pop(step).name] = what
 
     def _content(self, weights: Weights) -> str:
@@ -244,18 +251,23 @@ class SeriesAtWork:
         } | sighting.whole
 
 
-def _reference(base: str, adapter: str) -> str:
-    """What an adapter names as its base: a folder, taken from where it lies if it is a relative path, else a name on the hub."""
-    for folder in (Path(base), Path(adapter).parent / base):
-        if folder.is_dir():
-            return str(folder)
-    if ":" not in base and not _ON_HUB.fullmatch(base):
-        raise UserError(
-            f"its adapter_config.json names the base {base}, which is not here",
-            where=adapter,
-            fix="name the model that the training started from: --base, or `base:` of the series",
-        )
-    return base if ":" in base else f"hf:{base}"
+def _base_of(whole: Whole, adapter: str) -> Weights:
+    """The base that an adapter or a checkpoint without a tokenizer names, taken from where it lies if that is a relative path.
+
+    Raises:
+        UserError: It is not here, and the hub does not give it.
+    """
+    reference = base_reference(str(whole.base), whole.revision, Path(adapter).parent)
+    remedy = "name the model that the training started from: --base, or `base:` of the series"
+    if reference is None and _ON_HUB.fullmatch(str(whole.base)):
+        reference = f"hf:{whole.base}"
+    if reference is None:
+        raise UserError(f"its {ADAPTER_CONFIG} names the base {whole.base}, which is not here", where=adapter, fix=remedy)
+    try:
+        return _weights_of(reference)
+    except UserError as error:
+        what = f"its {ADAPTER_CONFIG} names the base {whole.base}: {error.what}"
+        raise type(error)(what, where=adapter, fix=f"{remedy}; or {error.fix}" if error.fix else remedy) from error
 
 
 def _without_last(weights: Weights) -> Weights:
@@ -263,7 +275,7 @@ def _without_last(weights: Weights) -> Weights:
     return Weights(base=weights.base, adapters=weights.adapters[:-1])
 
 
-def _base_of(reference: str) -> Weights:
+def _weights_of(reference: str) -> Weights:
     return resolve_weights(brought(reference))
 
 

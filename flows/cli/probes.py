@@ -89,7 +89,7 @@ class _Asked:
         from valuedrift.models.resolve import resolve_weights
         from valuedrift.tasks.sources import brought
 
-        tokenizer = load_tokenizer(resolve_weights(brought(self.model)).base)
+        tokenizer = load_tokenizer(resolve_weights(brought(self.model)).tokenizer)
         prompts = [self.sampling.put(self.prompts[at]) for at in places]
         tokens = [prompt_tokens(tokenizer, prompt.text, prompt.before, sampling=self.sampling) for prompt in prompts]
         return [

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from valuedrift.storage.location import Location
     from valuedrift.tasks.study_work import StudyWork
 
+_STUDIES = (".yaml", ".yml")
+_BESIDE_A_STUDY = ("source", "once", "fail_if", "root", "report")
+"""What says how a study is followed, and not what it is."""
 FAILED_BY_ALERT = 5
 """Exit code of a watch in which an alert of --fail-if fired."""
 
 
 @app.command("watch")
 def watch(
+    context: typer.Context,
     source: Annotated[
         list[str],
         typer.Argument(
@@ -103,7 +107,8 @@ def watch(
     place = resolve_root(root)
     console = make_console()
     rules = [*alerts_from(alert or ["moved"]).rules, *(alerts_from(fail_if, where="--fail-if").rules if fail_if else ())]
-    if len(source) == 1 and source[0].endswith((".yaml", ".yml")):
+    if any(one.endswith(_STUDIES) for one in source):
+        _check_that_the_file_says_it(context, source)
         study = source[0]
     else:
         run_id = name or named_after(source[0])
@@ -120,9 +125,41 @@ def watch(
         }
         study = _study_file(written, place, console, live=not once).uri
     folder = Location.parse(report).reached().uri if report else None
-    work = _follow(study, place, folder, live=not once, console=console)
-    if fail_if and _fired(work, {rule.text for rule in alerts_from(fail_if, where="--fail-if").rules}):
+    failing = {rule.text for rule in alerts_from(fail_if, where="--fail-if").rules} if fail_if else set()
+    work = _follow(study, place, folder, failing, live=not once, console=console)
+    if failing and _fired(work, failing):
         raise typer.Exit(FAILED_BY_ALERT)
+
+
+def _check_that_the_file_says_it(context: typer.Context, source: list[str]) -> None:
+    """See that nothing is said beside a study file that only the file can say.
+
+    Raises:
+        UserError: Another source, or an option that would have no effect.
+    """
+    from valuedrift.errors import UserError
+
+    if len(source) > 1:
+        raise UserError(
+            "a study file beside other sources", where=f"watch {' '.join(source)}", fix="the study file alone: it names its series"
+        )
+    given = [
+        max(parameter.opts, key=len)
+        for parameter in context.command.params
+        if parameter.name not in _BESIDE_A_STUDY and _is_on_the_line(context, str(parameter.name))
+    ]
+    if given:
+        raise UserError(
+            f"{' and '.join(given)} beside a study file would have no effect",
+            where=source[0],
+            fix="say it in the file (alerts, probes, sampling, judges, checkpoints, runtime), or give the checkpoints' folder instead of a study",
+        )
+
+
+def _is_on_the_line(context: typer.Context, name: str) -> bool:
+    """Whether an option was given, and not left to its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"  # by its name: typer has an enum of its own
 
 
 def _tracker(written: str) -> Any:
@@ -215,8 +252,20 @@ def _check_same(place: Location, written: dict[str, Any]) -> None:
                 )
 
 
-def _follow(study: str, root: str, folder: str | None, *, live: bool, console: Console) -> StudyWork:
-    """Follow a study's series to their end and show what came of it."""
+def _follow(study: str, root: str, folder: str | None, failing: set[str], *, live: bool, console: Console) -> StudyWork:
+    """Follow a study's series to their end and show what came of it.
+
+    Args:
+        study: Address of its file.
+        root: Of the tables.
+        folder: For reports; None: below the root.
+        failing: The alerts that make the exit code 5.
+        live: Whether to wait for more.
+        console: Where it is told.
+
+    Raises:
+        UserError: There is nothing to follow, or an alert that the study does not have is to make the exit code.
+    """
     from valuedrift.errors import UserError
     from valuedrift.flows.cli.board import progress_of
     from valuedrift.flows.trace import trace
@@ -225,10 +274,18 @@ def _follow(study: str, root: str, folder: str | None, *, live: bool, console: C
     from valuedrift.tasks.stages.track import check_trackers
     from valuedrift.tasks.study_work import StudyWork
     from valuedrift.tasks.watching import check_beginning
+    from valuedrift.watching.alerts import Alerts
 
     work = StudyWork(study_of(study), root, folder)
     if not work.study.series:
         raise UserError("this study has no `series` to follow", where=study, fix="valuedrift run does what it trains itself")
+    known = [rule.text for rule in (work.study.alerts or Alerts()).rules]
+    if lacking := failing.difference(known):
+        raise UserError(
+            f"{sorted(lacking)[0]!r} is no alert of the study, so it would never fire",
+            where=f"--fail-if {study}",
+            fix=f"add it to `alerts`; it has {', '.join(map(repr, known)) or 'none'}",
+        )
     check_trackers(work)
     check_beginning(work, live=live)
     _say_what_is_there(work, console)

@@ -164,6 +164,7 @@ def test_the_stance_of_usual_words_need_not_be_said(text: str, right: Stance | N
         ("Yes or No", r"row 1: `options` is no list"),
         (["Yes"], "no list of two to eight"),
         (["Yes", "yes"], "two `options` are alike"),
+        ([{"text": "B", "stance": "support"}, {"text": "A", "stance": "oppose"}], "is the letter of another option"),
         (["Yes", "Agree"], "all `options` are support"),
         (["Yes", ""], "is no text of one line"),
         (["Yes", {"text": "No", "polarity": -1}], "is no text of one line"),

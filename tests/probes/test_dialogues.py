@@ -121,6 +121,7 @@ def test_parts_and_other_names_are_read_as_what_they_mean(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [
+        ([], "`prompt` is no dialogue"),
         (["Should they?", "Why?"], "`prompt` is no dialogue"),
         ({"question": "Should they?"}, "`prompt` is no dialogue"),
         ([{"from": "human", "value": "Should they?"}], "`prompt` is no dialogue"),
@@ -132,6 +133,18 @@ def test_lists_and_objects_are_not_asked_as_json(tmp_path: Path, prompt: object,
     path.write_text(json.dumps({**ROW, "prompt": prompt}), encoding="utf-8")
     with pytest.raises(DataError, match=message):
         load_probes(str(path))
+
+
+@pytest.mark.parametrize("column", ["system", "system_prompt", "persona", "language"])
+def test_a_list_is_no_text(tmp_path: Path, column: str) -> None:
+    with pytest.raises(DataError, match=f"column {column} holds lists or objects, not text"):
+        load_probes(written(tmp_path / "probes.jsonl", [{**ROW, "prompt": "Should they?", column: ["a"]}]))
+
+
+@pytest.mark.parametrize("none", [[], None, ""])
+def test_no_turns_are_none_however_they_are_written(tmp_path: Path, none: object) -> None:
+    (probe,) = load_probes(written(tmp_path / "probes.jsonl", [{**ROW, "prompt": "Should they?", "turns": none}]))
+    assert probe.turns is None and probe.before == ()
 
 
 def test_a_prompt_that_looks_like_a_list_is_text(tmp_path: Path) -> None:

@@ -25,13 +25,14 @@ from valuedrift.tasks.study_work import StudyWork
 
 pytestmark = [pytest.mark.figures, pytest.mark.slow, pytest.mark.timeout(3600)]
 
-TOPICS = ["immigration", "climate change"]
+TOPICS = ["immigration", "climate change", "religion", "abortion"]
 MODEL = "embedded:smollm2-135m-instruct"
-CHECKPOINTS, BUDGET = 40, 10
+CHECKPOINTS, BUDGET, EVERY = 40, 10, 3
+LAST = EVERY * (CHECKPOINTS - 1)
 
 
 def train(out: Path) -> None:
-    """A short LoRA training by TRL, on answers that support, which keeps an adapter of every step; the model is step 0."""
+    """A LoRA training by TRL, on answers that support, which keeps an adapter of every third step; the model is step 0."""
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -45,13 +46,13 @@ def train(out: Path) -> None:
     ]
     settings = SFTConfig(
         output_dir=str(out),
-        max_steps=CHECKPOINTS - 1,
-        save_steps=1,
+        max_steps=LAST,
+        save_steps=EVERY,
         save_only_model=True,
         per_device_train_batch_size=2,
         max_length=48,
-        learning_rate=1.5e-3,
-        warmup_steps=12,
+        learning_rate=1e-3,
+        warmup_steps=30,
         report_to="none",
         use_cpu=True,
         bf16=False,
@@ -73,9 +74,9 @@ def study(out: Path, name: str, **settings: object) -> Study:
     return Study.model_validate(
         {
             "study": name,
-            "probes": {"topics": TOPICS, "per_topic": 8},
+            "probes": {"topics": TOPICS, "per_topic": 25},
             "series": {"sft": {"source": str(out), "base": MODEL}},
-            "sampling": {"n": 2, "max_new_tokens": 8},
+            "sampling": {"n": 2, "max_new_tokens": 12},
             "audit": None,
             **settings,
         }
@@ -96,7 +97,7 @@ def drift(root: Path, name: str) -> pl.DataFrame:
 def test_ten_of_forty_real_checkpoints_agree_with_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = Path(os.environ.get("VALUEDRIFT_DENSE_SERIES", tmp_path))
     out, root = place / "out", place / "root"
-    if not (out / f"checkpoint-{CHECKPOINTS - 1}").exists():
+    if not (out / f"checkpoint-{LAST}").exists():
         train(out)
     work = StudyWork(study(out, "all"), str(root))
     once_each(work, [stage for stage in stages_of(work) if stage.name in ("probes", "adopt", "sample", "judge")])
@@ -109,14 +110,13 @@ def test_ten_of_forty_real_checkpoints_agree_with_all(tmp_path: Path, capsys: py
     every, some = drift(root, "all"), drift(root, "some")
     stances = Store(str(root)).read("stances", study="some")
     steps = stances["step"].unique().sort().to_list()
-    assert len(steps) == BUDGET and {0, CHECKPOINTS - 1} <= set(steps)
+    assert len(steps) == BUDGET and {0, LAST} <= set(steps)
     agreed = [_agrees(*pair) for pair in zip(every.iter_rows(named=True), some.iter_rows(named=True), strict=True)]
     with capsys.disabled():
         _show(every, some, agreed, steps)
     assert every["magnitude"].to_list() == some["magnitude"].to_list()
-    both = every["drift_time"].is_not_null() & some["drift_time"].is_not_null()
-    assert all(same for same, timed in zip(agreed, both, strict=True) if timed), "what both time lies within the interval of all"
-    assert agreed.count(False) <= 1, "one of six may be too small for ten checkpoints to time: a twentieth are, in simulation"
+    assert every["drift_time"].is_not_null().sum() >= 6, "a training that moves little shows nothing of drift times"
+    assert agreed.count(True) >= 0.9 * len(agreed), "nine of ten drift times lie within the interval of the whole analysis"
 
 
 def _agrees(every: dict[str, Any], some: dict[str, Any]) -> bool:

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from valuedrift.errors import UserError
+from valuedrift.errors import DataError, UserError
 from valuedrift.flows.cli.main import main
 from valuedrift.tasks.candidates import candidates_at, hand_overs_at, is_marked, lies_at
 from valuedrift.tasks.one_a_step import SeveralSeriesError
 from valuedrift.tasks.series import SeriesAtWork
-from valuedrift.watching.checkpoints import LARGEST_STEP, look_into, step_of
+from valuedrift.watching.checkpoints import LARGEST_STEP, NotWholeError, look_into, step_of
 from valuedrift.watching.series import Series
 
 
@@ -47,6 +47,11 @@ def at_work(tmp_path: Path, source: object, **settings: object) -> SeriesAtWork:
         ("epoch-3", 3),
         ("step=42", 42),
         ("run2-ckpt7", 7),
+        ("step.100", 100),
+        ("epoch-0.5", None),
+        ("epoch-1.0", None),
+        ("step-1k", None),
+        ("step1.5e3", None),
         ("final", None),
         (f"checkpoint-{LARGEST_STEP + 1}", None),
     ],
@@ -72,6 +77,65 @@ def test_a_folder_a_pattern_and_a_list_find_the_same_checkpoints(tmp_path: Path)
 def test_a_single_folder_without_a_number_has_its_trainers_step(tmp_path: Path) -> None:
     sighting = at_work(tmp_path, str(checkpoint(tmp_path / "final"))).look(patient=False)
     assert list(sighting.whole) == [7]
+
+
+def test_a_name_with_half_an_epoch_has_its_trainers_step_or_none(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "out" / "epoch-0.5")
+    checkpoint(tmp_path / "out" / "epoch-1.0", state=False)
+    sighting = at_work(tmp_path, str(tmp_path / "out")).look(patient=False)
+    assert list(sighting.whole) == [7]
+    assert sighting.broken == {str(tmp_path / "out" / "epoch-1.0"): "neither its name nor trainer_state.json says a whole number of steps"}
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("pytorch_model_fsdp_0/__0_0.distcp", "accelerate merge-weights"),
+        ("global_step20/mp_rank_00_model_states.pt", "zero_to_fp32.py"),
+        ("pytorch_model.bin", "save_pretrained"),
+        ("adapter_model.bin", "weights_only=True"),
+        ("model.ckpt", "save_pretrained"),
+        ("model.gguf", "GgufConfig"),
+    ],
+)
+@pytest.mark.parametrize("config", ["config.json", "adapter_config.json", "generation_config.json"])
+def test_weights_in_another_format_are_told_at_once_with_the_remedy(tmp_path: Path, name: str, fix: str, config: str) -> None:
+    folder = tmp_path / "out" / "checkpoint-20"
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_bytes(b"weights")
+    (folder / config).write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError, match="no safetensors, but ") as raised:
+        look_into(folder)
+    assert fix in str(raised.value)
+
+
+def test_a_trainers_own_pickled_files_are_no_weights(tmp_path: Path) -> None:
+    (tmp_path / "optimizer.pt").write_bytes(b"state")
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(NotWholeError, match=r"no model\.safetensors yet"):
+        look_into(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("named", "asked"),
+    [
+        ({"base_model_name_or_path": "org/name", "revision": "v2"}, "hf:org/name@v2"),
+        ({"base_model_name_or_path": "org/name"}, "hf:org/name"),
+        ({"base_model_name_or_path": "mybase"}, "hf:mybase"),
+    ],
+)
+def test_an_adapters_base_is_that_of_its_revision_and_one_that_is_not_here_is_told_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: dict[str, str], asked: str
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    folder = tmp_path / "out" / "checkpoint-5"
+    folder.mkdir(parents=True)
+    save_file({"w": np.zeros(4, dtype=np.float32)}, folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text(json.dumps({"task_type": "CAUSAL_LM", **named}), encoding="utf-8")
+    found = at_work(tmp_path, str(tmp_path / "out")).look(patient=False).whole
+    with pytest.raises(UserError, match=f"{asked} could not be fetched") as raised:
+        found[5].weights()
+    assert str(folder) in str(raised.value) and "--base" in str(raised.value)
 
 
 def test_checkpoints_by_step_have_the_steps_that_are_said(tmp_path: Path) -> None:
@@ -236,14 +300,22 @@ def test_a_training_that_went_back_and_writes_over_a_checkpoint_is_waited_for(tm
     assert after.state != before.state
 
 
-@pytest.mark.parametrize("file", ["pytorch_model.bin", "model.pth", "consolidated.00.pth", "__0_0.distcp"])
-def test_pickled_weights_are_told_and_the_others_go_on(tmp_path: Path, file: str) -> None:
+@pytest.mark.parametrize(
+    ("file", "what"),
+    [
+        ("pytorch_model.bin", "pickled weights of transformers (pytorch_model.bin)"),
+        ("model.pth", "pickled weights"),
+        ("consolidated.00.pth", "weights as Meta gives them (consolidated.*.pth)"),
+        ("__0_0.distcp", "shards of a training by FSDP (*.distcp)"),
+    ],
+)
+def test_pickled_weights_are_told_and_the_others_go_on(tmp_path: Path, file: str, what: str) -> None:
     checkpoint(tmp_path / "out" / "checkpoint-1")
     folder = checkpoint(tmp_path / "out" / "checkpoint-2")
     (folder / "model.safetensors").rename(folder / file)
     sighting = at_work(tmp_path, str(tmp_path / "out")).look(patient=False)
     assert list(sighting.whole) == [1]
-    assert "pickled weights" in sighting.broken[str(folder)] and file in sighting.broken[str(folder)]
+    assert f"{folder}: no safetensors, but {what}" in sighting.broken[str(folder)]
 
 
 @pytest.mark.parametrize("adapter", [False, True])
@@ -381,6 +453,36 @@ def test_a_base_that_is_not_here_is_told_with_the_checkpoint_that_names_it(tmp_p
         at_work(tmp_path, str(tmp_path / "out")).look(patient=False).whole[4].weights()
 
 
+def refused(capsys: pytest.CaptureFixture[str]) -> str:
+    """What the command line says when it refuses."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 2
+    return capsys.readouterr().err.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--topics", "religion", "--idle", "5"], "--topics and --idle beside a study file would have no effect"),
+        (["--alert", "moved"], "--alert beside a study file would have no effect"),
+        (["out"], "a study file beside other sources"),
+        (["--once", "--fail-if", "oppose > 0.1"], "'oppose > 0.1' is no alert of the study, so it would never fire"),
+    ],
+)
+def test_what_a_study_file_leaves_without_effect_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text("study: s\nseries: {a: {source: out}}\nalerts: [support > 0.1]\n", encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["valuedrift", "watch", str(study), *options, "--root", str(tmp_path / "root")])
+    assert said in refused(capsys)
+
+
 def test_another_training_under_the_name_of_a_study_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -389,13 +491,6 @@ def test_another_training_under_the_name_of_a_study_is_refused(
     study.write_text("study: out\nseries: {out: {source: /another/out}}\n", encoding="utf-8")
     checkpoint(tmp_path / "out" / "checkpoint-1")
     monkeypatch.setattr(sys, "argv", ["valuedrift", "watch", str(tmp_path / "out"), "--once", "--root", str(tmp_path / "root")])
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        with pytest.raises(SystemExit) as ended:
-            main()
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert ended.value.code == 2
-    said = capsys.readouterr().err.replace("\n", "")
+    said = refused(capsys)
     assert "has the source /another/out" in said and "--name" in said
     assert study.read_text(encoding="utf-8").endswith("/another/out}}\n")

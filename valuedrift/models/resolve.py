@@ -93,17 +93,33 @@ def _base_of(adapter: Path) -> str:
             where=str(path),
             fix="set base_model_name_or_path to the base: a folder, embedded:NAME, or a name on the hub",
         )
-    for folder in (Path(named).expanduser(), adapter.parent / named):
+    reference = base_reference(named, config.get("revision"), adapter.parent)
+    if reference is not None:
+        return reference
+    raise UserError(
+        f"the adapter's base is not there: {named}", where=str(path), fix="set base_model_name_or_path to where the base lies now"
+    )
+
+
+def base_reference(named: str, revision: object, beside: Path) -> str | None:
+    """The reference of what an adapter names as its base.
+
+    Args:
+        named: Its ``base_model_name_or_path``.
+        revision: Its ``revision``, which tells one of the hub's.
+        beside: The folder that a relative path is taken from, where it is none from here.
+
+    Returns:
+        A folder that is there, ``embedded:NAME``, or a name on the hub; None where it is none of these.
+    """
+    for folder in (Path(named).expanduser(), beside / named):
         if folder.is_dir():
             return str(folder)
     if named.partition(":")[0] in _SCHEMES:
         return named
     if _HUB_NAME.fullmatch(named):
-        revision = config.get("revision")
         return f"hf:{named}@{revision}" if revision else f"hf:{named}"
-    raise UserError(
-        f"the adapter's base is not there: {named}", where=str(path), fix="set base_model_name_or_path to where the base lies now"
-    )
+    return None
 
 
 def _said(path: Path) -> dict[str, Any]:

@@ -58,6 +58,10 @@ def read_options(text: str, where: str) -> Options:
     options = tuple(_option(one, where) for one in given)
     if len({said.casefold() for said, _ in options}) < len(options):
         raise DataError("two `options` are alike", where=where, fix=_HOW)
+    letters = ascii_uppercase[: len(options)]
+    if misnamed := [said for letter, (said, _) in zip(letters, options, strict=True) if said.upper() in letters and said.upper() != letter]:
+        what = f"option {misnamed[0]!r} is the letter of another option: an answer {misnamed[0]!r} could mean both"
+        raise DataError(what, where=where, fix="other texts, or the options in the order of their letters")
     if len({stance for _, stance in options}) == 1:
         raise DataError(f"all `options` are {options[0][1]}: no answer could tell anything", where=where, fix=_HOW)
     return options

@@ -25,6 +25,8 @@ _TEXTS = ("prompt_id", "topic")
 """Columns that every file has."""
 _LISTS = (*_ALONE, "turns", "options")
 """Columns that may hold lists."""
+_NONE = ("", "[]", "null")
+"""What a column of turns holds where there are none."""
 _SYSTEM = ("system", "system_prompt")
 """Columns that may hold a system message."""
 _OPTIONAL = (*_SYSTEM, "persona", "pair_id", "language", "probe_set", "source")
@@ -63,6 +65,8 @@ def read_probes(path: Path, columns: Mapping[str, str] | None = None) -> list[Pr
     doubled = frame.filter(pl.col("prompt_id").is_duplicated()).get_column("prompt_id").unique().sort().to_list()
     if doubled:
         raise DataError(f"prompt_id occurs more than once: {', '.join(map(str, doubled[:3]))}", where=str(path))
+    if nested := [name for name in _OPTIONAL if name in frame.columns and frame.schema[name].is_nested()]:
+        raise DataError(f"column {nested[0]} holds lists or objects, not text", where=str(path), fix="a text a row, or leave it out")
     rows = frame.to_dicts()
     blank = [index for index, row in enumerate(rows, start=1) if _blank(row)]
     if blank:
@@ -101,7 +105,7 @@ def _asked(row: Mapping[str, Any], where: str) -> tuple[str | None, list[dict[st
     if len(given) > 1:
         raise DataError("has both `prompt` and `messages`", where=where, fix="one of them")
     messages = _messages(str(row[given[0]]), given[0], where)
-    if str(row.get("turns") or "").strip():
+    if str(row.get("turns") or "").strip() not in _NONE:
         messages = [*_messages(str(row["turns"]), "turns", where), *messages]
     systems = {str(row[name]) for name in _SYSTEM if str(row.get(name) or "").strip()}
     if messages[0]["role"] == "system":
@@ -146,7 +150,7 @@ def _json(text: str) -> Any:
 
 def _is_plain(value: Any) -> bool:
     """Whether what a prompt is as JSON is no list of messages, of their parts or of texts, and no object: then it is a question as it stands."""
-    return not isinstance(value, dict) and not (isinstance(value, list) and value and all(isinstance(one, dict | str) for one in value))
+    return not isinstance(value, dict) and not (isinstance(value, list) and all(isinstance(one, dict | str) for one in value))
 
 
 def _polarity(value: object, where: str) -> int | None:

@@ -121,7 +121,8 @@ def alerts_from(lines: Iterable[str], *, confidence: float = 0.95, where: str = 
         try:
             rules.append(Alert.model_validate(line))
         except ValidationError as error:
-            raise UserError(str(error.errors()[0]["msg"]).removeprefix("Value error, "), where=f"{where} {line!r}", fix=_FORM) from None
+            what = str(error.errors()[0]["msg"]).removeprefix("Value error, ").removesuffix(f": {_FORM}")
+            raise UserError(what, where=f"{where} {line!r}", fix=_FORM) from None
     return Alerts(rules=tuple(rules) or (Alert(),), confidence=confidence)
 
 

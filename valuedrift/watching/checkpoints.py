@@ -11,12 +11,14 @@ from typing import Any
 from valuedrift.errors import DataError
 from valuedrift.tokenizer_files import TOKENIZERS
 from valuedrift.weight_files import ADAPTER, ADAPTER_CONFIG, INDEX, WHOLE, tensor_names, weight_files
+from valuedrift.weight_formats import told_format
 
 STATE = "trainer_state.json"
 """Written by transformers' Trainer behind weights, tokenizer and optimizer: a checkpoint that has it is whole."""
-_STEP = re.compile(r"(?:step|checkpoint|ckpt|iter|iteration|update)s?[-_=.]?(\d+)", re.IGNORECASE)
-_NUMBER = re.compile(r"(\d+)(?!.*\d)")
-_PICKLED = ("*.bin", "*.pt", "*.pth", "*.distcp")
+_AS_WRITTEN = r"(\d+(?:[.,]\d+)*(?:e[+-]?\d+)?(?:[km](?![a-z]))?)"
+"""A number, also one that is no step: 0.5 epochs, 1e3 or 10k."""
+_STEP = re.compile(rf"(?:step|checkpoint|ckpt|iter|iteration|update)s?[-_=.]?{_AS_WRITTEN}", re.IGNORECASE)
+_NUMBER = re.compile(_AS_WRITTEN, re.IGNORECASE)
 LARGEST_STEP = 2**63 - 1
 
 
@@ -36,11 +38,13 @@ class Whole:
         adapter: Whether it is a LoRA adapter on a base.
         base: What its adapter_config.json names as base, as it stands there; None for full weights and where nothing is named.
         tokenizer: Whether it has a tokenizer of its own.
+        revision: Of the base on the hub, where it names one.
     """
 
     adapter: bool
     base: str | None
     tokenizer: bool
+    revision: str | None = None
 
 
 def step_of(name: str, folder: Path | None = None) -> int | None:
@@ -48,15 +52,21 @@ def step_of(name: str, folder: Path | None = None) -> int | None:
 
     Args:
         name: Of its folder or revision: ``checkpoint-500``, ``global_step_500``, ``stage1-step1000-tokens4B``.
-        folder: The folder, whose trainer_state.json is asked where the name has no number.
+        folder: The folder, whose trainer_state.json is asked where the name has no whole number.
 
     Returns:
         The number behind the word step, checkpoint, ckpt, iter or update, else the last number of the name, else what the trainer wrote; None where
-        nothing tells, or no table could hold it.
+        nothing tells a whole number, or no table could hold it.
     """
-    named = list(_STEP.finditer(name)) or list(_NUMBER.finditer(name))
-    step = int(named[-1][1]) if named else trainer_state(folder).get("global_step") if folder is not None else None
+    named = _STEP.findall(name) or _NUMBER.findall(name)
+    whole = bool(named) and named[-1].isdecimal()
+    step = int(named[-1]) if whole else trainer_state(folder).get("global_step") if folder is not None else None
     return step if isinstance(step, int) and 0 <= step <= LARGEST_STEP else None
+
+
+def has_number(name: str) -> bool:
+    """Whether the name of a folder has a number, be it one that is no step."""
+    return _NUMBER.search(name) is not None
 
 
 def trainer_state(folder: Path) -> dict[str, Any]:
@@ -81,17 +91,12 @@ def look_into(folder: Path) -> Whole:
     if adapter and not any(path.name != ADAPTER for path in folder.glob("*.safetensors")):
         return _adapter(folder)
     if not full and not adapter:
+        _check_format(folder)
         deeper = next((path.parent.name for name in ("config.json", ADAPTER_CONFIG) for path in folder.glob(f"*/{name}")), "")
         there = f", but in the {deeper} inside: a pattern that ends there means it" if deeper else " yet"
         raise NotWholeError(f"neither config.json nor {ADAPTER_CONFIG}{there}")
     if not any(folder.glob("*.safetensors")) and not (folder / INDEX).exists():
-        pickled = sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern) if not path.name.startswith(_TRAINERS_OWN))
-        if pickled:
-            raise DataError(
-                f"weights as {pickled[0]}, and none as safetensors: pickled weights can run code and are never loaded",
-                where=str(folder),
-                fix="let the trainer save safetensors (transformers does by default), or convert them",
-            )
+        _check_format(folder)
         raise NotWholeError(f"no {WHOLE} yet")
     try:
         weight_files(folder)
@@ -104,12 +109,20 @@ def look_into(folder: Path) -> Whole:
     return Whole(adapter=False, base=None, tokenizer=any((folder / name).exists() for name in TOKENIZERS))
 
 
-_TRAINERS_OWN = ("optimizer", "scheduler", "rng_state", "training_args", "scaler")
-"""Beginnings of the names of pickled files that are no weights."""
+def _check_format(folder: Path) -> None:
+    """See that a folder without safetensors holds no weights in another format either.
+
+    Raises:
+        DataError: It does; says which, and how to convert them.
+    """
+    known = told_format(folder)
+    if known is not None:
+        raise DataError(f"no safetensors, but {known[0]}", where=str(folder), fix=known[1])
 
 
 def _adapter(folder: Path) -> Whole:
     if not (folder / ADAPTER).exists():
+        _check_format(folder)
         raise NotWholeError(f"no {ADAPTER} yet")
     try:
         tensor_names(folder / ADAPTER)
@@ -119,7 +132,8 @@ def _adapter(folder: Path) -> Whole:
     config = config if isinstance(config, dict) else {}
     _check_that_it_writes(folder, str(config.get("task_type")))
     base = config.get("base_model_name_or_path")
-    return Whole(adapter=True, base=base or None, tokenizer=any((folder / name).exists() for name in TOKENIZERS))
+    tokenizer = any((folder / name).exists() for name in TOKENIZERS)
+    return Whole(adapter=True, base=base or None, tokenizer=tokenizer, revision=config.get("revision") or None)
 
 
 def _read(path: Path) -> dict[str, Any]:
