@@ -51,7 +51,7 @@ class _Underway:
         """`Stage.as_of` of the latest of every label."""
         self.running: dict[PrefectFuture[Any], str] = {}
         self.done: dict[str, Reference] = {}
-        self.faults: dict[str, BaseException] = {}
+        self.faults = work.faults
         """Of the labels that failed when they were last tried."""
 
 

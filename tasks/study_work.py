@@ -177,7 +177,12 @@ class StudyWork(StancesWork):
     def provenance(self, runs: pl.DataFrame, stances: pl.DataFrame) -> dict[str, dict[str, str]]:
         """See `StancesWork`."""
         failed = {"Runs that failed and are left out": self.given_up} if self.given_up else {}
-        return {**failed, **provenance_of(self.store, self.study, runs, stances)}
+        unfit = self.watch.left_out if self.study.series else {}
+        return {
+            **failed,
+            **({"Checkpoints that could not be asked and are left out": unfit} if unfit else {}),
+            **provenance_of(self.store, self.study, runs, stances),
+        }
 
     @property
     def auditor(self) -> JudgeConfig:

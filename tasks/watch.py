@@ -19,6 +19,9 @@ from valuedrift.watching.series import Series
 from valuedrift.watching.sighted import Sighted
 from valuedrift.weights import Weights
 
+GONE = "gone "
+"""Begins the state of a checkpoint that is no longer where it lay."""
+
 
 class Watch:
     """The series of a study at work: what was seen of each at the last look, and which of it is shown to the list of stages.
@@ -40,6 +43,9 @@ class Watch:
         """Steps of each that are shown where there is a budget."""
         self._at_work = {name: SeriesAtWork(one, held / study / name) for name, one in series.items()}
         self._sightings: dict[str, Sighting] = {}
+        self._faults: dict[tuple[str, str], UserError | None] = {}
+        self._unfit: dict[tuple[str, int, str], str] = {}
+        """Checkpoints that cannot be asked, by series, step and state, and why."""
         self._revealed: dict[str, int] | None = None
         """How many checkpoints of each are shown; None: all of them."""
 
@@ -68,7 +74,28 @@ class Watch:
     def there(self, name: str) -> tuple[Sighted, ...]:
         """The checkpoints of a series, by step: those that are there, and those that were evaluated before they went."""
         whole = {**self._gone(name), **self.seen(name).whole}
-        return tuple(whole[step] for step in sorted(whole))
+        return tuple(whole[step] for step in sorted(whole) if (name, step, whole[step].state) not in self._unfit)
+
+    def leave_out(self, name: str, one: Sighted, why: str) -> None:
+        """Leave a checkpoint out, as it is now, because it cannot be asked; the others go on."""
+        self._unfit[name, one.step, one.state] = why
+
+    def fault_of(self, one: Sighted) -> UserError | None:
+        """Why a checkpoint lacks what it lies on, an adapter's base or the tokenizer of its base; asked once of each state."""
+        known = one.name, one.state
+        if known not in self._faults:
+            self._faults[known] = None
+            if not known[1].startswith(GONE):
+                try:
+                    one.weights()
+                except UserError as error:
+                    self._faults[known] = error
+        return self._faults[known]
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Checkpoints that could not be asked, and why."""
+        return {f"{name} step {step}": why for (name, step, _), why in self._unfit.items()}
 
     def shown(self, name: str) -> tuple[Sighted, ...]:
         """Those of them that the list of stages has."""
@@ -186,7 +213,7 @@ def _remembered(row: Mapping[str, Any]) -> Sighted:
             fix="put it back, or drop its step from the series",
         )
 
-    return Sighted(row["step"], name, f"gone {row['fingerprint']}", weights, lambda: str(row["fingerprint"]), lambda: bool(row["adapter"]))
+    return Sighted(row["step"], name, f"{GONE}{row['fingerprint']}", weights, lambda: str(row["fingerprint"]), lambda: bool(row["adapter"]))
 
 
 def _state(sighting: Sighting) -> object:

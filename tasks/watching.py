@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from valuedrift.errors import UserError
+from valuedrift.errors import SameAgainError, StageError, UserError
 from valuedrift.models.resolve import resolve_weights
 from valuedrift.tasks.board import tell
 from valuedrift.tasks.candidates import is_one_checkpoint
@@ -20,6 +20,7 @@ from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages.registry import stages_of
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.watching.checkpoints import ScoresOnlyError
+from valuedrift.watching.sighted import Sighted
 
 _SETTLING_SECONDS = 1.0
 """How often a source is looked at where something changed just now."""
@@ -37,10 +38,45 @@ def stages_shown(work: StudyWork) -> list[Stage]:
     """
     stages = stages_of(work)
     if work.study.series:
+        if _leave_out(work, stages):
+            stages = stages_of(work)
         work.watch.let_go(_ended(work, stages, with_failed=False))  # what failed is tried again by the next watch
         if work.watch.reveal(_ended(work, stages, with_failed=True)):
             work.news.put(None)
     return stages
+
+
+def _leave_out(work: StudyWork, stages: Sequence[Stage]) -> bool:
+    """Leave out checkpoints that can be asked no more than a broken one: their base is not here, or they cannot be loaded. The first of a series stays.
+
+    Returns:
+        Whether one is left out.
+    """
+    found = False
+    samples = {(stage.run_id, stage.step): stage for stage in stages if stage.name == "sample"}
+    for name in work.study.series:
+        shown = work.watch.shown(name)
+        start = samples.get((name, shown[0].step)) if shown else None
+        for one in shown[1:]:
+            stage = samples.get((name, one.step))
+            if (fault := _fault_of_its_own(work, one, stage, start)) is not None:
+                tell(f"{name}: {Path(one.name).name} is left out: {str(fault).splitlines()[0]}")
+                work.watch.leave_out(name, one, str(fault).splitlines()[0])
+                if stage is not None:
+                    work.faults.pop(stage.label, None)
+                found = True
+    return found
+
+
+def _fault_of_its_own(work: StudyWork, one: Sighted, stage: Stage | None, start: Stage | None) -> BaseException | None:
+    """Why a checkpoint can never be asked; None where nothing says so, or where the first of its series was not asked either."""
+    if (lacking := work.watch.fault_of(one)) is not None:
+        return lacking
+    if stage is None or start is None or work.failed.get(stage.label) != stage.as_of or start.label not in work.done:
+        return None
+    fault = work.faults.get(stage.label)
+    comes_again = isinstance(fault, UserError) and (not isinstance(fault, StageError) or isinstance(fault, SameAgainError))
+    return fault if comes_again else None
 
 
 def _ended(work: StudyWork, stages: Sequence[Stage], *, with_failed: bool) -> Callable[[str, int], bool]:

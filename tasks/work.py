@@ -64,6 +64,8 @@ class Work:
         """The stages that are done, by label, and what each was made as of (`Stage.as_of`)."""
         self.failed: dict[str, str] = {}
         """Those that failed."""
+        self.faults: dict[str, BaseException] = {}
+        """Why."""
         self.given_up: dict[str, str] = {}
         """Runs of which a stage failed, and why: what is made of all runs is made of the others."""
         self._corpora: dict[tuple[str, str], Rows] = {}

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from test_series import at_work, checkpoint
+from test_series import adapter, at_work, checkpoint
 
+from valuedrift.errors import DataError, SameAgainError, StageError
 from valuedrift.study import Study
 from valuedrift.tasks import watching as following
 from valuedrift.tasks.study_work import StudyWork
@@ -126,3 +127,84 @@ def test_a_look_that_a_disk_disturbed_is_taken_again(tmp_path: Path, monkeypatch
         while work.sources and time.monotonic() < until:
             time.sleep(0.02)
     assert looks > 3 and 40 in work.watch.seen("ours").whole
+
+
+def asked(work: StudyWork) -> list[int | None]:
+    return [stage.step for stage in following.stages_shown(work) if stage.name == "sample"]
+
+
+def ended(work: StudyWork, step: int, fault: BaseException | None = None) -> None:
+    """As if the stages of a checkpoint had ended."""
+    for stage in following.stages_shown(work):
+        if stage.step == step and (fault is None or stage.name == "sample"):
+            (work.done if fault is None else work.failed)[stage.label] = stage.as_of
+            if fault is not None:
+                work.faults[stage.label] = fault
+
+
+@pytest.mark.parametrize(
+    ("fault", "left_out"),
+    [
+        (DataError("tensors of another shape"), True),
+        (SameAgainError("a Python error"), True),
+        (StageError("out of memory"), False),
+        (RuntimeError("a fault of our own"), False),
+    ],
+)
+def test_a_checkpoint_that_can_never_be_loaded_is_left_out_and_the_others_go_on(tmp_path: Path, fault: Exception, left_out: bool) -> None:
+    for step in (1, 2, 3):
+        checkpoint(tmp_path / "out" / f"checkpoint-{step}", seed=step)
+    work = StudyWork(study_of(tmp_path / "out"), str(tmp_path / "root"))
+    work.watch.one_by_one()
+    assert asked(work) == [1, 2]
+    ended(work, 2, fault)
+    assert asked(work)[:2] == [1, 2], "the first may have the same fault"
+    ended(work, 1)
+    asked(work)
+    assert asked(work) == ([1, 3] if left_out else [1, 2, 3])
+    assert (work.faults == {}) is left_out and list(work.watch.left_out) == (["ours step 2"] if left_out else [])
+
+
+def test_the_first_checkpoint_is_never_left_out(tmp_path: Path) -> None:
+    for step in (1, 2):
+        checkpoint(tmp_path / "out" / f"checkpoint-{step}", seed=step)
+    work = StudyWork(study_of(tmp_path / "out"), str(tmp_path / "root"))
+    work.watch.one_by_one()
+    ended(work, 1, DataError("tensors of another shape"))
+    ended(work, 2)
+    assert asked(work) == [1, 2]
+
+
+def test_an_adapter_whose_base_is_gone_is_left_out_before_anything_is_asked(tmp_path: Path) -> None:
+    base = checkpoint(tmp_path / "base")
+    for step, lies_on in ((10, base), (20, "/gone/base"), (30, base)):
+        adapter(tmp_path / "out" / f"checkpoint-{step}", lies_on, seed=step)
+    work = StudyWork(study_of(tmp_path / "out"), str(tmp_path / "root"))
+    work.watch.one_by_one()
+    for step in (0, 10):
+        ended(work, step)
+    asked(work)
+    assert asked(work) == [0, 10, 30] and "/gone/base" in work.watch.left_out["ours step 20"]
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("content", ["", '{"model": {"voc', "[]", "\0"])
+def test_small_files_that_are_half_written_are_waited_for(tmp_path: Path, name: str, content: str) -> None:
+    folder = checkpoint(tmp_path / "out" / "checkpoint-1")
+    (folder / name).write_text(content, encoding="utf-8")
+    watched = at_work(tmp_path, str(tmp_path / "out"))
+    sighting = watched.look(patient=False)
+    assert not sighting.whole and name in sighting.waiting[str(folder)]
+    (folder / name).write_text("{}", encoding="utf-8")
+    assert list(watched.look(patient=False).whole) == [1]
+
+
+def test_an_index_that_is_half_written_is_waited_for(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "out" / "checkpoint-1")
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    (folder / "model.safetensors.index.json").touch()
+    watched = at_work(tmp_path, str(tmp_path / "out"))
+    assert list(watched.look(patient=False).waiting) == [str(folder)]
+    index = '{"metadata": {}, "weight_map": {"w": "model-00001-of-00001.safetensors"}}'
+    (folder / "model.safetensors.index.json").write_text(index, encoding="utf-8")
+    assert list(watched.look(patient=False).whole) == [1]

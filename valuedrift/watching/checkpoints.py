@@ -87,6 +87,7 @@ def look_into(folder: Path) -> Whole:
         NotWholeError: Something is lacking that a trainer may still write.
         DataError: It can never be asked: pickled weights, an adapter beside full weights, a model that only scores.
     """
+    _check_that_it_can_be_read(folder)
     adapter, full = (folder / ADAPTER_CONFIG).exists(), (folder / "config.json").exists()
     if adapter and not any(path.name != ADAPTER for path in folder.glob("*.safetensors")):
         return _adapter(folder)
@@ -118,6 +119,36 @@ def _check_format(folder: Path) -> None:
     known = told_format(folder)
     if known is not None:
         raise DataError(f"no safetensors, but {known[0]}", where=str(folder), fix=known[1])
+
+
+_OBJECTS = (
+    "config.json",
+    ADAPTER_CONFIG,
+    INDEX,
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+)
+"""Files of a model that are a JSON object each."""
+
+
+def _check_that_it_can_be_read(folder: Path) -> None:
+    """See that no small file is half written: trainers and copies write them as they write the weights.
+
+    Raises:
+        NotWholeError: One is.
+    """
+    for name in _OBJECTS:
+        path = folder / name
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            continue
+        except (ValueError, RecursionError) as error:
+            raise NotWholeError(f"{name} cannot be read yet") from error
+        if not isinstance(content, dict):
+            raise NotWholeError(f"{name} is no JSON object yet")
 
 
 def _adapter(folder: Path) -> Whole:
