@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from valuedrift.errors import UserError
+from valuedrift.flows.server import server
 from valuedrift.words import listed
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _PREFIX = "valuedrift: "
 """Automations whose names begin so are ours."""
+_WHY = "automations live in one"
 _PAGE = 200
 _ACTION_OF_BLOCK = {"NOTIFICATION_BLOCK": "notification", "WEBHOOK_BLOCK": "webhook"}
 """What stands in the packaged file for a block's id, and the kind of block that it is."""
@@ -40,7 +41,7 @@ def install(blocks: Sequence[str], *, dead_after: int | None = None) -> tuple[li
     """
     from prefect.events.schemas.automations import AutomationCore
 
-    with _server() as client:
+    with server(_WHY) as client:
         ids: dict[str, list[str]] = {kind: [] for kind in _ACTION_OF_BLOCK.values()}
         there = list(_blocks(client)) if blocks else []
         for block in dict.fromkeys(blocks):
@@ -68,7 +69,7 @@ def installed() -> list[Automation]:
     Raises:
         UserError: No server.
     """
-    with _server() as client:
+    with server(_WHY) as client:
         return _ours(client)
 
 
@@ -78,7 +79,7 @@ def remove() -> list[str]:
     Raises:
         UserError: No server.
     """
-    with _server() as client:
+    with server(_WHY) as client:
         ours = _ours(client)
         for automation in ours:
             client.delete_automation(automation.id)
@@ -147,36 +148,3 @@ def _named(wanted: str, blocks: Sequence[BlockDocument]) -> BlockDocument:
     if matching:
         raise UserError("this block sends no notifications", where=where, fix=instead)
     raise UserError("the Prefect server has no such block", where=where, fix=instead)
-
-
-@contextmanager
-def _server() -> Iterator[SyncPrefectClient]:
-    """A client of the Prefect server that the environment or the profile names.
-
-    Raises:
-        UserError: None is named, it does not answer, or it refuses.
-    """
-    import httpx
-    from prefect.client.orchestration import get_client
-    from prefect.exceptions import PrefectHTTPStatusError
-    from prefect.settings import get_current_settings
-
-    address = get_current_settings().api.url
-    if not address:
-        raise UserError(
-            "no Prefect server is named, and automations live in one",
-            where="PREFECT_API_URL",
-            fix="prefect server start; export PREFECT_API_URL=http://127.0.0.1:4200/api",
-        )
-    where = f"PREFECT_API_URL {httpx.URL(address).copy_with(userinfo=b'')}"
-    try:
-        with get_client(sync_client=True) as client:
-            yield client
-    except PrefectHTTPStatusError as error:
-        status = error.response.status_code
-        fix = "set PREFECT_API_KEY or PREFECT_API_AUTH_STRING" if status in (401, 403) else "its log says why"
-        raise UserError(f"the Prefect server answered {status}", where=where, fix=fix) from error
-    except (httpx.TransportError, httpx.InvalidURL) as error:
-        raise UserError(
-            f"the Prefect server does not answer: {type(error).__name__}", where=where, fix="prefect server start, or name another"
-        ) from error

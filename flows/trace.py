@@ -11,6 +11,7 @@ from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from valuedrift.study.runtime import Spread
 from valuedrift.tasks.carry_out import carry_out
 from valuedrift.tasks.reporting import PAGE
 from valuedrift.tasks.sources import study_of
@@ -18,7 +19,7 @@ from valuedrift.tasks.stages.report import folder_of_report
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.watching import stages_shown, watching
 
-_RUNNER: ThreadPoolTaskRunner[str] = ThreadPoolTaskRunner(max_workers=256)
+RUNNER: ThreadPoolTaskRunner[str] = ThreadPoolTaskRunner(max_workers=256)
 """Threads cost little while they wait; how much really runs at once is up to runtime.workers."""
 
 
@@ -27,8 +28,10 @@ def _name() -> str:
     return f"trace {Path(str(flow_run.parameters['study'])).stem}"
 
 
-@flow(name="trace", flow_run_name=_name, task_runner=_RUNNER, persist_result=False)  # type: ignore[arg-type]  # Prefect types the runner by its own future class
-def trace(study: str, root: str = "valuedrift-data", report_folder: str | None = None, live: bool = False) -> str:
+@flow(name="trace", flow_run_name=_name, task_runner=RUNNER, persist_result=False)  # type: ignore[arg-type]  # Prefect types the runner by its own future class
+def trace(
+    study: str, root: str = "valuedrift-data", report_folder: str | None = None, live: bool = False, spread: Spread | None = None
+) -> str:
     """Trace a study's value drift from base models to the report.
 
     Args:
@@ -36,6 +39,7 @@ def trace(study: str, root: str = "valuedrift-data", report_folder: str | None =
         root: Where the tables lie: a folder or s3://bucket/prefix.
         report_folder: Where report.html and the figures are written; default: reports/<study> below the root. A path or s3://bucket/prefix.
         live: Whether to wait for checkpoints of its series that are not there yet, until the trainings end.
+        spread: Whether workers of a work pool do the work: a phase each, or also a checkpoint each; default: as the study's runtime says.
 
     Returns:
         The path or address of the report.
@@ -48,7 +52,12 @@ def trace(study: str, root: str = "valuedrift-data", report_folder: str | None =
         for note in work.notes():
             get_run_logger().warning(note)
         with watching(work, live=live):
-            carry_out(work, lambda: stages_shown(work))
+            if (by := spread or work.runtime.spread) is not None:
+                from valuedrift.flows.spread import carry_out_on_pool
+
+                carry_out_on_pool(work, study, by, lambda: stages_shown(work))
+            else:
+                carry_out(work, lambda: stages_shown(work))
         return (folder_of_report(work) / PAGE).uri
     finally:
         work.close()

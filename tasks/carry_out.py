@@ -6,7 +6,7 @@ Prefect shows, retries and cancels; it keeps no results of its own: what is done
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from prefect import task
@@ -80,13 +80,21 @@ def _carry_out_one(underway: _Underway, number: int, label: str, needs: list[Ref
     return Completed(name="Cached", data=reference) if reference.reused else reference
 
 
-def carry_out(work: Work, stages_now: Callable[[], Sequence[Stage]]) -> dict[str, Reference]:
+def carry_out(
+    work: Work,
+    stages_now: Callable[[], Sequence[Stage]],
+    *,
+    known: Mapping[str, Reference] | None = None,
+    faults: Mapping[str, UserError] | None = None,
+) -> dict[str, Reference]:
     """Carry out a list of stages; to be called in a flow. A stage is submitted once all that it needs is done.
 
     Args:
         work: What stages share.
         stages_now: The list as it stands now; asked again after each stage that ends, and when a source reports more (`Work.source`). A stage that needs
             more than when it was done, or is made of something else (`Stage.as_of`), is done again.
+        known: Results that are there already, by the label of their stage: these stages are not submitted.
+        faults: Why stages failed that were tried elsewhere, by label; neither are these.
 
     Returns:
         Where every stage's result lies, by the stage's label.
@@ -96,6 +104,8 @@ def carry_out(work: Work, stages_now: Callable[[], Sequence[Stage]]) -> dict[str
             of those that did not fail.
     """
     underway = _Underway(work)
+    if known or faults:
+        _enter(underway, stages_now(), known or {}, faults or {})
     _submit_ready(underway, stages_now())
     while underway.running or work.sources or not work.news.empty() or _give_up(underway, stages_now):
         ended = work.news.get()
@@ -104,6 +114,22 @@ def carry_out(work: Work, stages_now: Callable[[], Sequence[Stage]]) -> dict[str
         _submit_ready(underway, stages_now())
     _raise(list(underway.faults.values()), work.given_up)
     return underway.done
+
+
+def _enter(underway: _Underway, stages: Sequence[Stage], known: Mapping[str, Reference], faults: Mapping[str, UserError]) -> None:
+    """Enter what was done, or failed, before or elsewhere."""
+    wanted = _made_of(stages)
+    for stage in stages:
+        if stage.label not in known and stage.label not in faults:
+            continue
+        underway.made_of[stage.label], underway.as_of[stage.label] = wanted[stage.label], stage.as_of
+        if stage.label in known:
+            underway.done[stage.label] = known[stage.label]
+            underway.work.done[stage.label] = stage.as_of
+            board().settled()
+        else:
+            underway.faults[stage.label] = faults[stage.label]
+            underway.work.failed[stage.label] = stage.as_of
 
 
 def _submit_ready(underway: _Underway, stages: Sequence[Stage]) -> None:
@@ -130,7 +156,7 @@ def _submit_ready(underway: _Underway, stages: Sequence[Stage]) -> None:
     leaving = any(stage.left_outside is not None for stage in ready)
     needing = unfinished_needing(survey(underway.work, stages)) if leaving else {}
     for stage in sorted(ready, key=lambda stage: stage.urgency):
-        needs: Any = [underway.futures[need.label] for need in stage.needs]
+        needs: Any = [underway.futures.get(need.label) or underway.done[need.label] for need in stage.needs]
         underway.work.done.pop(stage.label, None)
         underway.work.failed.pop(stage.label, None)
         underway.faults.pop(stage.label, None)

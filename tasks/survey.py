@@ -33,6 +33,7 @@ class Standing:
         why: What there is, or what differs, in words.
         key: Key of its result; None where that cannot be known yet.
         from_older_version: Whether a part of its tables is there, written by a version that did not have the others.
+        reference: Where its result lies, if it is there.
     """
 
     stage: Stage
@@ -40,6 +41,7 @@ class Standing:
     why: str
     key: str | None = None
     from_older_version: bool = False
+    reference: Reference | None = None
 
 
 def survey(work: Work, stages: Sequence[Stage]) -> list[Standing]:
@@ -112,7 +114,7 @@ def _standing(work: Work, stage: Stage, standings: Mapping[Stage, Standing], ref
     named = stage.named([references[need] for need in stage.needs]) if stage.named is not None else ""
     if (here := stage.result.here(work, key, named)) is not None:
         references[stage] = here
-        return Standing(stage, State.CACHED, "there" + remark, key)
+        return Standing(stage, State.CACHED, "there" + remark, key, reference=here)
     if stage.named is None and (equal := stage.result.elsewhere(work, key)) is not None:
         references[stage] = equal
         return Standing(stage, State.REUSABLE, f"equal work gave it before: {_words(equal.partition)}" + remark, key)

@@ -31,6 +31,7 @@ _COMMANDS = {
     "audit": ("audit",),
     "synthesize": ("synthesize",),
     "probes": ("probes",),
+    "deploy": ("deploy",),
     "automations": ("automations",),
     "init": ("start",),
     "demo": ("start",),

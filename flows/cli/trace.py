@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +34,9 @@ def run(
         typer.Option(
             "--retry-failed", help="Ask again for answers and judgements that a server failed to give, and make again what rests on them."
         ),
+    ] = False,
+    spread: Annotated[
+        bool, typer.Option("--spread", help="Let the workers of a Prefect work pool do the work, a phase each; see docs/deploy.md.")
     ] = False,
 ) -> None:
     """Trace a study: train, sample, judge, analyse, report. What is finished is never done again."""
@@ -65,8 +69,12 @@ def run(
         for standing in standings:
             if standing.from_older_version:
                 console.print(f"{escape(standing.stage.label)}: {escape(standing.why)}", highlight=False, soft_wrap=True)
+        if by := spec.runtime.spread or ("phases" if spread else None):
+            from valuedrift.flows.spread import check_pool
+
+            check_pool(work, by)
         with progress_of(console, len(standings), "what finished is kept; the same command goes on from there"):
-            _trace(trace, work, study, folder, console)
+            _trace(partial(trace, spread=by), work, study, folder, console)
     conclude(work, console)
 
 

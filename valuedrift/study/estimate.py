@@ -43,13 +43,21 @@ class Estimate:
         sums = {name: sum(getattr(part, name) for part in listed) for name in cls.__slots__}
         return cls(**(sums | {"memory_bytes": max((part.memory_bytes for part in listed), default=0.0)}))
 
+    @property
+    def suits_cpu(self) -> bool:
+        """Whether two CPU cores do it within a day."""
+        return self._cpu_seconds < 24 * 3600
+
+    @property
+    def _cpu_seconds(self) -> float:
+        return (self.training_flops / _CPU_TRAINING + self.sampling_flops / _CPU_SAMPLING) / _CORES
+
     def words_time(self) -> str:
         """Time on two CPU cores, or GPU-hours where that would be more than a day."""
         if not self.training_flops and not self.sampling_flops:
             return "time unknown (declare models.NAME.parameters)"
-        seconds = (self.training_flops / _CPU_TRAINING + self.sampling_flops / _CPU_SAMPLING) / _CORES
-        if seconds < 24 * 3600:
-            return f"{_duration(seconds)} on {_CORES} CPU cores"
+        if self.suits_cpu:
+            return f"{_duration(self._cpu_seconds)} on {_CORES} CPU cores"
         hours = (self.training_flops / _GPU_TRAINING + self.sampling_flops / _GPU_SAMPLING) / 3600
         return f"{hours:.2g} GPU-hours (one H200)"
 

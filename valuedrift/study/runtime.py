@@ -29,6 +29,10 @@ class KeptCheckpoints(BaseModel):
     )
 
 
+Spread = Literal["phases", "checkpoints"]
+"""How a study is divided among machines."""
+
+
 class Runtime(BaseModel):
     """Devices, parallelism and patience; two studies that differ only here share every cached result."""
 
@@ -67,6 +71,20 @@ class Runtime(BaseModel):
     )
     checkpoints: KeptCheckpoints = Field(
         default=KeptCheckpoints(), description="What is kept of trainings: `{keep: all | last | adapters | none, state_seconds: 120}`."
+    )
+    spread: Spread | None = Field(
+        default=None,
+        description="Whether workers of a Prefect work pool do the work: a phase each (`phases`), or also a checkpoint each (`checkpoints`). "
+        "Default: this process does.",
+    )
+    pool: str = Field(default="valuedrift", min_length=1, description="The work pool that takes what is spread.")
+    slots: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A global concurrency limit of the Prefect server: each child holds one of its slots while it works. Default: none is asked for.",
+    )
+    dead_after_seconds: float = Field(
+        default=180.0, ge=60.0, description="A part of the study that gave no heartbeat for as long is done again by another worker."
     )
     launcher: tuple[str, ...] = Field(
         default=(),

@@ -1,0 +1,376 @@
+"""Spread a study over the workers of a work pool: a flow run a part, a subflow of the one that plans. What is made of all runs is made here."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import httpx
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
+from prefect.deployments import run_deployment
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.runtime import flow_run as this_run
+from prefect.states import Cancelling, Crashed
+
+from valuedrift.errors import DataError, StageError, UserError
+from valuedrift.flows.server import server
+from valuedrift.references import is_address
+from valuedrift.study.runtime import Spread
+from valuedrift.tasks.board import board
+from valuedrift.tasks.carry_out import carry_out
+from valuedrift.tasks.parts import Part, need_of, parts_of
+from valuedrift.tasks.stage import Stage
+from valuedrift.tasks.stages.registry import stages_of
+from valuedrift.tasks.survey import Standing, State, survey
+from valuedrift.tasks.work import StudyWork
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+
+_WHY = "workers take their work from one"
+_POLL_SECONDS = 1.0
+_LOOK_SECONDS = 15.0
+"""How often is asked for heartbeats, and whether anybody takes what waits."""
+_PAGE = 200
+_EVENTS = 50
+"""As many as the server gives at once."""
+_CODE = re.compile(r" · exit code (\d)$")
+_FAULTS: Mapping[str, type[UserError]] = {str(kind.exit_code): kind for kind in (UserError, DataError, StageError)}
+
+
+def phase_deployment(pool: str) -> str:
+    """The deployment that carries out parts on a work pool."""
+    return f"phase/{pool}"
+
+
+def told_fault(fault: UserError) -> str:
+    """A fault as the state of a flow run tells it, so that `read_fault` knows its kind."""
+    return f"{fault} · exit code {fault.exit_code}"
+
+
+def read_fault(message: str) -> UserError:
+    """The fault that a flow run's state tells."""
+    code = _CODE.search(message)
+    kind = _FAULTS.get(code.group(1), StageError) if code else StageError
+    return kind(_CODE.sub("", message))
+
+
+def carry_out_on_pool(work: StudyWork, study: str, by: Spread, stages_now: Callable[[], Sequence[Stage]]) -> None:
+    """Carry out a study's stages by the workers of its pool, and what is made of all runs here; to be called in a flow.
+
+    Args:
+        work: The study and where it works.
+        study: Its file.
+        by: How it is divided.
+        stages_now: Its stages as they stand now.
+
+    Raises:
+        UserError: Nothing takes work: no server, pool, queue, deployment or slots; or what a part said that failed.
+    """
+    check_pool(work, by)
+    stages = stages_of(work)
+    _make_before(work, stages, by)
+    faults = _Planner(work, study, by).carry_out()
+    known = {one.stage.label: one.reference for one in survey(work, stages) if one.state is State.CACHED and one.reference is not None}
+    of_parts = {stage.label for part in parts_of(work, stages, by) for stage in part.stages}
+    carry_out(
+        work,
+        stages_now,
+        known={label: reference for label, reference in known.items() if label in of_parts},
+        faults={label: fault for label, fault in faults.items() if label not in known},
+    )
+
+
+def _make_before(work: StudyWork, stages: Sequence[Stage], by: Spread) -> None:
+    """Make here what parts need and no part makes."""
+    own = {stage.label for part in parts_of(work, stages, by) for stage in part.stages}
+    needed: set[str] = set()
+    for stage in reversed(stages):
+        if stage.label in own or stage.label in needed:
+            needed |= {need.label for need in stage.needs} - own
+    if needed:
+        carry_out(work, lambda: [stage for stage in stages_of(work) if stage.label in needed])
+
+
+@dataclass
+class _Underway:
+    """A part that somebody does, or is to do.
+
+    Attributes:
+        part: The part.
+        run: The flow run.
+        shown: Its number on the board, once it runs.
+        attempt: How often it was begun.
+        alive: When it last gave a sign, by the clock of this process.
+        signs: Heartbeats and states that were seen.
+    """
+
+    part: Part
+    run: UUID
+    attempt: int
+    alive: float
+    shown: int | None = None
+    signs: set[str] = field(default_factory=set)
+
+
+def _seen_by_all(place: str) -> str:
+    """A path or address as it is the same in every working directory."""
+    return place if is_address(place) else str(Path(place).absolute())
+
+
+class _Planner:
+    """Begins parts when those that they need are done, and sees how they end.
+
+    Args:
+        work: The study and where it works.
+        study: Its file.
+        by: How it is divided.
+    """
+
+    def __init__(self, work: StudyWork, study: str, by: Spread) -> None:
+        self._work = work
+        self._parameters = {"study": _seen_by_all(study), "root": _seen_by_all(work.root), "by": by}
+        self._by = by
+        self._underway: dict[str, _Underway] = {}
+        self._told: set[str] = set()
+        self._looked = time.monotonic()
+
+    def carry_out(self) -> dict[str, UserError]:
+        """Do all parts that are not done.
+
+        Returns:
+            Why stages are not done that belong to parts which failed, or which need those, by label.
+        """
+        waiting = {part.name: part for part in self._unfinished()}
+        faults: dict[str, UserError] = {}
+        try:
+            while waiting or self._underway:
+                for part in [
+                    part for part in waiting.values() if not any(need in waiting or need in self._underway for need in part.needs)
+                ]:
+                    del waiting[part.name]
+                    failed = next((faults[need] for need in part.needs if need in faults), None)
+                    if failed is not None:
+                        faults[part.name] = failed
+                    else:
+                        self._begin(part, 1)
+                with self._patience():
+                    faults |= self._ended()
+                if self._underway:
+                    time.sleep(_POLL_SECONDS)
+        except BaseException:
+            self._cancel()
+            raise
+        return {stage.label: faults[part.name] for part in self._parts() if part.name in faults for stage in part.stages}
+
+    def _parts(self) -> list[Part]:
+        return parts_of(self._work, stages_of(self._work), self._by)
+
+    def _standings(self) -> list[Standing]:
+        return survey(self._work, stages_of(self._work))
+
+    def _unfinished(self) -> list[Part]:
+        done = {one.stage.label for one in self._standings() if one.state is State.CACHED}
+        return [part for part in self._parts() if not done.issuperset(stage.label for stage in part.stages)]
+
+    def _begin(self, part: Part, attempt: int) -> None:
+        while part.name not in self._underway:
+            with self._patience():
+                run = run_deployment(
+                    phase_deployment(self._work.runtime.pool),
+                    parameters={**self._parameters, "part": part.name},
+                    flow_run_name=f"{self._work.name}: {part.name}",
+                    timeout=0,
+                    tags=[f"study:{self._work.name}"],
+                    idempotency_key=f"{this_run.id} {part.name} {attempt}",
+                    work_queue_name=need_of(self._work, part),
+                )
+                assert isinstance(run, FlowRun)
+                self._underway[part.name] = _Underway(part, run.id, attempt, time.monotonic())
+
+    def _ended(self) -> dict[str, UserError]:
+        """See how those under way stand; returns why parts failed."""
+        faults: dict[str, UserError] = {}
+        with server(_WHY) as client:
+            runs = {run.id: run for run in self._runs(client)}
+            if time.monotonic() > self._looked + _LOOK_SECONDS:
+                self._looked = time.monotonic()
+                self._listen(client)
+                self._tell_who_takes(client, runs)
+        for name, one in list(self._underway.items()):
+            run = runs.get(one.run)
+            state = run.state if run is not None else None
+            self._note(one, str(state.id) if state is not None else "")
+            kind = None if state is None else state.type
+            if kind is StateType.RUNNING and one.shown is None:
+                one.shown = board().begin(f"{name} on a worker")
+            dead = kind in (StateType.RUNNING, StateType.PENDING) and time.monotonic() > one.alive + self._work.runtime.dead_after_seconds
+            if kind is StateType.CRASHED or run is None or dead:
+                fault = self._again(one, dead=dead, why=(state.message if state is not None else None) or "its flow run is gone")
+            elif state is not None and state.is_final():
+                fault = self._outcome(one, state)
+            else:
+                continue
+            if one.shown is not None:
+                board().end(one.shown, "done" if fault is None and self._underway.get(name) is one else "failed")
+            if fault is not None:
+                faults[name] = fault
+            if self._underway.get(name) is one:
+                del self._underway[name]
+        return faults
+
+    def _runs(self, client: SyncPrefectClient) -> Iterator[FlowRun]:
+        ids = [one.run for one in self._underway.values()]
+        for start in range(0, len(ids), _PAGE):
+            some = FlowRunFilter(id=FlowRunFilterId(any_=ids[start : start + _PAGE]))
+            yield from client.read_flow_runs(flow_run_filter=some, limit=_PAGE)
+
+    def _outcome(self, one: _Underway, state: Any) -> UserError | None:
+        """Why a part that ended failed; None if all of it is there."""
+        if state.is_completed():
+            own = {stage.label for stage in one.part.stages}
+            lacking = [
+                standing.stage.label for standing in self._standings() if standing.stage.label in own and standing.state is not State.CACHED
+            ]
+            if not lacking:
+                return None
+            fix = "let every worker reach the same root and see the same study file"
+            return StageError(f"{one.part.name}: its worker was done, but {lacking[0]} is not there", where=self._work.root, fix=fix)
+        if state.type is StateType.CANCELLED:
+            return StageError(f"{one.part.name}: its flow run was cancelled", fix="run the same command again")
+        told = read_fault(state.message or state.name)
+        return type(told)(f"{one.part.name}: {told.what}")
+
+    def _again(self, one: _Underway, *, dead: bool, why: str) -> UserError | None:
+        """Begin a part again whose worker died; a fault where that was done often enough."""
+        reason = f"no heartbeat for {self._work.runtime.dead_after_seconds:.0f} s" if dead else why
+        if dead:
+            with server(_WHY) as client:
+                message = f"{reason}: its process was killed or its machine is gone; another worker goes on from what is finished"
+                client.set_flow_run_state(one.run, Crashed(message=message), force=True)
+        if one.attempt > self._work.runtime.retries:
+            return StageError(f"{one.part.name}: its flow run died {one.attempt} times; the last time: {reason}")
+        board().result(f"{one.part.name}: its flow run died ({reason}); another worker takes it over")
+        del self._underway[one.part.name]
+        self._begin(one.part, one.attempt + 1)
+        return None
+
+    def _listen(self, client: SyncPrefectClient) -> None:
+        """Note which flow runs gave a heartbeat since the last look."""
+        resources = [f"prefect.flow-run.{one.run}" for one in self._underway.values()]
+        beats = EventFilter(event=EventNameFilter(name=["prefect.flow-run.heartbeat"]), resource=EventResourceFilter(id=resources))
+        latest: dict[str, str] = {}
+        page = client.read_events(beats, limit=_EVENTS)
+        for _ in range(1 + 2 * len(resources) // _EVENTS):  # newest first
+            for event in page.events:
+                latest.setdefault(event.resource.id, str(event.id))
+            if page.next_page is None:
+                break
+            page = client.read_events_page(str(page.next_page))
+        for one in self._underway.values():
+            self._note(one, latest.get(f"prefect.flow-run.{one.run}", ""))
+
+    @staticmethod
+    def _note(one: _Underway, sign: str) -> None:
+        """Note a sign of life, if it is one that was not seen before."""
+        if sign and sign not in one.signs:
+            one.signs.add(sign)
+            one.alive = time.monotonic()
+
+    def _tell_who_takes(self, client: SyncPrefectClient, runs: Mapping[UUID, FlowRun]) -> None:
+        """Say once where nobody takes what waits."""
+        waiting = [one for one in self._underway.values() if one.run in runs and (state := runs[one.run].state) and state.is_scheduled()]
+        if not waiting or any(one.shown is not None for one in self._underway.values()):
+            return
+        pool = self._work.runtime.pool
+        if any(worker.status is WorkerStatus.ONLINE for worker in client.read_workers_for_work_pool(pool)):
+            return
+        self._tell(
+            f"no worker takes from the work pool {pool}: prefect worker start --pool {pool} (on any machine that reaches the root); waiting"
+        )
+
+    def _tell(self, line: str) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            board().result(line)
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        """Go on without an answer of a server that is away for a while."""
+        try:
+            yield
+        except (httpx.TransportError, PrefectHTTPStatusError) as error:
+            if isinstance(error, PrefectHTTPStatusError) and error.response.status_code < 500:
+                raise
+            self._away(error)
+        except UserError as error:
+            cause = error.__cause__
+            if not isinstance(cause, httpx.TransportError | PrefectHTTPStatusError):
+                raise
+            if isinstance(cause, PrefectHTTPStatusError) and cause.response.status_code < 500:
+                raise
+            self._away(error)
+
+    def _away(self, error: Exception) -> None:
+        self._tell(f"the Prefect server does not answer ({type(error.__cause__ or error).__name__}); waiting for it")
+        now = time.monotonic()
+        for one in self._underway.values():  # silence of the server is no sign of death
+            one.alive = now
+        time.sleep(_POLL_SECONDS)
+
+    def _cancel(self) -> None:
+        """Let the flow runs under way end: nobody waits for them any more."""
+        try:
+            with server(_WHY) as client:
+                for one in self._underway.values():
+                    client.set_flow_run_state(one.run, Cancelling(message="the run that planned it was stopped"))
+        except UserError as error:
+            board().result(f"flow runs on workers go on: {error}")
+
+
+def check_pool(work: StudyWork, by: Spread) -> None:
+    """See, before anything is begun, that there is something which takes the parts of a study.
+
+    Raises:
+        UserError: No server, no work pool or queue, no deployment, or a limit without slots.
+    """
+    pool = work.runtime.pool
+    where, deploy = f"runtime.pool {pool}", f"valuedrift deploy --pool {pool}"
+    with server(_WHY) as client:
+        try:
+            client.read_work_pool(pool)
+        except ObjectNotFound as error:
+            there = ", ".join(sorted(one.name for one in client.read_work_pools())) or "none"
+            raise UserError(f"the Prefect server has no such work pool (there are: {there})", where=where, fix=deploy) from error
+        try:
+            client.read_deployment_by_name(phase_deployment(pool))
+        except ObjectNotFound as error:
+            raise UserError(f"the Prefect server has no deployment {phase_deployment(pool)}", where=where, fix=deploy) from error
+        queues = {queue.name for queue in client.read_work_queues(work_pool_name=pool)}
+        needed = {need_of(work, part) for part in parts_of(work, stages_of(work), by)}
+        if lacking := sorted(needed - queues):
+            raise UserError(f"the work pool has no queue {lacking[0]}", where=where, fix=deploy)
+        if work.runtime.slots is not None:
+            _check_slots(client, work.runtime.slots)
+
+
+def _check_slots(client: SyncPrefectClient, name: str) -> None:
+    where = f"runtime.slots {name}"
+    fix = f"prefect gcl create {name} --limit N, as many as there are GPUs"
+    try:
+        limit = client.read_global_concurrency_limit_by_name(name)
+    except ObjectNotFound as error:
+        raise UserError("the Prefect server has no such global concurrency limit", where=where, fix=fix) from error
+    if limit.limit < 1:
+        raise UserError(
+            "this global concurrency limit has no slots: nothing would ever begin", where=where, fix=fix.replace("create", "update")
+        )
