@@ -15,7 +15,7 @@ from valuedrift.flows.trace import RUNNER
 from valuedrift.study.runtime import Spread
 from valuedrift.tasks.parts import carry_out_part
 from valuedrift.tasks.sources import study_of
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 
 
 def _name() -> str:

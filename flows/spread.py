@@ -29,8 +29,8 @@ from valuedrift.tasks.carry_out import carry_out
 from valuedrift.tasks.parts import Part, need_of, parts_of
 from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages.registry import stages_of
+from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.survey import Standing, State, survey
-from valuedrift.tasks.work import StudyWork
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

@@ -13,8 +13,8 @@ from valuedrift.study.runtime import Spread
 from valuedrift.tasks.carry_out import carry_out
 from valuedrift.tasks.stage import Reference, Stage
 from valuedrift.tasks.stages.registry import stages_of
+from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.survey import State, survey
-from valuedrift.tasks.work import StudyWork
 
 Need = Literal["cpu", "gpu", "gpu-80gb"]
 """What a part needs of a machine; the work queues have these names."""

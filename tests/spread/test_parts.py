@@ -13,7 +13,7 @@ from valuedrift.study.runtime import Spread
 from valuedrift.tasks.parts import Part, need_of, parts_of
 from valuedrift.tasks.sources import study_of
 from valuedrift.tasks.stages.registry import stages_of
-from valuedrift.tasks.work import StudyWork
+from valuedrift.tasks.study_work import StudyWork
 
 STUDY = """
 study: divided
