@@ -11,7 +11,8 @@ from valuedrift.study import RunPlan
 from valuedrift.study.estimate import Estimate, estimate
 from valuedrift.study.runtime import Spread
 from valuedrift.tasks.carry_out import carry_out
-from valuedrift.tasks.stage import Reference, Stage
+from valuedrift.tasks.result import Reference
+from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages.registry import stages_of
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.survey import State, survey
