@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -308,3 +309,47 @@ def test_all_processes_of_a_training_stop_at_one_save(tmp_path: Path) -> None:
     ]
     assert [process.wait(timeout=300) for process in processes] == [0, 0]
     assert all((tmp_path / f"stopped{rank}").read_text() == "stopped" for rank in (0, 1))
+
+
+def spoilt_folder(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    training.output.mkdir()
+    (training.output / HANDED).write_text("no folder", encoding="utf-8")
+
+
+def no_processes(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+
+
+def full_disk(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    (training.output / HANDED / "watcher.log").mkdir(parents=True)
+
+
+@pytest.mark.parametrize("spoil", [spoilt_folder, no_processes, full_disk])
+def test_whatever_happens_to_what_watches_the_training_goes_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    spoil: Callable[[Training, pytest.MonkeyPatch], None],
+) -> None:
+    training = Training(tmp_path / "out", DriftCallback(root=tmp_path / "root", stop_on_alert=True))
+    spoil(training, monkeypatch)
+    training.begin().steps(2, 4)
+    shutil.rmtree(training.output)
+    training.call("on_save")
+    training.end()
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("valuedrift: ")]
+    assert said and len(said) == len(set(said)) <= 5 and not training.control.should_training_stop
+
+
+def test_a_folder_that_is_gone_at_the_end_spoils_no_training(training: Training, capsys: pytest.CaptureFixture[str]) -> None:
+    training.begin().steps(2)
+    shutil.rmtree(training.output)
+    training.end()
+    assert "is not told that the training has ended" in capsys.readouterr().err
+
+
+def test_variables_of_the_watcher_may_be_numbers(tmp_path: Path) -> None:
+    watcher = Watcher(tmp_path / "w", ["--no-such-option"], {"CUDA_VISIBLE_DEVICES": 7})  # type: ignore[dict-item] # as people write it
+    assert watcher.start()
+    watcher.wait()
+    assert "exit code 2" in str(watcher.died)

@@ -8,18 +8,20 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from valuedrift.errors import UserError
 from valuedrift.integrations.watcher import Watcher
 from valuedrift.references import is_address, root_of
 from valuedrift.watching.checkpoints import only_scores
 from valuedrift.watching.handing import AlertsSoFar, HandOver
-from valuedrift.watching.held import ChangedError, NoRoomError
+from valuedrift.watching.held import ChangedError
 from valuedrift.watching.series import named_after
 
 _LOOK_SECONDS = 1.0
@@ -112,18 +114,21 @@ class DriftCallback(TrainerCallback):  # type: ignore[misc] # transformers is fo
                 f"nothing is watched: a model that scores and writes nothing ({kind}) has no answers to judge; watch the training that uses its scores"
             )
             return
-        output = Path(str(args.output_dir)).absolute()
+        with self._unharmed("this training is not watched"):
+            self._begin(Path(str(args.output_dir)).absolute(), kwargs.get("model"))
+
+    def _begin(self, output: Path, model: Any) -> None:
         self.name = self.name or named_after(str(output))
-        self._hand_over = HandOver(output, self._room)
-        self._hand_over.begin()
-        self._alerts = AlertsSoFar(self._hand_over)
+        hand_over = HandOver(output, self._room)
+        hand_over.begin()
+        self._hand_over, self._alerts = hand_over, AlertsSoFar(hand_over)
         if before := self._alerts.more():
-            self._say(f"alerts of an earlier training in this folder, which stop nothing: {'; '.join(map(str, before))}")
+            _tell(f"alerts of an earlier training in this folder, which stop nothing: {'; '.join(map(str, before))}")
         if not self._starts:
             return
-        base = self._base or _loaded_from(kwargs.get("model"), output)
-        self._watcher = Watcher(
-            self._hand_over.folder,
+        base = self._base or _loaded_from(model, output)
+        watcher = Watcher(
+            hand_over.folder,
             [
                 str(output),
                 *(word for option in self._options for word in option),
@@ -132,20 +137,20 @@ class DriftCallback(TrainerCallback):  # type: ignore[misc] # transformers is fo
             ],
             self._environment,
         )
-        if self._watcher.start():
-            self._say(f"watching beside the training: {self._watcher.line}, which writes to {self._watcher.log}")
-        else:
-            other = self._watcher.other_line
-            self._say(f"a watcher is at work here already{f', with other options, which it keeps: {other}' if other else ''}")
+        with self._unharmed(f"no watcher is started; checkpoints are kept for one: {watcher.line}"):
+            started, self._watcher = watcher.start(), watcher
+            if started:
+                _tell(f"watching beside the training: {watcher.line}, which writes to {watcher.log}")
+            else:
+                other = watcher.other_line
+                _tell(f"a watcher is at work here already{f', with other options, which it keeps: {other}' if other else ''}")
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Hand the checkpoint over."""
         if self._hand_over is not None:
             checkpoint = self._hand_over.output / f"checkpoint-{state.global_step}"
-            try:
+            with self._unharmed(f"{checkpoint.name} is not handed over, and lost if it is deleted", about="not handed over"):
                 self._hand_over.hand(state.global_step, checkpoint)
-            except (ChangedError, NoRoomError, OSError) as error:
-                self._say_once("not handed over", f"{checkpoint.name} is not handed over, and lost if it is deleted: {error}")
         self._look_after(state, control, at_save=True)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -155,27 +160,38 @@ class DriftCallback(TrainerCallback):  # type: ignore[misc] # transformers is fo
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Say that no more checkpoints come, and where the report will be."""
-        if self._hand_over is None:
-            return
-        self._hand_over.end()
+        if self._hand_over is not None:
+            with self._unharmed("whoever watches is not told that the training has ended"):
+                self._end(self._hand_over)
+
+    def _end(self, hand_over: HandOver) -> None:
+        hand_over.end()
         report = f"{self.root}/reports/{self.name}/report.html"
         watcher = self._watcher
         if watcher is None:
-            self._say(f"the training has ended; whoever watches {self._hand_over.output} evaluates what is left")
+            _tell(f"the training has ended; whoever watches {hand_over.output} evaluates what is left")
             return
         if not watcher.is_at_work() and not watcher.died:
             watcher.start()  # it ended before the training did
         if self._wait and watcher.is_at_work():
-            self._say(f"waiting until all checkpoints are evaluated: {watcher.log}")
+            _tell(f"waiting until all checkpoints are evaluated: {watcher.log}")
             watcher.wait()
         if watcher.died:
             self._say_once("died", f"the watcher ended {watcher.died}; what is left is evaluated by: {watcher.line}")
         else:
-            self._say(f"report {'' if not watcher.is_at_work() else '(once all checkpoints are evaluated) '}{report}")
+            _tell(f"report {'' if not watcher.is_at_work() else '(once all checkpoints are evaluated) '}{report}")
 
     def _look_after(self, state: TrainerState, control: TrainerControl, *, at_save: bool) -> None:
-        """See whether the watcher lives, and what it says."""
+        """See whether the watcher lives, and what it says; heed it, together with the other processes of the training."""
         self._looked_at = time.monotonic()
+        with self._unharmed("the watcher is not looked after"):
+            self._look(at_save=at_save)
+        if self._stop_on_alert and (at_save or not _is_one_of_many()) and _told_by_first(self._stop):
+            if self._hand_over is not None:
+                self._say_once("stop", "the training stops: an alert says so")
+            control.should_training_stop = True
+
+    def _look(self, *, at_save: bool) -> None:
         if self._watcher is not None and (died := self._watcher.died):
             self._say_once(
                 "died",
@@ -184,19 +200,26 @@ class DriftCallback(TrainerCallback):  # type: ignore[misc] # transformers is fo
         elif self._watcher is not None and at_save and not self._watcher.is_at_work():
             self._watcher.start()  # it ended before the training did: after a long time without checkpoints, say
         for crossed in self._alerts.more() if self._alerts is not None else []:
-            self._say(f"alert, {crossed}")
+            _tell(f"alert, {crossed}")
             self._stop = self._stop_on_alert
-        if self._stop_on_alert and (at_save or not _is_one_of_many()) and _told_by_first(self._stop):
-            self._say_once("stop", "the training stops: an alert says so")
-            control.should_training_stop = True
+
+    @contextmanager
+    def _unharmed(self, what: str, *, about: str | None = None) -> Iterator[None]:
+        """Let the training go on whatever happens to what watches it; what it was is said once.
+
+        Args:
+            what: What does not happen then.
+            about: What is said once; default: that.
+        """
+        try:
+            yield
+        except Exception as error:
+            reason = str(error) if isinstance(error, (ChangedError, UserError)) else f"{type(error).__name__}: {error}"
+            self._say_once(about or what, f"{what}: {reason}")
 
     def _say_once(self, about: str, line: str) -> None:
         if about not in self._told:
             self._told.add(about)
-            self._say(line)
-
-    def _say(self, line: str) -> None:
-        if self._hand_over is not None:
             _tell(line)
 
 

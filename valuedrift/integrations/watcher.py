@@ -35,7 +35,7 @@ class Watcher:
         self.log = folder / "watcher.log"
         self._lock = folder / "watcher.lock"
         self._words = list(words)
-        self._environment = environment
+        self._environment = {name: str(value) for name, value in environment.items()}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -59,7 +59,7 @@ class Watcher:
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "valuedrift.flows.cli.main", "watch", *self._words],
-                    env=kept | {"COLUMNS": "160"} | dict(self._environment),
+                    env=kept | {"COLUMNS": "160"} | self._environment,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
