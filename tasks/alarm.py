@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from valuedrift.tasks.board import announce, tell
+from valuedrift.tasks.board import announce, board, tell
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.watching.handing import Crossed
 
@@ -31,6 +33,7 @@ def raise_alerts(work: StudyWork, alerts: pl.DataFrame, *, before: pl.DataFrame)
     first = alerts.filter(pl.col("first"))
     if before.height:
         first = first.join(before.filter(pl.col("first")).select(_SAME).cast(pl.String), on=_SAME, how="anti")
+    sent = []
     for row in first.sort("step", "mean_of").unique(_SAME, keep="first", maintain_order=True).iter_rows(named=True):
         told = {name: row[name] for name in ("run_id", "step", "topic", "stance", "change", "change_low", "change_high", "rule")}
         told = {"study": work.name, **told}
@@ -39,7 +42,8 @@ def raise_alerts(work: StudyWork, alerts: pl.DataFrame, *, before: pl.DataFrame)
         _append(work, told)
         if row["run_id"] in work.study.series:
             work.watch.tell_training(row["run_id"], Crossed.model_validate(told))
-        _send(told)
+        sent.append(told)
+    _send_all(sent)
 
 
 def words(alert: Mapping[str, Any]) -> str:
@@ -56,17 +60,47 @@ def _append(work: StudyWork, alert: Mapping[str, Any]) -> None:
         file.write(json.dumps(alert, ensure_ascii=False) + "\n")
 
 
-def _send(alert: Mapping[str, Any]) -> None:
-    """To the webhook, if there is one; what goes wrong is told without its address."""
+def _send_all(alerts: Sequence[Mapping[str, Any]]) -> None:
+    """To the webhook, if there is one. What takes long goes on while the next checkpoints are looked at."""
     address = os.environ.get(WEBHOOK)
-    if not address:
+    if not address or not alerts:
         return
+    sender = threading.Thread(target=_send_each, args=(address, alerts), daemon=True)
+    sender.start()
+    sender.join(_PATIENCE_SECONDS)
+    if sender.is_alive():
+        tell(f"the webhook of {WEBHOOK} is slow; it is still being told")
+
+
+def _send_each(address: str, alerts: Sequence[Mapping[str, Any]]) -> None:
+    _sending.now = True
+    for fault in dict.fromkeys(filter(None, (_send(address, alert) for alert in alerts))):
+        board().result(f"the webhook of {WEBHOOK} {fault}")
+
+
+def _send(address: str, alert: Mapping[str, Any]) -> str:
+    """Send one; what went wrong, without the address."""
     import httpx
 
     try:
         answer = httpx.post(address, json={"text": f"valuedrift: {words(alert)}", **alert}, timeout=_PATIENCE_SECONDS)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        tell(f"the webhook of {WEBHOOK} was not reached: {type(error).__name__}")
-        return
-    if answer.status_code >= 400:
-        tell(f"the webhook of {WEBHOOK} answered {answer.status_code}")
+    except Exception as error:  # of many kinds, and their messages may hold the address
+        return f"was not reached: {type(error).__name__}"
+    if answer.is_redirect:
+        return f"answered {answer.status_code}: it has moved, and the new address is to be given"
+    return f"answered {answer.status_code}" if answer.status_code >= 300 else ""
+
+
+_sending = threading.local()
+
+
+class _Unsaid(logging.Filter):
+    """Keeps what HTTP libraries log of a request, which has its address, out of every log while one goes to the webhook."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See logging."""
+        return not getattr(_sending, "now", False)
+
+
+for _name in ("httpx", *(f"httpcore.{part}" for part in ("connection", "proxy", "http11", "http2", "socks"))):
+    logging.getLogger(_name).addFilter(_Unsaid())

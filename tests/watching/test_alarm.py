@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import polars as pl
 import pytest
 
 from valuedrift.study import Study
+from valuedrift.tasks import alarm
 from valuedrift.tasks import board as boards
 from valuedrift.tasks.alarm import WEBHOOK, raise_alerts
 from valuedrift.tasks.study_work import StudyWork
@@ -109,3 +114,45 @@ def test_a_webhook_gets_it_and_its_address_is_told_nowhere(
     assert "answered 500" in said and "not reached" in said
     written = "".join(path.read_text(encoding="utf-8", errors="ignore") for path in tmp_path.rglob("*") if path.is_file())
     assert "secret-token" not in said + written
+
+
+def test_no_log_of_an_http_library_has_the_address(
+    tmp_path: Path, hook: tuple[str, list[dict[str, Any]], list[int]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    address, came, _ = hook
+    monkeypatch.setenv(WEBHOOK, f"{address}/services")
+    with caplog.at_level(logging.DEBUG):
+        raise_alerts(work_in(tmp_path), alerts((2, "support", True)), before=pl.DataFrame())
+        httpx.get(f"{address.rpartition('/')[0]}/another")
+    assert came and "secret-token" not in caplog.text
+    assert "another" in caplog.text, "other requests are logged as ever"
+
+
+@pytest.mark.parametrize("address", ["http://a..b/secret-token", f"http://{'a' * 70}.b/secret-token", "ftp://a/secret-token"])
+def test_an_address_of_any_shape_stops_no_look(tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv(WEBHOOK, address)
+    raise_alerts(work_in(tmp_path), alerts((2, "support", True), (2, "oppose", True)), before=pl.DataFrame())
+    assert sum("not reached" in line for line in told) == 1 and "secret-token" not in " ".join(told)
+
+
+@pytest.mark.parametrize("status", [301, 307, 308, 404])
+def test_what_is_not_delivered_is_told(
+    tmp_path: Path, told: list[str], hook: tuple[str, list[dict[str, Any]], list[int]], monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    address, _, answers = hook
+    monkeypatch.setenv(WEBHOOK, address)
+    answers[0] = status
+    raise_alerts(work_in(tmp_path), alerts((2, "support", True)), before=pl.DataFrame())
+    assert f"answered {status}" in told[-1]
+
+
+def test_a_webhook_that_says_nothing_holds_a_look_for_a_moment_only(
+    tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alarm, "_PATIENCE_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv(WEBHOOK, f"http://127.0.0.1:{silent.getsockname()[1]}/secret-token")
+        begun = time.monotonic()
+        raise_alerts(work_in(tmp_path), alerts(*((step, "support", True) for step in range(2, 20))), before=pl.DataFrame())
+        raise_alerts(work_in(tmp_path), alerts(*((2, stance, True) for stance in ("support", "neutral", "oppose"))), before=pl.DataFrame())
+        assert time.monotonic() - begun < 5 and "is slow" in " ".join(told)
