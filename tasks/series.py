@@ -16,7 +16,17 @@ from valuedrift.tasks.candidates import CONFIGS, Candidate, candidate_at, candid
 from valuedrift.tasks.holding import Holding, with_tokenizer
 from valuedrift.tasks.one_a_step import one_a_step
 from valuedrift.tasks.sources import brought
-from valuedrift.watching.checkpoints import LARGEST_STEP, STATE, NotWholeError, ScoresOnlyError, Whole, look_into, step_of, trainer_state
+from valuedrift.watching.checkpoints import (
+    LARGEST_STEP,
+    STATE,
+    NotWholeError,
+    ScoresOnlyError,
+    Whole,
+    is_worded,
+    look_into,
+    step_of,
+    trainer_state,
+)
 from valuedrift.watching.series import Series
 from valuedrift.watching.sighted import Sighted
 from valuedrift.weight_files import ADAPTER_CONFIG
@@ -135,8 +145,12 @@ class SeriesAtWork:
         return numbered
 
     def _step(self, candidate: Candidate) -> int | None:
+        """Its step: as its name says it, but for names like epoch-3, where the trainer's own word goes before the number."""
         step = step_of(candidate.label)
-        return step if step is not None or not candidate.times else step_of("", candidate.bring())
+        if is_worded(candidate.label) or STATE not in candidate.times:
+            return step if step is not None or not candidate.times else step_of("", candidate.bring())
+        said = step_of("", candidate.bring())
+        return step if said is None else said
 
     def _note_state(self, candidate: Candidate) -> bool:
         """Note since when a candidate is as it is; whether it changed since the last look."""

@@ -15,6 +15,7 @@ from valuedrift.cache import cache_folder
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.load import Rows, write_jsonl
 from valuedrift.corpora.registry import Kind
+from valuedrift.errors import UserError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.jobs import ChildPool
 from valuedrift.storage.claims import Claim, Claims, Holder, Waiting
@@ -75,12 +76,17 @@ class Work:
         """Folder on this machine for weights and scratch: the root itself, or one in the user's cache folder where the root is no local folder.
 
         Raises:
-            UserError: The root lies in a store that can only be read.
+            UserError: The root lies in a store that can only be read, or where a folder cannot be.
         """
         self.store.root.check_writable()
         remote = self.store.root.is_remote
         folder = cache_folder() / "roots" / fingerprint(self.store.root.uri) if remote else Path(self.store.root.path)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UserError("a file stands where the root would be", where=str(folder), fix="give another --root") from error
+        except OSError as error:
+            raise UserError(f"no folder can be made there: {error.strerror}", where=str(folder), fix="give another --root") from error
         return folder
 
     @cached_property

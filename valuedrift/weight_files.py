@@ -14,6 +14,8 @@ WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 ADAPTER = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
+_NOT_MERGED = frozenset({"PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT", "ADAPTION_PROMPT"})
+"""PEFT's kinds of adapters that are no change of weights."""
 
 
 def check_format(path: Path) -> None:
@@ -80,6 +82,25 @@ def index_says_nothing(folder: Path) -> bool:
     listed = _weight_map(folder)
     shards = [folder / name for name in {*listed.values(), *(path.name for path in folder.glob("model-*.safetensors"))}]
     return listed == {tensor: shard.name for shard in shards if shard.exists() for tensor in tensor_names(shard)}
+
+
+def check_merges(config: object, folder: Path) -> None:
+    """Refuse an adapter that changes no weights and so cannot be merged into its base.
+
+    Args:
+        config: What its adapter_config.json says.
+        folder: Of the adapter, for messages.
+
+    Raises:
+        DataError: It puts learnt vectors before the text, or gates into the attention.
+    """
+    kind = str(config.get("peft_type", "")).upper() if isinstance(config, dict) else ""
+    if kind in _NOT_MERGED:
+        raise DataError(
+            f"an adapter of the kind {kind}, which puts learnt vectors before the text and has no weights to merge into the base",
+            where=str(folder),
+            fix="LoRA and its kin can be followed; for this kind serve the model and use the engine openai",
+        )
 
 
 def tensor_names(path: Path) -> list[str]:

@@ -201,6 +201,7 @@ def _study_file(written: dict[str, Any], root: str, console: Console, *, live: b
     from valuedrift.study import Study
     from valuedrift.tasks.study_work import StudyWork
     from valuedrift.tasks.watching import check_beginning
+    from valuedrift.watching.alerts import check_names
 
     try:
         study = Study.model_validate(written)
@@ -214,7 +215,10 @@ def _study_file(written: dict[str, Any], root: str, console: Console, *, live: b
     written["judges"] = [judge.anchored(here).model_dump(mode="json", exclude_unset=True) for judge in study.judges]
     place = Location.parse(root) / f"studies/{study.study}.yaml"
     _check_same(place, written)
-    check_beginning(StudyWork(Study.model_validate(written), root), live=live)
+    work = StudyWork(Study.model_validate(written), root)
+    if work.study.alerts is not None:
+        check_names(work.study.alerts, topics=sorted({probe.topic for probe in work.probes}), runs=list(work.study.series))
+    check_beginning(work, live=live)
     place.put_bytes(yaml.safe_dump(written, sort_keys=False, allow_unicode=True).encode())
     console.print(f"study    {escape(place.uri)}", soft_wrap=True, highlight=False)
     return place

@@ -149,11 +149,17 @@ class TableSchema:
         """The rows that filters mean: column = value, or one of several.
 
         Raises:
-            UserError: The table has no such column.
+            UserError: The table has no such column, or it holds values of another type.
         """
         unknown = [name for name in filters if name not in self.names]
         if unknown:
             raise UserError(f"table {self.name} has no column {unknown[0]!r}", fix=f"columns are {', '.join(self.names)}")
+        for name, given in filters.items():
+            kind = self.polars[name]
+            odd = [one for one in values_of(given) if isinstance(one, str) != (kind == pl.String) and one is not None]
+            if odd:
+                meant = "a text" if kind == pl.String else "a number" if kind.is_numeric() else str(kind)
+                raise UserError(f"{name}: {odd[0]!r} is not what column {name} of table {self.name} holds", fix=f"give {meant}")
         return pl.all_horizontal(pl.lit(True), *(pl.col(name).is_in(values_of(given)) for name, given in filters.items()))
 
     def upgraded(self, frame: pl.LazyFrame, version: int, where: str) -> pl.LazyFrame:

@@ -55,3 +55,12 @@ def test_what_is_no_stance_table_does_not_come_in(stances: pl.DataFrame, tmp_pat
         vd.import_stances(stances.with_columns(p_support=2.0), "lab", root=tmp_path / "root")
     with pytest.raises(UserError, match="there are no tables"):
         vd.open(tmp_path / "root")
+
+
+def test_a_wrong_option_or_frame_is_told_before_anything_comes_in(stances: pl.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="confidenc"):
+        vd.import_stances(stances, "lab", root=tmp_path, analysis={"confidenc": 0.9})
+    with pytest.raises(UserError, match="not LazyFrame"):
+        vd.import_stances(stances.lazy(), "lab", root=tmp_path)  # type: ignore[arg-type]  # what types forbid
+    with pytest.raises(UserError, match="no"):
+        vd.open(tmp_path)

@@ -37,6 +37,8 @@ def checkpoint(folder: Path, *, weights: str = "model.safetensors") -> Path:
         ({"budget": 2}, r"checkpoints.*budget.*3"),
         ({"judge": "cross-encodr"}, r"`judges.0.type`: no 'cross-encodr'; did you mean"),
         ({"name": "My run"}, r"lower-case letters"),
+        ({"study": "x"}, r"study=.* is said otherwise here .*name="),
+        ({"series": {"a": {"source": "out"}}}, r"series=.* is said otherwise here .*checkpoints"),
         ({"topics": ["imigration"]}, r"did you mean 'immigration'"),
         ({"sampling": {"temperature": -1}}, r"temperature"),
     ],
@@ -46,6 +48,13 @@ def test_a_setting_that_is_none_is_said(tmp_path: Path, settings: dict[str, Any]
     with pytest.raises(UserError, match=message):
         vd.trace(None, places, root=tmp_path / "root", **settings)
     assert not (tmp_path / "root" / "responses").exists()
+
+
+def test_a_root_that_is_a_file_is_said(tmp_path: Path) -> None:
+    places = [checkpoint(tmp_path / f"checkpoint-{step}") for step in (1, 2)]
+    (tmp_path / "root").write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match="a file stands where"):
+        vd.trace(None, places, root=tmp_path / "root")
 
 
 def test_checkpoints_that_cannot_be_traced_are_said(tmp_path: Path) -> None:
@@ -59,7 +68,9 @@ def test_checkpoints_that_cannot_be_traced_are_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="empty source"):
         vd.trace(None, {}, root=tmp_path / "root")
     checkpoint(tmp_path / "out" / "checkpoint-2", weights="pytorch_model.bin")
-    with pytest.raises(UserError, match=r"checkpoint-2: not a whole checkpoint: weights as pytorch_model.bin"):
+    with pytest.raises(
+        UserError, match=r"checkpoint-2: not a whole checkpoint: no safetensors, but pickled weights of transformers \(pytorch_model.bin\)"
+    ):
         vd.trace(None, tmp_path / "out", root=tmp_path / "root")
 
 

@@ -79,6 +79,14 @@ def test_a_single_folder_without_a_number_has_its_trainers_step(tmp_path: Path) 
     assert list(sighting.whole) == [7]
 
 
+def test_epochs_have_their_trainers_steps(tmp_path: Path) -> None:
+    for epoch in (1, 2, 3):
+        folder = checkpoint(tmp_path / "out" / f"epoch-{epoch}", state=False, seed=epoch)
+        (folder / "trainer_state.json").write_text(json.dumps({"global_step": 100 * epoch, "max_steps": 300}), encoding="utf-8")
+    sighting = at_work(tmp_path, str(tmp_path / "out")).look(patient=False)
+    assert list(sighting.whole) == [100, 200, 300] and sighting.length == 300
+
+
 def test_a_name_with_half_an_epoch_has_its_trainers_step_or_none(tmp_path: Path) -> None:
     checkpoint(tmp_path / "out" / "epoch-0.5")
     checkpoint(tmp_path / "out" / "epoch-1.0", state=False)
@@ -114,6 +122,16 @@ def test_a_trainers_own_pickled_files_are_no_weights(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(NotWholeError, match=r"no model\.safetensors yet"):
         look_into(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING"])
+def test_an_adapter_that_changes_no_weights_is_broken(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "out" / "checkpoint-5"
+    folder.mkdir(parents=True)
+    save_file({"prompt_embeddings": np.zeros((4, 2), dtype=np.float32)}, folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": kind, "task_type": "CAUSAL_LM"}), encoding="utf-8")
+    sighting = at_work(tmp_path, str(tmp_path / "out")).look(patient=False)
+    assert f"an adapter of the kind {kind}" in sighting.broken[str(folder)]
 
 
 @pytest.mark.parametrize(
@@ -191,6 +209,7 @@ def test_a_copy_that_appears_later_does_not_end_the_watch(tmp_path: Path) -> Non
     watched = at_work(tmp_path, str(tmp_path / "out"))
     watched.look(patient=False)
     copy = checkpoint(tmp_path / "out" / "best-10", seed=3)
+    (copy / "trainer_state.json").write_text('{"global_step": 10, "max_steps": 40}', encoding="utf-8")
     sighting = watched.look(patient=False)
     assert [one.name for one in sighting.whole.values()] == [str(folder)] and list(sighting.broken) == [str(copy)]
     (tmp_path / "out" / "last-10").symlink_to(folder)

@@ -68,6 +68,9 @@ class Root:
     """
 
     def __init__(self, root: str | os.PathLike[str], study: str | None = None) -> None:
+        given: object = root  # None, say, which types alone forbid
+        if not isinstance(given, str | os.PathLike):
+            raise UserError(f"a root is a folder or an address, not {type(given).__name__}", fix='vd.open("valuedrift-data")')
         self.store = Store(root)
         self.study = study
         if not self.store.entries():

@@ -32,6 +32,9 @@ Checkpoints = Place | Sequence[Place] | Mapping[int, Place]
 Questions = Place | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """A probe set by its place, or one or several as they stand in a study."""
 
+_SAID_OTHERWISE = {"study": "name=…", "series": "checkpoints, the second argument", "judges": "judge=…"}
+"""Keys of a study file that are parameters of `trace` by another name."""
+
 
 def trace(
     model: Place | None,
@@ -77,6 +80,9 @@ def trace(
         UserError: A key or a value that no study has, a checkpoint that is not whole, or fewer than two checkpoints.
         StageError: Sampling or judging died; what had finished is kept, and the same call goes on from there.
     """
+    if taken := [f"{key}={{…}}" for key in _SAID_OTHERWISE if key in settings]:
+        said = _SAID_OTHERWISE[taken[0].partition("=")[0]]
+        raise UserError(f"{taken[0]} is said otherwise here", where="vd.trace", fix=f"give {said}")
     if budget is not None:
         settings = {**settings, "checkpoints": {"type": "adaptive", "budget": budget}}
     work = StudyWork(_study(model, checkpoints, name, probes, topics, per_topic, samples, max_new_tokens, judge, settings), os.fspath(root))
@@ -128,8 +134,16 @@ def import_stances(
 
     Raises:
         DataError: A row is not as it must be; nothing came in.
-        UserError: Others are there already, or a study file made them.
+        UserError: Others are there already, a study file made them, or an option of the analysis is none; nothing came in.
     """
+    given_kind: object = stances  # a frame of another library is not seen by types
+    if not isinstance(given_kind, pl.DataFrame | str | os.PathLike):
+        what = f"stances are a frame of polars or a file, not {type(given_kind).__name__}"
+        raise UserError(what, where="vd.import_stances", fix="polars.from_pandas(frame), or frame.collect() of a lazy one")
+    try:
+        options = None if analysis is None else Analysis.model_validate(analysis)
+    except ValidationError as error:
+        raise UserError(describe(error, Analysis), where="vd.import_stances, analysis") from error
     place, fill = os.fspath(root), {"judge": judge, "probe_set": probe_set}
     given = {name: value for name, value in fill.items() if value is not None}
     with TemporaryDirectory() as aside:
@@ -144,7 +158,7 @@ def import_stances(
             fill=given,
             replace=replace,
         )
-    work = GivenWork(study, place, analysis=None if analysis is None else Analysis.model_validate(analysis))
+    work = GivenWork(study, place, analysis=options)
     try:
         once_each(work, [stage for stage in stages_of_given(work) if report or stage.name != "report"])
     finally:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from valuedrift.errors import DataError, UserError
-from valuedrift.weight_files import ADAPTER, ADAPTER_CONFIG, tensor_names, told, weight_files
+from valuedrift.weight_files import ADAPTER, ADAPTER_CONFIG, check_merges, read_json, tensor_names, told, weight_files
 from valuedrift.weights import Weights, check_model_folder, files_state, folder_fingerprint
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ def with_adapter(model: Any, adapter: Path) -> Any:
     folder_fingerprint(adapter)  # the clear error for a missing or pickled adapter
     if not (adapter / ADAPTER_CONFIG).exists():
         raise UserError(f"adapter folder without {ADAPTER_CONFIG}", where=str(adapter), fix="expected a PEFT adapter folder")
+    check_merges(read_json(adapter / ADAPTER_CONFIG), adapter)
     path = adapter / ADAPTER
     check_finite([path])
     how = {"is_trainable": False, "use_safetensors": True, "torch_device": "cpu", "low_cpu_mem_usage": model.device.type == "meta"}
@@ -157,7 +158,13 @@ def with_adapter(model: Any, adapter: Path) -> Any:
             loading = adapted.load_adapter(adapter, "default", **how)  # once more, because only this tells what it found
     except Exception as error:  # as read_by_others says
         if shapes := re.findall(r"size mismatch for ([^:\s]+)", str(error)):
-            raise DataError(f"adapter does not fit its base: {told(shapes)} of another shape", where=str(path)) from error
+            rows = all("embed" in name or "lm_head" in name for name in shapes)
+            fix = (
+                "the training has added tokens to its base: give the base as it was resized, or merge the adapter into that"
+                if rows
+                else None
+            )
+            raise DataError(f"adapter does not fit its base: {told(shapes)} of another shape", where=str(path), fix=fix) from error
         raise UserError(f"adapter does not fit its base: {first_line(error)}", where=str(adapter)) from error
     if faults := _faults(loading.missing_keys, loading.unexpected_keys):
         raise DataError(f"adapter does not fit its base: {faults}", where=str(path), fix="give the whole adapter folder")

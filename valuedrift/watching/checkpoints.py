@@ -10,7 +10,7 @@ from typing import Any
 
 from valuedrift.errors import DataError
 from valuedrift.tokenizer_files import TOKENIZERS
-from valuedrift.weight_files import ADAPTER, ADAPTER_CONFIG, INDEX, WHOLE, tensor_names, weight_files
+from valuedrift.weight_files import ADAPTER, ADAPTER_CONFIG, INDEX, WHOLE, check_merges, tensor_names, weight_files
 from valuedrift.weight_formats import told_format
 
 STATE = "trainer_state.json"
@@ -62,6 +62,11 @@ def step_of(name: str, folder: Path | None = None) -> int | None:
     whole = bool(named) and named[-1].isdecimal()
     step = int(named[-1]) if whole else trainer_state(folder).get("global_step") if folder is not None else None
     return step if isinstance(step, int) and 0 <= step <= LARGEST_STEP else None
+
+
+def is_worded(name: str) -> bool:
+    """Whether a name says that its number is one of steps: ``checkpoint-500``, not ``epoch-3``."""
+    return _STEP.search(name) is not None
 
 
 def has_number(name: str) -> bool:
@@ -161,6 +166,7 @@ def _adapter(folder: Path) -> Whole:
     except (DataError, ValueError, RecursionError) as error:
         raise NotWholeError(_without_place(error) if isinstance(error, DataError) else f"{ADAPTER_CONFIG} cannot be read yet") from error
     config = config if isinstance(config, dict) else {}
+    check_merges(config, folder)
     _check_that_it_writes(folder, str(config.get("task_type")))
     base = config.get("base_model_name_or_path")
     tokenizer = any((folder / name).exists() for name in TOKENIZERS)
