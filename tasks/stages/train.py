@@ -28,6 +28,7 @@ from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work
 from valuedrift.training.job import TrainJob, TrainResult
 from valuedrift.training.options import resolve_precision
+from valuedrift.training.writer import doubled_step
 from valuedrift.weights import Weights
 
 TABLES = ("training", "checkpoints", "runs")
@@ -136,6 +137,9 @@ def _trained(work: StudyWork, run: RunPlan, weights: Weights, key: str) -> Train
     rows, held = work.learnt(run)
     if held is not None and (both := _in_both(rows, held)):
         tell(f"{run.run_id}: {both:,} of the {len(held.rows):,} rows that are held out are learnt too, so the loss on them says too little")
+    out = work.weights_folder(key)
+    if (twice := doubled_step(out)) is not None:
+        tell(f"{run.run_id}: step {twice} stands twice in {out}, since two processes trained into it at once; it is trained anew")
     job = TrainJob(
         weights=weights,
         algorithm=run.algorithm,
@@ -143,7 +147,7 @@ def _trained(work: StudyWork, run: RunPlan, weights: Weights, key: str) -> Train
         held_out=None if held is None else work.rows_file(held),
         schedule=work.study.checkpoints,
         seed=run.seed,
-        out=work.weights_folder(key),
+        out=out,
         threads=max(1, runtime.worker_threads() // runtime.training_processes()),
         device=runtime.device,
         micro_batch=runtime.micro_batch,

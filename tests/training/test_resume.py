@@ -100,6 +100,25 @@ def test_a_killed_training_ends_as_an_undisturbed_one(
     assert not list(job.out.glob(".partial*"))
 
 
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_folder_that_two_processes_trained_into_at_once_is_trained_anew(
+    job_of: Callable[..., TrainJob], tmp_path: Path, finished: bool
+) -> None:
+    job = job_of(SFT)
+    undisturbed = finish(job_of(SFT, out=tmp_path / "undisturbed"))
+    if finished:
+        finish(job)
+        told = json.loads((job.out / "result.json").read_text(encoding="utf-8"))
+        (job.out / "result.json").write_text(json.dumps({**told, "metrics": sorted(told["metrics"] * 2, key=lambda row: row["step"])}))
+    else:
+        run_killed(job, "step:5", tmp_path)
+    rows = (job.out / "metrics.jsonl").read_text(encoding="utf-8")
+    (job.out / "metrics.jsonl").write_text("".join(line * 2 for line in rows.splitlines(keepends=True)))
+    again, seen = watch(job)
+    assert again.metrics == undisturbed.metrics and len(seen) == 6
+    assert weights_bytes(again) == weights_bytes(undisturbed)
+
+
 def test_a_full_disk_is_said_to_be_one_and_training_goes_on_later(job_of: Callable[..., TrainJob], tmp_path: Path) -> None:
     job = job_of(SFT)
     path = tmp_path / "job.json"

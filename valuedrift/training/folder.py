@@ -7,6 +7,7 @@ What is in the folder is whole, and nothing in it is later than the state that t
 - ``out/held-out.jsonl``: one row a checkpoint, where rows are held out
 - ``out/run.json``: whose folder this is, by the fingerprint of the job's identity
 - ``out/result.json``: written last; its presence means that the run is finished
+- ``out/.lock``, ``out/.writer``: who may write into it now
 - ``out/_state/``: what a killed run resumes from; removed at the end
 """
 
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from valuedrift.atomic import flush, is_aside, write_whole
 from valuedrift.errors import UserError
+from valuedrift.training.writer import OF_WRITER, Writer
 from valuedrift.weights import Weights
 
 _STEP = "step-"
@@ -153,6 +155,7 @@ class RunFolder:
         self.out = out
         self.state = out / _STATE
         self.state_seconds = state_seconds
+        self.writer = Writer(out)
         out.mkdir(parents=True, exist_ok=True)
         owner = out / _OWNER
         if owner.exists():
@@ -162,6 +165,13 @@ class RunFolder:
             if any(path.name != _OWNER and not path.name.startswith(_PARTIAL) for path in out.iterdir()):
                 raise UserError("the folder is not empty and holds no training", where=str(out), fix="give a new or empty folder")
             write_json(owner, {"identity": identity})
+
+    def start_over(self) -> None:
+        """Remove all that was made."""
+        self.writer.check()
+        for path in self.out.iterdir():
+            if path.name not in (_OWNER, *OF_WRITER):
+                _remove(path)
 
     def result(self) -> TrainResult | None:
         """The result, if the run is finished and its checkpoints lie here; without them it is to be trained again."""
@@ -182,6 +192,7 @@ class RunFolder:
 
     def finish(self, result: TrainResult) -> None:
         """Write the result, then drop what was kept for resuming."""
+        self.writer.check()
         write_json(self.out / _RESULT, result.model_dump(mode="json"))
         self.clear_state()
 
@@ -198,6 +209,7 @@ class RunFolder:
         Returns:
             Its step and folder, or (0, None).
         """
+        self.writer.check()
         folder = self.state / model
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():
@@ -210,6 +222,7 @@ class RunFolder:
 
     def forget_after(self, step: int) -> None:
         """Remove partial folders, and checkpoints and metrics later than a step: they will be made again."""
+        self.writer.check()
         for path in self.out.iterdir():
             if _is_partial(path) or (path.name.startswith(_STEP) and int(path.name.removeprefix(_STEP)) > step):
                 _remove(path)
@@ -231,17 +244,20 @@ class RunFolder:
             fill: Writes weights (and tokenizer) into the folder it is given.
             about: Content of checkpoint.json.
         """
+        self.writer.check()
         target = self.checkpoint_path(step)
         partial = self.out / f"{_PARTIAL}{target.name}"
         _remove(partial)
         partial.mkdir()
         fill(partial)
         write_json(partial / "checkpoint.json", about)
+        self.writer.check()
         commit(partial, target)
         return target
 
     def keep_state(self, model: str, step: int, written: Path) -> None:
         """Make a state the one to resume from and drop earlier ones."""
+        self.writer.check()
         folder = self.state / model
         target = folder / f"{_READY}{step:06d}"
         commit(written, target)
@@ -251,6 +267,7 @@ class RunFolder:
 
     def add_metrics(self, row: Metrics) -> None:
         """Append one row."""
+        self.writer.check()
         with (self.out / "metrics.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(row.model_dump_json() + "\n")
 
@@ -260,6 +277,7 @@ class RunFolder:
 
     def add_held_out_loss(self, row: HeldOutLoss) -> None:
         """Append one row."""
+        self.writer.check()
         with (self.out / _HELD_OUT).open("a", encoding="utf-8") as stream:
             stream.write(row.model_dump_json() + "\n")
 

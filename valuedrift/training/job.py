@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from valuedrift.training.options import Precision, resolve_precision
 from valuedrift.training.registry import Algorithm
 from valuedrift.training.rows import READERS
 from valuedrift.training.schedule import Schedule
+from valuedrift.training.writer import doubled_step
 from valuedrift.weights import Weights
 
 __all__ = ["Checkpoint", "Metrics", "TrainJob", "TrainResult"]
@@ -130,46 +132,55 @@ def _train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
     folder = agreed(
         lambda: RunFolder(job.out, job.identity(), job.state_seconds)
     )  # made only now: a job with bad input leaves no folder behind
-    if (done := agreed(folder.finished)) is not None:
-        return done.model_copy(update={"checkpoints": _checkpoints(job, folder, tuple(one.step for one in done.checkpoints))})
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    disable_progress_bars()
-    if job.threads is not None:
-        torch.set_num_threads(job.threads)
     total = algorithm.total_steps(len(rows))
-    setup = Setup(
-        weights=job.weights,
-        options=algorithm,
-        seed=job.seed,
-        most_at_once=job.micro_batch,
-        folder=folder,
-        rows=len(rows),
-        total=total,
-        device=device,
-        bf16=job.precision == "bfloat16",
-        tokenizer=tokenizer,
-        held_out=None if held is None else held.rows,
-        processes=job.processes,
-    )
-    steps = job.schedule.steps(total)
-    accuracy = algorithm.train(setup, tokens, Publisher(folder, job.weights, frozenset(steps), total), progress)
+    with ExitStack() as alone:
 
-    def finish() -> TrainResult:
-        result = TrainResult(
-            checkpoints=_checkpoints(job, folder, steps),
-            metrics=tuple(folder.metrics()),
-            total_steps=total,
+        def begin() -> TrainResult | None:
+            waits = Progress(0, total, "waits for another process that trains into the same folder")
+            alone.enter_context(folder.writer.alone(lambda: progress(waits)))
+            if doubled_step(job.out) is not None:
+                folder.start_over()
+            return folder.finished()
+
+        if (done := agreed(begin)) is not None:
+            return done.model_copy(update={"checkpoints": _checkpoints(job, folder, tuple(one.step for one in done.checkpoints))})
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+        disable_progress_bars()
+        if job.threads is not None:
+            torch.set_num_threads(job.threads)
+        setup = Setup(
+            weights=job.weights,
+            options=algorithm,
+            seed=job.seed,
+            most_at_once=job.micro_batch,
+            folder=folder,
             rows=len(rows),
-            held_out_rows=None if held is None else len(held.rows),
-            dropped_rows=tokens.dropped,
-            cut_rows=tokens.cut,
-            reward_accuracy=accuracy,
+            total=total,
+            device=device,
+            bf16=job.precision == "bfloat16",
+            tokenizer=tokenizer,
+            held_out=None if held is None else held.rows,
+            processes=job.processes,
         )
-        folder.finish(result)
-        return result
+        steps = job.schedule.steps(total)
+        accuracy = algorithm.train(setup, tokens, Publisher(folder, job.weights, frozenset(steps), total), progress)
 
-    return agreed(finish)
+        def finish() -> TrainResult:
+            result = TrainResult(
+                checkpoints=_checkpoints(job, folder, steps),
+                metrics=tuple(folder.metrics()),
+                total_steps=total,
+                rows=len(rows),
+                held_out_rows=None if held is None else len(held.rows),
+                dropped_rows=tokens.dropped,
+                cut_rows=tokens.cut,
+                reward_accuracy=accuracy,
+            )
+            folder.finish(result)
+            return result
+
+        return agreed(finish)
 
 
 def _checkpoints(job: TrainJob, folder: RunFolder, steps: tuple[int, ...]) -> tuple[Checkpoint, ...]:
