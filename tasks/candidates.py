@@ -16,7 +16,7 @@ from valuedrift.fingerprint import fingerprint
 from valuedrift.models.resolve import resolve_model
 from valuedrift.references import is_address
 from valuedrift.storage.fetching import fetched
-from valuedrift.storage.location import Location
+from valuedrift.storage.location import Found, Location
 from valuedrift.watching.checkpoints import has_number, step_of
 from valuedrift.watching.handing import HandOver
 from valuedrift.watching.held import Held, state_of
@@ -83,8 +83,10 @@ def candidate_at(place: str) -> list[Candidate]:
     Raises:
         UserError: See `candidates_at`.
     """
-    if place.startswith(_HUB) or is_address(place):
+    if place.startswith(_HUB):
         return candidates_at(place)
+    if is_address(place):
+        return list(_in_store(place, alone=True))
     folder = Path(place)
     return list(_folder(folder, folder.name)) if folder.is_dir() else []
 
@@ -205,25 +207,33 @@ def _differing(path: Path, head: Path, wild: str) -> str:
     return "/".join(part for part, wanted in zip(rest, wild.split("/"), strict=False) if _is_wild(wanted)) or path.name
 
 
-def _in_store(place: str) -> Iterator[Candidate]:
-    """Prefixes of a store, by one listing of what lies below the part of the address before the first wild part."""
+def _in_store(place: str, *, alone: bool = False) -> Iterator[Candidate]:
+    """Prefixes of a store, by one listing of what lies below the part of the address before the first wild part; alone: the address itself is meant."""
     head = "/".join(takewhile(lambda part: not _is_wild(part), place.rstrip("/").split("/")))
     wild = place.rstrip("/")[len(head) :].strip("/")
     root = Location.parse(head)
     below = defaultdict(list)
     depth = wild.count("/") + 1 if wild else 1
-    for found in root.listing():
-        parts = found.location.relative_to(root).split("/")
+    there = [(found.location.relative_to(root).split("/"), found) for found in root.listing()]
+    for parts, found in there:
         if len(parts) > depth:
             below["/".join(parts[:depth])].append(found)
+    models = {"/".join(parts[:-1]) for parts, _ in there if parts[-1] in CONFIGS}
+    if not wild and "" in models and (alone or not any(step_of(name) is not None for name in models if name in below)):
+        yield _prefix(head, root.name, [found for _, found in there])
+        return
     for name, objects in sorted(below.items()):
         if name.rpartition("/")[2].startswith(_ASIDE):
             continue
-        if fnmatch(name, wild) if wild else has_number(name):
-            address = f"{head}/{name}"
-            state = fingerprint(sorted([one.location.uri, one.size, one.tag] for one in objects))
-            times = {one.location.name: int(one.modified.timestamp() * 1e9) for one in objects}
-            yield Candidate(address, name, state, times, partial(fetched, address, folder=True))
+        if fnmatch(name, wild) if wild else step_of(name) is not None:
+            yield _prefix(f"{head}/{name}", name, objects)
+
+
+def _prefix(address: str, label: str, objects: list[Found]) -> Candidate:
+    """The candidate that the objects below an address are."""
+    state = fingerprint(sorted([one.location.uri, one.size, one.tag] for one in objects))
+    times = {one.location.name: int(one.modified.timestamp() * 1e9) for one in objects}
+    return Candidate(address, label, state, times, partial(fetched, address, folder=True))
 
 
 def _revisions(reference: str) -> Iterator[Candidate]:

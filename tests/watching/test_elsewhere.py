@@ -34,6 +34,25 @@ def test_a_bucket_is_followed_as_a_folder_is(tmp_path: Path, s3_root: str, monke
     assert list(by_pattern.whole) == [10]
 
 
+def test_single_checkpoints_in_a_bucket_are_found_as_in_folders(tmp_path: Path, s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VALUEDRIFT_CACHE", str(tmp_path / "cache"))
+    places = [f"{s3_root}/run/{name}" for name in ("checkpoint-1", "checkpoint-10", "final")]
+    for number, place in enumerate(places):
+        put(checkpoint(tmp_path / str(number), seed=number), place)
+    (Location.parse(places[1]) / "global_step10" / "shard.pt").put_bytes(b"x")
+    put(tmp_path / "0", f"{places[2]}/checkpoint-3")
+    for source, steps in (
+        (places[1], [10]),
+        (places[:2], [1, 10]),
+        ({0: places[0], 5: places[1], 9: places[2]}, [0, 5, 9]),
+        (places[2], [3]),
+        (f"{s3_root}/run", [1, 10]),
+    ):
+        sighting = at_work(tmp_path, source).look(patient=False)
+        assert list(sighting.whole) == steps and not sighting.broken, source
+    assert at_work(tmp_path, {5: places[2]}).look(patient=False).whole[5].name == places[2]
+
+
 def test_what_is_half_written_in_a_bucket_is_waited_for(tmp_path: Path, s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VALUEDRIFT_CACHE", str(tmp_path / "cache"))
     folder = checkpoint(tmp_path / "checkpoint-2")
