@@ -122,6 +122,11 @@ class SeriesAtWork:
         self._with_base(sighting)
         return sighting
 
+    def hold(self) -> None:
+        """From now on hold what is whole, also what was looked into before."""
+        self.holding.on = True
+        self._found.clear()
+
     def let_go(self, sighted: Sighted) -> None:
         """A checkpoint is evaluated: what was held of it may go."""
         known = sighted.name, sighted.state

@@ -158,7 +158,7 @@ class Watch:
     def hold(self) -> None:
         """From now on hold what is whole until it is evaluated: a trainer may delete it (``save_total_limit``)."""
         for one in self._at_work.values():
-            one.holding.on = True
+            one.hold()
 
     def let_go(self, evaluated: Callable[[str, int], bool]) -> None:
         """Let go of what is evaluated, and of everything where a budget is spent."""

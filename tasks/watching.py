@@ -155,6 +155,9 @@ def check_beginning(work: StudyWork, *, live: bool) -> None:
             checkpoint.weights()
     if not live and not any(work.watch.seen(name).waiting for name in work.study.series):
         _check_something(work)
+    if live:  # the flow looks again in half a minute; the trainer may delete something until then
+        work.watch.hold()
+        work.watch.look(patient=True)
 
 
 def _check_something(work: StudyWork) -> None:

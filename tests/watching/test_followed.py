@@ -208,3 +208,20 @@ def test_an_index_that_is_half_written_is_waited_for(tmp_path: Path) -> None:
     index = '{"metadata": {}, "weight_map": {"w": "model-00001-of-00001.safetensors"}}'
     (folder / "model.safetensors.index.json").write_text(index, encoding="utf-8")
     assert list(watched.look(patient=False).whole) == [1]
+
+
+def test_what_is_deleted_before_the_flow_begins_is_held(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "out" / "checkpoint-10")
+    following.check_beginning(StudyWork(study_of(tmp_path / "out"), str(tmp_path / "root")), live=True)
+    shutil.rmtree(folder)
+    checkpoint(tmp_path / "out" / "checkpoint-20", seed=2)
+    work = StudyWork(study_of(tmp_path / "out"), str(tmp_path / "root"))
+    work.watch.hold()
+    work.watch.look(patient=True)
+    assert sorted(work.watch.seen("ours").whole) == [10, 20]
+
+
+def test_a_beginning_that_nobody_follows_holds_nothing(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "out" / "checkpoint-10")
+    following.check_beginning(StudyWork(study_of(tmp_path / "out"), str(tmp_path / "root")), live=False)
+    assert not list((tmp_path / "root").rglob("*.safetensors"))
