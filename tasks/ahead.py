@@ -24,7 +24,7 @@ from valuedrift.models.checking import read_by_others
 from valuedrift.models.loading import check_files, load_tokenizer
 from valuedrift.study import RunPlan
 from valuedrift.study.estimate import Estimate, estimate
-from valuedrift.study.spec import Model
+from valuedrift.study.parts import Model
 from valuedrift.study.understood import check_languages
 from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages.registry import stages_of

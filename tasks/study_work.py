@@ -26,7 +26,7 @@ from valuedrift.results.facts import StudyFacts, facts_of
 from valuedrift.sampling import Prompt
 from valuedrift.servers.server import Server
 from valuedrift.study import Plan, RunPlan, Study, expand
-from valuedrift.study.spec import Model
+from valuedrift.study.parts import Model
 from valuedrift.study.understood import check_languages
 from valuedrift.tasks.provenance import provenance_of
 from valuedrift.tasks.sources import brought, count_of, is_at_hand, made_of, probes_of, with_template

@@ -42,8 +42,9 @@ def with_study_tables(page: str) -> str:
     from valuedrift.corpora.dataset import Dataset
     from valuedrift.drift.options import Analysis
     from valuedrift.sampling import Sampling
+    from valuedrift.study.parts import Model, PreferencePhase, Probes, SFTPhase
     from valuedrift.study.runtime import Runtime
-    from valuedrift.study.spec import Model, PreferencePhase, Probes, SFTPhase, Study
+    from valuedrift.study.spec import Study
     from valuedrift.training.schedule import SCHEDULES
 
     parts: dict[str, type[BaseModel]] = {

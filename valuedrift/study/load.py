@@ -9,7 +9,8 @@ from typing import Any
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.errors import UserError
 from valuedrift.references import beside, names_folder
-from valuedrift.study.spec import Probes, Study
+from valuedrift.study.parts import Probes
+from valuedrift.study.spec import Study
 from valuedrift.yaml_files import Yaml, read_yaml
 
 

@@ -16,7 +16,8 @@ from valuedrift.engines.base import RemoteEngine
 from valuedrift.errors import UserError
 from valuedrift.faults import describe
 from valuedrift.fingerprint import fingerprint
-from valuedrift.study.spec import BASE, Model, PreferencePhase, SFTPhase, Study
+from valuedrift.study.parts import Model, PreferencePhase, SFTPhase
+from valuedrift.study.spec import BASE, Study
 from valuedrift.training.registry import Algorithm
 from valuedrift.watching.series import Series
 from valuedrift.watching.sighted import Sighted
