@@ -27,6 +27,7 @@ from valuedrift.study.runtime import Spread
 from valuedrift.tasks.board import board
 from valuedrift.tasks.carry_out import carry_out
 from valuedrift.tasks.parts import Part, need_of, parts_of
+from valuedrift.tasks.result import Reference
 from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages.registry import stages_of
 from valuedrift.tasks.study_work import StudyWork
@@ -64,7 +65,13 @@ def read_fault(message: str) -> UserError:
     return kind(_CODE.sub("", message))
 
 
-def carry_out_on_pool(work: StudyWork, study: str, by: Spread, stages_now: Callable[[], Sequence[Stage]]) -> None:
+def carry_out_on_pool(
+    work: StudyWork,
+    study: str,
+    by: Spread,
+    stages_now: Callable[[], Sequence[Stage]],
+    settle: Callable[[Sequence[Stage], Mapping[str, Reference]], None],
+) -> None:
     """Carry out a study's stages by the workers of its pool, and what is made of all runs here; to be called in a flow.
 
     Args:
@@ -72,6 +79,7 @@ def carry_out_on_pool(work: StudyWork, study: str, by: Spread, stages_now: Calla
         study: Its file.
         by: How it is divided.
         stages_now: Its stages as they stand now.
+        settle: See `carry_out`; called when all parts have ended.
 
     Raises:
         UserError: Nothing takes work: no server, pool, queue, deployment or slots; or what a part said that failed.
@@ -87,6 +95,7 @@ def carry_out_on_pool(work: StudyWork, study: str, by: Spread, stages_now: Calla
         stages_now,
         known={label: reference for label, reference in known.items() if label in of_parts},
         faults={label: fault for label, fault in faults.items() if label not in known},
+        settle=settle,
     )
 
 

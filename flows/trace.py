@@ -14,6 +14,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from valuedrift.study.runtime import Spread
 from valuedrift.tasks.carry_out import carry_out
 from valuedrift.tasks.reporting import PAGE
+from valuedrift.tasks.retention import Retention
 from valuedrift.tasks.sources import study_of
 from valuedrift.tasks.stages.report import folder_of_report
 from valuedrift.tasks.study_work import StudyWork
@@ -52,12 +53,13 @@ def trace(
         for note in work.notes():
             get_run_logger().warning(note)
         with watching(work, live=live):
+            settle = Retention(work, work.name).settle
             if (by := spread or work.runtime.spread) is not None:
                 from valuedrift.flows.spread import carry_out_on_pool
 
-                carry_out_on_pool(work, study, by, lambda: stages_shown(work))
+                carry_out_on_pool(work, study, by, lambda: stages_shown(work), settle)
             else:
-                carry_out(work, lambda: stages_shown(work))
+                carry_out(work, lambda: stages_shown(work), settle=settle)
         return (folder_of_report(work) / PAGE).uri
     finally:
         work.close()

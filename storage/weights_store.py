@@ -26,6 +26,7 @@ OLDER_FOLDER = "checkpoints"
 _PLACE = re.compile(rf"(?:^|/)(?:{FOLDER}|{OLDER_FOLDER})/([0-9a-f]{{20}})/(step-\d{{6,}})$")
 _RUN = re.compile(r"[0-9a-f]{20}")
 _STATE = "_state"
+_DELETED = "deleted.txt"
 _LOOKS = 4
 """How often a state is brought again when the next one took its place meanwhile."""
 
@@ -155,6 +156,17 @@ class WeightsStore:
             self.remove_state(place.key)
             freed = max(freed, marked.remove(run, place.step, f"{place.step}.json"))
         return freed
+
+    def note_deleted(self, key: str, why: str) -> None:
+        """Note that checkpoints of a run were deleted on purpose."""
+        (self._root / key / _DELETED).put_bytes(why.encode())
+
+    def why_deleted(self, key: str) -> str | None:
+        """What was noted when checkpoints of a run were deleted; None where none were."""
+        try:
+            return (self._root / key / _DELETED).read_bytes().decode()
+        except FileNotFoundError:
+            return None
 
     def lying(self) -> dict[Place, Lying]:
         """Every checkpoint under the root, and where it is."""

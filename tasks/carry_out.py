@@ -86,6 +86,7 @@ def carry_out(
     *,
     known: Mapping[str, Reference] | None = None,
     faults: Mapping[str, UserError] | None = None,
+    settle: Callable[[Sequence[Stage], Mapping[str, Reference]], None] = lambda *_: None,
 ) -> dict[str, Reference]:
     """Carry out a list of stages; to be called in a flow. A stage is submitted once all that it needs is done.
 
@@ -95,6 +96,7 @@ def carry_out(
             more than when it was done, or is made of something else (`Stage.as_of`), is done again.
         known: Results that are there already, by the label of their stage: these stages are not submitted.
         faults: Why stages failed that were tried elsewhere, by label; neither are these.
+        settle: Called after each stage that ends, with the list and the results of the stages that are done, by label.
 
     Returns:
         Where every stage's result lies, by the stage's label.
@@ -111,7 +113,8 @@ def carry_out(
         ended = work.news.get()
         if isinstance(ended, PrefectFuture):
             _note(underway, ended)
-        _submit_ready(underway, stages_now())
+        _submit_ready(underway, stages := stages_now())
+        settle(stages, {label: done for label, done in underway.done.items() if label not in underway.running.values()})
     _raise(list(underway.faults.values()), work.given_up)
     return underway.done
 

@@ -35,6 +35,7 @@ class Stage:
         names: Columns of its rows that call things by this study's names, set when equal rows are taken over: a value, or an expression over the columns.
         left_outside: Whether what the stage left outside the tables is still there (a training's weights), for the stages that it is told, which need it and
             are not done. None: it leaves nothing.
+        why_gone: Why that is not there any more, where it is known.
         opens: Which checkpoint of the training that it needs it opens: by its step, or LAST; None: the rows are enough.
         failed: How many of its rows are failures that may pass (a server's), for a run that asks for them again; None: it has none.
         named: Which of the results that it needs stands under which name, as a fingerprint, where its rows say so and its key does not: under other names
@@ -53,6 +54,7 @@ class Stage:
     urgency: int = 0
     names: Mapping[str, Any] = field(default_factory=dict)
     left_outside: Callable[[Work, Reference, Sequence[Stage]], bool] | None = None
+    why_gone: Callable[[Work, Reference], str | None] | None = None
     opens: int | None = None
     failed: Callable[[pl.DataFrame], int] | None = None
     named: Callable[[Sequence[Reference]], str] | None = None

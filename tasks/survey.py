@@ -60,7 +60,9 @@ def survey(work: Work, stages: Sequence[Stage]) -> list[Standing]:
         if stage.left_outside is None or standings[stage].state not in (State.CACHED, State.REUSABLE):
             continue
         if needing[stage] and not stage.left_outside(work, references[stage], needing[stage]):
-            why = f"finished, but what it left outside the tables is gone, and {_labels(needing[stage])} needs it"
+            known = stage.why_gone(work, references[stage]) if stage.why_gone is not None else None
+            because = f" ({known})" if known else ""
+            why = f"finished, but what it left outside the tables is gone{because}, and {_labels(needing[stage])} needs it"
             standings[stage] = Standing(stage, State.MISSING, why, standings[stage].key)
             for need in stage.needs:
                 needing[need].append(stage)

@@ -26,6 +26,7 @@ _COMMANDS = {
     "analyze": ("analyze",),
     "sql": ("sql",),
     "tables": ("tables",),
+    "checkpoints": ("checkpoints",),
     "judge": ("judge", "judge_fit", "labels"),
     "labels": ("labels",),
     "audit": ("audit",),

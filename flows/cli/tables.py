@@ -135,6 +135,36 @@ def compact(
         typer.echo("nothing to do: it is compact already")
 
 
+@tables_app.command()
+def forget(
+    context: typer.Context,
+    study: Annotated[str, typer.Argument(help="The study's name.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    root: RootOption = None,
+) -> None:
+    """Remove a study: its parts of all tables, and the weights of its trainings that no other study here tells of. Its report stays."""
+    from valuedrift.storage.exchange import check_study
+    from valuedrift.study.runtime import Runtime
+    from valuedrift.tasks.retention import forget as remove
+    from valuedrift.tasks.retention import would_forget
+    from valuedrift.tasks.work import Work
+    from valuedrift.words import counted, size
+
+    store = _store(context, root)
+    check_study(store, study, None)
+    work = Work(store.root.uri, Runtime())
+    going = would_forget(work, study)
+    typer.echo(
+        f"study {study}: {counted(going.parts, 'part')} of tables, weights of {counted(len(going.keys), 'run')} ({size(going.size)})"
+    )
+    if going.shared:
+        typer.echo(f"weights of {counted(len(going.shared), 'run')} stay: other studies here tell of them")
+    if not yes:
+        typer.confirm("remove them?", abort=True)
+    remove(work, going)
+    typer.echo("removed")
+
+
 def _store(context: typer.Context, root: str | None) -> Any:
     from valuedrift.storage.store import Store
 

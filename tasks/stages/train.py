@@ -69,7 +69,9 @@ def _stage(work: StudyWork, run: RunPlan, parents: tuple[Stage, ...]) -> Stage:
     config = pl.col("config").map_elements(own_data, return_dtype=pl.String)
     names = {"parent_run_id": run.parent_run_id, "model": run.model_name, "dataset": run.dataset_name, "config": config}
     address = Address(TABLES, {"study": work.study.study, "run_id": run.run_id}, beside={ROWS: own_rows})
-    return Stage("train", address, parents, identity, make, on="gpu", names=names, left_outside=_weights_lie, opens=LAST)
+    return Stage(
+        "train", address, parents, identity, make, on="gpu", names=names, left_outside=_weights_lie, why_gone=_why_gone, opens=LAST
+    )
 
 
 def train_identity(work: StudyWork, run: RunPlan, parent_fingerprint: str) -> dict[str, Any]:
@@ -123,6 +125,12 @@ def _weights_lie(work: Work, trained: Reference, needed_by: Sequence[Stage]) -> 
     return all(work.weights.lie(opened(checkpoints, one).stack) for one in opens)
 
 
+def _why_gone(work: Work, trained: Reference) -> str | None:
+    """Why weights of its checkpoints were deleted, where they were on purpose."""
+    keys = {place.key for kept in checkpoints_of(work, trained).values() for place in kept.stack.places}
+    return next((f"its weights were deleted: {why}" for key in sorted(keys) if (why := work.weights.store.why_deleted(key))), None)
+
+
 def _start(work: StudyWork, run: RunPlan, needs: Sequence[Reference]) -> tuple[Callable[[], Weights], str]:
     """What gives the weights that a phase starts from, and their fingerprint."""
     if not needs:
@@ -157,8 +165,15 @@ def _trained(work: StudyWork, run: RunPlan, weights: Weights, key: str) -> Train
     label = f"train {run.run_id}"
     bring_training(work, key)
     with sending(work, key, label), _shown_as_it_publishes(work, run.run_id, job):
-        result = work.pool.run(lambda _: job, shown=lambda: shown(label), timeout=60 * runtime.timeout_minutes, fresh=True, priority=0)
+        result = work.pool.run(
+            lambda _: job, shown=lambda: shown(label), timeout=60 * runtime.timeout_minutes, fresh=True, priority=_urgency(work)
+        )
     return TrainResult.model_validate(result)
+
+
+def _urgency(work: Work) -> int:
+    """Of a training that waits for a child: before sampling, which may then go on beside it; where weights are deleted, behind what must be done with them."""
+    return 0 if work.runtime.checkpoints.keep == "all" else 2
 
 
 @contextmanager

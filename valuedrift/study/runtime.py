@@ -11,13 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from valuedrift.trackers.registry import TrackerConfig
 from valuedrift.training.folder import STATE_SECONDS
 
+Keep = Literal["all", "last", "adapters", "none"]
+
 
 class KeptCheckpoints(BaseModel):
     """What is kept of trainings, and how often."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    keep: Literal["all", "last", "adapters", "none"] = Field(
+    keep: Keep = Field(
         default="all",
         description="Weights that stay when they are judged and no stage of the study needs them any more: all, each run's `last`, low-rank `adapters` and "
         "what they lie on, or none. The tables stay whole; what needs deleted weights later trains the run again.",
