@@ -244,7 +244,7 @@ CHECKS: tuple[Check, ...] = (
     Check("prompts", "every probe through the chat template, with room for an answer", _prompts),
     Check("languages", "whether the judges know the language of the probes", _languages),
     Check("room", "checkpoints that will be kept, and the room on the disk", _room),
-    Check("trackers", "whether their packages are installed", _trackers),
+    Check("trackers", "whether their packages are installed, and their folders can be written to", _trackers),
     Check("keys", "keys of servers that ask for one", _keys),
 )
 """All checks, in the order in which they are told."""

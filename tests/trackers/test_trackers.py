@@ -158,12 +158,26 @@ def test_a_study_names_trackers_by_name_or_with_settings() -> None:
         ("tensorbord", "tensorboard"),
         ({"type": "mlflow", "url": "x"}, "url"),
         ({"type": "mlflow", "uri": "https://me:password@host/x"}, "give it in the environment"),
+        ({"type": "mlflow", "uri": "http://host/?token=SECRET"}, "give it in the environment"),
+        ({"type": "mlflow", "uri": "ftp://host/x"}, "no tracking server and no database"),
+        ({"type": "mlflow", "uri": "nonsense"}, "no tracking server and no database"),
+        ({"type": "tensorboard", "folder": "s3://bucket/x"}, "a folder of this machine"),
         (3, "dictionary"),
     ],
 )
 def test_what_is_no_tracker_is_refused(written: Any, said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         TypeAdapter(TrackerConfig).validate_python(written)
+
+
+def test_a_database_with_a_user_and_no_password_is_taken() -> None:
+    assert MLflow(uri="postgresql+psycopg://me@host/db?sslmode=require").uri
+
+
+def test_a_file_where_event_files_should_go_is_told_ahead(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match="a file stands where a folder is needed"):
+        TensorBoard(folder=str(tmp_path / "file" / "below")).check()
 
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,3 +203,13 @@ def test_points_are_what_the_tables_say() -> None:
         "training/loss": {1: 1.0, 2: 0.0},
     }
     assert points_of(trajectory, drift, looks, training)[f"drift/{name}/high"] == {10: 0.5}
+
+
+def test_topics_that_a_name_cannot_tell_apart_are_two_curves() -> None:
+    topics = ["移民", "宗教", "climate/change", "climate-change", "religion"]
+    rows = [{"topic": topic, "stance": "support", "step": 0, "mean": at / 10} for at, topic in enumerate(topics)]
+    drift = pl.DataFrame(schema=dict.fromkeys(("topic", "stance", "to_step", "magnitude", "magnitude_low", "magnitude_high"), pl.Float64))
+    looks = pl.DataFrame(schema=dict.fromkeys(("topic", "stance", "step", "mean_of", "change", "change_low", "change_high"), pl.Float64))
+    points = points_of(pl.DataFrame(rows), drift, looks, pl.DataFrame({"step": []}))
+    assert sorted(value for values in points.values() for value in values.values()) == [0.0, 0.1, 0.2, 0.3, 0.4]
+    assert "stance/religion/support" in points and len(points) == 5

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeAlias
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,6 +17,9 @@ from valuedrift.errors import UserError
 
 Points: TypeAlias = Mapping[str, Mapping[int, float]]
 """Numbers by name (``stance/religion/support``) and training step; names hold letters, digits, spaces and ``_ - . /``."""
+
+_SECRET = re.compile(r"token|key|pass|secret|auth|sig", re.IGNORECASE)
+"""In the name of a parameter of an address that is a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +78,10 @@ class TrackerBase(BaseModel, ABC):
         raise NotImplementedError(self.appends)
 
     def check(self) -> None:
-        """See that its package is installed.
+        """See that its package is installed, and what else can be seen without asking anybody.
 
         Raises:
-            UserError: It is not.
+            UserError: It is not, or it could not write where it is to.
         """
         if find_spec(self.module) is None:
             raise UserError(
@@ -100,14 +105,14 @@ def by_step(points: Points) -> dict[int, dict[str, float]]:
 
 
 def no_secret(address: str | None) -> str | None:
-    """An address without a name and password in it; for validators.
+    """An address without a password or a token in it; for validators.
 
     Raises:
-        ValueError: It has some: a study file is no place for secrets.
+        ValueError: It has one: a study file is no place for secrets.
     """
-    authority = (address or "").partition("://")[2].partition("/")[0]
-    if "@" in authority:
-        raise ValueError("an address with a password in it: give it in the environment, as the tracker's package reads it")
+    parts = urlsplit(address or "")
+    if ":" in parts.netloc.rpartition("@")[0] or any(_SECRET.search(name) for name in parse_qs(parts.query)):
+        raise ValueError("an address with a password or a token in it: give it in the environment, as the tracker's package reads it")
     return address
 
 

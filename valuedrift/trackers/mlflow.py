@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 """Nothing is told to others, and a server that is away is not waited for by MLflow: the stage is tried again. What the environment sets wins."""
+_STORES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
+"""Kinds of addresses that MLflow keeps runs at."""
 _BATCH = 1000
 """Numbers that MLflow takes at once."""
 
@@ -41,6 +43,14 @@ class MLflow(TrackerBase):
     experiment: str | None = Field(default=None, min_length=1, description="Name of the experiment; default: the study's name.")
 
     _no_secret = field_validator("uri")(no_secret)
+
+    @field_validator("uri")
+    @classmethod
+    def _known_store(cls, uri: str | None) -> str | None:
+        scheme = "" if uri is None else uri.partition("://")[0].partition("+")[0]
+        if uri is not None and uri != "databricks" and ("://" not in uri or scheme not in _STORES):
+            raise ValueError(f"{uri!r} is no tracking server and no database: {', '.join(f'{one}://' for one in _STORES)}")
+        return uri
 
     def write_whole(self, run: TrackedRun, points: Points) -> str:
         """See `TrackerBase`."""

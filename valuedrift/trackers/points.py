@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import polars as pl
 
+from valuedrift.fingerprint import fingerprint
 from valuedrift.trackers.base import Points, TrackedRun, TrackerBase
 
 _LOGGED = ("loss", "reward", "reward_margin", "kl")
@@ -28,15 +30,16 @@ def points_of(trajectory: pl.DataFrame, drift: pl.DataFrame, looks: pl.DataFrame
             pl.col("to_step").alias("step"), "topic", "stance", change="magnitude", low="magnitude_low", high="magnitude_high"
         )
     points: dict[str, dict[int, float]] = {}
+    names = _names({*trajectory["topic"], *changes["topic"]})
 
     def put(name: str, step: int, value: float | None) -> None:
         if value is not None:
             points.setdefault(name, {})[step] = float(value)
 
     for row in trajectory.sort("topic", "stance", "step").iter_rows(named=True):
-        put(f"stance/{_plain(row['topic'])}/{row['stance']}", row["step"], row["mean"])
+        put(f"stance/{names[row['topic']]}/{row['stance']}", row["step"], row["mean"])
     for row in changes.sort("topic", "stance", "step").iter_rows(named=True):
-        name = f"drift/{_plain(row['topic'])}/{row['stance']}"
+        name = f"drift/{names[row['topic']]}/{row['stance']}"
         put(name, row["step"], row["change"])
         put(f"{name}/low", row["step"], row["low"])
         put(f"{name}/high", row["step"], row["high"])
@@ -46,9 +49,12 @@ def points_of(trajectory: pl.DataFrame, drift: pl.DataFrame, looks: pl.DataFrame
     return points
 
 
-def _plain(topic: str) -> str:
-    """A topic as it may stand in a name of every tracker."""
-    return re.sub(r"[^\w .-]", "-", topic, flags=re.ASCII)
+def _names(topics: Collection[str]) -> dict[str, str]:
+    """What each topic is called where a name may hold few letters; those that would be called alike, or have none, get a fingerprint."""
+    plain = {topic: re.sub(r"[^\w .-]", "-", topic, flags=re.ASCII) for topic in topics}
+    shared = Counter(plain.values())
+    alone = {topic for topic, name in plain.items() if shared[name] == 1 and re.search(r"\w", name, flags=re.ASCII)}
+    return {topic: name if topic in alone else f"{name} {fingerprint(topic)[:6]}" for topic, name in plain.items()}
 
 
 def tell(tracker: TrackerBase, run: TrackedRun, points: Points, remembered: Mapping[str, Any]) -> dict[str, Any]:

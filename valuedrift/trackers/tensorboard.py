@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from valuedrift.references import beside
+from valuedrift.errors import UserError
+from valuedrift.references import beside, is_address
 from valuedrift.trackers.base import Points, TrackedRun, TrackerBase, by_step
 
 
@@ -24,6 +26,21 @@ class TensorBoard(TrackerBase):
         min_length=1,
         description="Folder for the event files, one below it a study and run; default: tensorboard/ below the root.",
     )
+
+    @field_validator("folder")
+    @classmethod
+    def _on_this_machine(cls, folder: str | None) -> str | None:
+        if folder is not None and is_address(folder):
+            raise ValueError(f"{folder!r} is an address: event files are written to a folder of this machine")
+        return folder
+
+    def check(self) -> None:
+        """See `TrackerBase`."""
+        super().check()
+        place = None if self.folder is None else next(one for one in (Path(self.folder), *Path(self.folder).parents) if one.exists())
+        if place is not None and not (place.is_dir() and os.access(place, os.W_OK)):
+            what = "a file stands where a folder is needed" if not place.is_dir() else "this folder may not be written to"
+            raise UserError(what, where=f"tracker tensorboard, folder {place}", fix="give another folder")
 
     def write_whole(self, run: TrackedRun, points: Points) -> str:
         """See `TrackerBase`. The new file begins with a mark at which an open TensorBoard forgets the older one, which is then removed."""
