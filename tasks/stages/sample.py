@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from valuedrift.engines.base import RemoteEngine
+from valuedrift.engines.base import EngineTuning, RemoteEngine
 from valuedrift.engines.job import SampleJob
 from valuedrift.fingerprint import fingerprint
 from valuedrift.models.control import CONTROL_AS_TEXT, spells_control
@@ -153,6 +153,7 @@ def _sampled(
             threads=runtime.worker_threads(),
             device=runtime.device,
             cache_tokens=runtime.cache_tokens,
+            tuning=EngineTuning(**runtime.tuning),
             keep=work.local / "replies" / study.study,
         )
 

@@ -30,15 +30,35 @@ DEFAULT_DTYPE = "bfloat16"
 """The same on every machine, because the dtype is part of a sampling's identity."""
 
 
-class EngineSettings(BaseModel):
-    """How an engine runs. Of these only ``dtype`` changes draws and is identity; the others are runtime."""
+class EngineTuning(BaseModel):
+    """How an engine uses the machine that it is given. Runtime: it changes no draw."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_rows: int = Field(default=128, ge=1, description="Sequences decoded at once at most. Runtime.")
+    max_model_len: int | None = Field(
+        default=None, ge=1, description="vllm: longest prompt and answer together, tokens; null: what the model can take. Runtime."
+    )
+    gpu_memory: float | None = Field(
+        default=None, gt=0, le=1, description="vllm: share of a GPU's memory that it takes; null: as vLLM has it, 0.92. Runtime."
+    )
+    tensor_parallel: int = Field(default=1, ge=1, description="vllm: GPUs that one model is spread over. Runtime.")
+    enforce_eager: bool | None = Field(
+        default=None, description="vllm: begin without compiling; null: on CPU, where compiling takes minutes. Runtime."
+    )
+
+    @property
+    def tuning(self) -> dict[str, Any]:
+        """These keys alone, with their values."""
+        return {name: getattr(self, name) for name in EngineTuning.model_fields}
+
+
+class EngineSettings(EngineTuning):
+    """How an engine runs. Of these only ``dtype`` changes draws and is identity; the others are runtime."""
 
     dtype: str = Field(default=DEFAULT_DTYPE, description="Dtype of weights and activations: bfloat16, float16 or float32.")
     device: str = Field(default="auto", description="cpu, cuda, cuda:N; auto takes the first GPU if there is one.")
     threads: int | None = Field(default=None, ge=1, description="CPU threads; None leaves what the process has.")
-    max_rows: int = Field(default=128, ge=1, description="Sequences decoded at once at most.")
     cache_tokens: int = Field(
         default=65536, ge=256, description="Tokens the key-value cache may hold; bounds the sequences decoded at once."
     )

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from valuedrift.engines.base import Engine
+from valuedrift.engines.base import Engine, EngineTuning
 from valuedrift.engines.registry import RemoteEngineConfig
 from valuedrift.errors import StageError
 from valuedrift.progress import Progress
@@ -49,6 +49,7 @@ class SampleJob(BaseModel):
     threads: int | None = Field(default=None, ge=1, description="CPU threads. Runtime.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the model runs. Runtime.")
     cache_tokens: int = Field(default=65_536, ge=256, description="Tokens that the key-value cache may hold. Runtime.")
+    tuning: EngineTuning = Field(default=EngineTuning(), description="How the engine uses its machine. Runtime.")
     keep: Path | None = Field(default=None, description="Folder for a server's replies; None: the user's cache folder. Runtime.")
 
     @property
@@ -98,5 +99,6 @@ class SampleJob(BaseModel):
                 where=str(self.weights.adapters[-1] if self.weights.adapters else self.weights.base),
                 fix="remove the folder and run the study again: it will be trained anew",
             )
-        settings = EngineSettings(dtype=self.dtype, device=self.device, threads=self.threads, cache_tokens=self.cache_tokens)
+        where: dict[str, Any] = {"device": self.device, "threads": self.threads, "cache_tokens": self.cache_tokens}
+        settings = EngineSettings(dtype=self.dtype, **where, **self.tuning.tuning)
         return KEPT.at(self.engine, self.weights, self.fingerprint, settings)

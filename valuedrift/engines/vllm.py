@@ -1,14 +1,12 @@
-"""The engine for GPUs: vLLM, freshly built for every checkpoint.
+"""The engine for GPUs: vLLM, which goes from checkpoint to checkpoint in one process.
 
-Swapping weights into a running vLLM engine (``reload_weights``) gave wrong answers without an error, so an engine never outlives its weights. A single
-LoRA adapter is applied as it is; a deeper stack is merged into a temporary folder first.
+Plain LoRA adapters are applied to the base that stays in memory, a stack of them as one; on CPU, where vLLM applies adapters slowly, they are merged. Merged
+and full weights are exchanged in place. What is exchanged is proved (:mod:`valuedrift.engines.vllm_process`); where it cannot be, a fresh engine is needed.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
@@ -18,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
-from valuedrift.engines.base import Engine, EngineSettings, LocalEngine, Progress
+from valuedrift.engines.adapters import fold, is_plain_lora, rank
+from valuedrift.engines.base import Engine, EngineSettings, EngineTuning, LocalEngine, Progress
 from valuedrift.engines.prompting import (
     context_length,
     end_tokens,
@@ -29,6 +28,8 @@ from valuedrift.engines.prompting import (
     to_response,
     tokenise_prompts,
 )
+from valuedrift.engines.vllm_process import VllmProcess
+from valuedrift.engines.vllm_start import RANKS
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import seed_from
 from valuedrift.sampling import Prompt, Response, Sampling
@@ -38,13 +39,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""LoRA ranks for which vLLM can reserve room."""
-_REQUESTS = 4096
-"""Requests given to vLLM at once; between them progress is told."""
+_TOLD_TOKENS = 128
+"""Tokens whose log-probabilities vLLM tells at most for one request."""
 
 
-class VllmEngineConfig(LocalEngine):
+class VllmEngineConfig(EngineTuning, LocalEngine):
     """A local model under vLLM."""
 
     when = "on GPUs: `pip install 'valuedrift[gpu]'`"
@@ -57,6 +56,12 @@ class VllmEngineConfig(LocalEngine):
         """See :meth:`LocalEngine.at`."""
         return VllmEngine(weights, fingerprint, settings)
 
+    def open(self, *, device: str = "auto", threads: int | None = None, cache_tokens: int = 65_536, keep: Path | None = None) -> Engine:
+        """The engine with its model in memory, as it is tuned. See :meth:`EngineBase.open`."""
+        weights = self._weights()
+        where: dict[str, Any] = {"device": device, "threads": threads, "cache_tokens": cache_tokens}
+        return VllmEngine(weights, weights.fingerprint(), EngineSettings(dtype=self.dtype, **where, **self.tuning))
+
 
 class VllmEngine:
     """Samples and scores with vLLM.
@@ -67,73 +72,71 @@ class VllmEngine:
     Args:
         weights: The model at one checkpoint.
         fingerprint: Of the weights; draws are seeded by it.
-        settings: Dtype and runtime (``max_rows`` sequences at once; vLLM sizes its own cache).
+        settings: Dtype and runtime. On a GPU vLLM sizes its cache by ``gpu_memory``, on CPU by ``cache_tokens``.
+        merges: Whether adapters are merged into the base before vLLM sees them; None: on CPU.
 
     Raises:
-        UserError: vLLM is not installed, or the weights cannot be loaded.
+        UserError: vLLM is not installed, the device is not what it was built for, or the weights are at fault.
+        StageError: vLLM does not start.
     """
 
-    def __init__(self, weights: Weights, fingerprint: str, settings: EngineSettings) -> None:
+    def __init__(self, weights: Weights, fingerprint: str, settings: EngineSettings, *, merges: bool | None = None) -> None:
         if find_spec("vllm") is None:
             raise UserError("the vllm engine is not installed", fix="pip install 'valuedrift[gpu]', or use the transformers engine")
-        for variable in ("VLLM_NO_USAGE_STATS", "DO_NOT_TRACK"):
-            os.environ.setdefault(variable, "1")
-        from transformers import AutoConfig, GenerationConfig
-        from vllm import LLM  # type: ignore[import-not-found]  # installed where it is used
-        from vllm.lora.request import LoRARequest  # type: ignore[import-not-found]  # installed where it is used
-        from vllm.platforms import current_platform  # type: ignore[import-not-found]  # installed where it is used
-
-        from valuedrift.models.loading import load_tokenizer
-
         self.settings = settings
-        self._fingerprint = fingerprint
-        self._seeded = not current_platform.is_cpu()
-        self._merged: tempfile.TemporaryDirectory[str] | None = None
-        folder, adapter = self._prepare(weights)
-        self._tokenizer = load_tokenizer(weights.tokenizer)
-        self._config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        generation = GenerationConfig.from_model_config(self._config)
-        if (weights.base / "generation_config.json").exists():
-            generation = GenerationConfig.from_pretrained(weights.base)
-        self._end_tokens = end_tokens(generation, self._tokenizer)
-        self._adapter = LoRARequest("adapter", 1, str(adapter)) if adapter else None
-        self._llm: Any = LLM(
-            model=str(folder),
-            dtype=settings.dtype,
-            trust_remote_code=False,
-            load_format="safetensors",
-            generation_config="vllm",
-            max_num_seqs=settings.max_rows,
-            enable_prefix_caching=True,
-            enable_lora=adapter is not None,
-            max_lora_rank=_rank(adapter) if adapter else _RANKS[0],
-            seed=seed_from(fingerprint) % 2**31,
-        )
+        self._process = VllmProcess(settings)
+        self._merges = self._process.on_cpu if merges is None else merges
+        self._scratch = tempfile.TemporaryDirectory(prefix="valuedrift-vllm-")
+        try:
+            base, adapter = self._prepared(weights)
+            self._process.start(base, adapter, weights.tokenizer)
+            self._describe(weights, fingerprint)
+        except BaseException:
+            self.close()
+            raise
+
+    def load(self, weights: Weights, fingerprint: str) -> None:
+        """Go on to another checkpoint.
+
+        Args:
+            weights: The checkpoint. What is wrong with its files is found before anything is exchanged.
+            fingerprint: Of the weights.
+
+        Raises:
+            UserError: The checkpoint is at fault; another one can be loaded.
+            FreshNeededError: It cannot be shown that vLLM would answer as a fresh engine does. This engine is of no use any more.
+        """
+        base, adapter = self._prepared(weights)
+        self._process.exchange(base, adapter)
+        self._describe(weights, fingerprint)
 
     def sample(self, prompts: Sequence[Prompt], sampling: Sampling, progress: Progress | None = None) -> list[Response]:
         """See ``Engine.sample``."""
-        from vllm import SamplingParams
+        from vllm import SamplingParams  # type: ignore[import-not-found]  # installed where it is used
 
         tokenised = tokenise_prompts(self._tokenizer, self._config, prompts, sampling)
         wanted = [(prompt, tokens, index) for prompt, tokens in zip(prompts, tokenised, strict=True) for index in range(sampling.n)]
+        seeded = not self._process.on_cpu
         params = [
             SamplingParams(
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 max_tokens=sampling.most_tokens,
                 stop_token_ids=sorted(self._end_tokens),
-                seed=seed_from(self._fingerprint, prompt.prompt_id, index, sampling.seed) if self._seeded else None,
+                seed=seed_from(self._fingerprint, prompt.prompt_id, index, sampling.seed) if seeded else None,
                 detokenize=False,
                 logprobs=0,  # of the drawn token alone: by it a model whose logits are not numbers is known
             )
             for prompt, _, index in wanted
         ]
-        outputs = self._generate([tokens for _, tokens, _ in wanted], params, progress)
+        if not seeded:
+            self._process.seed(seed_from(self._fingerprint, sampling.seed))
+        outputs = self._process.generate([tokens for _, tokens, _ in wanted], params, progress)
         responses = []
         for (prompt, asked, index), output in zip(wanted, outputs, strict=True):
-            if not math.isfinite(output.outputs[0].cumulative_logprob):
+            if not math.isfinite(output.cumulative_logprob):
                 raise no_numbers(f"prompt {prompt.prompt_id}")
-            drawn = list(output.outputs[0].token_ids)
+            drawn = list(output.token_ids)
             ended = bool(drawn) and drawn[-1] in self._end_tokens
             kept = drawn[:-1] if ended else drawn
             responses.append(to_response(self._tokenizer, prompt, asked, index, kept, sampling, ended=ended))
@@ -146,19 +149,20 @@ class VllmEngine:
 
         tokenised = [prompt_tokens(self._tokenizer, prompt, thought_over=True) for prompt in prompts]
         ways = [tuple(option_tokens(self._tokenizer, option)) for option in options]
-        stems = _stems(ways)
         room, longest = context_length(self._config), max(map(len, ways), default=0)
         fitting = [place for place, tokens in enumerate(tokenised) if room is None or len(tokens) + longest <= room]
-        asked = [(place, stem) for place in fitting for stem in stems]
-        params = [
-            SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=sorted(stems[stem]), detokenize=False) for _, stem in asked
-        ]
-        outputs = self._generate([[*tokenised[place], *stem] for place, stem in asked], params, None)
-        first_logprobs = {key: output.outputs[0].logprobs[0] for key, output in zip(asked, outputs, strict=True)}
+        asked = [(place, stem, told) for place in fitting for stem, following in _stems(ways).items() for told in _in_turns(following)]
+        params = [SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=list(told), detokenize=False) for _, _, told in asked]
+        outputs = self._process.generate([[*tokenised[place], *stem] for place, stem, _ in asked], params)
+        logprobs = {
+            (place, stem, token): output.logprobs[0][token].logprob
+            for (place, stem, told), output in zip(asked, outputs, strict=True)
+            for token in told
+        }
         scores = np.full((len(prompts), len(options)), np.nan)
         for place in fitting:
             for column, way in enumerate(ways):
-                scores[place, column] = sum(first_logprobs[place, way[:at]][token].logprob for at, token in enumerate(way))
+                scores[place, column] = sum(logprobs[place, way[:at], token] for at, token in enumerate(way))
             if np.isnan(scores[place]).any():
                 raise no_numbers(f"prompt {excerpt(prompts[place])}")
         return scores
@@ -168,11 +172,9 @@ class VllmEngine:
         return option_tokens(self._tokenizer, option)
 
     def close(self) -> None:
-        """Free vLLM's engine and the merged folder."""
-        self._llm = None
-        if self._merged is not None:
-            self._merged.cleanup()
-            self._merged = None
+        """End vLLM's processes and remove what was merged for them."""
+        self._process.close()
+        self._scratch.cleanup()
 
     def __enter__(self) -> Self:
         return self
@@ -180,30 +182,37 @@ class VllmEngine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _prepare(self, weights: Weights) -> tuple[Path, Path | None]:
-        """The folder vLLM loads, and the adapter it applies."""
+    def _describe(self, weights: Weights, fingerprint: str) -> None:
+        """Read what of a checkpoint is no tensor: tokenizer, config, end tokens."""
+        from transformers import AutoConfig, GenerationConfig
+
+        from valuedrift.models.loading import load_tokenizer
+
+        self._fingerprint = fingerprint
+        self._tokenizer = load_tokenizer(weights.tokenizer)
+        self._config = AutoConfig.from_pretrained(weights.base, trust_remote_code=False, local_files_only=True)
+        generation = GenerationConfig.from_model_config(self._config)
+        if (weights.base / "generation_config.json").exists():
+            generation = GenerationConfig.from_pretrained(weights.base)
+        self._end_tokens = end_tokens(generation, self._tokenizer)
+        if self.settings.max_model_len is not None:  # vLLM takes no more; prompts are measured by the config
+            text = self._config.get_text_config()
+            text.max_position_embeddings = min(self.settings.max_model_len, context_length(self._config) or self.settings.max_model_len)
+
+    def _prepared(self, weights: Weights) -> tuple[Path, Path | None]:
+        """The folder vLLM loads, and the one adapter it applies to it."""
         from valuedrift.models.checking import check_weights
         from valuedrift.models.loading import load_causal_lm, resolve_dtype
 
         check_weights(weights, dtype=resolve_dtype(self.settings.dtype))
         if not weights.adapters:
             return weights.base, None
-        if len(weights.adapters) == 1 and _applicable(weights.adapters[0]):
-            return weights.base, weights.adapters[0]
-        self._merged = tempfile.TemporaryDirectory(prefix="valuedrift-merged-")
-        model, tokenizer = load_causal_lm(weights, dtype=self.settings.dtype)
-        model.save_pretrained(self._merged.name)
-        tokenizer.save_pretrained(self._merged.name)
-        return Path(self._merged.name), None
-
-    def _generate(self, prompts: Sequence[Sequence[int]], params: Sequence[Any], progress: Progress | None) -> list[Any]:
-        outputs: list[Any] = []
-        for at in range(0, len(prompts), _REQUESTS):
-            batch = [{"prompt_token_ids": list(tokens)} for tokens in prompts[at : at + _REQUESTS]]
-            outputs += self._llm.generate(batch, list(params[at : at + _REQUESTS]), use_tqdm=False, lora_request=self._adapter)
-            if progress is not None:
-                progress(len(outputs), len(prompts))
-        return outputs
+        folder = Path(tempfile.mkdtemp(dir=self._scratch.name))
+        if not self._merges and all(map(is_plain_lora, weights.adapters)) and rank(weights.adapters) <= RANKS[-1]:
+            return weights.base, fold(weights.adapters, folder)
+        model, _ = load_causal_lm(weights, dtype=self.settings.dtype)
+        model.save_pretrained(folder)
+        return folder, None
 
 
 def _stems(ways: Iterable[tuple[int, ...]]) -> dict[tuple[int, ...], set[int]]:
@@ -215,22 +224,7 @@ def _stems(ways: Iterable[tuple[int, ...]]) -> dict[tuple[int, ...], set[int]]:
     return stems
 
 
-def _adapter_config(adapter: Path) -> dict[str, Any]:
-    config: dict[str, Any] = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    return config
-
-
-def _applicable(adapter: Path) -> bool:
-    """Whether vLLM can apply an adapter itself: plain LoRA of a rank it has room for."""
-    config = _adapter_config(adapter)
-    return (
-        config.get("peft_type") == "LORA"
-        and not config.get("use_dora")
-        and not config.get("modules_to_save")
-        and config.get("r", 0) <= _RANKS[-1]
-    )
-
-
-def _rank(adapter: Path) -> int:
-    """The smallest rank vLLM can reserve that holds the adapter's."""
-    return next(rank for rank in _RANKS if rank >= _adapter_config(adapter)["r"])
+def _in_turns(tokens: Iterable[int]) -> list[tuple[int, ...]]:
+    """Tokens in groups of as many as vLLM tells for one request."""
+    ordered = sorted(tokens)
+    return [tuple(ordered[start : start + _TOLD_TOKENS]) for start in range(0, len(ordered), _TOLD_TOKENS)]

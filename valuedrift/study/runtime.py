@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from valuedrift.engines.base import EngineTuning
 from valuedrift.trackers.registry import TrackerConfig
 from valuedrift.training.folder import STATE_SECONDS
 
@@ -35,10 +36,8 @@ Spread = Literal["phases", "checkpoints"]
 """How a study is divided among machines."""
 
 
-class Runtime(BaseModel):
+class Runtime(EngineTuning):
     """Devices, parallelism and patience; two studies that differ only here share every cached result."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where models run; auto takes a GPU if torch sees one.")
     workers: int = Field(default=1, ge=1, description="Stages that run side by side, each in its own child process.")

@@ -1,0 +1,46 @@
+"""Dead time of a further checkpoint beside that of a fresh vLLM engine, in one run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from asked import OPTIONS, PROMPTS, SETTINGS
+
+from valuedrift.engines.vllm import VllmEngine
+from valuedrift.weights import Weights
+
+pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.benchmark]
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def _seconds(engine: VllmEngine, sweep: Sequence[Weights]) -> float:
+    """Median time from the end of one checkpoint's answers to the first question that the next can be asked, s."""
+    times = []
+    for weights in sweep:
+        content = weights.fingerprint()  # the job's own, paid by a fresh engine too
+        begun = time.monotonic()
+        engine.load(weights, content)
+        times.append(time.monotonic() - begun)
+        engine.score(PROMPTS[:1], OPTIONS[:1])
+    return statistics.median(times)
+
+
+def test_a_further_checkpoint_takes_a_fifth_of_a_fresh_engine(
+    shared: VllmEngine, smollm: Weights, trained: Weights, sft: Weights, dpo: Weights
+) -> None:
+    shared.load(smollm, smollm.fingerprint())  # imports and first uses are paid
+    begun = time.monotonic()
+    with VllmEngine(smollm, smollm.fingerprint(), SETTINGS) as engine:
+        fresh = time.monotonic() - begun
+        full = _seconds(engine, [trained, smollm, trained])
+        merged = _seconds(engine, [sft, dpo, sft])
+    print(
+        f"\nvLLM, dead time: fresh engine {fresh:.1f} s, full weights {full:.1f} s ({full / fresh:.2f}), merged adapters {merged:.1f} s ({merged / fresh:.2f})"
+    )
+    assert full < fresh / 5
+    assert merged < fresh / 5
