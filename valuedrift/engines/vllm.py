@@ -66,8 +66,7 @@ class VllmEngineConfig(EngineTuning, LocalEngine):
 class VllmEngine:
     """Samples and scores with vLLM.
 
-    On a GPU a draw is seeded by weights, prompt, sample index and seed, as in the transformers engine (the draws themselves differ). On CPU vLLM 0.32
-    cannot seed single requests: there a draw depends on the whole sampling it belongs to.
+    A draw is seeded by weights, prompt, sample index and seed, as in the transformers engine; the draws themselves differ.
 
     Args:
         weights: The model at one checkpoint.
@@ -116,21 +115,18 @@ class VllmEngine:
 
         tokenised = tokenise_prompts(self._tokenizer, self._config, prompts, sampling)
         wanted = [(prompt, tokens, index) for prompt, tokens in zip(prompts, tokenised, strict=True) for index in range(sampling.n)]
-        seeded = not self._process.on_cpu
         params = [
             SamplingParams(
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 max_tokens=sampling.most_tokens,
                 stop_token_ids=sorted(self._end_tokens),
-                seed=seed_from(self._fingerprint, prompt.prompt_id, index, sampling.seed) if seeded else None,
+                seed=seed_from(self._fingerprint, prompt.prompt_id, index, sampling.seed),
                 detokenize=False,
                 logprobs=0,  # of the drawn token alone: by it a model whose logits are not numbers is known
             )
             for prompt, _, index in wanted
         ]
-        if not seeded:
-            self._process.seed(seed_from(self._fingerprint, sampling.seed))
         outputs = self._process.generate([tokens for _, tokens, _ in wanted], params, progress)
         responses = []
         for (prompt, asked, index), output in zip(wanted, outputs, strict=True):

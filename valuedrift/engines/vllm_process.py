@@ -137,10 +137,6 @@ class VllmProcess:
                 progress(len(outputs), len(prompts))
         return outputs
 
-    def seed(self, seed: int) -> None:
-        """Begin the draws that have no seed of their own anew: then they do not depend on what was drawn before."""
-        self._call("drift_seed", seed % 2**31)
-
     def close(self) -> None:
         """End vLLM's processes; harmless where there are none."""
         llm, self._llm = self._llm, None
@@ -189,7 +185,7 @@ class VllmProcess:
         Args:
             salt: Where given, no block of the cache that was computed without it serves the canary.
         """
-        from vllm import SamplingParams
+        from vllm import SamplingParams  # type: ignore[import-not-found]  # installed where it is used
 
         config = self._llm.llm_engine.vllm_config
         length = min(config.cache_config.block_size + _TOLD, config.model_config.max_model_len - _POSITIONS)

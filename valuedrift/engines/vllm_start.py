@@ -59,6 +59,7 @@ def started(base: Path, tokenizer: Path, settings: EngineSettings, *, on_cpu: bo
     options: dict[str, Any] = {}
     if on_cpu:
         options["kv_cache_memory_bytes"] = _cache_bytes(base, settings)
+        options["enable_chunked_prefill"] = False  # a seed of one request ends vLLM's process on CPU where its prompt is computed in pieces
     elif settings.gpu_memory is not None:
         options["gpu_memory_utilization"] = settings.gpu_memory
     if rank is not None:

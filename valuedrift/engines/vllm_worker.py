@@ -1,4 +1,4 @@
-"""What vLLM's worker processes do for the engine beside vLLM's own: take other weights, tell what they hold, begin their random numbers anew.
+"""What vLLM's worker processes do for the engine beside vLLM's own: take other weights, tell what they hold, end with the engine.
 
 vLLM's ``reload_weights`` alone is wrong where the head is tied to the embedding: the file has no tensor for it, so on CPU it keeps the copy that was packed
 for the old weights. And nothing tells whether a layer was left out. So every layer is compared with the files afterwards, as it answers.
@@ -84,12 +84,6 @@ class EngineWorker:
         wanted = load_file(Path(folder) / ADAPTER).values()
         same = Counter(map(_digest, matrices)) == Counter(_digest(tensor.to(matrices[0].dtype)) for tensor in wanted)
         return [] if same else [f"adapter {number} is another one"]
-
-    def drift_seed(self, seed: int) -> None:
-        """Begin the random numbers of draws that have no seed of their own anew."""
-        import torch
-
-        torch.manual_seed(seed)
 
     def drift_watch(self, process: int) -> None:
         """End vLLM's processes when the engine's own has ended, however it ended.
@@ -209,7 +203,7 @@ def _columns(module: Any, width: int) -> tuple[Tensor, Tensor]:
     """Columns of a packed layer's weight, as it answers unit vectors, and which they are."""
     import torch
 
-    which = torch.linspace(0, width - 1, min(width, _COLUMNS)).round().long().unique()
+    which = torch.tensor(sorted({at * (width - 1) // (_COLUMNS - 1) for at in range(_COLUMNS)}))
     units = torch.zeros(len(which), width, dtype=module.params_dtype)
     units[torch.arange(len(which)), which] = 1
     return module.quant_method.apply(module, units, bias=None).T, which
