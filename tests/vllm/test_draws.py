@@ -50,6 +50,8 @@ def test_draws_are_seeded_by_weights_and_seed_and_by_nothing_before(engine: Vllm
     prompts = [Prompt("a", QUESTION), Prompt("b", "Is it right to ban cars from city centres?")]
     sampling = Sampling(n=4, temperature=1.0, max_new_tokens=8)
     first = engine.sample(prompts, sampling)
+    alone = engine.sample(prompts[1:], sampling)
+    assert alone == [response for response in first if response.prompt_id == "b"], "draws hang on what is drawn beside them"
     other = engine.sample(prompts, sampling.model_copy(update={"seed": 7}))
     assert [response.response for response in other] != [response.response for response in first]
     engine.load(trained, trained.fingerprint())
@@ -58,3 +60,9 @@ def test_draws_are_seeded_by_weights_and_seed_and_by_nothing_before(engine: Vllm
     assert engine.sample(prompts, sampling) == first
     assert {response.finish_reason for response in first} <= {"stop", "length"}
     assert len({response.response for response in first if response.prompt_id == "a"}) > 1, "all alike: nothing was drawn"
+
+
+def test_seeds_of_many_long_prompts_at_once_do_not_end_vllm(engine: VllmEngine) -> None:
+    prompts = [Prompt(str(number), f"{'Some say so, others do not. ' * (2 * number)}{QUESTION}") for number in range(32)]
+    responses = engine.sample(prompts, Sampling(n=2, temperature=1.0, max_new_tokens=3))
+    assert len(responses) == 64, "more than vLLM computes in one step: 32 prompts of 50 to 450 tokens"
