@@ -23,7 +23,8 @@ from valuedrift.errors import DataError, UserError
 from valuedrift.models.checking import read_by_others
 from valuedrift.models.loading import check_files, load_tokenizer
 from valuedrift.study import RunPlan
-from valuedrift.study.estimate import Estimate, estimate
+from valuedrift.study.disk import peak_bytes
+from valuedrift.study.estimate import bytes_of_checkpoint
 from valuedrift.study.parts import Model
 from valuedrift.study.understood import check_languages
 from valuedrift.tasks.stage import Stage
@@ -184,16 +185,16 @@ def _languages(ahead: Ahead) -> Iterator[UserError]:
 
 
 def _room(ahead: Ahead) -> Iterator[UserError]:
-    needed = Estimate.total(
-        estimate(_with_parameters(run, ahead), ahead.work.study, len(ahead.work.probes)) for run in ahead.trained
-    ).checkpoint_bytes
+    kept, runs_ahead = ahead.work.runtime.checkpoints.keep, [_with_parameters(run, ahead) for run in ahead.trained]
+    sizes = {run.run_id: bytes_of_checkpoint(run) for run in runs_ahead}
+    needed = peak_bytes(runs_ahead, sizes, kept, ahead.work.runtime.workers)
     free = shutil.disk_usage(ahead.work.local).free
     if needed > free:
         runs = counted(len(ahead.trained), "run")
         yield UserError(
             f"the checkpoints of {runs} take about {size(needed)}, and {size(free)} are free",
             where=str(ahead.work.local),
-            fix="make room, keep fewer checkpoints (`checkpoints:`), train adapters (`lora:`), or take another root",
+            fix="make room, save fewer checkpoints (`checkpoints:`), keep fewer (`runtime.checkpoints.keep`), train adapters (`lora:`), or take another root",
         )
 
 

@@ -13,6 +13,8 @@ from valuedrift.tasks.result import NAMED, Address, NotYetError, Reference
 from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.work import Work
 
+_GONE = "finished, but what it left outside the tables is gone"
+
 
 class State(StrEnum):
     """Whether a stage's result lies in the store."""
@@ -62,7 +64,7 @@ def survey(work: Work, stages: Sequence[Stage]) -> list[Standing]:
         if needing[stage] and not stage.left_outside(work, references[stage], needing[stage]):
             known = stage.why_gone(work, references[stage]) if stage.why_gone is not None else None
             because = f" ({known})" if known else ""
-            why = f"finished, but what it left outside the tables is gone{because}, and {_labels(needing[stage])} needs it"
+            why = f"{_GONE}{because}, and {_labels(needing[stage])} needs it"
             standings[stage] = Standing(stage, State.MISSING, why, standings[stage].key)
             for need in stage.needs:
                 needing[need].append(stage)
@@ -77,6 +79,15 @@ def unfinished_needing(standings: Sequence[Standing]) -> dict[Stage, list[Stage]
             for need in standing.stage.needs:
                 needing[need].append(standing.stage)
     return needing
+
+
+def trained_again(work: Work, stages: Sequence[Stage]) -> list[str]:
+    """Stages that are done and will be done again, because what they left outside the tables is gone and something needs it; and why."""
+    return [
+        f"{one.stage.label} is done again: {one.why}"
+        for one in survey(work, stages)
+        if one.state is State.MISSING and one.stage.left_outside is not None and one.why.startswith(_GONE)
+    ]
 
 
 def complete(standings: Sequence[Standing]) -> bool:

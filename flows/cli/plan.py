@@ -47,8 +47,8 @@ def plan(
 
         check_ahead(work)
         looked = f"nothing stands in the way; looked at {', '.join(one.name for one in CHECKS)}"
-    notes = work.notes()
     stages = stages_of(work)
+    notes = [*work.notes(), *_again(work, stages)]
     spec, planned, probes = work.study, work.plan, work.probes
     costs = {run.run_id: estimate(run, spec, len(probes)) for run in planned.runs}
     total = Estimate.total(costs.values())
@@ -66,7 +66,7 @@ def plan(
     for line in (
         f"{len(planned.sampled)} runs, {'at most ' * (work.study.checkpoints.type == 'adaptive')}{evaluations} checkpoints × {asked}",
         f"{len(stages)} stages: {', '.join(f'{count} {name}' for name, count in Counter(stage.name for stage in stages).items())}",
-        *([] if not planned.runs else _costs(total, [name for name, model in spec.models.items() if model.parameters is None])),
+        *([] if not planned.runs else _costs(work, total, [name for name, model in spec.models.items() if model.parameters is None])),
         _visible(per_topic, spec.sampling.n, smallest),
         *_asked(work, evaluations),
         *(f"[yellow]note[/] {escape(note)}" for note in notes),
@@ -120,21 +120,43 @@ def _show_runs(work: StudyWork, costs: Mapping[str, Estimate], console: Console)
         )
 
 
-def _costs(total: Estimate, unknown: Sequence[str]) -> list[str]:
+def _costs(work: StudyWork, total: Estimate, unknown: Sequence[str]) -> list[str]:
     """What training and sampling on this machine take; of models of unknown size only the tokens are known."""
-    size = f"time, disk and memory are not known: declare models.{unknown[0]}.parameters" if unknown else _room(total)
+    size = f"time, disk and memory are not known: declare models.{unknown[0]}.parameters" if unknown else _room(work, total)
     return [
         f"training {total.training_tokens:.3g} tokens, sampling {total.sampling_tokens:.3g} tokens at most (equal weights are sampled once)",
         size,
     ]
 
 
-def _room(total: Estimate) -> str:
+def _room(work: StudyWork, total: Estimate) -> str:
     """Time, disk and memory."""
     return (
-        f"about {total.words_time()} · {total.words_bytes()} on disk, of it checkpoints {total.words_checkpoints()} · "
+        f"about {total.words_time()} · {total.words_disk(work.runtime.checkpoints.keep, _peak(work))} · "
         f"training holds up to {total.words_memory()} of weights in memory"
     )
+
+
+def _peak(work: StudyWork) -> float:
+    """The most bytes that weights take at a time."""
+    from valuedrift.study.disk import peak_bytes
+    from valuedrift.study.estimate import bytes_of_checkpoint
+
+    runs = work.plan.runs
+    return peak_bytes(runs, {run.run_id: bytes_of_checkpoint(run) for run in runs}, work.runtime.checkpoints.keep, work.runtime.workers)
+
+
+def _again(work: StudyWork, stages: Sequence[Stage]) -> list[str]:
+    """Phases that were trained and are trained again, and why; looked for only where the study has tables."""
+    from valuedrift.errors import UserError
+    from valuedrift.tasks.survey import trained_again
+
+    if not work.store.entries("runs", work.name):
+        return []
+    try:
+        return trained_again(work, stages)
+    except UserError:  # a model or data that is not at hand: `--check` says so
+        return []
 
 
 def _plain(
@@ -175,7 +197,7 @@ def _plain(
         "runs": runs,
         "stages": listed,
         "probes": len(work.probes),
-        "total": asdict(total),
+        "total": {**asdict(total), "peak_bytes": _peak(work)},
         "smallest_drift": smallest,
         "notes": notes,
     }

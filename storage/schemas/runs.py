@@ -58,7 +58,10 @@ TABLES = (
             STUDY,
             RUN_ID,
             STEP,
-            text("path", "Where the weights lie: base folder and adapters, as JSON."),
+            text(
+                "path",
+                "Where the weights lie, as JSON: base and adapters, each `weights/<key>/step-…` under the root, a name, or a folder of the user's.",
+            ),
             text("fingerprint", "Content hash of the weights."),
             flag("adapter", "Whether it is a LoRA adapter on a base."),
             real("train_loss", "Training loss at this step, nats a token; missing at step 0.", nullable=True),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from valuedrift.study.plan import RunPlan
+from valuedrift.study.runtime import Keep
 from valuedrift.study.spec import Study
 from valuedrift.words import size
 
@@ -61,9 +62,19 @@ class Estimate:
         hours = (self.training_flops / _GPU_TRAINING + self.sampling_flops / _GPU_SAMPLING) / 3600
         return f"{hours:.2g} GPU-hours (one H200)"
 
-    def words_bytes(self) -> str:
-        """All bytes."""
-        return size(self.checkpoint_bytes + self.table_bytes)
+    def words_disk(self, keep: Keep, peak: float) -> str:
+        """All bytes on disk, or the most at a time where checkpoints are deleted.
+
+        Args:
+            keep: Which checkpoints stay.
+            peak: The most bytes that weights take at a time.
+        """
+        if keep == "all":
+            return f"{size(self.checkpoint_bytes + self.table_bytes)} on disk, of it checkpoints {self.words_checkpoints()}"
+        return (
+            f"at most {size(peak + self.table_bytes)} on disk at a time, of it checkpoints and states {size(peak)} "
+            f"(keep: {keep}; {self.words_checkpoints()} are written in all)"
+        )
 
     def words_memory(self) -> str:
         """Bytes of memory in training."""
@@ -97,13 +108,14 @@ def estimate(run: RunPlan, study: Study, n_probes: int) -> Estimate:
         training_flops=training.flops * parameters,
         memory_bytes=run.algorithm.weight_bytes() * parameters,
         sampling_flops=2.0 * parameters * sampled,
-        checkpoint_bytes=saved * _checkpoint_bytes(run, parameters),
+        checkpoint_bytes=saved * bytes_of_checkpoint(run),
         table_bytes=sampled * _BYTES_A_RESPONSE_TOKEN + answers * len(study.judges) * _BYTES_A_STANCE,
     )
 
 
-def _checkpoint_bytes(run: RunPlan, parameters: float) -> float:
-    lora = run.algorithm.lora
+def bytes_of_checkpoint(run: RunPlan) -> float:
+    """Bytes of one checkpoint of a run: of the whole model in float32, or of the adapter."""
+    parameters, lora = run.model.parameters or 0.0, run.algorithm.lora
     if lora is None:
         return 4.0 * parameters
     width = 576.0 * (parameters / 1.35e8) ** 0.48  # hidden sizes of SmolLM2-135M and Llama-3 8B lie on this curve
