@@ -1,10 +1,11 @@
-# make demo    install into .venv and trace the demo study, from the embedded model to the report
-# make test    install what tests need too, and run them all
+# make demo       install into .venv and trace the demo study, from the embedded model to the report
+# make test       install what tests need too, and run them
+# make test-long  the tests that take minutes each
 # make test-vllm  install the CPU build of vLLM into .venv-vllm, and run the tests of its engine
-# make figures the figures that the docs tell, made again
-# make docs    the tables of the docs, made again from schemas and registries
-# make lint    ruff, mypy, import-linter
-.PHONY: demo test test-fast test-vllm figures docs lint format install install-dev clean
+# make figures    the figures that the docs tell, made again
+# make docs       the tables of the docs, made again from schemas and registries
+# make lint       ruff, mypy, import-linter
+.PHONY: demo test test-long test-fast test-vllm figures docs lint format install install-dev clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -26,11 +27,15 @@ demo: install
 
 # two processes, a file of tests each, one thread a process; then the benchmarks by themselves, since they compare speeds
 test: install-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "not benchmark and not figures" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "not long and not benchmark and not figures" -n 2 --dist loadfile
 	$(BIN)/python -m pytest tests -m benchmark -s
 
 test-fast: install-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "not slow and not benchmark and not figures" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "not slow and not long and not benchmark and not figures" -n 2 --dist loadfile
+
+# what takes minutes each: whole studies of the real model
+test-long: install-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "long and not benchmark and not figures" -n 2 --dist load
 
 # vLLM's worker has both cores of a small machine; the processes around it wait
 test-vllm: $(VLLM_VENV)/.installed

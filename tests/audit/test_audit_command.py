@@ -20,6 +20,7 @@ def audit(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_gap_is_found_where_there_is_one_and_asked_again_it_only_looks(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def test_init_refuses_a_name_that_no_study_can_have(tmp_path: Path, file: str, m
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_study_that_init_writes_runs(tmp_path: Path) -> None:
     """With smaller numbers than it has, which take minutes."""

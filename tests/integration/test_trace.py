@@ -264,6 +264,7 @@ def _study_in(folder: str) -> str:
     return f"{folder}/tiny.yaml"
 
 
+@pytest.mark.long
 def test_killed_on_the_way_in_a_bucket_the_tables_equal_those_of_an_undisturbed_run_on_disk(
     bucket: Place, place: Place, undisturbed: dict[str, pl.DataFrame], s3_root: str
 ) -> None:

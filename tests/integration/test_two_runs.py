@@ -12,7 +12,7 @@ import pytest
 
 from valuedrift.storage.store import Store
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 
 STUDY = Path(__file__).parent / "tiny.yaml"
 MADE_BY_CHILDREN = ("train", "sample", "judge", "audit")

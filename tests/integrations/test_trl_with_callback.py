@@ -93,6 +93,7 @@ def trained(output: Path, *callbacks: TrainerCallback, steps: int, save_steps: i
     return time.perf_counter() - begun
 
 
+@pytest.mark.long
 def test_tables_are_those_of_the_kept_checkpoints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

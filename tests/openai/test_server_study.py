@@ -34,6 +34,7 @@ runtime: {{workers: 1, threads: 1}}
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_failed_judgements_are_shown_and_asked_for_again_when_told(server: Misbehaving, tmp_path: Path) -> None:

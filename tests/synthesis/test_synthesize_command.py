@@ -19,6 +19,7 @@ def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_an_independent_audit_finds_the_gap_that_was_asked_for(tmp_path: Path, s3_root: str) -> None:
     for setting, gap in (("support-aligned", 0.3), ("oppose-aligned", 0.1)):

@@ -68,6 +68,7 @@ def _killed(command: list[str], environment: dict[str, str], server: Misbehaving
     psutil.wait_procs(children, timeout=30)
 
 
+@pytest.mark.long
 def test_killed_on_the_way_it_goes_on(server: Misbehaving, tmp_path: Path) -> None:
     pl.DataFrame([{"prompt_id": one.prompt_id, "topic": one.topic, "prompt": one.prompt} for one in QUESTIONS]).write_csv(
         tmp_path / "probes.csv"

@@ -137,6 +137,7 @@ def test_a_full_disk_is_said_to_be_one_and_training_goes_on_later(job_of: Callab
     assert weights_bytes(finish(job)) == weights_bytes(finish(job_of(SFT, out=tmp_path / "undisturbed")))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("algorithm", "point"), [(SFT, "step:2"), (GRPO, "step:3")], ids=["sft", "grpo"])
 def test_the_real_model_resumes_exactly(tmp_path: Path, algorithm: dict[str, Any], point: str) -> None:
     from valuedrift.models.resolve import resolve_model
