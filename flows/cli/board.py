@@ -39,7 +39,7 @@ class TerminalBoard:
             TimeElapsedColumn(),
             TextColumn("[dim]{task.fields[note]}"),
         )
-        self._bars = Bars(*columns, console=console, transient=True, refresh_per_second=4, disable=not console.is_terminal)
+        self._bars = Bars(*columns, console=console, transient=True, refresh_per_second=1, disable=not console.is_terminal)
         self._overall = self._bars.add_task("[bold]all stages", total=stages, note="")
 
     def __enter__(self) -> Self:

@@ -1,11 +1,24 @@
-"""Prefect's temporary server, started by a command where no other is named: deaf to Ctrl-C, and gone when the command is, however that ends."""
+"""Prefect's temporary server, started by a command where no other is named.
+
+It is deaf to Ctrl-C, calm while nothing happens, and gone when the command is, however that ends.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
+
+import valuedrift
+
+_CALM = timedelta(seconds=5)
+"""How often the server looks for its own housekeeping. Prefect's four times a second, with scripts of Lua, alone took most of what a watch takes while nothing
+happens; how runs and tasks go on does not hang on it."""
 
 _GUARD = """
 import sys
@@ -37,7 +50,7 @@ def start_own_server() -> None:
         """Is what Prefect finds when it asks for its server: the instances are the parent class's."""
 
         def _run_uvicorn_command(self) -> subprocess.Popen[Any]:
-            server = super()._run_uvicorn_command()
+            server = subprocess.Popen(_command(int(self.port or 0)), env=_environment())
             _guard(server.pid)
             return server
 
@@ -46,6 +59,37 @@ def start_own_server() -> None:
         Guarded().start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _command(port: int) -> list[str]:
+    """What Prefect starts, with an application of ours."""
+    application = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--app-dir",
+        str(Path(valuedrift.__path__[0]).parent),
+        "--factory",
+        f"{__name__}:calm_server",
+    ]
+    return [*application, "--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
+
+
+def _environment() -> dict[str, str]:
+    from prefect.settings import get_current_settings
+
+    temporary = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    return {**os.environ, **temporary, **get_current_settings().to_environment_variables(exclude_unset=True)}
+
+
+def calm_server() -> Any:
+    """Prefect's server, looking for its housekeeping now and then."""
+    from docket import Worker
+    from prefect.server.api import background_workers, server
+
+    # Prefect leaves no setting for it
+    vars(background_workers)["Worker"] = partial(Worker, minimum_check_interval=_CALM, scheduling_resolution=_CALM)
+    return server.create_app()
 
 
 def _guard(pid: int) -> None:

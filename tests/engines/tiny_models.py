@@ -61,15 +61,15 @@ def lora(folder: Path, base: Path, seed: int, *, dtype: torch.dtype = torch.floa
     return folder
 
 
-def trained(folder: Path, base: Path, seed: int) -> Weights:
+def trained(folder: Path, base: Path, seed: int, *, dtype: torch.dtype = torch.float32, by: float = 0.1) -> Weights:
     """The base with every number moved a little, in a folder of its own with the same tokenizer."""
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(seed)
-    shutil.copytree(base, folder, dirs_exist_ok=True)
+    shutil.copytree(base, folder, ignore=shutil.ignore_patterns("*.safetensors"))
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    model.save_pretrained(folder)
+            parameter.add_(by * torch.randn_like(parameter))
+    model.to(dtype).save_pretrained(folder)
     return Weights(base=folder)
