@@ -19,6 +19,7 @@ from valuedrift.words import counted
 if TYPE_CHECKING:
     from valuedrift.study import RunPlan, SeriesRun, ServedRun
     from valuedrift.study.estimate import Estimate
+    from valuedrift.study.memory import Memory
     from valuedrift.tasks.stage import Stage
     from valuedrift.tasks.study_work import StudyWork
 
@@ -36,6 +37,7 @@ def plan(
     """Print a study's runs, checkpoints, stages and estimates of tokens, time and bytes. Runs nothing, needs no GPU and, without `--check`, no hub."""
     from valuedrift.statistics.significance import minimum_detectable_drift
     from valuedrift.study.estimate import Estimate, estimate
+    from valuedrift.study.memory import memory
     from valuedrift.tasks.sources import study_of
     from valuedrift.tasks.stages.registry import stages_of
     from valuedrift.tasks.study_work import StudyWork
@@ -51,16 +53,17 @@ def plan(
     notes = [*work.notes(), *_again(work, stages)]
     spec, planned, probes = work.study, work.plan, work.probes
     costs = {run.run_id: estimate(run, spec, len(probes)) for run in planned.runs}
+    held = {run.run_id: memory(run.algorithm, run.model.parameters, spec.runtime) for run in planned.runs if run.model.parameters}
     total = Estimate.total(costs.values())
     topics = len({probe.topic for probe in probes})
     per_topic = len(probes) // max(topics, 1)
     smallest = minimum_detectable_drift(per_topic, spec.sampling.n) if per_topic > 1 else None
     evaluations = sum(_at_most(work, run) for run in planned.sampled)
     if as_json:
-        print_json(_plain(work, stages, costs, total, smallest, notes))
+        print_json(_plain(work, stages, costs, held, total, smallest, notes))
         return
     console = make_console()
-    _show_runs(work, costs, console)
+    _show_runs(work, costs, held, console)
     asked = f"{len(probes)} probes in {topics} topics × {spec.sampling.n} answers × {len(spec.judges)} judge(s)"
     console.print()
     for line in (
@@ -89,12 +92,12 @@ def _visible(per_topic: int, samples: int, smallest: float | None) -> str:
     return f"with {per_topic} prompts × {samples} samples a topic you can see a drift of {smallest:.2f} (power 80%, two-sided 5%)"
 
 
-def _show_runs(work: StudyWork, costs: Mapping[str, Estimate], console: Console) -> None:
+def _show_runs(work: StudyWork, costs: Mapping[str, Estimate], held: Mapping[str, Memory], console: Console) -> None:
     """A tree a model: its runs, each below the one that it starts from."""
     spec, planned = work.study, work.plan
 
     def branch(tree: Tree, run: RunPlan) -> None:
-        leaf = tree.add(_line(run.run_id, run.total_steps, run.steps, costs[run.run_id]))
+        leaf = tree.add(_line(run.run_id, run.total_steps, run.steps, costs[run.run_id], held.get(run.run_id)))
         for child in planned.children(run.run_id):
             branch(leaf, child)
 
@@ -160,7 +163,13 @@ def _again(work: StudyWork, stages: Sequence[Stage]) -> list[str]:
 
 
 def _plain(
-    work: StudyWork, stages: Sequence[Stage], costs: Mapping[str, Estimate], total: Estimate, smallest: float | None, notes: Sequence[str]
+    work: StudyWork,
+    stages: Sequence[Stage],
+    costs: Mapping[str, Estimate],
+    held: Mapping[str, Memory],
+    total: Estimate,
+    smallest: float | None,
+    notes: Sequence[str],
 ) -> dict[str, Any]:
     """The plan for JSON."""
     runs = [
@@ -172,6 +181,7 @@ def _plain(
             "total_steps": run.total_steps,
             "steps": list(run.steps),
             **asdict(costs[run.run_id]),
+            "memory_of_a_process": asdict(held[run.run_id]) if run.run_id in held else None,
         }
         for run in work.plan.runs
     ]
@@ -228,12 +238,13 @@ def _asked(work: StudyWork, checkpoints: int) -> Iterator[str]:
             yield from (f"[yellow]{warning}[/]" for warning in cost.warnings())
 
 
-def _line(run_id: str, total: int | None, steps: tuple[int, ...], cost: Estimate) -> str:
+def _line(run_id: str, total: int | None, steps: tuple[int, ...], cost: Estimate, held: Memory | None) -> str:
     if total is None:
         return f"{escape(run_id)} [dim]steps unknown: the data are not at hand; declare `rows` in the study[/]"
     shown = _steps(steps)
     time = f", {cost.words_time()}" if cost.training_flops else ""
-    return f"{escape(run_id)}\n[dim]{counted(total, 'step')}, checkpoints at {shown}; {cost.training_tokens:,.0f} training tokens{time}[/]"
+    room = f"\nmemory of a process: {held.words()}" if held is not None else ""
+    return f"{escape(run_id)}\n[dim]{counted(total, 'step')}, checkpoints at {shown}; {cost.training_tokens:,.0f} training tokens{time}{room}[/]"
 
 
 def _steps(steps: Sequence[int]) -> str:

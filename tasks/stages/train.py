@@ -161,6 +161,8 @@ def _trained(work: StudyWork, run: RunPlan, weights: Weights, key: str) -> Train
         micro_batch=runtime.micro_batch,
         processes=runtime.training_processes(),
         state_seconds=runtime.checkpoints.state_seconds,
+        shard=runtime.shard,
+        gradient_checkpointing=runtime.gradient_checkpointing,
     )
     label = f"train {run.run_id}"
     bring_training(work, key)

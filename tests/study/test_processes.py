@@ -25,6 +25,18 @@ def test_a_launcher_that_does_not_say_how_many_it_starts_is_refused() -> None:
         Runtime(launcher=("accelerate", "launch"))
 
 
+def test_one_process_has_nobody_to_share_with() -> None:
+    with pytest.raises(ValidationError, match="nobody to share a model with"):
+        Runtime(shard=True)
+    assert Runtime(shard=True, processes=2).shard
+
+
+def test_a_model_in_shares_draws_no_answers() -> None:
+    grpo = ANY.validate_python({"type": "grpo", "steps": 1, "batch_size": 8, "reward": {"steps": 1}})
+    with pytest.raises(UserError, match=r"runtime.shard"):
+        grpo.check_processes(2, sharded=True)
+
+
 @pytest.mark.parametrize(
     ("algorithm", "processes", "where"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from valuedrift.study.memory import hidden_size
 from valuedrift.study.plan import RunPlan
 from valuedrift.study.runtime import Keep
 from valuedrift.study.spec import Study
@@ -118,8 +119,7 @@ def bytes_of_checkpoint(run: RunPlan) -> float:
     parameters, lora = run.model.parameters or 0.0, run.algorithm.lora
     if lora is None:
         return 4.0 * parameters
-    width = 576.0 * (parameters / 1.35e8) ** 0.48  # hidden sizes of SmolLM2-135M and Llama-3 8B lie on this curve
-    return 4.0 * lora.r * 1.3 * parameters / width if parameters else 0.0
+    return 4.0 * lora.r * 1.3 * parameters / hidden_size(parameters) if parameters else 0.0
 
 
 def _duration(seconds: float) -> str:

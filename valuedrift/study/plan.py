@@ -16,6 +16,7 @@ from valuedrift.engines.base import RemoteEngine
 from valuedrift.errors import UserError
 from valuedrift.faults import describe
 from valuedrift.fingerprint import fingerprint
+from valuedrift.study.memory import check_fits
 from valuedrift.study.parts import Model, PreferencePhase, SFTPhase
 from valuedrift.study.spec import BASE, Study
 from valuedrift.training.registry import Algorithm
@@ -152,7 +153,8 @@ def expand(study: Study, count_rows: Callable[[Dataset, Kind], int | None]) -> P
         count_rows: Rows of a kind in a dataset, or None where they can't be known now.
 
     Raises:
-        UserError: A sweep value that the algorithm refuses, processes that cannot share out its batches, or two runs of one name.
+        UserError: A sweep value that the algorithm refuses, processes that cannot share out its batches, a model too large for the GPU that is named,
+            or two runs of one name.
     """
     counts: dict[tuple[int, Kind], int | None] = {}
 
@@ -165,10 +167,12 @@ def expand(study: Study, count_rows: Callable[[Dataset, Kind], int | None]) -> P
         if rows is not None and isinstance(phase.held_out, float):
             rows -= held_rows(rows, phase.held_out, f"dataset {name}")
         for algorithm, suffix in _variants(phase):
-            algorithm.check_processes(study.runtime.training_processes())
+            algorithm.check_processes(study.runtime.training_processes(), study.runtime.shard)
             total = algorithm.steps if rows is None else algorithm.total_steps(rows)
+            run_id = f"{parent.run_id if parent else model}.{algorithm.type}-{name}{suffix}"
+            check_fits(run_id, algorithm, study.models[model].parameters, study.runtime)
             yield RunPlan(
-                run_id=f"{parent.run_id if parent else model}.{algorithm.type}-{name}{suffix}",
+                run_id=run_id,
                 parent_run_id=parent.run_id if parent else None,
                 model_name=model,
                 model=study.models[model],

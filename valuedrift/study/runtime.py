@@ -52,6 +52,17 @@ class Runtime(EngineTuning):
         ge=1,
         description="Processes that train one model together, a GPU each, where there are GPUs; default: 1. With a launcher: how many it starts.",
     )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="Whether training computes each layer again for its gradients: an eighth of the memory for activations, a third slower.",
+    )
+    gpu_gigabytes: float | None = Field(
+        default=None, gt=0, description="Memory of a GPU, in GB: a training whose weights and moments cannot fit it is refused beforehand."
+    )
+    shard: bool = Field(
+        default=False,
+        description="Whether each of those processes holds a share of weights, gradients, moments and reference (FSDP2), not all of them.",
+    )
     cache_tokens: int = Field(
         default=65_536, ge=256, description="Tokens that the key-value cache may hold in sampling; bounds its memory."
     )
@@ -96,6 +107,12 @@ class Runtime(EngineTuning):
     def _launched_are_counted(self) -> Self:
         if self.launcher and self.processes is None:
             raise ValueError("say how many processes the launcher starts: processes: 4, say")
+        return self
+
+    @model_validator(mode="after")
+    def _several_share(self) -> Self:
+        if self.shard and self.training_processes() == 1:
+            raise ValueError("one process has nobody to share a model with: shard: false, or processes: 2 or more")
         return self
 
     def training_command(self) -> tuple[str, ...]:

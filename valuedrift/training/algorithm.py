@@ -74,11 +74,12 @@ class AlgorithmBase(PolicyOptions, ABC):
         tokens = float(self.answers * steps * self.batch_size * self.max_length)
         return Cost(tokens, tokens * (self._learning() + (2.0 if self.reference else 0.0)))
 
-    def check_processes(self, processes: int) -> None:
+    def check_processes(self, processes: int, sharded: bool = False) -> None:
         """See that several processes can share out its batches.
 
         Args:
             processes: How many train together.
+            sharded: Whether each holds a share of the model.
 
         Raises:
             UserError: They cannot.
@@ -149,6 +150,7 @@ class OfflineAlgorithm(AlgorithmBase):
             report=step_report(progress, self.type, setup.total),
             held_out=setup.held_out,
             batch_size=self.batch_size,
+            sharded_on=setup.device if setup.sharded else None,
         )
         return None
 

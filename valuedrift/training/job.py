@@ -49,6 +49,10 @@ class TrainJob(BaseModel):
     processes: int = Field(
         default=1, ge=1, description="Processes that train together, a GPU each; each runs this job. Changes results by rounding only."
     )
+    gradient_checkpointing: bool = Field(
+        default=False, description="Whether layers are computed again for their gradients: less memory, more time, the same results."
+    )
+    shard: bool = Field(default=False, description="Whether each process holds a share of the model (FSDP2), not all of it.")
 
     state_seconds: float = Field(
         default=STATE_SECONDS, gt=0, description="How much of a killed training is done again at most, in seconds."
@@ -122,7 +126,7 @@ def _train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
     check_weights(job.weights, dtype=torch.float32)
     device = choose_device(job.device)
     algorithm = job.algorithm
-    algorithm.check_processes(job.processes)
+    algorithm.check_processes(job.processes, job.shard)
     join(job.processes, device)
     rows = READERS[algorithm.kind](job.dataset)
     tokenizer = load_tokenizer(job.weights.tokenizer)
@@ -162,6 +166,8 @@ def _train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
             tokenizer=tokenizer,
             held_out=None if held is None else held.rows,
             processes=job.processes,
+            sharded=job.shard,
+            recomputed=job.gradient_checkpointing,
         )
         steps = job.schedule.steps(total)
         accuracy = algorithm.train(setup, tokens, Publisher(folder, job.weights, frozenset(steps), total), progress)

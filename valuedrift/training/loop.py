@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from accelerate.state import AcceleratorState, GradientState
 from transformers import Trainer, TrainerState, TrainingArguments, set_seed
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
 from valuedrift.fingerprint import seed_from
 from valuedrift.progress import Progress
@@ -18,6 +19,7 @@ from valuedrift.training.keeper import Keeper, Report
 from valuedrift.training.processes import agreed, count, means, rank
 from valuedrift.training.processes import total as over_all
 from valuedrift.training.publishing import Publisher
+from valuedrift.training.sharding import is_sharded, shard, share_of_moments, whole, whole_moments, whole_weights
 
 
 class Resumable:
@@ -39,10 +41,60 @@ class Resumable:
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         Trainer._save_checkpoint(self, model, trial)
 
+    def shard(self, device: str) -> None:
+        """Leave this process its share of the model, and of the reference; before an optimizer is made.
+
+        Args:
+            device: ``cpu`` or ``cuda``.
+        """
+        trainer: Any = self
+        shard(trainer.model, device)
+        # accelerate would wrap it for data parallelism besides
+        trainer.accelerator.prepare_model(trainer.model, evaluation_mode=True)._is_accelerate_prepared = True
+        if getattr(trainer, "ref_model", None) is not None:
+            shard(trainer.ref_model, device)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the weights, put together where each process holds a share."""
+        trainer: Any = self
+        if not is_sharded(trainer.model):
+            Trainer.save_model(trainer, output_dir, _internal_call)
+            return
+        weights = whole_weights(trainer.model)
+        if trainer.args.should_save:
+            trainer._save(output_dir, state_dict=weights)
+
+    def _load_from_checkpoint(self, folder: str, model: Any = None) -> None:
+        trainer: Any = self
+        if not is_sharded(trainer.model):  # else it was loaded before it was sharded
+            Trainer._load_from_checkpoint(trainer, folder, model)
+
+    def _save_optimizer_and_scheduler(self, folder: str) -> None:
+        trainer: Any = self
+        if not is_sharded(trainer.model):
+            Trainer._save_optimizer_and_scheduler(trainer, folder)
+            return
+        moments = whole_moments(trainer.optimizer)
+        if trainer.args.should_save:
+            torch.save(moments, Path(folder) / OPTIMIZER_NAME)
+            torch.save(trainer.lr_scheduler.state_dict(), Path(folder) / SCHEDULER_NAME)
+
+    def _load_optimizer_and_scheduler(self, folder: str | None) -> None:
+        trainer: Any = self
+        if folder is None or not is_sharded(trainer.model):
+            Trainer._load_optimizer_and_scheduler(trainer, folder)
+            return
+        moments = torch.load(Path(folder) / OPTIMIZER_NAME, map_location="cpu", weights_only=True)
+        trainer.optimizer.load_state_dict(share_of_moments(moments, trainer.optimizer))
+        trainer.lr_scheduler.load_state_dict(torch.load(Path(folder) / SCHEDULER_NAME, weights_only=True))
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        return whole(Trainer._clip_grad_norm(self, model))
+
     def held_out_loss(self, rows: Sequence[dict[str, Any]], batch_size: int) -> float:
         """The mean loss on rows that are not learnt; it leaves training as it was, its random numbers and what it will log.
 
-        Each process takes its share of the batches.
+        Each process takes its share of the batches; a sharded model is computed together, so there all take all.
 
         Args:
             rows: As tokens, like those of training.
@@ -53,9 +105,10 @@ class Resumable:
         learning = trainer.model.training
         micro = trainer.args.per_device_eval_batch_size
         loss, weight = 0.0, 0.0
+        turn, turns = (0, 1) if is_sharded(trainer.model) else (rank(), count())
         trainer.model.eval()
         with torch.random.fork_rng(), torch.no_grad(), trainer.accelerator.autocast():
-            for start in range(batch_size * rank(), len(rows), batch_size * count()):
+            for start in range(batch_size * turn, len(rows), batch_size * turns):
                 batch = rows[start : start + batch_size]
                 parts = [trainer.data_collator(list(batch[at : at + micro])) for at in range(0, len(batch), micro)]
                 for inputs in self.parts_of([trainer._prepare_inputs(part) for part in parts]):
@@ -65,7 +118,8 @@ class Resumable:
         trainer.model.train(learning)
         for name, value in logged.items():
             setattr(trainer, name, value)
-        loss, weight = over_all((loss, weight))
+        if turns > 1:
+            loss, weight = over_all((loss, weight))
         return loss / weight
 
     def parts_of(self, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -84,6 +138,7 @@ def run_trainer(
     report: Report,
     held_out: list[dict[str, Any]] | None = None,
     batch_size: int = 1,
+    sharded_on: str | None = None,
 ) -> Any:
     """Train to the end from the latest state.
 
@@ -100,6 +155,7 @@ def run_trainer(
         report: Told of every step.
         held_out: Rows, as tokens, whose loss is computed at every checkpoint; None: it is not.
         batch_size: Of those rows a batch.
+        sharded_on: The device on which each process holds a share of the model; None: each holds all of it.
 
     Returns:
         The trainer, trained.
@@ -114,6 +170,10 @@ def run_trainer(
         trainer._load_from_checkpoint(str(state))
         trainer.state = TrainerState.load_from_json(str(state / "trainer_state.json"))
     else:
+        if sharded_on is not None:
+            if state is not None:
+                trainer._load_from_checkpoint(str(state))
+            trainer.shard(sharded_on)
         trainer.train(resume_from_checkpoint=str(state) if state else None)
     return trainer
 

@@ -57,9 +57,11 @@ class OnlineAlgorithm(AlgorithmBase):
         choose_padding(tokenizer, [ids for row in pairs for ids in row.values()] + [row["input_ids"] for row in prompts])
         return Tokens(pairs, judged.dropped, judged.cut, prompts)
 
-    def check_processes(self, processes: int) -> None:
-        """See that several processes can share out its batches, and those of its reward model."""
+    def check_processes(self, processes: int, sharded: bool = False) -> None:
+        """See that several processes can share out its batches, and those of its reward model; each draws answers, so each holds the model."""
         super().check_processes(processes)
+        if sharded:
+            raise UserError(f"{self.type} draws answers, and a model in shares cannot", where="runtime.shard", fix="shard: false")
         self._check_share(self.reward.batch_size, "reward.batch_size", processes)
 
     def train(self, setup: Setup, tokens: Tokens, publisher: Publisher, progress: Callable[[Progress], None]) -> float | None:

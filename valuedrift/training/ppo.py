@@ -52,7 +52,7 @@ class PPO(OnlineAlgorithm):
             raise ValueError(f"batch_size {self.batch_size} is not a multiple of mini_batches {self.mini_batches}")
         return self
 
-    def check_processes(self, processes: int) -> None:
+    def check_processes(self, processes: int, sharded: bool = False) -> None:
         """See that one process is asked for: TRL's loop takes means and variances of each process's own episodes."""
         if processes > 1:
             raise UserError("ppo is trained by one process", where="runtime.processes", fix="processes: 1, or type: grpo")

@@ -40,6 +40,8 @@ class Setup:
         tokenizer: The parent's tokenizer, with a padding token.
         held_out: Rows that it is evaluated on; None: it is not.
         processes: How many train together, each with its share of every batch.
+        sharded: Whether each holds a share of the model.
+        recomputed: Whether layers are computed again for their gradients, to save memory.
     """
 
     weights: Weights
@@ -54,6 +56,8 @@ class Setup:
     tokenizer: Any
     held_out: list[Encoded] | None = None
     processes: int = 1
+    sharded: bool = False
+    recomputed: bool = False
 
     def load_policy(self) -> Any:
         """The parent, its adapters merged, as the model to train.
@@ -96,14 +100,15 @@ class Setup:
             "lr_scheduler_type": "constant_with_warmup" if what.schedule == "constant" else what.schedule,
             "warmup_steps": round(what.warmup_ratio * total),
             "weight_decay": what.weight_decay,
-            "optim": "adamw_torch",
+            "optim": "adamw_torch_fused" if self.device == "cuda" else "adamw_torch",
             "train_sampling_strategy": "sequential",
             "seed": self.seed,
             "data_seed": self.seed,
             "bf16": self.bf16,
             "fp16": False,
             "use_cpu": self.device == "cpu",
-            "gradient_checkpointing": False,  # on by TRL's default, and a third slower; micro_batch is our way to save memory
+            "gradient_checkpointing": self.recomputed,  # on by TRL's default, and a third slower
+            "gradient_checkpointing_kwargs": {"use_reentrant": False} if self.recomputed else None,
             "dataloader_pin_memory": False,
             "ddp_find_unused_parameters": False,  # all that is trained is used in every step
             "ddp_broadcast_buffers": False,  # and no buffer is learnt
