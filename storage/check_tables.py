@@ -13,6 +13,7 @@ import polars as pl
 
 from valuedrift.errors import DataError
 from valuedrift.storage import parquet
+from valuedrift.storage.lease_objects import FOLDER as CLAIMS
 from valuedrift.storage.location import Found, Location
 from valuedrift.storage.manifest import FOLDER, Address, Entry
 from valuedrift.storage.parquet import lazy_frame_of
@@ -61,7 +62,7 @@ def check(store: Store) -> list[Finding]:
     """All that is wrong under a root: reads every object, and lists everything once."""
     listed = {found.location.path: found for found in _below_partitions(store, Location.listing)}
     entries = store.entries()  # after the listing: an object that was listed and committed since is no orphan
-    findings = [*_strays(store, entries, listed), *_unknown(store, entries)]
+    findings = [*_strays(store, entries, listed), *_dead_claims(store), *_unknown(store, entries)]
     entries = [entry for entry in entries if entry.table in TABLES]
     for path, group in _grouped(entries).items():
         place = store.root / path
@@ -115,8 +116,20 @@ def _strays(store: Store, entries: Sequence[Entry], listed: Mapping[str, Found])
             yield Finding(Kind.STRANGER, found.location, "this file is no part of the tables; nothing reads it")
         elif path not in named:
             yield Finding(Kind.ORPHAN, found.location, "no manifest names this object; nothing reads it", young=_young(found))
-    for found in (*_below_partitions(store, Location.leftovers), *(store.root / FOLDER).leftovers()):
+    own = (store.root / folder for folder in (FOLDER, CLAIMS))
+    for found in (*_below_partitions(store, Location.leftovers), *(one for folder in own for one in folder.leftovers())):
         yield Finding(Kind.LEFTOVER, found.location, "a temporary file that was never put in place", young=_young(found))
+
+
+def _dead_claims(store: Store) -> Iterator[Finding]:
+    """Claims that nobody renewed for an hour; they keep nobody from what they are on. Those of runs at work are no finding."""
+    claims: dict[str, list[Found]] = defaultdict(list)
+    for found in (store.root / CLAIMS).listing():
+        claims[found.location.beside("").path].append(found)
+    for objects in claims.values():
+        if not any(map(_young, objects)):
+            for found in objects:  # by name: the newest generation last
+                yield Finding(Kind.LEFTOVER, found.location, "a claim of a run that died")
 
 
 def _unknown(store: Store, entries: Sequence[Entry]) -> Iterator[Finding]:

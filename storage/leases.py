@@ -15,92 +15,24 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-from valuedrift.errors import DataError, UserError
+from valuedrift.errors import UserError
 from valuedrift.storage.claims import Alive, Claim, Claims, Holder, Locks, LostClaimError, Waiting, locks_hold
-from valuedrift.storage.location import Found, Location
+from valuedrift.storage.lease_objects import FOLDER, Said, Watch, beat_of, generation_of, place_of, seen_in
+from valuedrift.storage.location import Location
 
-FOLDER = "_claims"
 _BEATS = 4
 """How often a lease is renewed in its length."""
 _LOOKS = 30
 """How often who waits looks in the length of a lease."""
 _LONGEST_POLL_S = 2.0
-_BLIND = 0.5
-"""Share of a lease without a look after which watching starts again: the store, or who watches, was away, and a living holder could not show itself."""
-
-
-@dataclass(frozen=True)
-class _Said:
-    """What a holder writes into its claim.
-
-    Attributes:
-        host: Name of its machine.
-        pid: Its process there.
-        token: Tells this claim from all others.
-        lease_seconds: It promises to renew it more often than this.
-        silence: How long the holder before it had been silent, by the clock of this one; 0 where there was none.
-        machine: Tells machines apart, where locks tell who lives on it; else empty.
-        process: Names the lock that shows its process to live.
-    """
-
-    host: str
-    pid: int
-    token: str
-    lease_seconds: float
-    silence: float = 0.0
-    machine: str = ""
-    process: str = ""
-
-    @property
-    def holder(self) -> Holder:
-        """Who it is."""
-        return Holder(self.host, self.pid)
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """A claim as it lies there.
-
-    Attributes:
-        generation: The newest.
-        said: What its holder wrote into it.
-        beat: What its holder renewed it with last; empty before the first time.
-    """
-
-    generation: int
-    said: _Said
-    beat: bytes
-
-    @property
-    def state(self) -> tuple[int, str, bytes]:
-        """Differs whenever its holder gave a sign of life."""
-        return self.generation, self.said.token, self.beat
-
-
-class _Watch:
-    """How long a holder has been silent, by the clock of who waits."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._state: tuple[int, str, bytes] | None = None
-        self._since = self._looked = 0.0
-
-    def silence(self, seen: _Seen) -> float:
-        """Seconds that the claim was seen as it is now, without a gap."""
-        now = self._clock()
-        if seen.state != self._state or now - self._looked > seen.said.lease_seconds * _BLIND:
-            self._state, self._since = seen.state, now
-        self._looked = now
-        return now - self._since
 
 
 class Lease(Claim):
@@ -118,7 +50,7 @@ class Lease(Claim):
         self.generation = generation
         self.token = token
         self.taken_over = taken_over
-        self._beat = _beat_of(folder, generation, token)
+        self._beat = beat_of(folder, generation, token)
         self._beats = 0
         self._lost = ""
         self._ended = False
@@ -142,16 +74,20 @@ class Lease(Claim):
         raise LostClaimError(self._lost)
 
     def renew(self) -> None:
-        """Give a sign of life, and see whether it came too late."""
+        """Give a sign of life."""
         with self._mutex:
-            if self._ended or self._lost:
-                return
-            self._beats += 1
-            self._beat.put_bytes(str(self._beats).encode())
-            with contextlib.suppress(LostClaimError):
-                self.check()
-                return
-            self._beat.delete()
+            if not self._ended:
+                self._beats += 1
+                self._beat.put_bytes(str(self._beats).encode())
+
+    def see_whether_lost(self) -> None:
+        """Ask whether it is still held, to know it from now on."""
+        with self._mutex:
+            if not self._ended:
+                with contextlib.suppress(LostClaimError):
+                    self.check()
+                    return
+                self._beat.delete()
 
     def let_go(self) -> None:
         """Remove its objects, older ones first, so that the newest that is there was always held last."""
@@ -160,10 +96,10 @@ class Lease(Claim):
             with contextlib.suppress(LostClaimError):
                 self.check()
                 for found in self.folder.listing():
-                    if _generation_of(found) < self.generation:
+                    if generation_of(found) < self.generation:
                         found.location.delete()
                 self._beat.delete()
-                _place_of(self.folder, self.generation).delete()
+                place_of(self.folder, self.generation).delete()
                 return
             self._beat.delete()
 
@@ -210,14 +146,14 @@ class Leases(Claims):
 
     def _acquired(self, folder: Location, waiting: Waiting) -> Lease:
         """Hold a claim, once it is free or its holder is dead."""
-        me, token, watch = Holder.here(), secrets.token_hex(8), _Watch(self._clock)
+        me, token, watch, why = Holder.here(), secrets.token_hex(8), Watch(self._clock), ""
         alive = {} if self._alive is None else {"machine": self._alive.machine, "process": self._alive.process}
         while True:
             seen = seen_in(folder)
             if seen is None:
                 generation, silence, why = 1, 0.0, ""
             elif seen.said.token == token:  # the answer to the request that wrote it was lost
-                return Lease(folder, seen.generation, token, "")
+                return Lease(folder, seen.generation, token, why)
             else:
                 generation, silence = seen.generation + 1, watch.silence(seen)
                 if self._alive is not None and self._alive.knows_dead(seen.said.machine, seen.said.process):
@@ -228,14 +164,14 @@ class Leases(Claims):
                     waiting.told(seen.said.holder)
                     waiting.pause(self._poll_seconds)
                     continue
-            said = _Said(me.host, me.pid, token, self._lease_seconds, silence, **alive)
-            if not _place_of(folder, generation).put_if_absent(json.dumps(asdict(said)).encode()):
+            said = Said(me.host, me.pid, token, self._lease_seconds, silence, **alive)
+            if not place_of(folder, generation).put_if_absent(json.dumps(asdict(said)).encode()):
                 continue
             now = seen_in(folder)
             if now is not None and now.said.token == token:
                 return Lease(folder, generation, token, why)
             if now is not None and now.generation > generation:  # this had looked before it was written
-                _place_of(folder, generation).delete()
+                place_of(folder, generation).delete()
 
     def _renew(self) -> None:
         """Renew what is held until nothing is; a store that does not answer is asked again, and a lease that is lost by then is seen to be lost."""
@@ -249,6 +185,11 @@ class Leases(Claims):
             for lease in held:
                 with contextlib.suppress(UserError, OSError):
                     lease.renew()
+            with contextlib.suppress(UserError, OSError):  # one listing for all
+                newest = {found.location.beside("").path: generation_of(found) for found in (self._root / FOLDER).listing()}
+                for lease in held:
+                    if newest.get((lease.folder / "").path) != lease.generation:
+                        lease.see_whether_lost()
 
 
 def claims_of(root: Location, scratch: Path, lease_seconds: float) -> Claims:
@@ -262,43 +203,3 @@ def claims_of(root: Location, scratch: Path, lease_seconds: float) -> Claims:
     folder = scratch / "claims"
     local = locks_hold(folder)
     return Locks(folder) if local and not root.is_remote else Leases(root, lease_seconds, folder if local else None)
-
-
-def seen_in(folder: Location) -> _Seen | None:
-    """Who holds a claim now, None where nobody does.
-
-    Args:
-        folder: Where its objects lie.
-
-    Raises:
-        DataError: What lies there is no claim.
-    """
-    while True:
-        listed = {found.location.name for found in folder.listing()}
-        places = sorted(name for name in listed if name.endswith(".json"))
-        if not places:
-            return None
-        place = folder / places[-1]
-        try:
-            said = _Said(**json.loads(place.read_bytes()))
-            generation = int(places[-1].removesuffix(".json"))
-            beat = _beat_of(folder, generation, said.token)
-            # read, not listed: a file system that machines share shows old listings for a while, and what is read after it is opened is as it is
-            return _Seen(generation, said, beat.read_bytes() if beat.name in listed else b"")
-        except FileNotFoundError:  # let go of meanwhile
-            continue
-        except (ValueError, TypeError) as error:
-            raise DataError(f"a damaged claim: {error}", where=place.uri, fix="delete it where no run is at work") from error
-
-
-def _place_of(folder: Location, generation: int) -> Location:
-    return folder / f"{generation:08d}.json"
-
-
-def _beat_of(folder: Location, generation: int, token: str) -> Location:
-    return folder / f"{generation:08d}-{token}.beat"
-
-
-def _generation_of(found: Found) -> int:
-    """The generation that an object of a claim is of."""
-    return int(re.split(r"[.-]", found.location.name)[0])

@@ -154,6 +154,16 @@ def test_stopping_the_pool_ends_running_and_waiting_jobs(tmp_path: Path, model: 
     assert list((tmp_path / "scratch").glob("job-*")) == []
 
 
+def test_a_job_is_ended_where_the_thread_that_waits_for_it_wants_it_no_more(tmp_path: Path, model: Weights) -> None:
+    lost = threading.local()
+    pool = ChildPool(tmp_path / "scratch", workers=1, threads=1, unwanted=lambda: getattr(lost, "claim", False))
+    lost.claim = True
+    with pytest.raises(StageError, match="cancelled"):
+        pool.run(lambda folder: job(folder, model))
+    pool.close()
+    assert list((tmp_path / "scratch").glob("job-*")) == []
+
+
 def test_waiting_jobs_go_by_priority(tmp_path: Path, model: Weights) -> None:
     pool = ChildPool(tmp_path / "scratch", workers=1, threads=1)
     order: list[str] = []

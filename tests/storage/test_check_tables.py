@@ -68,6 +68,22 @@ def test_other_things_under_the_root_are_left_alone(store: Store, tmp_path: Path
     assert check(store) == []
 
 
+def test_claims_of_the_dead_are_removed_and_those_of_runs_at_work_are_no_finding(store: Store) -> None:
+    folder = Path(store.root.path) / "_claims"
+    for name in ("dead/00000001.json", "dead/00000002-t.beat", "dead/00000002.json", "living/00000001.json", "living/00000001-u.beat"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{}")
+        if name != "living/00000001-u.beat":  # a claim is written once; its holder renews only this
+            os.utime(folder / name, (0, 0))
+    findings = check(store)
+    assert [(finding.kind, finding.where.name) for finding in findings] == [
+        (Kind.LEFTOVER, name) for name in ("00000001.json", "00000002-t.beat", "00000002.json")
+    ]
+    repair(store, findings)
+    assert check(store) == []
+    assert len(list((folder / "living").iterdir())) == 2
+
+
 def test_a_missing_object(store: Store) -> None:
     entry = _part(store)
     (store.root / entry.path).delete()

@@ -50,4 +50,4 @@ def test_killed_a_few_times(root: str, tmp_path: Path) -> None:
 @pytest.mark.figures
 @pytest.mark.timeout(3600)
 def test_killed_thirty_times(root: str, tmp_path: Path) -> None:
-    _killed(root, tmp_path, kills=30, steps=60, seed=30)
+    _killed(root, tmp_path, kills=30, steps=150, seed=30)
