@@ -215,7 +215,11 @@ def _part_faults(place: Location, entry: Entry, data: bytes) -> Iterator[str]:
 
 
 def _missing_shards(store: Store, entries: Sequence[Entry], readable: Sequence[Entry]) -> Iterator[Finding]:
-    """Parts that a table lacks or has in part, where the same run has others of it; see `Follows`."""
+    """Parts that a table lacks or has in part, where the same run has others of it; see `Follows`.
+
+    Of a run that is followed, what comes after its last part is work to come: its checkpoints are entered before they are asked.
+    """
+    followed = set(_followed(store, readable))
     for schema in TABLES.values():
         if schema.follows is None:
             continue
@@ -228,10 +232,22 @@ def _missing_shards(store: Store, entries: Sequence[Entry], readable: Sequence[E
                 part = parts.get((study, run, step, slot))
                 where = store.root / f"{schema.name}/study={study}/run_id={run}/step={step:06d}"
                 about = {"run": run, "step": step, "slot": slot or "of this run", "wanted": wanted}
-                if part is None:
+                to_come = (study, run) in followed and all(step > at for of, name, at, by in parts if (of, name, by) == (study, run, slot))
+                if part is None and not to_come:
                     yield Finding(Kind.SHARD, where, schema.follows.lacking.format(**about))
-                elif schema.follows.partly is not None and part.rows != wanted:
+                elif part is not None and schema.follows.partly is not None and part.rows != wanted:
                     yield Finding(Kind.SHARD, where, schema.follows.partly.format(**about, rows=part.rows))
+
+
+def _followed(store: Store, readable: Sequence[Entry]) -> Iterator[tuple[str, str]]:
+    """Runs whose checkpoints something else trains."""
+    for entry in readable:
+        if entry.table == "checkpoints" and store.read_entry(entry).get_column("path").str.contains(_WATCHED).any():
+            yield str(entry.partition["study"]), str(entry.partition["run_id"])
+
+
+_WATCHED = r'^\{"watched":'
+"""Begins the path of such a checkpoint."""
 
 
 def _wanted(store: Store, table: str, readable: Sequence[Entry]) -> Iterator[tuple[tuple[str, str, int], int]]:

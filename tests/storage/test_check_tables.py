@@ -17,6 +17,7 @@ from valuedrift.storage import parquet
 from valuedrift.storage.check_tables import Kind, check, repair
 from valuedrift.storage.compaction import compact
 from valuedrift.storage.manifest import Entry
+from valuedrift.storage.part import Part
 from valuedrift.storage.schemas import TABLES
 from valuedrift.storage.store import Store
 
@@ -183,6 +184,19 @@ def test_missing_shards(store: Store) -> None:
     entry = _part(store, "s-sft-neutral-0-causal-lm")
     _rows(store, entry, store.read_entry(entry).head(10))
     assert any(f"has judged 10 of {entry.rows} answers" in finding.what for finding in check(store))
+
+
+def test_a_step_that_a_watch_has_yet_to_ask_is_none(store: Store) -> None:
+    """Step 80 is entered and not asked, step 5 lacks what others have: one is work to come, the other is missing."""
+    entry = next(one for one in store.entries("checkpoints") if one.partition["run_id"] == "sft-support")
+    watched = store.read_entry(entry).with_columns(path=pl.lit('{"watched": "out/checkpoint-1"}'))
+    store.put_all([Part("checkpoints", watched, entry.partition, "watched", entry.identity, entry.slot)])
+    gone = [f"{kind}-sft-support-80{by}" for kind, by in (("r", ""), ("s", "-causal-lm"), ("s", "-cross-encoder"))]
+    store.drop(STUDY, {one.address for one in store.entries() if one.key in gone})
+    assert len([one for one in store.entries("responses") if one.partition["run_id"] == "sft-support"]) == len(STEPS) - 1
+    assert check(store) == []
+    store.drop(STUDY, {_part(store, "s-sft-support-5-causal-lm").address})
+    assert ["not step 5" in finding.what for finding in check(store)] == [True]
 
 
 def test_nothing_is_repaired_unasked_and_only_what_serves_nobody_when_asked(store: Store) -> None:
