@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 from uuid import UUID
 
+from valuedrift.errors import StoppedError
 from valuedrift.progress import Progress
 
 _ARTIFACT_SECONDS = 3.0
@@ -188,8 +189,8 @@ def shown(label: str) -> Iterator[Callable[[Progress], None]]:
 
     try:
         yield report
-    except BaseException:
-        where.end(number, "failed")
+    except BaseException as error:
+        where.end(number, "stopped" if isinstance(error, (StoppedError, KeyboardInterrupt)) else "failed")
         raise
     where.end(number, "done")
     artifact.finish()

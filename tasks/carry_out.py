@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from queue import Empty
 from typing import Any
 
 from prefect import task
@@ -15,7 +16,7 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed
 from prefect.tasks import exponential_backoff
 
-from valuedrift.errors import SameAgainError, StageError, UserError, fault_of
+from valuedrift.errors import SameAgainError, StageError, StoppedError, UserError, fault_of
 from valuedrift.tasks.board import board
 from valuedrift.tasks.once import once
 from valuedrift.tasks.result import Reference
@@ -32,7 +33,7 @@ def _may_pass(_task: object, _run: object, state: Any) -> bool:
         error = asyncio.run(outcome) if asyncio.iscoroutine(outcome) else outcome
     except Exception as raised:  # a failed state's result may be its exception, raised
         error = raised
-    return isinstance(error, StageError) and not isinstance(error, SameAgainError)
+    return isinstance(error, StageError) and not isinstance(error, (SameAgainError, StoppedError))
 
 
 class _Underway:
@@ -110,7 +111,7 @@ def carry_out(
         _enter(underway, stages_now(), known or {}, faults or {})
     _submit_ready(underway, stages_now())
     while underway.running or work.sources or not work.news.empty() or _give_up(underway, stages_now):
-        ended = work.news.get()
+        ended = _next(work)
         if isinstance(ended, PrefectFuture):
             _note(underway, ended)
         _submit_ready(underway, stages := stages_now())
@@ -133,6 +134,18 @@ def _enter(underway: _Underway, stages: Sequence[Stage], known: Mapping[str, Ref
         else:
             underway.faults[stage.label] = faults[stage.label]
             underway.work.failed[stage.label] = stage.as_of
+
+
+def _next(work: Work) -> object:
+    """What ended, or None for what a source reports; awake now and then, so that Ctrl-C is heeded whichever thread it reaches."""
+    while True:
+        try:
+            return work.news.get(timeout=_AWAKE_SECONDS)
+        except Empty:
+            continue
+
+
+_AWAKE_SECONDS = 0.5
 
 
 def _submit_ready(underway: _Underway, stages: Sequence[Stage]) -> None:

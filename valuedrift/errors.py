@@ -49,6 +49,10 @@ class SameAgainError(StageError):
     """A stage that a Python error ended, which would come again: never tried again."""
 
 
+class StoppedError(StageError):
+    """A stage that was stopped because the whole is: nothing of it failed, and it is not tried again."""
+
+
 _OF_INPUT: Mapping[str, tuple[type[UserError], str, str]] = {
     "safetensors._safetensors_rust.SafetensorError": (DataError, "weights that cannot be read", "copy or download the file again"),
     "jinja2.exceptions.TemplateError": (UserError, "the chat template fails", "another chat template, or data that it can write"),

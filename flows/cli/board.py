@@ -65,7 +65,7 @@ class TerminalBoard:
         with self._lock:
             label, begun = self._labels.pop(stage)
         self._bars.remove_task(TaskID(stage))
-        colour = "green" if outcome == "done" else "red"
+        colour = {"done": "green", "stopped": "yellow"}.get(outcome, "red")
         self.say(f"[{colour}]{outcome:>6}[/] {escape(label)} [dim]{time.monotonic() - begun:.0f} s[/]")
 
     def expect(self, stages: int) -> None:

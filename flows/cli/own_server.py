@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,8 @@ import valuedrift
 _CALM = timedelta(seconds=5)
 """How often the server looks for its own housekeeping. Prefect's four times a second, with scripts of Lua, alone took most of what a watch takes while nothing
 happens; how runs and tasks go on does not hang on it."""
+_PATIENCE_SECONDS = 1.0
+"""How long the server is given to end by itself."""
 
 _GUARD = """
 import sys
@@ -53,6 +56,14 @@ def start_own_server() -> None:
             server = subprocess.Popen(_command(int(self.port or 0)), env=_environment())
             _guard(server.pid)
             return server
+
+        def stop(self) -> None:
+            if (server := self.server_process) is not None:
+                server.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    server.wait(_PATIENCE_SECONDS)
+                server.kill()  # nobody asks it any more; what it still waits for are connections of ours
+            super().stop()
 
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a child is born with the mask of the thread that starts it
     try:

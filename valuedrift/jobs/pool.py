@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from valuedrift.errors import StageError
+from valuedrift.errors import StageError, StoppedError
 from valuedrift.jobs.supervisor import Supervisor
 from valuedrift.progress import Progress
 
@@ -78,13 +78,18 @@ class ChildPool:
             UserError: See :meth:`Supervisor.run`.
         """
         with self._child(fresh, priority, keeps) as child, self._folder() as folder, shown() as report:
-            result = child.run(
-                make_job(folder), folder, progress=report, timeout=timeout, cancelled=lambda: self._stop.is_set() or self._unwanted()
-            )
+            try:
+                result = child.run(
+                    make_job(folder), folder, progress=report, timeout=timeout, cancelled=lambda: self._stop.is_set() or self._unwanted()
+                )
+            except StageError as error:
+                if self._stop.is_set():
+                    raise StoppedError("stopped") from error
+                raise
             return collect(folder, result)
 
     def stop(self) -> None:
-        """Kill all children; jobs under way and those that wait end with a StageError."""
+        """Kill all children; jobs under way and those that wait end with a StoppedError."""
         with self._changed:
             self._stop.set()
             self._changed.notify_all()
@@ -127,7 +132,7 @@ class ChildPool:
                 self._waiting.remove(ticket)
                 heapq.heapify(self._waiting)
             if self._stop.is_set():
-                raise StageError("stopped before it began")
+                raise StoppedError("stopped before it began")
             child = self._best(keeps)
             self._idle.remove(child)
             self._changed.notify_all()
