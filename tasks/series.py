@@ -106,7 +106,7 @@ class SeriesAtWork:
         numbered = self._with_held(numbered)
         for step, one in sorted(numbered, key=lambda pair: pair[0]):
             changed = self._note_state(one)
-            found = (self._unsettled(one, changed) if patient else "") or self._look_into(step, one)
+            found = self._unsettled(one, changed, patient=patient) or self._look_into(step, one)
             if isinstance(found, UserError):
                 sighting.broken[one.name] = str(found)
                 sighting.scores += (one.name,) if isinstance(found, ScoresOnlyError) else ()
@@ -164,14 +164,14 @@ class SeriesAtWork:
             self._since[candidate.name] = candidate.state, time.monotonic()
         return changed
 
-    def _unsettled(self, candidate: Candidate, changed: bool) -> str:
+    def _unsettled(self, candidate: Candidate, changed: bool, *, patient: bool) -> str:
         """Why a candidate may still be written; empty where nothing says so."""
         if candidate.fixed or self._marked(candidate):
             return ""
-        if self.series.marker is not None:
+        if self.series.marker is not None and self.series.marker not in candidate.times:
             return f"no {self.series.marker} yet"
         since = self._since[candidate.name][1]
-        return "it is being written" if changed or time.monotonic() - since < self.series.quiet_seconds else ""
+        return "it is being written" if patient and (changed or time.monotonic() - since < self.series.quiet_seconds) else ""
 
     def _marked(self, candidate: Candidate) -> bool:
         """Whether the trainer's last file is there, and no weights are newer: a training that went back writes over what it wrote."""

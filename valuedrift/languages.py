@@ -49,6 +49,12 @@ _WORDS: Mapping[str, frozenset[str]] = MappingProxyType(
             "powinien powinna powinno powinny powinni może mogą więcej ale bo ja ty on ona my wy oni się",
             "cs": "a i v ve na z ze do od pro o po je jsou byl byla bylo být ne že kdo co jak kdy kde proč který která které ten ta to měl měla mělo měly by "
             "může mohou více ale protože já ty on ona my vy oni se si",
+            "ro": "și să nu este sunt ar trebui un o care ce cum de la pe cu din pentru mai sau dacă când unde cine eu tu el ea noi voi ei ele fi fost poate",
+            "hu": "a az és vagy hogy nem van volt lesz kell kellene lehet mint de meg egy ez ki mi miért hogyan mikor hol csak már még fel le én te ő",
+            "fi": "on ja tai ei että kuin jos kun niin myös vain mitä miksi miten kuka missä ovat oli olla olisi pitäisi pitäisikö pitää pitääkö voi voiko "
+            "saako tulisi tulisiko minä sinä hän me te he se ne tämä",
+            "vi": "và của là có không nên được cho người những các một này đó khi với trong ở phải hay hoặc tại sao như thế nào chúng ta tôi bạn họ thêm bị",
+            "sw": "ya wa na kwa ni je kuwa au za la cha vya si katika lazima inapaswa wanapaswa tunapaswa kama hii hiyo huu wote sisi mimi wewe yeye watu nini",
             "tr": "bir ve veya ile için değil mi mı mu mü midir mıdır ne nasıl neden kim ne zaman nerede bu şu o ben sen biz siz onlar olmalı gerekir daha çok "
             "ama çünkü var yok gibi kadar",
             "id": "yang dan atau di ke dari untuk dengan tidak adalah ini itu saya anda kamu kami kita mereka apa apakah siapa mengapa bagaimana kapan harus "
@@ -71,6 +77,15 @@ _LETTERS: Mapping[str, str] = MappingProxyType(
         "ı": "tr",
         "œ": "fr",
         "ê": "fr",
+        "ș": "ro",
+        "ț": "ro",
+        "ő": "hu",
+        "ű": "hu",
+        "ơ": "vi",
+        "ư": "vi",
+        "đ": "vi",
+        "ạ": "vi",
+        "ế": "vi",
     }
 )
 _SCRIPTS: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -115,6 +130,13 @@ def languages_of(text: str) -> frozenset[str]:
     return frozenset(language for language, count in hits.items() if count >= _NEAR * most) if most >= _SURE else frozenset()
 
 
+_BY_NAME: Mapping[str, str] = MappingProxyType(
+    {"english": "en", "german": "de", "french": "fr", "spanish": "es", "italian": "it", "portuguese": "pt", "dutch": "nl", "chinese": "zh"}
+)
+"""Languages that people call by their English names."""
+
+
 def primary(tag: str) -> str:
-    """The language of a BCP 47 tag without region or script: ``de`` of ``de-AT``."""
-    return re.split(r"[-_]", tag.strip().lower())[0]
+    """The language of a BCP 47 tag without region or script: ``de`` of ``de-AT``, and ``en`` of ``English``."""
+    first = re.split(r"[-_]", tag.strip().lower())[0]
+    return _BY_NAME.get(first, first)

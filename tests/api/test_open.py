@@ -150,6 +150,11 @@ def test_compare_runs_of_two_studies(place: str) -> None:
         root.compare("sft", "dpo-gap")
 
 
+def test_a_name_of_two_studies_beside_one_with_its_study_is_said(place: str) -> None:
+    with pytest.raises(DataError, match=r"run 'sft-neutral' is in the studies again, demo .*again/sft-neutral"):
+        vd.open(place).compare("sft-neutral", "demo/sft-neutral")
+
+
 def test_compare_is_analysed_as_the_studies_were(tmp_path: Path, place: str) -> None:
     store = Store(tmp_path)
     small_study.fill(store, made=False)

@@ -49,6 +49,11 @@ def at_work(tmp_path: Path, source: object, **settings: object) -> SeriesAtWork:
         ("run2-ckpt7", 7),
         ("step.100", 100),
         ("epoch-0.5", None),
+        ("ep1-ba200-rank0", 200),
+        ("checkpoint_100_lr2", 100),
+        ("final_v2", None),
+        ("name-7b", None),
+        ("pythia-160m", None),
         ("epoch-1.0", None),
         ("step-1k", None),
         ("step1.5e3", None),
@@ -303,6 +308,16 @@ def test_a_marker_of_ones_own_is_waited_for(tmp_path: Path) -> None:
     watched = at_work(tmp_path, str(tmp_path / "out"), marker="DONE", quiet_seconds=0)
     assert watched.look(patient=True).waiting and watched.look(patient=True).waiting
     (folder / "DONE").touch()
+    assert list(watched.look(patient=True).whole) == [1]
+
+
+def test_a_marker_that_was_copied_before_the_weights_counts_once_all_is_quiet(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "out" / "checkpoint-1", state=False)
+    watched = at_work(tmp_path, str(tmp_path / "out"), marker="DONE", quiet_seconds=0)
+    assert not watched.look(patient=False).whole, "without its marker it is not taken, whoever asks"
+    (folder / "DONE").touch()
+    os.utime(folder / "DONE", (1, 1))
+    watched.look(patient=True)
     assert list(watched.look(patient=True).whole) == [1]
 
 

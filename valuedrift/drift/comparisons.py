@@ -108,7 +108,7 @@ def named_runs(names: tuple[str, str], runs: pl.DataFrame, where: str | None) ->
         where: The file or address, for messages.
 
     Raises:
-        DataError: There is no such run, or both are one.
+        DataError: There is no such run, both are one, or one is named with its study and the other could be of several.
     """
     known = list(dict.fromkeys(zip(runs["run_id"], runs["study"] if "study" in runs.columns else [None] * runs.height, strict=True)))
 
@@ -126,6 +126,12 @@ def named_runs(names: tuple[str, str], runs: pl.DataFrame, where: str | None) ->
     first, second = (found(name) for name in names)
     if (first.run_id, first.study) == (second.run_id, second.study):
         raise DataError(f"run {names[0]!r} compared with itself", where=where, fix="two different runs are compared")
+    for one, other in ((first, second), (second, first)):
+        if one.study is None and other.given == f"{other.study}/{other.run_id}":
+            of = sorted(str(study) for run_id, study in known if run_id == one.run_id and study is not None)
+            if len(of) > 1:
+                what = f"run {one.given!r} is in the studies {', '.join(of)}"
+                raise DataError(what, where=where, fix=f"name it with its study, as the other is: {of[0]}/{one.run_id}")
     return first, second
 
 

@@ -17,8 +17,9 @@ STATE = "trainer_state.json"
 """Written by transformers' Trainer behind weights, tokenizer and optimizer: a checkpoint that has it is whole."""
 _AS_WRITTEN = r"(\d+(?:[.,]\d+)*(?:e[+-]?\d+)?(?:[km](?![a-z]))?)"
 """A number, also one that is no step: 0.5 epochs, 1e3 or 10k."""
-_STEP = re.compile(rf"(?:step|checkpoint|ckpt|iter|iteration|update)s?[-_=.]?{_AS_WRITTEN}", re.IGNORECASE)
-_NUMBER = re.compile(_AS_WRITTEN, re.IGNORECASE)
+_STEP = re.compile(rf"(?:step|checkpoint|ckpt|iter|iteration|update|(?<![a-z])ba(?:tch)?)s?[-_=.]?{_AS_WRITTEN}", re.IGNORECASE)
+_NUMBER = re.compile(rf"(?:(?<![a-z\d.])|(?<=epoch)|(?<=ep)){_AS_WRITTEN}(?![a-z])", re.IGNORECASE)
+"""One that stands for itself: not the 2 of v2, the 7 of 7b or the 0 of rank0."""
 LARGEST_STEP = 2**63 - 1
 
 
@@ -55,8 +56,8 @@ def step_of(name: str, folder: Path | None = None) -> int | None:
         folder: The folder, whose trainer_state.json is asked where the name has no whole number.
 
     Returns:
-        The number behind the word step, checkpoint, ckpt, iter or update, else the last number of the name, else what the trainer wrote; None where
-        nothing tells a whole number, or no table could hold it.
+        The number behind the word step, checkpoint, ckpt, iter, update or batch (ba), else the last number of the name that stands for itself, else
+        what the trainer wrote; None where nothing tells a whole number, or no table could hold it.
     """
     named = _STEP.findall(name) or _NUMBER.findall(name)
     whole = bool(named) and named[-1].isdecimal()
@@ -71,7 +72,7 @@ def is_worded(name: str) -> bool:
 
 def has_number(name: str) -> bool:
     """Whether the name of a folder has a number, be it one that is no step."""
-    return _NUMBER.search(name) is not None
+    return any(sign.isdecimal() for sign in name)
 
 
 def trainer_state(folder: Path) -> dict[str, Any]:
