@@ -5,14 +5,14 @@ from __future__ import annotations
 import platform
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import flow
 from prefect.runtime import flow_run
-from prefect.states import Failed
 
 from valuedrift.errors import fault_of
 from valuedrift.flows.spread import told_fault
 from valuedrift.flows.trace import RUNNER
 from valuedrift.study.runtime import Spread
+from valuedrift.tasks.carry_out import failed_state
 from valuedrift.tasks.parts import carry_out_part
 from valuedrift.tasks.sources import study_of
 from valuedrift.tasks.study_work import StudyWork
@@ -45,9 +45,6 @@ def phase(study: str, root: str, part: str, by: Spread = "phases") -> Any:
     except Exception as error:
         if (fault := fault_of(error)) is None:
             raise
-        told = told_fault(
-            type(fault)(fault.what, where=f"{platform.node()}: {fault.where}" if fault.where else platform.node(), fix=fault.fix)
-        )
-        get_run_logger().error(told)
-        return Failed(message=told)
+        here = type(fault)(fault.what, where=f"{platform.node()}: {fault.where}" if fault.where else platform.node(), fix=fault.fix)
+        return failed_state(here, told_fault(here))
     return None

@@ -354,6 +354,7 @@ def check_pool(work: StudyWork, by: Spread) -> None:
     """
     pool = work.runtime.pool
     where, deploy = f"runtime.pool {pool}", f"valuedrift deploy --pool {pool}"
+    check_slots(work.runtime.slots)
     with server(_WHY) as client:
         try:
             client.read_work_pool(pool)
@@ -368,15 +369,24 @@ def check_pool(work: StudyWork, by: Spread) -> None:
         needed = {need_of(work, part) for part in parts_of(work, stages_of(work), by)}
         if lacking := sorted(needed - queues):
             raise UserError(f"the work pool has no queue {lacking[0]}", where=where, fix=deploy)
-        if work.runtime.slots is not None:
-            _check_slots(client, work.runtime.slots)
 
 
-def _check_slots(client: SyncPrefectClient, name: str) -> None:
+def check_slots(name: str | None) -> None:
+    """See that a limit of which slots are asked has some.
+
+    Args:
+        name: Of the global concurrency limit; None: no slots are asked for.
+
+    Raises:
+        UserError: No server, no such limit, or one without slots.
+    """
+    if name is None:
+        return
     where = f"runtime.slots {name}"
     fix = f"prefect gcl create {name} --limit N, as many as there are GPUs"
     try:
-        limit = client.read_global_concurrency_limit_by_name(name)
+        with server("slots are counted by one") as client:
+            limit = client.read_global_concurrency_limit_by_name(name)
     except ObjectNotFound as error:
         raise UserError("the Prefect server has no such global concurrency limit", where=where, fix=fix) from error
     if limit.limit < 1:

@@ -6,13 +6,17 @@ Each stage is one task; equal work under two names is done once. Start a server 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import AfterValidator
 
+from valuedrift.errors import UserError
+from valuedrift.flows.spread import carry_out_on_pool, check_slots
 from valuedrift.study.runtime import Spread
-from valuedrift.tasks.carry_out import carry_out
+from valuedrift.tasks.carry_out import carry_out, failed_state
 from valuedrift.tasks.reporting import PAGE
 from valuedrift.tasks.retention import Retention
 from valuedrift.tasks.sources import study_of
@@ -24,6 +28,15 @@ RUNNER: ThreadPoolTaskRunner[str] = ThreadPoolTaskRunner(max_workers=256)
 """Threads cost little while they wait; how much really runs at once is up to runtime.workers."""
 
 
+def _checked(study: str) -> str:
+    study_of(study)
+    return study
+
+
+StudyFile = Annotated[str, AfterValidator(_checked)]
+"""A study file that is whole: whatever is wrong with it is told before a run of the flow begins."""
+
+
 def _name() -> str:
     """A flow run is called after its study file."""
     return f"trace {Path(str(flow_run.parameters['study'])).stem}"
@@ -31,7 +44,7 @@ def _name() -> str:
 
 @flow(name="trace", flow_run_name=_name, task_runner=RUNNER, persist_result=False)  # type: ignore[arg-type]  # Prefect types the runner by its own future class
 def trace(
-    study: str, root: str = "valuedrift-data", report_folder: str | None = None, live: bool = False, spread: Spread | None = None
+    study: StudyFile, root: str = "valuedrift-data", report_folder: str | None = None, live: bool = False, spread: Spread | None = None
 ) -> str:
     """Trace a study's value drift from base models to the report.
 
@@ -48,15 +61,21 @@ def trace(
     Raises:
         UserError: A fault in the study or its data; what had finished is kept.
     """
+    try:
+        return _traced(study, root, report_folder, live=live, spread=spread)
+    except UserError as fault:
+        return failed_state(fault)  # type: ignore[no-any-return]  # where somebody waits for the path, Prefect raises the fault
+
+
+def _traced(study: str, root: str, report_folder: str | None, *, live: bool, spread: Spread | None) -> str:
     work = StudyWork(study_of(study), root, report_folder)
     try:
+        check_slots(work.runtime.slots)
         for note in work.notes():
             get_run_logger().warning(note)
         with watching(work, live=live):
             settle = Retention(work, work.name).settle
             if (by := spread or work.runtime.spread) is not None:
-                from valuedrift.flows.spread import carry_out_on_pool
-
                 carry_out_on_pool(work, study, by, lambda: stages_shown(work), settle)
             else:
                 carry_out(work, lambda: stages_shown(work), settle=settle)

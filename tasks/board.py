@@ -112,7 +112,7 @@ def on_board(board: Board) -> Iterator[None]:
 def tell(text: str) -> None:
     """Show a first number: in the terminal, and in the log of the flow run."""
     board().result(text)
-    if _in_task():
+    if in_task():
         from prefect import get_run_logger
 
         get_run_logger().info(text)
@@ -120,7 +120,7 @@ def tell(text: str) -> None:
 
 def show_table(rows: Sequence[Mapping[str, Any]], key: str, description: str) -> None:
     """Show a table in the Prefect UI; nothing where no task runs."""
-    if _in_task():
+    if in_task():
         from prefect.artifacts import create_table_artifact
 
         create_table_artifact(table=[dict(row) for row in rows], key=key, description=description)
@@ -134,7 +134,7 @@ def show_progress(percent: float, key: str, description: str) -> None:
         key: What it is of, as `artifact_key` writes it.
         description: What is told beside it, Markdown.
     """
-    if _in_task():
+    if in_task():
         from prefect.artifacts import create_progress_artifact
 
         create_progress_artifact(progress=percent, key=key, description=description)
@@ -142,7 +142,7 @@ def show_progress(percent: float, key: str, description: str) -> None:
 
 def show_page(markdown: str, key: str, description: str) -> None:
     """Show a page in the Prefect UI; nothing where no task runs."""
-    if _in_task():
+    if in_task():
         from prefect.artifacts import create_markdown_artifact
 
         create_markdown_artifact(markdown=markdown, key=key, description=description)
@@ -156,7 +156,7 @@ def announce(event: str, resource: str, payload: Mapping[str, Any]) -> None:
         resource: What it happened to, as ``prefect.resource.id`` has it.
         payload: What is told of it.
     """
-    if _in_task():
+    if in_task():
         from prefect.events import emit_event
 
         emit_event(event=event, resource={"prefect.resource.id": resource, "prefect.resource.name": resource}, payload=dict(payload))
@@ -167,7 +167,7 @@ def artifact_key(name: str) -> str:
     return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower())
 
 
-def _in_task() -> bool:
+def in_task() -> bool:
     """Whether a Prefect task runs here; stages need no Prefect, and do not load it to find out."""
     if "prefect" not in sys.modules:
         return False
@@ -205,7 +205,7 @@ class _Artifact:
         self._next = 0.0
 
     def update(self, progress: Progress) -> None:
-        if not _in_task() or time.monotonic() < self._next:
+        if not in_task() or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _ARTIFACT_SECONDS
         self._write(100.0 * progress.done / max(progress.total, 1), progress.note)

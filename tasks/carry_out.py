@@ -10,10 +10,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from queue import Empty
 from typing import Any
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas import State
 from prefect.futures import PrefectFuture
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 from prefect.tasks import exponential_backoff
 
 from valuedrift.errors import SameAgainError, StageError, StoppedError, UserError, fault_of
@@ -33,14 +34,30 @@ def _may_pass(_task: object, _run: object, state: Any) -> bool:
         error = asyncio.run(outcome) if asyncio.iscoroutine(outcome) else outcome
     except Exception as raised:  # a failed state's result may be its exception, raised
         error = raised
+    while isinstance(error, State):  # Prefect wraps a state that a task returned
+        error = error.data
     return isinstance(error, StageError) and not isinstance(error, (SameAgainError, StoppedError))
+
+
+def failed_state(fault: UserError, message: str | None = None) -> Any:
+    """A failed state of the task or flow that runs: its message is the reason, which stands in the log first, without a traceback above it.
+
+    Args:
+        fault: What is raised where the result is asked for.
+        message: How the reason is told; default: as the fault says.
+    """
+    told = message or str(fault)
+    get_run_logger().error(told)
+    return Failed(message=told, data=fault)
 
 
 class _Underway:
     """What was submitted, and how it ended. No dataclass: Prefect would look into it for futures."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, mine: Callable[[Stage], bool] | None) -> None:
         self.work = work
+        self.mine = mine
+        """Which stages are carried out here; None: all."""
         self.submitted: list[Stage] = []
         self.needed_by: list[Sequence[Stage]] = []
         """Of each that was submitted: the stages that need it and were not done then."""
@@ -67,16 +84,15 @@ class _Underway:
 def _carry_out_one(underway: _Underway, number: int, label: str, needs: list[Reference]) -> Any:
     """One stage of the list, by its number in the order of submission.
 
-    Raises:
-        UserError: A fault in what the user gave; not tried again.
-        StageError: The stage died; tried again as often as the runtime says, but for an error that comes again.
+    Fails with a `UserError` (a fault in what the user gave, not tried again) or a `StageError` (it died; tried again as often as the runtime says, but for
+    an error that comes again).
     """
     try:
         reference = once(underway.work, underway.submitted[number], needs, needed_by=underway.needed_by[number])
     except Exception as error:
         if (fault := fault_of(error)) is None:
             raise
-        raise fault from error
+        return failed_state(fault)
     board().settled()
     return Completed(name="Cached", data=reference) if reference.reused else reference
 
@@ -88,6 +104,7 @@ def carry_out(
     known: Mapping[str, Reference] | None = None,
     faults: Mapping[str, UserError] | None = None,
     settle: Callable[[Sequence[Stage], Mapping[str, Reference]], None] = lambda *_: None,
+    mine: Callable[[Stage], bool] | None = None,
 ) -> dict[str, Reference]:
     """Carry out a list of stages; to be called in a flow. A stage is submitted once all that it needs is done.
 
@@ -98,6 +115,7 @@ def carry_out(
         known: Results that are there already, by the label of their stage: these stages are not submitted.
         faults: Why stages failed that were tried elsewhere, by label; neither are these.
         settle: Called after each stage that ends, with the list and the results of the stages that are done, by label.
+        mine: Which stages are carried out here, where others are carried out elsewhere; default: all.
 
     Returns:
         Where every stage's result lies, by the stage's label.
@@ -106,7 +124,7 @@ def carry_out(
         UserError: What the first stage that failed said, and how many others failed; what had finished is kept, and what is made of all runs is made
             of those that did not fail.
     """
-    underway = _Underway(work)
+    underway = _Underway(work, mine)
     if known or faults:
         _enter(underway, stages_now(), known or {}, faults or {})
     _submit_ready(underway, stages_now())
@@ -150,7 +168,7 @@ _AWAKE_SECONDS = 0.5
 
 def _submit_ready(underway: _Underway, stages: Sequence[Stage]) -> None:
     """Submit the stages whose needs are all done, and which were not submitted with these needs yet."""
-    board().expect(len(stages))
+    board().expect(len(stages) if underway.mine is None else sum(map(underway.mine, stages)))
     wanted = _made_of(stages)
     running = set(underway.running.values())
     done = {label for label in underway.done if underway.made_of[label] == wanted.get(label)}
@@ -159,6 +177,7 @@ def _submit_ready(underway: _Underway, stages: Sequence[Stage]) -> None:
         for stage in stages
         if underway.made_of.get(stage.label) != wanted[stage.label]
         and stage.label not in running
+        and (underway.mine is None or underway.mine(stage))
         and all(need.label in done for need in stage.needs)
     ]
     if not ready:
@@ -214,7 +233,7 @@ def _give_up(underway: _Underway, stages_now: Callable[[], Sequence[Stage]]) -> 
     Returns:
         Whether anything was submitted.
     """
-    if not underway.faults:
+    if not underway.faults or underway.mine is not None:
         return False
     work, stages = underway.work, stages_now()
     failed: dict[str, str] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,7 +11,6 @@ from valuedrift.study import RunPlan
 from valuedrift.study.estimate import Estimate, estimate
 from valuedrift.study.runtime import Spread
 from valuedrift.tasks.carry_out import carry_out
-from valuedrift.tasks.result import Reference
 from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages.registry import stages_of
 from valuedrift.tasks.study_work import StudyWork
@@ -54,7 +53,7 @@ def parts_of(work: StudyWork, stages: Sequence[Stage], by: Spread) -> list[Part]
     """
     of: dict[str, list[Stage]] = {}
     part_of: dict[str, str] = {}
-    roots = {run.run_id: run.model_name for run in work.plan.runs if run.parent_run_id is None}
+    roots = _roots(work)
     for stage in stages:
         name = _part_of(stage, by, roots, work.study.series.keys())
         if name is not None:
@@ -67,11 +66,16 @@ def parts_of(work: StudyWork, stages: Sequence[Stage], by: Spread) -> list[Part]
     return [Part(name, tuple(own), tuple(other for other in needed[name] if other != name)) for name, own in of.items()]
 
 
-def _part_of(stage: Stage, by: Spread, roots: Mapping[str, str], followed: Iterator[str] | object) -> str | None:
+def _roots(work: StudyWork) -> dict[str, str]:
+    """Runs that start from a base model, with its name."""
+    return {run.run_id: run.model_name for run in work.plan.runs if run.parent_run_id is None}
+
+
+def _part_of(stage: Stage, by: Spread, roots: Mapping[str, str], followed: Collection[str]) -> str | None:
     """The part that a stage is of; None for what the planner does."""
     if stage.run_id in roots and stage.step == 0:
         return f"base {roots[stage.run_id]}"
-    if stage.run_id and stage.run_id not in followed and (stage.step is not None or stage.on == "gpu"):  # type: ignore[operator]
+    if stage.run_id and stage.run_id not in followed and (stage.step is not None or stage.on == "gpu"):
         return stage.run_id if by == "phases" or stage.step is None else f"{stage.run_id} step {stage.step}"
     return stage.label if stage.on == "gpu" and not stage.run_id else None
 
@@ -118,20 +122,16 @@ def carry_out_part(work: StudyWork, name: str, by: Spread) -> None:
         raise UserError(f"the study has no part {name!r} as this machine sees it", where=f"study {work.name}", fix=fix)
     stages = stages_of(work)
     outside = _needed_outside(stages, {stage.label for stage in parts[name].stages})
-    known: dict[str, Reference] = {}
-    for standing in survey(work, [stage for stage in stages if stage.label in outside or stage in parts[name].stages]):
-        if standing.stage.label in outside and standing.reference is not None and standing.state is State.CACHED:
-            known[standing.stage.label] = standing.reference
+    known = {
+        standing.stage.label: standing.reference
+        for standing in survey(work, stages)
+        if standing.stage.label in outside and standing.reference is not None and standing.state is State.CACHED
+    }
     if lacking := sorted(outside - known.keys()):
         fix = "let every worker reach the same root"
         raise StageError(f"{lacking[0]} is needed and is not there as this machine sees it", where=work.root, fix=fix)
-
-    def stages_now() -> list[Stage]:
-        now = stages_of(work)
-        own = {stage.label for part in parts_of(work, now, by) if part.name == name for stage in part.stages}
-        return [stage for stage in now if stage.label in own or stage.label in outside]
-
-    carry_out(work, stages_now, known=known)
+    roots = _roots(work)
+    carry_out(work, lambda: stages_of(work), known=known, mine=lambda stage: _part_of(stage, by, roots, work.study.series.keys()) == name)
 
 
 def _needed_outside(stages: Sequence[Stage], own: set[str]) -> set[str]:

@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -27,6 +27,7 @@ from valuedrift.study.runtime import Runtime
 from valuedrift.tasks.board import board, tell
 from valuedrift.tasks.kept_weights import KeptWeights
 from valuedrift.tasks.sources import rows_of
+from valuedrift.tasks.turns import awaiting, slot
 
 _PATIENCE_SECONDS = 5.0
 """How long a stage waits for another process before it says so."""
@@ -113,6 +114,8 @@ class Work:
             threads=runtime.worker_threads(),
             launcher=runtime.training_command(),
             processes=runtime.training_processes(),
+            waiting=awaiting,
+            slot=partial(slot, runtime.slots),
             unwanted=lambda: any(claim.lost for claim in self._held.claims),
         )
 

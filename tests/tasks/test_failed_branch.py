@@ -51,3 +51,53 @@ def test_the_other_runs_are_reported_and_only_what_may_pass_is_tried_again(tmp_p
     assert [tried.count(f"train {run}") for run in ("sound", "broken", "dies", "defect")] == [1, 1, 3, 1]
     assert tried[-1] == "analyze" and tried.count("analyze") == 1 and tried.count("judge sound") == 1
     assert work.given_up.keys() == set(faults) and "a broken model" in work.given_up["broken"]
+
+
+def test_what_is_known_failed_or_done_elsewhere_is_not_made_here_and_a_reason_has_no_traceback_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    from prefect import flow
+
+    from valuedrift.tasks.carry_out import carry_out
+
+    made: list[str] = []
+    work = Work(str(tmp_path / "root"), Runtime(retries=0))
+
+    def stage(what: str, *needs: Stage) -> Stage:
+        def make(_: Work, results: Sequence[Reference]) -> Frames:
+            made.append(what)
+            if what == "wrong":
+                raise UserError("a broken row", where="rows.jsonl")
+            return {"rows": pl.DataFrame({"n": [len(results)]})}
+
+        result = OnShelf("rows", {"run_id": what})
+        return Stage("count", result, needs, lambda results: {"what": what, "of": [one.key for one in results]}, make, what=what)
+
+    known, failed, elsewhere, wrong = stage("known"), stage("failed"), stage("elsewhere"), stage("wrong")
+    stages = [known, failed, elsewhere, wrong, stage("of known", known), stage("of failed", failed)]
+    reference = Reference(table="rows", key="k", rows=1)
+
+    @flow
+    def planner() -> None:
+        carry_out(work, lambda: stages, known={known.label: reference}, faults={failed.label: StageError("died there")})
+
+    @flow
+    def worker() -> None:
+        carry_out(
+            Work(str(tmp_path / "root"), Runtime(retries=0)),
+            lambda: stages,
+            known={known.label: reference},
+            mine=lambda one: one.what in ("wrong", "of known"),
+        )
+
+    with pytest.raises(StageError, match=r"2 stages failed: died there; rows.jsonl: a broken row; the report is of the other runs"):
+        planner()
+    assert sorted(made) == ["elsewhere", "of known", "wrong"]
+    made.clear()
+    with pytest.raises(UserError, match=r"^rows.jsonl: a broken row$"):
+        worker()
+    assert made == ["wrong"]  # what is of the known one lies on the shelf already
+    reasons = [record for record in caplog.records if record.getMessage() == "rows.jsonl: a broken row"]
+    assert len(reasons) == 2 and all(record.exc_info is None for record in reasons)
+    assert not any(record.exc_info for record in caplog.records[: caplog.records.index(reasons[0]) + 1])

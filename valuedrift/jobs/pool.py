@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ class ChildPool:
         threads: CPU threads of each.
         launcher: Command that starts the processes of a job that is run with ``fresh=True``; none: the child does it alone.
         processes: How many it starts; they share out the threads of a child.
+        waiting: Entered while a job waits for its turn.
+        slot: Given what says whether the pool was stopped; held while a job runs, beside its child.
         unwanted: Asked now and then, by the thread that waits for a job, whether its result has become useless; the job is then ended.
     """
 
@@ -39,11 +41,15 @@ class ChildPool:
         threads: int,
         launcher: Sequence[str] = (),
         processes: int = 1,
+        waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+        slot: Callable[[Callable[[], bool]], AbstractContextManager[None]] = lambda _: nullcontext(),
         unwanted: Callable[[], bool] = lambda: False,
     ) -> None:
         self._scratch = scratch
         self._launcher = tuple(launcher)
         self._threads = max(1, threads // processes)
+        self._waiting_shown = waiting
+        self._slot = slot
         self._unwanted = unwanted
         self._all = [Supervisor(scratch / "logs" / f"worker-{index}.log", threads=threads) for index in range(workers)]
         self._idle = list(self._all)
@@ -77,7 +83,11 @@ class ChildPool:
         Raises:
             UserError: See :meth:`Supervisor.run`.
         """
-        with self._child(fresh, priority, keeps) as child, self._folder() as folder, shown() as report:
+        with ExitStack() as turn:
+            with self._waiting_shown():
+                child = turn.enter_context(self._child(fresh, priority, keeps))
+                turn.enter_context(self._slot(self._stop.is_set))
+            folder, report = turn.enter_context(self._folder()), turn.enter_context(shown())
             try:
                 result = child.run(
                     make_job(folder), folder, progress=report, timeout=timeout, cancelled=lambda: self._stop.is_set() or self._unwanted()

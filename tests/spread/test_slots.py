@@ -1,0 +1,75 @@
+"""Two tasks, one slot: one runs, the other says that it waits; a limit that is not there is told. On a real server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from cluster import Cluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@contextmanager
+def on(cluster: Cluster) -> Iterator[None]:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: cluster.address}):
+        yield
+
+
+def test_who_waits_for_a_slot_says_so_and_a_limit_must_be_there(cluster: Cluster) -> None:
+    from prefect import flow, task
+    from prefect.cache_policies import NO_CACHE
+    from prefect.client.orchestration import get_client
+
+    from valuedrift.errors import UserError
+    from valuedrift.tasks.turns import awaiting, slot
+
+    held: list[tuple[float, float]] = []
+    faults: list[str] = []
+
+    @task(cache_policy=NO_CACHE)
+    def work(limit: str) -> None:
+        try:
+            with awaiting(), slot(limit, lambda: False):
+                pass
+        except UserError as error:
+            faults.append(str(error))
+            return
+        with slot(limit, lambda: False):
+            begun = time.monotonic()
+            time.sleep(4)
+            held.append((begun, time.monotonic()))
+
+    @task(cache_policy=NO_CACHE)
+    def waits() -> None:
+        with awaiting():
+            time.sleep(3)
+
+    @flow
+    def both() -> tuple[object, object]:
+        tasks = [work.submit("one"), work.submit("one")]
+        waiting = waits.submit()
+        for one in (*tasks, waiting, work.submit("nowhere")):
+            one.wait()
+        return waiting.task_run_id
+
+    with on(cluster):
+        with get_client(sync_client=True) as client:
+            client.upsert_global_concurrency_limit_by_name("one", 1)
+        task_run = both()
+        first, second = sorted(held)
+        assert second[0] >= first[1] - 0.5  # never both at once
+        assert len(faults) == 1 and faults[0].startswith("runtime.slots nowhere: no slot can be had")
+        with get_client(sync_client=True) as client:
+            names: list[str] = []
+            for _ in range(60):  # rows of task runs are written after a while
+                states = client.request("GET", "/task_run_states/", params={"task_run_id": str(task_run)}).json()
+                names = [state["name"] for state in sorted(states, key=lambda state: state["timestamp"])]
+                if "Completed" in names and "AwaitingConcurrencySlot" in names:
+                    break
+                time.sleep(0.5)
+        assert names.index("AwaitingConcurrencySlot") < len(names) - 1 and names[-1] == "Completed", names
