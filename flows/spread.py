@@ -192,6 +192,7 @@ class _Planner:
         return [part for part in self._parts() if not done.issuperset(stage.label for stage in part.stages)]
 
     def _begin(self, part: Part, attempt: int) -> None:
+        need = need_of(self._work, part)
         while part.name not in self._underway:
             with self._patience():
                 run = run_deployment(
@@ -201,10 +202,16 @@ class _Planner:
                     timeout=0,
                     tags=[f"study:{self._work.name}"],
                     idempotency_key=f"{this_run.id} {part.name} {attempt}",
-                    work_queue_name=need_of(self._work, part),
+                    work_queue_name=need,
+                    job_variables={"gpus": 1} if need != "cpu" and self._in_cluster() else None,
                 )
                 assert isinstance(run, FlowRun)
                 self._underway[part.name] = _Underway(part, run.id, attempt, time.monotonic())
+
+    def _in_cluster(self) -> bool:
+        """Whether a job must ask for the GPUs that it is to see."""
+        with server(_WHY) as client:
+            return client.read_work_pool(self._work.runtime.pool).type == "kubernetes"
 
     def _ended(self) -> dict[str, UserError]:
         """See how those under way stand; returns why parts failed."""
