@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
 from valuedrift.errors import DataError
+from valuedrift.judges import job
+from valuedrift.judges.base import Judge
 from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.job import JudgeJob
 from valuedrift.progress import Progress
@@ -22,9 +25,9 @@ def test_rows_stay_in_order(tmp_path: Path) -> None:
         }
     )
     frame.write_parquet(tmp_path / "responses.parquet")
-    job = JudgeJob(judge=CrossEncoder(), responses=tmp_path / "responses.parquet", out=tmp_path / "out.parquet", threads=1)
+    asked = JudgeJob(judge=CrossEncoder(), responses=tmp_path / "responses.parquet", out=tmp_path / "out.parquet", threads=1)
     seen: list[Progress] = []
-    result = JudgeJob.model_validate_json(job.model_dump_json()).run(seen.append)
+    result = JudgeJob.model_validate_json(asked.model_dump_json()).run(seen.append)
     out = pl.read_parquet(tmp_path / "out.parquet")
     assert out.columns == ["p_support", "p_neutral", "p_oppose", "unassigned", "status"]
     assert out.get_column("status").to_list() == ["ok", "unparsed", "ok", "ok"]
@@ -37,3 +40,18 @@ def test_bad_input_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="missing column response"):
         JudgeJob(responses=tmp_path / "responses.parquet", out=tmp_path / "out.parquet").run(lambda _: None)
     assert not (tmp_path / "out.parquet").exists()
+
+
+def test_a_process_keeps_a_light_judge_for_its_next_job(tmp_path: Path) -> None:
+    pl.DataFrame({"prompt": ["Should we?"], "response": ["No, never."]}).write_parquet(tmp_path / "responses.parquet")
+
+    def judged(**how: Any) -> tuple[Judge, pl.DataFrame]:
+        JudgeJob(responses=tmp_path / "responses.parquet", out=tmp_path / "out.parquet", **how).run(lambda _: None)
+        (judge,) = job._kept.values()
+        return judge, pl.read_parquet(tmp_path / "out.parquet")
+
+    first, stances = judged(threads=1)
+    again, same = judged(threads=1)
+    assert again is first and same.equals(stances)
+    another, of_another = judged(threads=1, judge=CrossEncoder(name="another"))
+    assert another is not first and another.name == "another" and of_another.equals(stances)

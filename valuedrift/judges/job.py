@@ -9,6 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from valuedrift.fingerprint import fingerprint
+from valuedrift.judges.base import Judge
 from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.registry import JudgeConfig
 from valuedrift.progress import Progress
@@ -60,7 +62,25 @@ class JudgeJob(BaseModel):
         begun = time.monotonic()
         pairs = read_pairs(self.responses)
         progress(Progress(0, len(pairs), f"loading {self.judge.name}"))
-        judge = self.judge.load(threads=self.threads, device=self.device, keep=self.keep)
+        judge = self._judge()
         judgements = judge.judge(pairs, progress)
         write_whole(judgements_frame(judgements), self.out)
         return JudgeResult(rows=len(pairs), seconds=time.monotonic() - begun, remarks=tuple(remarks_of(judge)))
+
+    def _judge(self) -> Judge:
+        """The judge with what it needs in memory: the one of the last job, where this would be another just like it."""
+        from valuedrift.judges.base import Remarking
+        from valuedrift.judges.registry import judge_identity
+
+        alike = fingerprint([self.judge.model_dump(mode="json"), judge_identity(self.judge), self.threads, self.device, str(self.keep)])
+        if alike not in _kept:
+            _kept.clear()
+            judge = self.judge.load(threads=self.threads, device=self.device, keep=self.keep)
+            if not self.judge.light or isinstance(judge, Remarking):  # one that remarks on what it did, a server's say, does so for one job
+                return judge
+            _kept[alike] = judge
+        return _kept[alike]
+
+
+_kept: dict[str, Judge] = {}
+"""The light judge that this process loaded last, by what it is and how it runs; one at most."""
