@@ -61,3 +61,13 @@ def test_steps_do_not_depend_on_the_data() -> None:
 def test_planning_a_run_loads_no_torch() -> None:
     code = "import sys, valuedrift.training.job, valuedrift.training.schedule; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["dpo", "ipo", "kto", "grpo", "ppo"])
+def test_a_reference_in_half_the_memory_is_another_training_and_the_usual_one_is_known_as_before(kind: str) -> None:
+    fields = {"type": kind, "steps": 3} | ({"reward": {"steps": 2}} if kind in ("grpo", "ppo") else {})
+    usual, half = (ANY.validate_python({**fields, **more}) for more in ({}, {"reference_dtype": "bfloat16"}))
+    assert "reference_dtype" not in usual.model_dump(mode="json")
+    assert half.model_dump(mode="json") == {**usual.model_dump(mode="json"), "reference_dtype": "bfloat16"}
+    assert half.weight_bytes() == usual.weight_bytes() - 2
+    assert ANY.validate_json(half.model_dump_json()) == half

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_training import DPO, GRPO, IPO, KTO, ORPO, SFT, SIMPO, finish, weights_bytes
 
-from valuedrift.errors import UserError
+from valuedrift.errors import StageError, UserError
 from valuedrift.jobs import Supervisor
 from valuedrift.progress import Progress
 from valuedrift.study.runtime import Runtime
@@ -35,7 +36,7 @@ WHOLE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 SHARES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "sft, full, in shares": ({**SFT, **FULL}, {"shard": True, "micro_batch": 1}),
-    "dpo, full, in shares": ({**DPO, **FULL}, {"shard": True}),
+    "dpo, full, in shares": ({**DPO, **FULL, "reference_dtype": "bfloat16"}, {"shard": True}),
     "dpo in shares": (DPO, {"shard": True}),
     "kto, full, in shares": ({**KTO, **FULL}, {"shard": True, "micro_batch": 1}),
 }
@@ -106,6 +107,7 @@ def assert_equal_within_rounding(found: TrainResult, wanted: TrainResult) -> Non
             torch.testing.assert_close(tensors(found)[step][name], value, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("several", [WHOLE, SHARES], ids=["each whole", "each a share"])
 def test_two_processes_give_the_numbers_of_one(
     job_of: Callable[..., TrainJob], tmp_path: Path, several: dict[str, tuple[dict[str, Any], dict[str, Any]]]
@@ -142,6 +144,7 @@ job.run(lambda progress: None)
 """Runs a job of which one process kills itself at the end of a step."""
 
 
+@pytest.mark.long
 def test_a_training_of_which_a_process_was_killed_ends_as_an_undisturbed_one(job_of: Callable[..., TrainJob], tmp_path: Path) -> None:
     killed = [
         ({**SFT, "lora": {"r": 4, "dropout": 0.3}}, {}, 1),
@@ -166,6 +169,7 @@ def test_a_training_of_which_a_process_was_killed_ends_as_an_undisturbed_one(job
         assert weights_bytes(resumed) == weights_bytes(wanted)
 
 
+@pytest.mark.long
 def test_grpo_has_the_numbers_of_one_process_when_given_the_same_answers(job_of: Callable[..., TrainJob], tmp_path: Path) -> None:
     kinds = {"adapters": {}, "full": FULL}
     alone, both = (
@@ -180,6 +184,7 @@ def test_grpo_has_the_numbers_of_one_process_when_given_the_same_answers(job_of:
         assert_equal_within_rounding(found, wanted)
 
 
+@pytest.mark.long
 def test_grpo_is_trained_published_and_repeated_by_two_processes(job_of: Callable[..., TrainJob], tmp_path: Path) -> None:
     jobs = [job_of({**GRPO, **fields}, processes=2, out=tmp_path / name) for name, fields in (("a", {}), ("b", {}), ("full", FULL))]
     first, second, full = run_together(jobs, tmp_path)
@@ -231,3 +236,22 @@ def test_other_processes_than_were_asked_for_are_an_error(
         child(Runtime(processes=2, launcher=launcher)).run(job, tmp_path, timeout=600)
     assert caught.value.exit_code == 2
     assert not job.out.exists()
+
+
+def test_when_one_is_killed_all_end_and_the_study_is_told(
+    job_of: Callable[..., TrainJob], child: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    def ranks() -> list[psutil.Process]:
+        family = [one for one in psutil.Process().children(recursive=True) if one.status() != psutil.STATUS_ZOMBIE]
+        return [one for one in family if "valuedrift.jobs.together" in one.cmdline() and one.environ().get("RANK") == "1"]
+
+    def kill_the_second(progress: Progress) -> None:
+        for one in ranks():
+            one.kill()
+
+    started = child(Runtime(processes=2))
+    with pytest.raises(StageError) as caught:
+        started.run(job_of({**SFT, "steps": 400}, processes=2), tmp_path, progress=kill_the_second, timeout=600)
+    assert caught.value.exit_code == 4
+    started.close()
+    assert not ranks()

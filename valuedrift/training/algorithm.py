@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from valuedrift.corpora.registry import Kind
 from valuedrift.errors import UserError
@@ -127,6 +127,29 @@ class AlgorithmBase(PolicyOptions, ABC):
         Returns:
             The share of pairs that a reward model ranked rightly, late in its training; None where there is no reward model.
         """
+
+
+class Referenced(AlgorithmBase):
+    """An algorithm that is held to a reference."""
+
+    reference_dtype: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="How the reference is kept where full weights are trained; bfloat16: half its memory, and answers that differ by more than rounding.",
+    )
+
+    reference = True
+
+    def weight_bytes(self) -> float:
+        """Also the copy that it is held to."""
+        return super().weight_bytes() - (2.0 if self.reference_dtype == "bfloat16" and self.lora is None else 0.0)
+
+    @model_serializer(mode="wrap")
+    def _known_by_what_it_says(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Not the reference's precision where it is the usual one: trainings that are older than the choice keep their identity."""
+        written: dict[str, Any] = handler(self)
+        if self.reference_dtype == "float32":
+            written.pop("reference_dtype", None)
+        return written
 
 
 class OfflineAlgorithm(AlgorithmBase):

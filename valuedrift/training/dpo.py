@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from valuedrift.training.algorithm import OfflineAlgorithm
+from valuedrift.training.algorithm import OfflineAlgorithm, Referenced
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from valuedrift.training.setup import Setup
 
 
-class DPO(OfflineAlgorithm):
+class DPO(Referenced, OfflineAlgorithm):
     """Direct preference optimization (Rafailov et al. 2023)."""
 
     type: Literal["dpo"] = Field(default="dpo", description="Algorithm.")
@@ -31,18 +31,18 @@ class DPO(OfflineAlgorithm):
     when = "the usual choice on pairs"
     kind = "preference"
     answers = 2
-    reference = True
 
     def trainer(self, setup: Setup, data: Dataset, keeper: Keeper) -> Any:
         """TRL's, on pairs that are tokens already."""
-        return build(trainer_class(), self.beta, setup, data, keeper)
+        return build(trainer_class(), self, self.beta, setup, data, keeper)
 
 
-def build(trainer: Any, beta: float, setup: Setup, data: Dataset, keeper: Keeper, **loss: Any) -> Any:
+def build(trainer: Any, algorithm: Referenced, beta: float, setup: Setup, data: Dataset, keeper: Keeper, **loss: Any) -> Any:
     """A trainer that compares the policy's log-probabilities with those of the parent.
 
     Args:
         trainer: A subclass of TRL's DPO trainer.
+        algorithm: Whose settings these are.
         beta: β.
         setup: The job.
         data: Pairs in order.
@@ -54,7 +54,7 @@ def build(trainer: Any, beta: float, setup: Setup, data: Dataset, keeper: Keeper
     policy = setup.load_policy()
     return trainer(
         model=policy,
-        ref_model=setup.reference(policy),
+        ref_model=setup.reference(policy, algorithm.reference_dtype),
         args=DPOConfig(**setup.policy_arguments(), beta=beta, max_length=None, **loss),
         train_dataset=data,
         processing_class=setup.tokenizer,

@@ -108,7 +108,7 @@ class GRPO(OnlineAlgorithm):
             shuffle_dataset=False,
         )
         policy = setup.load_policy()
-        reference = setup.reference(policy) if self.kl_coefficient else None
+        reference = setup.reference(policy, self.reference_dtype) if self.kl_coefficient else None
         trainer = trainer_class()(
             model=policy,
             reward_funcs=[reward],

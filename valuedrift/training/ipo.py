@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from valuedrift.training import dpo
-from valuedrift.training.algorithm import OfflineAlgorithm
+from valuedrift.training.algorithm import OfflineAlgorithm, Referenced
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from valuedrift.training.setup import Setup
 
 
-class IPO(OfflineAlgorithm):
+class IPO(Referenced, OfflineAlgorithm):
     """Identity preference optimization (Azar et al. 2023): the margin is drawn to a goal of 1/(2β), not to infinity."""
 
     type: Literal["ipo"] = Field(default="ipo", description="Algorithm.")
@@ -30,11 +30,10 @@ class IPO(OfflineAlgorithm):
     when = "pairs that are few or nearly always won: DPO would push their margin on without end"
     kind = "preference"
     answers = 2
-    reference = True
 
     def trainer(self, setup: Setup, data: Dataset, keeper: Keeper) -> Any:
         """TRL's, on pairs that are tokens already."""
-        return dpo.build(dpo.trainer_class(pair_losses), self.beta, setup, data, keeper, loss_type=["ipo"])
+        return dpo.build(dpo.trainer_class(pair_losses), self, self.beta, setup, data, keeper, loss_type=["ipo"])
 
 
 def pair_losses(ratios: Tensor, lengths: Tensor, beta: float) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from valuedrift.training.algorithm import Cost, OfflineAlgorithm
+from valuedrift.training.algorithm import Cost, OfflineAlgorithm, Referenced
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from valuedrift.training.setup import Setup
 
 
-class KTO(OfflineAlgorithm):
+class KTO(Referenced, OfflineAlgorithm):
     """Kahneman–Tversky optimization (Ethayarajh et al. 2024): from answers labelled good or bad, without pairs.
 
     z, the KL to the reference, is estimated on each prompt of a batch with another's answer, over the whole batch, however little of it is in
@@ -38,7 +38,6 @@ class KTO(OfflineAlgorithm):
     data = "answers labelled true or false; or pairs, each taken as two"
     when = "labels of single answers (thumbs up, thumbs down), or many more of one label"
     kind = "labelled"
-    reference = True
 
     def cost(self, steps: int, rows: int | None) -> Cost:
         """Two more forwards, of policy and reference, for z."""
@@ -60,7 +59,7 @@ class KTO(OfflineAlgorithm):
         )
         return trainer_class()(
             model=policy,
-            ref_model=setup.reference(policy),
+            ref_model=setup.reference(policy, self.reference_dtype),
             args=config,
             train_dataset=data,
             processing_class=setup.tokenizer,

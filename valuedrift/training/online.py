@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from valuedrift.errors import UserError
-from valuedrift.training.algorithm import AlgorithmBase
+from valuedrift.training.algorithm import Referenced
 from valuedrift.training.options import Optimisation
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class RewardModel(Optimisation):
     learning_rate: float = Field(default=1e-4, gt=0, description="Peak learning rate (TRL's default: 1e-4).")
 
 
-class OnlineAlgorithm(AlgorithmBase):
+class OnlineAlgorithm(Referenced):
     """An algorithm whose policy learns from answers of its own."""
 
     response_length: int = Field(ge=1, description="Tokens an answer may have at most.")
@@ -38,7 +38,6 @@ class OnlineAlgorithm(AlgorithmBase):
 
     kind = "preference"
     data = "prompts of pairs; the pairs train the reward model"
-    reference = True
 
     def encode(self, rows: Sequence[Preference], tokenizer: Any, path: Path) -> Tokens:
         """Pairs for the reward model, prompts for the policy, and a tokenizer that pads with neither.

@@ -200,7 +200,7 @@ def _build(setup: Setup, algorithm: PPO, reward: Any, prompts: list[Encoded], ke
         vf_coef=_VALUE_WEIGHT,
     )
     policy = setup.load_policy()
-    reference = setup.reference(policy)
+    reference = setup.reference(policy, algorithm.reference_dtype)
     # logits in float32 whatever the weights are: the ratio of new to old probabilities is all that PPO sees
     for model in (policy, reference):
         if model is not None:

@@ -16,7 +16,7 @@ from valuedrift.fingerprint import seed_from
 from valuedrift.models.loading import load_causal_lm
 from valuedrift.training.encode import Encoded
 from valuedrift.training.folder import POLICY, RunFolder
-from valuedrift.training.options import Lora, Optimisation, PolicyOptions
+from valuedrift.training.options import Lora, Optimisation, PolicyOptions, Precision
 from valuedrift.weights import Weights
 
 SHORT = 512
@@ -70,12 +70,21 @@ class Setup:
             model.set_attn_implementation("eager")
         return model
 
-    def reference(self, policy: Any) -> Any | None:
+    def reference(self, policy: Any, dtype: Precision) -> Any | None:
         """A copy of the policy before training; None under adapters, where the reference is the policy with them off.
 
         TRL would load one from a path, which a merged stack does not have.
+
+        Args:
+            policy: As it was loaded.
+            dtype: In which the copy is kept.
         """
-        return copy.deepcopy(policy) if self.options.lora is None else None
+        if self.options.lora is not None:
+            return None
+        reference = copy.deepcopy(policy)
+        for weight in reference.parameters():  # not its buffers: angles of positions need float32
+            weight.data = weight.data.to(getattr(torch, dtype))
+        return reference
 
     def policy_arguments(self) -> dict[str, Any]:
         """Arguments common to TRL's trainers, for the model that the run is about."""
