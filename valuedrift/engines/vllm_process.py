@@ -91,7 +91,7 @@ class VllmProcess:
         self._call("drift_watch", os.getpid())
         self._shape = _shape(base)
         self._told = sorted({number * (text_config(base).vocab_size - 1) // (_TOLD - 1) for number in range(_TOLD)})
-        self._content = folder_fingerprint(base)
+        self._content, self._base = folder_fingerprint(base), base
         self._apply(adapter)
 
     def exchange(self, base: Path, adapter: Path | None) -> None:
@@ -104,16 +104,12 @@ class VllmProcess:
         Raises:
             FreshNeededError: The weights cannot be exchanged, or the proof failed; what runs is of no use any more.
         """
-        content = folder_fingerprint(base)
-        if content == self._content and adapter is None and self._adapter is None:
-            return
-        if adapter is not None and (self._reserved is None or _rank_of(adapter) > self._reserved):
-            raise FreshNeededError(f"vLLM was started without room for an adapter of rank {_rank_of(adapter)}")
-        if content != self._content:
-            self._exchange_base(base)
-            self._content = content
-        self._apply(adapter)
-        self._prove(base, adapter)
+        try:
+            self._exchange(base, adapter)
+        except FreshNeededError:
+            raise
+        except Exception as error:  # vLLM raises what it likes
+            raise FreshNeededError(f"vLLM does not take the checkpoint: {first_line(error)}") from error
 
     def generate(self, prompts: Sequence[Sequence[int]], params: Sequence[Any], progress: Progress | None = None) -> list[Any]:
         """What vLLM generates after each prompt.
@@ -143,6 +139,18 @@ class VllmProcess:
         if llm is not None:
             llm.llm_engine.engine_core.shutdown()
 
+    def _exchange(self, base: Path, adapter: Path | None) -> None:
+        content = folder_fingerprint(base)
+        if content == self._content and adapter is None and self._adapter is None:
+            return
+        if adapter is not None and (self._reserved is None or _rank_of(adapter) > self._reserved):
+            raise FreshNeededError(f"vLLM was started without room for an adapter of rank {_rank_of(adapter)}")
+        if content != self._content:
+            self._exchange_base(base)
+            self._content, self._base = content, base
+        self._apply(adapter)
+        self._prove(base, adapter)
+
     def _exchange_base(self, base: Path) -> None:
         if self._reserved is not None:
             raise FreshNeededError("another base than the one that adapters are applied to")
@@ -151,11 +159,7 @@ class VllmProcess:
         shape = _shape(base)
         if different := sorted(key for key in {*shape, *self._shape} if shape.get(key) != self._shape.get(key)):
             raise FreshNeededError(f"another architecture: {', '.join(different)}")
-        try:
-            differences = self._call("drift_exchange", str(base))
-        except Exception as error:  # vLLM raises what it likes
-            raise FreshNeededError(f"vLLM does not take the weights: {first_line(error)}") from error
-        if differences:
+        if differences := self._call("drift_exchange", str(base)):
             raise FreshNeededError(f"{len(differences)} tensors in vLLM are not what the files say: {', '.join(differences[:3])}")
         if not self._llm.reset_prefix_cache():
             raise FreshNeededError("vLLM does not empty its prefix cache")
@@ -201,7 +205,7 @@ class VllmProcess:
         except Exception as error:
             if type(error).__name__ != "EngineDeadError":
                 raise
-            raise StageError("vLLM's process died; its last words stand in the log", where=str(self._content)) from error
+            raise StageError("vLLM's process died; its last words stand in the log", where=str(self._base)) from error
 
     def _call(self, method: str, *arguments: Any) -> list[str]:
         """Call a method of the worker's extension in every worker; what they return, together."""

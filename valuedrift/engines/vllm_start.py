@@ -58,7 +58,7 @@ def started(base: Path, tokenizer: Path, settings: EngineSettings, *, on_cpu: bo
     eager = on_cpu if settings.enforce_eager is None else settings.enforce_eager
     options: dict[str, Any] = {}
     if on_cpu:
-        options["kv_cache_memory_bytes"] = _cache_bytes(base, settings)
+        options["kv_cache_memory_bytes"] = _cache_bytes(text_config(base), settings)
         options["enable_chunked_prefill"] = False  # a seed of one request ends vLLM's process on CPU where its prompt is computed in pieces
     elif settings.gpu_memory is not None:
         options["gpu_memory_utilization"] = settings.gpu_memory
@@ -98,13 +98,15 @@ def text_config(folder: Path) -> Any:
     return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True).get_text_config()
 
 
-def _cache_bytes(base: Path, settings: EngineSettings) -> int:
-    """Memory of the key-value cache, bytes: for ``cache_tokens``, at least for one longest prompt and answer."""
+def _cache_bytes(config: Any, settings: EngineSettings) -> int | None:
+    """Memory of the key-value cache, bytes: for ``cache_tokens``, at least for one longest prompt and answer; None where the config does not tell."""
     import torch
 
-    config = text_config(base)
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    attention = getattr(config, "num_attention_heads", None)
+    if not attention:
+        return None
+    heads = getattr(config, "num_key_value_heads", None) or attention
+    width = getattr(config, "head_dim", None) or config.hidden_size // attention
     size = 2 * config.num_hidden_layers * heads * width * getattr(torch, settings.dtype).itemsize
     longest = settings.max_model_len or context_length(config) or 0
     return int(size * (max(settings.cache_tokens, longest) + _BLOCK))

@@ -91,12 +91,14 @@ class EngineWorker:
         Args:
             process: The engine's.
         """
+        core = os.getppid()  # vLLM's core; the engine's own process where the worker is the core
 
         def watch() -> None:
             while _lives(process):
                 time.sleep(_WATCH_SECONDS)
-            for other in {os.getppid(), os.getpid()} - {process, 1}:
-                os.kill(other, signal.SIGKILL)
+            if core != process and os.getppid() == core:
+                os.kill(core, signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
 
         threading.Thread(target=watch, daemon=True).start()
 
