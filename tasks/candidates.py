@@ -248,13 +248,17 @@ def _revisions(reference: str) -> Iterator[Candidate]:
             f"no revisions of {repository} are known", where=f"hf:{reference}", fix="check the name, the network and HF_HUB_OFFLINE"
         )
     for name, commit in known.items():
-        if fnmatch(name, pattern):
+        if fnmatch(name, pattern) and (not name.startswith(_OTHERS) or pattern.startswith(_OTHERS)):
             yield _revision(repository, name, commit)
+
+
+_OTHERS = "refs/"
+"""Begins the names of what others propose for a model."""
 
 
 def _revision(repository: str, name: str, commit: str) -> Candidate:
     reference = f"{_HUB}{repository}@{name}" if name else f"{_HUB}{repository}"
-    return Candidate(reference, name or repository, commit, {}, lambda: resolve_model(reference), fixed=True)
+    return Candidate(reference, name, commit, {}, lambda: resolve_model(reference), fixed=True)
 
 
 def revisions_of(repository: str) -> dict[str, str]:

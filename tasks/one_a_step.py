@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from valuedrift.errors import UserError
 from valuedrift.tasks.candidates import Candidate
+from valuedrift.watching.checkpoints import is_worded
 
 
 class SeveralSeriesError(UserError):
@@ -43,7 +45,7 @@ def one_a_step(
         if len(alike) < 2:
             meant += [(step, one) for one in alike or group]
             continue
-        chosen = next((one for one in alike if one.name == known.get(step)), None) or _shortest(alike)
+        chosen = next((one for one in alike if one.name == known.get(step)), None) or _shortest(alike) or _one_of_equals(alike)
         if chosen is None:
             raise SeveralSeriesError(
                 f"two checkpoints of step {step}: {alike[0].name} and {alike[1].name}",
@@ -61,6 +63,19 @@ def _without_links(group: Sequence[Candidate]) -> list[Candidate]:
     for one in sorted(group, key=lambda one: Path(one.name).is_symlink()):
         folders.setdefault(str(Path(one.name).resolve()) if Path(one.name).is_dir() else one.name, one)
     return list(folders.values())
+
+
+def _one_of_equals(group: Sequence[Candidate]) -> Candidate | None:
+    """The one whose name says its step, if the others (``final``) are folders of this machine with the same weights: a checkpoint saved twice."""
+    if sum(is_worded(one.label) for one in group) != 1:
+        return None
+    first = min(group, key=lambda one: not is_worded(one.label))
+    return first if all(_same_weights(Path(first.name), Path(one.name)) for one in group if one is not first) else None
+
+
+def _same_weights(folder: Path, other: Path) -> bool:
+    files = [sorted(path.name for path in one.glob("*.safetensors")) for one in (folder, other)]
+    return bool(files[0]) and files[0] == files[1] and all(filecmp.cmp(folder / name, other / name, shallow=False) for name in files[0])
 
 
 def _shortest(group: Sequence[Candidate]) -> Candidate | None:

@@ -99,7 +99,7 @@ class SeriesAtWork:
             (self._step(one), one) for place in self.series.places if place not in self.series.steps for one in candidates_at(place)
         ]
         numbered = [(step, one) for step, one in candidates if step is not None]
-        unnumbered = [one.name for step, one in candidates if step is None and not one.times.keys().isdisjoint(CONFIGS)]
+        unnumbered = [one.name for step, one in candidates if step is None and (one.fixed or not one.times.keys().isdisjoint(CONFIGS))]
         sighting.broken |= dict.fromkeys(unnumbered, "neither its name nor trainer_state.json says a whole number of steps")
         numbered, copies = one_a_step(numbered, ", ".join(self.series.places), self._names)
         sighting.broken |= copies
@@ -153,7 +153,7 @@ class SeriesAtWork:
         """Its step: as its name says it, but for names like epoch-3, where the trainer's own word goes before the number."""
         step = step_of(candidate.label)
         if is_worded(candidate.label) or STATE not in candidate.times:
-            return step if step is not None or not candidate.times else step_of("", candidate.bring())
+            return step if step is not None or not (candidate.times or candidate.fixed) else step_of("", candidate.bring())
         said = step_of("", candidate.bring())
         return step if said is None else said
 
@@ -217,11 +217,22 @@ class SeriesAtWork:
     def _weights(self, step: int, candidate: Candidate, whole: Whole, folder: Path) -> Weights:
         """The weights of a checkpoint as an engine loads them."""
         if whole.adapter:
-            return self._base_or(whole, candidate.name)().plus(folder)
+            return self._under(whole, candidate.name).plus(folder)
         if whole.tokenizer:
             return Weights(base=folder)
         base = self._base_or(whole, candidate.name)().base
         return Weights(base=with_tokenizer(folder, base, self.holding.folder / f"whole-{step}-{candidate.state[:12]}"))
+
+    def _under(self, whole: Whole, name: str) -> Weights:
+        """What an adapter lies on. An adapter that a training went on with is step 0, and its later ones lie on the model below it, not on it."""
+        stated = self._base_or(whole, name)()
+        if self._base is not None and stated.adapters and whole.base is not None:
+            with suppress(UserError):  # what it names is not here: what is stated holds
+                named = _base_of(whole, name)
+                lower = [Weights(base=stated.base, adapters=stated.adapters[:count]) for count in range(len(stated.adapters))]
+                if any(self._content(named) == self._content(one) for one in lower):
+                    return named
+        return stated
 
     def _base_or(self, whole: Whole, name: str) -> Callable[[], Weights]:
         if self._base is not None:

@@ -353,3 +353,19 @@ def test_variables_of_the_watcher_may_be_numbers(tmp_path: Path) -> None:
     assert watcher.start()
     watcher.wait()
     assert "exit code 2" in str(watcher.died)
+
+
+def test_a_revision_of_the_hub_is_the_base_that_was_loaded(tmp_path: Path) -> None:
+    model = SimpleNamespace(config=SimpleNamespace(_name_or_path="gpt2", _commit_hash="abc"))
+    assert _loaded_from(model, tmp_path) == "hf:gpt2@abc"
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_training_that_goes_on_with_an_adapter_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], goes_on: bool) -> None:
+    import torch
+
+    weights = {"q.lora_A.default.weight": torch.ones(2), "q.lora_B.default.weight": torch.full((2,), float(goes_on))}
+    model = SimpleNamespace(named_parameters=weights.items)
+    training = Training(tmp_path / "out", DriftCallback(root=tmp_path / "root", more=["--no-such-option"])).begin(model=model)
+    training.end()
+    assert ("goes on with an adapter" in capsys.readouterr().err) is goes_on

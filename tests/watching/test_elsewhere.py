@@ -91,3 +91,10 @@ def test_revisions_of_a_model_are_one_series(hub: Path, tmp_path: Path) -> None:
 def test_a_model_that_the_cache_lacks_is_told(hub: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no revisions of org/other are known"):
         at_work(tmp_path, "hf:org/other@step*").look(patient=True)
+
+
+@pytest.mark.parametrize("source", ["hf:org/name-7b", "hf:org/name-7b@main"])
+def test_what_says_no_step_is_told_and_the_size_of_a_model_is_none(hub: Path, tmp_path: Path, source: str) -> None:
+    hub.rename(hub.with_name("models--org--name-7b"))
+    sighting = at_work(tmp_path, source).look(patient=True)
+    assert not sighting.whole and "whole number of steps" in sighting.broken[source]

@@ -396,6 +396,37 @@ def test_adapters_on_an_adapter_start_from_it_and_not_from_the_bare_model(tmp_pa
     assert whole[0].fingerprint() == alone[1].fingerprint(), "the same answers as the end of the SFT"
 
 
+def test_a_training_that_goes_on_with_an_adapter_starts_from_it(tmp_path: Path) -> None:
+    """Its checkpoints hold all that the adapter held, and lie on the bare model, as they say."""
+    base = checkpoint(tmp_path / "base")
+    sft = adapter(tmp_path / "sft", base, seed=1)
+    later = adapter(tmp_path / "dpo" / "checkpoint-5", base, seed=5)
+    on_top = adapter(tmp_path / "dpo" / "checkpoint-9", sft, seed=9)
+    whole = at_work(tmp_path, str(tmp_path / "dpo"), base=str(sft)).look(patient=False).whole
+    assert [one.weights().adapters for one in whole.values()] == [(sft,), (later,), (sft, on_top)]
+
+
+def test_the_last_checkpoint_saved_twice_is_one(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "out" / "checkpoint-7")
+    shutil.copytree(tmp_path / "out" / "checkpoint-7", tmp_path / "out" / "final")
+    for source in (f"{tmp_path}/out/*", [f"{tmp_path}/out/checkpoint-7", f"{tmp_path}/out/final"]):
+        assert [Path(one.name).name for one in at_work(tmp_path, source).look(patient=False).whole.values()] == ["checkpoint-7"]
+    save_file({"w": np.full(4, 5, dtype=np.float32)}, tmp_path / "out" / "final" / "model.safetensors")
+    with pytest.raises(SeveralSeriesError):
+        at_work(tmp_path, f"{tmp_path}/out/*").look(patient=False)
+
+
+def test_weights_that_are_links_are_held_as_what_they_lead_to(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "out" / "checkpoint-7")
+    (tmp_path / "blobs").mkdir()
+    (folder / "model.safetensors").rename(tmp_path / "blobs" / "abc")
+    (folder / "model.safetensors").symlink_to(Path("..") / ".." / "blobs" / "abc")
+    watched = at_work(tmp_path, str(tmp_path / "out"))
+    watched.holding.on = True
+    held = watched.look(patient=True).whole[7].weights().base
+    assert held != folder and (held / "model.safetensors").read_bytes() == (tmp_path / "blobs" / "abc").read_bytes()
+
+
 def test_adapters_on_two_bases_are_two_trainings(tmp_path: Path) -> None:
     base, other = checkpoint(tmp_path / "base"), checkpoint(tmp_path / "other", seed=9)
     copied = shutil.copytree(base, tmp_path / "copied")

@@ -127,6 +127,10 @@ class DriftCallback(TrainerCallback):  # type: ignore[misc] # transformers is fo
         if not self._starts:
             return
         base = self._base or _loaded_from(model, output)
+        if self._base is None and not list(output.glob("checkpoint-*")) and _goes_on_with_adapter(model):
+            _tell(
+                "this training goes on with an adapter: step 0 is the bare model, and what the adapter had moved counts, unless base= names its folder"
+            )
         watcher = Watcher(
             hand_over.folder,
             [
@@ -229,11 +233,20 @@ def _tell(line: str) -> None:
 
 def _loaded_from(model: Any, output: Path) -> str | None:
     """What a model says it was loaded from: a folder that is no checkpoint of this training, or a name on the hub."""
-    name = str(getattr(getattr(model, "config", None), "_name_or_path", "") or "")
+    config = getattr(model, "config", None)
+    name, commit = (str(getattr(config, key, "") or "") for key in ("_name_or_path", "_commit_hash"))
     folder = Path(name)
     if name and folder.is_dir():
         return None if folder.absolute().is_relative_to(output) else str(folder.absolute())
+    if commit and name:  # only what came from the hub has one; older names there have no organisation
+        return f"hf:{name}@{commit}"
     return f"hf:{name}" if _ON_HUB.fullmatch(name) else None
+
+
+def _goes_on_with_adapter(model: Any) -> bool:
+    """Whether a model has adapters that change it already; fresh ones add nothing, for their second half is 0."""
+    named = model.named_parameters() if hasattr(model, "named_parameters") else ()
+    return any("lora_B" in name and bool(weight.any()) for name, weight in named)
 
 
 def _is_one_of_many() -> bool:

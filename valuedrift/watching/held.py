@@ -136,7 +136,7 @@ def _second(path: Path, target: Path) -> None:
     """A second name of a file of weights, or a copy where the disks differ or the file is small."""
     if path.suffix == _WEIGHTS:
         try:
-            os.link(path, target)
+            os.link(path.resolve(), target)  # a link of a link leads nowhere from here
             return
         except OSError as error:
             if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
