@@ -98,8 +98,15 @@ def held_by(
 
 
 def done_of(work: Work, stages: Sequence[Stage]) -> dict[str, Reference]:
-    """The results of those stages that are done, by label."""
-    return {one.stage.label: one.reference for one in survey(work, stages) if one.state is State.CACHED and one.reference is not None}
+    """The results that are in the tables, by label of their stage: also of trainings whose weights are missed, and that are done again."""
+    found: dict[str, Reference] = {}
+    for one in survey(work, stages):
+        reference = one.reference if one.state is State.CACHED else None
+        if reference is None and one.stage.left_outside is not None and one.key is not None:
+            reference = one.stage.result.here(work, one.key)
+        if reference is not None:
+            found[one.stage.label] = reference
+    return found
 
 
 @dataclass(frozen=True)

@@ -61,10 +61,10 @@ def survey(work: Work, stages: Sequence[Stage]) -> list[Standing]:
     for stage in reversed(list(standings)):  # those that need it before those that it needs: one that is done again needs, too
         if stage.left_outside is None or standings[stage].state not in (State.CACHED, State.REUSABLE):
             continue
-        if needing[stage] and not stage.left_outside(work, references[stage], needing[stage]):
+        if missing := [one for one in needing[stage] if not stage.left_outside(work, references[stage], [one])]:
             known = stage.why_gone(work, references[stage]) if stage.why_gone is not None else None
             because = f" ({known})" if known else ""
-            why = f"{_GONE}{because}, and {_labels(needing[stage])} needs it"
+            why = f"{_GONE}{because}, and {_labels(missing)} needs it"
             standings[stage] = Standing(stage, State.MISSING, why, standings[stage].key)
             for need in stage.needs:
                 needing[need].append(stage)

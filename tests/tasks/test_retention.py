@@ -201,9 +201,9 @@ def test_plans_say_why_a_phase_is_trained_again(tmp_path: Path) -> None:
 
     assert key == KEY and fingerprint({}) != KEY
     work.store.forget("s")
-    rows = pl.DataFrame(
-        {"step": [1], "path": [Stack(base=f"weights/{KEY}/step-000001").model_dump_json()], "fingerprint": ["f"], "adapter": [False]}
-    )
+    steps = list(STEPS[1:])
+    paths = [Stack(base=f"weights/{KEY}/step-{step:06d}").model_dump_json() for step in steps]
+    rows = pl.DataFrame({"step": steps, "path": paths, "fingerprint": ["f", "g"], "adapter": [False, False]})
     work.store.put("checkpoints", rows, partition=dict(trained.result.partition), key=fingerprint({}), identity={})
     standings = {one.stage: one for one in survey(work, [trained, *samples])}
     assert standings[trained].state is State.MISSING
