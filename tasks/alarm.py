@@ -6,7 +6,8 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import polars as pl
@@ -39,11 +40,22 @@ def raise_alerts(work: StudyWork, alerts: pl.DataFrame, *, before: pl.DataFrame)
         told = {"study": work.name, **told}
         tell(f"alert   {words(told)}")
         announce(CROSSED, f"valuedrift.run.{work.name}.{row['run_id']}", told)
-        _append(work, told)
+        with _told_if_not_written("the alert"):
+            _append(work, told)
         if row["run_id"] in work.study.series:
-            work.watch.tell_training(row["run_id"], Crossed.model_validate(told))
+            with _told_if_not_written("the training is not told: the alert"):
+                work.watch.tell_training(row["run_id"], Crossed.model_validate(told))
         sent.append(told)
     _send_all(sent)
+
+
+@contextmanager
+def _told_if_not_written(what: str) -> Iterator[None]:
+    """Say what could not be written, and go on: the tables still get the alert."""
+    try:
+        yield
+    except OSError as error:
+        board().result(f"{what} could not be written: {error.strerror or error}: {error.filename or ''}".rstrip(": "))
 
 
 def words(alert: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from valuedrift.errors import SameAgainError, StageError, UserError
 from valuedrift.models.resolve import resolve_weights
-from valuedrift.tasks.board import tell
+from valuedrift.tasks.board import board, tell
 from valuedrift.tasks.candidates import is_one_checkpoint
 from valuedrift.tasks.one_a_step import SeveralSeriesError
 from valuedrift.tasks.series import Sighting
@@ -103,7 +103,7 @@ def watching(work: StudyWork, *, live: bool) -> Iterator[None]:
         live: Whether to wait for checkpoints until the trainings end; else what is there is done.
 
     Raises:
-        UserError: There is nothing to evaluate, or two series lie in one place.
+        UserError: There is nothing to evaluate, also at the end of a watch, or two series lie in one place.
     """
     if not work.study.series:
         yield
@@ -133,6 +133,11 @@ def watching(work: StudyWork, *, live: bool) -> Iterator[None]:
         follower.join()
     if faults:
         raise faults[0]
+    lacking = [name for name in work.study.series if not work.watch.there(name)]
+    if len(lacking) == len(work.study.series):
+        _check_something(work)
+    for name in lacking:
+        board().result(f"{name}: no whole checkpoint came")
 
 
 def check_beginning(work: StudyWork, *, live: bool) -> None:

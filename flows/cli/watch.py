@@ -226,9 +226,14 @@ def _study_file(written: dict[str, Any], root: str, console: Console, *, live: b
 
 def _say_what_is_there(work: StudyWork, console: Console) -> None:
     """Which checkpoints there are, and how much each is asked."""
+    from valuedrift.references import is_address, is_pattern, names_folder
+
     for name in work.study.series:
         steps = ", ".join(str(step) for step in work.watch.seen(name).whole) or "none yet"
         console.print(f"found    {escape(name)}: steps {steps}", soft_wrap=True, highlight=False)
+        for place in work.study.series[name].places:
+            if names_folder(place) and not is_address(place) and not is_pattern(place) and not Path(place).exists():
+                console.print(f"         {escape(place)} is not there yet: waiting", soft_wrap=True, highlight=False)
     console.print(f"asks     {len(work.probes)} probes × {work.study.sampling.n} answers of each", highlight=False)
 
 

@@ -9,15 +9,18 @@ import polars as pl
 
 from valuedrift.study import SeriesRun
 from valuedrift.tasks.alarm import raise_alerts
+from valuedrift.tasks.board import board
 from valuedrift.tasks.result import Address, Frames, Reference
 from valuedrift.tasks.stage import Stage, named_by
 from valuedrift.tasks.stages.analyze import stances_of
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work
-from valuedrift.watching.alerts import Alerts, check_names
-from valuedrift.watching.looks import looks
+from valuedrift.watching.alerts import ANY, Alerts, check_names
+from valuedrift.watching.looks import Looks, looks
 
 TABLES = ("alerts", "looks")
+_FIRST_LOOK = 2
+"""Checkpoints of a run when it is looked at for the first time."""
 LOOK_VERSION = 1
 """Raised when the statistics of looks change their numbers."""
 
@@ -58,6 +61,17 @@ def _stage(work: StudyWork, run_id: str, alerts: Alerts, judged: tuple[Stage, ..
         seen = looks(stances_of(work, stances), alerts, towards=work.analysis.towards)
         before = work.store.entry("alerts", address.partition)
         raise_alerts(work, seen.alerts, before=pl.DataFrame() if before is None else work.store.read_entry(before))
+        if len(stances) == _FIRST_LOOK:
+            _tell_unseen(work, run_id, alerts, seen)
         return {"looks": seen.looks, "alerts": seen.alerts}
 
     return Stage("look", address, judged, identity, make, named=named_by(judged), urgency=-1)
+
+
+def _tell_unseen(work: StudyWork, run_id: str, alerts: Alerts, seen: Looks) -> None:
+    """Say of which topics no change can be told, and so no alert: too few of their answers were judged where the run begins."""
+    looked_at = set(seen.looks.get_column("topic"))
+    topics = sorted({probe.topic for probe in work.probes} - looked_at)
+    for topic in topics:
+        if any(rule.topic in (ANY, topic) and rule.run in (ANY, run_id) for rule in alerts.rules):
+            board().result(f"{run_id}: no alert on {topic} can fire: fewer than two of its prompts were judged at the first checkpoint")

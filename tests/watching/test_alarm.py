@@ -21,7 +21,7 @@ from valuedrift.tasks import alarm
 from valuedrift.tasks import board as boards
 from valuedrift.tasks.alarm import WEBHOOK, raise_alerts
 from valuedrift.tasks.study_work import StudyWork
-from valuedrift.watching.handing import AlertsSoFar, HandOver
+from valuedrift.watching.handing import ALERTS, AlertsSoFar, HandOver
 
 
 class Lines(boards.Quiet):
@@ -95,6 +95,16 @@ def test_a_training_that_listens_is_told(tmp_path: Path, told: list[str]) -> Non
     study = Study.model_validate({"study": "ours", "series": {"run": {"source": str(tmp_path / "out")}}})
     raise_alerts(StudyWork(study, str(tmp_path / "root")), alerts((2, "support", True)), before=pl.DataFrame())
     assert [str(one) for one in AlertsSoFar(training).more()] == ["step 2: support on religion +0.40 [+0.20, +0.60] (any moved)"]
+
+
+def test_a_training_that_cannot_be_told_costs_no_alert(tmp_path: Path, told: list[str]) -> None:
+    (tmp_path / "out").mkdir()
+    HandOver(tmp_path / "out").begin()
+    (HandOver(tmp_path / "out").folder / ALERTS).mkdir()
+    study = Study.model_validate({"study": "ours", "series": {"run": {"source": str(tmp_path / "out")}}})
+    work = StudyWork(study, str(tmp_path / "root"))
+    raise_alerts(work, alerts((2, "support", True)), before=pl.DataFrame())
+    assert work.alerts_file.exists() and any("the training is not told: the alert could not be written" in line for line in told)
 
 
 def test_a_webhook_gets_it_and_its_address_is_told_nowhere(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from test_series import adapter, at_work, checkpoint
 
-from valuedrift.errors import DataError, SameAgainError, StageError
+from valuedrift.errors import DataError, SameAgainError, StageError, UserError
 from valuedrift.study import Study
 from valuedrift.tasks import watching as following
 from valuedrift.tasks.study_work import StudyWork
@@ -81,6 +81,14 @@ def study_of(out: Path) -> Study:
             "runtime": {"watch_idle_minutes": 0.05},
         }
     )
+
+
+def test_a_watch_to_which_nothing_came_is_a_fault(tmp_path: Path) -> None:
+    work = StudyWork(study_of(tmp_path / "nowhere"), str(tmp_path / "root"))
+    with pytest.raises(UserError, match=r"nowhere: no whole checkpoint is there"), following.watching(work, live=True):
+        until = time.monotonic() + 30
+        while work.sources and time.monotonic() < until:
+            time.sleep(0.02)
 
 
 @pytest.mark.parametrize("fault", [KeyError("a fault of our own"), MemoryError()])
