@@ -270,7 +270,15 @@ class SeriesAtWork:
 
     def _with_base(self, sighting: Sighting) -> None:
         """Step 0 is the model that the training started from, where it is known."""
-        if 0 in sighting.whole or not sighting.whole:
+        if not sighting.whole:
+            return
+        if (first := sighting.whole.get(0)) is not None:
+            if self._base is not None and 0 not in self.series.steps.values() and self._content(self._base()) != first.fingerprint():
+                raise UserError(
+                    f"a checkpoint of step 0, {first.name}, that is not the base {self.series.base}: which of them is the start?",
+                    where=", ".join(self.series.places),
+                    fix="leave the base out, or give the checkpoints by step, {0: base, 1: the first}",
+                )
             return
         first = sighting.whole[min(sighting.whole)]
         if self._base is None and not first.adapter():

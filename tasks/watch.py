@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import polars as pl
 
 from valuedrift.errors import UserError
 from valuedrift.storage.store import Store
+from valuedrift.tasks.board import tell
 from valuedrift.tasks.candidates import hand_overs_at, is_marked, lies_at
 from valuedrift.tasks.series import SeriesAtWork, Sighting
 from valuedrift.watching.handing import Crossed
@@ -44,6 +47,7 @@ class Watch:
         self._at_work = {name: SeriesAtWork(one, held / study / name) for name, one in series.items()}
         self._sightings: dict[str, Sighting] = {}
         self._faults: dict[tuple[str, str], UserError | None] = {}
+        self._told_back: set[tuple[str, frozenset[int]]] = set()
         self._unfit: dict[tuple[str, int, str], str] = {}
         """Checkpoints that cannot be asked, by series, step and state, and why."""
         self._revealed: dict[str, int] | None = None
@@ -199,7 +203,35 @@ class Watch:
         places = self._at_work[name].series.places
         before = {row["step"]: _remembered(row) for row in rows}
         ours = {step: one for step, one in before.items() if any(lies_at(one.name, place) for place in places)}
+        of_before = self._of_before(name, set(ours))
+        ours = {step: one for step, one in ours.items() if step not in of_before}
         return ours | ({0: before[0]} if ours and 0 in before else {})  # the model that it started from lies elsewhere
+
+    def _of_before(self, name: str, gone: set[int]) -> set[int]:
+        """Steps that are gone and were evaluated before an earlier step was written: the training went back, and goes another way from there."""
+        there = {step: one for step, one in self.seen(name).whole.items() if step}
+        asked = {
+            int(one.partition["step"]): datetime.fromisoformat(one.written).timestamp()
+            for one in self._store.entries("responses", self._study)
+            if one.partition["run_id"] == name
+        }
+        gone = {step for step in gone - there.keys() if step in asked}
+        back = [step for step, one in there.items() if any(step < other and asked[other] < _written_at(one) for other in gone)]
+        stale = {step for step in gone if back and step > min(back)}
+        if stale and (name, frozenset(stale)) not in self._told_back:
+            self._told_back.add((name, frozenset(stale)))
+            steps = ", ".join(map(str, sorted(stale)))
+            tell(
+                f"{name}: the training went back to before step {min(stale)} or began anew: what was evaluated of {steps} before that is left out"
+            )
+        return stale
+
+
+def _written_at(one: Sighted) -> float:
+    """When the weights of a checkpoint on this machine were written, in seconds; 0 where nothing tells."""
+    with suppress(OSError):
+        return max((path.stat().st_mtime for path in Path(one.name).glob("*.safetensors")), default=0.0)
+    return 0.0
 
 
 def _remembered(row: Mapping[str, Any]) -> Sighted:

@@ -427,6 +427,14 @@ def test_weights_that_are_links_are_held_as_what_they_lead_to(tmp_path: Path) ->
     assert held != folder and (held / "model.safetensors").read_bytes() == (tmp_path / "blobs" / "abc").read_bytes()
 
 
+def test_a_base_beside_a_checkpoint_of_step_0_is_refused_unless_it_is_the_same(tmp_path: Path) -> None:
+    base, first = checkpoint(tmp_path / "base"), checkpoint(tmp_path / "out" / "epoch_0", state=False, seed=1)
+    with pytest.raises(UserError, match="a checkpoint of step 0"):
+        at_work(tmp_path, str(tmp_path / "out"), base=str(base)).look(patient=False)
+    for source, stated in ((str(tmp_path / "out"), first), ({0: str(first)}, base)):
+        assert list(at_work(tmp_path, source, base=str(stated)).look(patient=False).whole) == [0]
+
+
 def test_adapters_on_two_bases_are_two_trainings(tmp_path: Path) -> None:
     base, other = checkpoint(tmp_path / "base"), checkpoint(tmp_path / "other", seed=9)
     copied = shutil.copytree(base, tmp_path / "copied")
