@@ -16,7 +16,7 @@ from cluster import Cluster
 
 from valuedrift.storage.store import Store
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def client(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[object
         yield client
 
 
-def until(seen: Callable[[], object], seconds: float = 300.0) -> object:
+def until(seen: Callable[[], object], seconds: float = 900.0) -> object:
     for _ in range(int(seconds / 0.2)):
         if found := seen():
             return found
@@ -85,7 +85,7 @@ def test_two_workers_share_a_study_and_a_killed_part_is_taken_over(cluster: Clus
         (victim,) = running  # type: ignore[misc]
         for process in until(lambda: processes_of(victim.id)):  # type: ignore[attr-defined]
             os.kill(process.pid, signal.SIGKILL)
-        said = "".join([*lines, planner.communicate(timeout=600)[0]])
+        said = "".join([*lines, planner.communicate(timeout=1500)[0]])
     assert planner.returncode == 0, said
     assert "another worker takes it over" in said and "value drift" in said
 
