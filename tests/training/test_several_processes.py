@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 from tiny_training import DPO, GRPO, IPO, KTO, ORPO, SFT, SIMPO, finish, weights_bytes
 
 from valuedrift.errors import StageError, UserError
-from valuedrift.jobs import Supervisor
+from valuedrift.jobs import ChildPool, Supervisor
 from valuedrift.progress import Progress
 from valuedrift.study.runtime import Runtime
 from valuedrift.training.job import TrainJob, TrainResult
@@ -209,11 +210,13 @@ def child(tmp_path: Path) -> Iterator[Callable[..., Supervisor]]:
         one.close()
 
 
-def test_a_study_starts_them_and_hears_of_each_step_once(
-    job_of: Callable[..., TrainJob], child: Callable[..., Supervisor], tmp_path: Path
-) -> None:
+def test_a_study_starts_them_and_hears_of_each_step_once(job_of: Callable[..., TrainJob], tmp_path: Path) -> None:
     job, seen = job_of(SFT, processes=2), list[Progress]()
-    result = TrainResult.model_validate(child(Runtime(processes=2)).run(job, tmp_path, progress=seen.append, timeout=600))
+    pool = ChildPool(tmp_path / "scratch", workers=1, threads=2, launcher=Runtime(processes=2).training_command(), processes=2)
+    try:
+        result = TrainResult.model_validate(pool.run(lambda _: job, shown=lambda: nullcontext(seen.append), fresh=True, timeout=600))
+    finally:
+        pool.close()
     assert [progress.done for progress in seen] == [1, 2, 3, 4, 5, 6]
     assert [one.step for one in result.checkpoints] == [0, 1, 3, 6]
     lasting = sorted(path.name for path in job.out.iterdir() if not path.name.startswith("."))
@@ -253,5 +256,6 @@ def test_when_one_is_killed_all_end_and_the_study_is_told(
     with pytest.raises(StageError) as caught:
         started.run(job_of({**SFT, "steps": 400}, processes=2), tmp_path, progress=kill_the_second, timeout=600)
     assert caught.value.exit_code == 4
+    assert "in process 1 of 2" in caught.value.what or "ended with exit code" in caught.value.what  # whoever notices first
     started.close()
     assert not ranks()

@@ -22,13 +22,16 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in valuedrift.jobs
     replies = Path(sys.argv[1]).open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 # until the process ends
     threading.Thread(target=_watch_parent, daemon=True).start()
-    first = os.environ.get("RANK", "0") == "0"
+    rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    first = rank == 0
 
     def report(progress: Progress) -> None:
         if first:
             tell(replies, progress_of(progress))
 
     reply = outcome(Path(sys.argv[2]), report)
+    if "crash" in reply and processes > 1:
+        reply["crash"]["message"] = f"in process {rank + 1} of {processes}: {reply['crash']['message']}"
     sys.stdout.flush()
     sys.stderr.flush()
     if first or "result" not in reply:
