@@ -206,8 +206,9 @@ class VllmEngine:
         folder = Path(tempfile.mkdtemp(dir=self._scratch.name))
         if not self._merges and all(map(is_plain_lora, weights.adapters)) and rank(weights.adapters) <= RANKS[-1]:
             return weights.base, fold(weights.adapters, folder)
-        model, _ = load_causal_lm(weights, dtype=self.settings.dtype)
+        model, tokenizer = load_causal_lm(weights, dtype=self.settings.dtype)
         model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)  # the proof loads the folder as any other
         return folder, None
 
 
