@@ -19,6 +19,7 @@ from valuedrift.corpora.load import load_rows
 from valuedrift.errors import DataError, UserError
 from valuedrift.probes import load_probes
 from valuedrift.tabular import read_csv, read_frame, read_rows
+from valuedrift.tabular.formats import csv_table
 
 _cell = st.text(st.characters(exclude_characters="\0\r", exclude_categories=("Cs",)), max_size=12)
 TYPES = """prompt_id,topic,prompt,polarity,pair_id
@@ -143,3 +144,12 @@ def test_what_separates_cells_is_seen(tmp_path: Path, name: str, content: str, r
 def test_a_spreadsheet_of_europe_is_read() -> None:
     rows = load_rows(Dataset(data=str(Path(__file__).parent / "cases" / "semicolons.csv")), "sft").rows
     assert [row["response"] for row in rows] == ["Yes; it is too small.", 'No, "never".']
+
+
+@pytest.mark.parametrize("stated", ["sep=;\n", "sep=;\r\n", '"sep=;"\n', "SEP=;\n"])
+def test_what_a_sheet_says_of_its_separator_is_no_row(tmp_path: Path, stated: str) -> None:
+    file = tmp_path / "sheet.csv"
+    file.write_text(f"{stated}prompt;response\na, b;c\nd;e, f\n", encoding="utf-8", newline="")
+    rows = list(csv_table(file, False).rows)
+    assert [dict(row.values) for row in rows] == [{"prompt": "a, b", "response": "c"}, {"prompt": "d", "response": "e, f"}]
+    assert rows[-1].where.endswith("(to line 4)")

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -173,11 +174,18 @@ def _object(row: Any, where: str, record: int) -> Row:
     return Row(row, where, record)
 
 
+_STATED = re.compile(r'"?sep=(.)"?(\r?\n)', re.IGNORECASE)
+"""The first line of a sheet that Excel wrote, or is to read: what stands between its cells."""
+
+
 def csv_table(file: Path, lenient: bool) -> Table:
     """A CSV file; ``lenient``: as the second argument of ``READERS``."""
     csv.field_size_limit(_CELL)
     text = _whole(file, lenient)
-    records = csv.reader(io.StringIO(text, newline=""), delimiter=separator_of(text, kind_of_file(file)), strict=True)
+    stated = _STATED.match(text)
+    text = text[stated.start(2) :] if stated else text  # its line stays, empty, so that others keep their numbers
+    separator = stated[1] if stated else separator_of(text, kind_of_file(file))
+    records = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     header: list[str] = []
     try:
         header = next((cells for cells in records if cells), [])
