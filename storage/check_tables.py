@@ -20,6 +20,7 @@ from valuedrift.storage.parquet import lazy_frame_of
 from valuedrift.storage.rules import broken_rules
 from valuedrift.storage.schemas import TABLES
 from valuedrift.storage.store import Store
+from valuedrift.words import counted
 
 _YOUNG = timedelta(hours=1)
 """An object that no manifest names may belong to a writer at work; what is older belongs to one that died."""
@@ -269,5 +270,5 @@ def _place(entry: Entry) -> tuple[str, str, int]:
 
 
 def _of(group: Sequence[Entry]) -> str:
-    parts = f"{len(group)} parts" if len(group) > 1 else "1 part"
+    parts = counted(len(group), "part")
     return f"{sum(entry.rows for entry in group):,} rows in {parts} of {group[0].table} (study {group[0].study})"

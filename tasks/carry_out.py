@@ -24,7 +24,7 @@ from valuedrift.tasks.result import Reference
 from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.survey import survey, unfinished_needing
 from valuedrift.tasks.work import Work
-from valuedrift.words import listed
+from valuedrift.words import counted, listed
 
 
 def _may_pass(_task: object, _run: object, state: Any) -> bool:
@@ -268,4 +268,6 @@ def _raise(faults: Sequence[BaseException], given_up: Collection[str]) -> None:
     if isinstance(first, UserError) and (alike or len(distinct) == 1):
         raise type(first)(f"{first.what}{without}", where=first.where, fix=first.fix) from first
     summary = "; ".join(distinct)
-    raise StageError(f"{len(faults)} stages failed: {summary}{without}", fix="what finished is kept; run the same command again") from first
+    raise StageError(
+        f"{counted(len(faults), 'stage')} failed: {summary}{without}", fix="what finished is kept; run the same command again"
+    ) from first

@@ -14,6 +14,7 @@ from valuedrift.flows.cli.app import RootOption, app, parquet_bytes, print_json,
 from valuedrift.flows.cli.console import progress_bar
 from valuedrift.flows.cli.labelled import GoldArgument, StudyOption, labelled
 from valuedrift.flows.cli.naming import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
+from valuedrift.words import counted
 
 judge_app = typer.Typer(name="judge", help="Judge stance, check judges against people, train the embedded judge.", no_args_is_help=True)
 app.add_typer(judge_app)
@@ -57,7 +58,7 @@ def run(
     frame = judgements_frame(judgements)
     place.put_bytes(parquet_bytes(frame.insert_column(0, pl.Series("id", [pair.id for pair in read], dtype=pl.String))))
     counts = ", ".join(f"{count} {status}" for status, count in frame.get_column("status").value_counts(sort=True).iter_rows())
-    _out.print(f"{len(read)} answers judged ({counts or 'none'}), written to {escape(out)}", highlight=False, soft_wrap=True)
+    _out.print(f"{counted(len(read), 'answer')} judged ({counts or 'none'}), written to {escape(out)}", highlight=False, soft_wrap=True)
     for remark in remarks_of(loaded):
         _out.print(escape(remark), highlight=False, soft_wrap=True)
 
@@ -158,7 +159,8 @@ def replies(
 def _show(figures: dict[str, Any]) -> None:
     """Figures as tables for people."""
     _out.print(
-        f"[bold]{escape(figures['name'])}[/] on {escape(figures['data'])}: {figures['n']} answers to {figures['prompts']} prompts, {figures['judged']} judged"
+        f"[bold]{escape(figures['name'])}[/] on {escape(figures['data'])}: {counted(figures['n'], 'answer')} "
+        f"to {counted(figures['prompts'], 'prompt')}, {figures['judged']} judged"
     )
     table = Table("figure", "value", "95% interval", box=None, header_style="bold")
     for key, label in (

@@ -14,6 +14,7 @@ from valuedrift.flows.cli.console import make_console, progress_bar
 from valuedrift.flows.cli.judge import ThreadsOption, judge_app
 from valuedrift.flows.cli.labelled import GoldArgument, StudyOption, labelled
 from valuedrift.flows.cli.naming import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config, named_judge
+from valuedrift.words import counted
 
 if TYPE_CHECKING:
     from valuedrift.judges.quality.calibrate import Calibrating
@@ -117,7 +118,8 @@ def fit_panel(
             f"{escape(name)}: weight {fitted_panel.weights[name]:.3f}, temperature {fitted_panel.temperatures[name]:.3f}", highlight=False
         )
     console.print(
-        f"fitted on {fitted_panel.n} answers (log loss {fitted_panel.before:.3f} → {fitted_panel.after:.3f} on these same), written to {escape(out)}",
+        f"fitted on {counted(fitted_panel.n, 'answer')} (log loss {fitted_panel.before:.3f} → {fitted_panel.after:.3f} on these same), "
+        f"written to {escape(out)}",
         highlight=False,
         soft_wrap=True,
     )
@@ -127,7 +129,7 @@ def _show(calibrating: Calibrating, data: str, out: str) -> None:
     console = make_console()
     one, flat = calibrating.calibration, calibrating.flat(data)
     console.print(
-        f"[bold]{escape(one.judge)}[/] on {escape(data)}: {flat['n']} answers to {flat['prompts']} prompts"
+        f"[bold]{escape(one.judge)}[/] on {escape(data)}: {counted(flat['n'], 'answer')} to {counted(flat['prompts'], 'prompt')}"
         + (f", {calibrating.left_out} left out (refused or not judged)" if calibrating.left_out else ""),
         highlight=False,
     )

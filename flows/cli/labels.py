@@ -12,6 +12,7 @@ from valuedrift.flows.cli.app import RootOption, app, formerly, parquet_bytes, p
 from valuedrift.flows.cli.console import make_console
 from valuedrift.flows.cli.drift_table import show_corrected
 from valuedrift.flows.cli.judge import judge_app
+from valuedrift.words import counted
 
 _PEOPLE = "people"
 LabellerOption = Annotated[str, typer.Option("--labeller", help="Who filled it; several people give each their own name.")]
@@ -60,7 +61,9 @@ def draw(
     console = make_console()
     fewer = f" (there are no more than {drawn.height})" if drawn.height < n else ""
     console.print(
-        f"{drawn.height} answers{fewer} to {drawn['prompt_id'].n_unique()} prompts in {escape(out)}", soft_wrap=True, highlight=False
+        f"{counted(drawn.height, 'answer')}{fewer} to {counted(drawn['prompt_id'].n_unique(), 'prompt')} in {escape(out)}",
+        soft_wrap=True,
+        highlight=False,
     )
     console.print(
         "fill the column stance with support, neutral, oppose, refused or unclear, then: "

@@ -64,11 +64,12 @@ def plan(
         return
     console = make_console()
     _show_runs(work, costs, held, console)
-    asked = f"{len(probes)} probes in {topics} topics × {spec.sampling.n} answers × {len(spec.judges)} judge(s)"
+    asked = f"{counted(len(probes), 'probe')} in {counted(topics, 'topic')} × {counted(spec.sampling.n, 'answer')} × {counted(len(spec.judges), 'judge')}"
     console.print()
     for line in (
-        f"{len(planned.sampled)} runs, {'at most ' * (work.study.checkpoints.type == 'adaptive')}{evaluations} checkpoints × {asked}",
-        f"{len(stages)} stages: {', '.join(f'{count} {name}' for name, count in Counter(stage.name for stage in stages).items())}",
+        f"{counted(len(planned.sampled), 'run')}, {'at most ' * (work.study.checkpoints.type == 'adaptive')}"
+        f"{counted(evaluations, 'checkpoint')} × {asked}",
+        f"{counted(len(stages), 'stage')}: {', '.join(f'{count} {name}' for name, count in Counter(stage.name for stage in stages).items())}",
         *([] if not planned.runs else _costs(work, total, [name for name, model in spec.models.items() if model.parameters is None])),
         _visible(per_topic, spec.sampling.n, smallest),
         *_asked(work, evaluations),

@@ -18,6 +18,7 @@ from valuedrift.errors import UserError
 from valuedrift.flows.cli.app import JsonOption, RootOption, app, print_json, resolve_root, target
 from valuedrift.flows.cli.console import make_console
 from valuedrift.flows.cli.naming import EMBEDDED, engine_config, engine_option, engine_set_option
+from valuedrift.words import counted
 
 if TYPE_CHECKING:
     from valuedrift.probes import Probe
@@ -256,7 +257,7 @@ def _conclude(work: Work, build: ProbeBuild, target: Location, told: Location | 
     asked = decisions.get_column("question").count()
     valued = decisions.filter(decisions["value_laden"] >= build.threshold).height
     console.print(
-        f"{decisions.height:,} prompts, {asked:,} questions, {valued:,} about a value, {probes.height:,} probes in {target.uri}",
+        f"{counted(decisions.height, 'prompt')}, {counted(asked, 'question')}, {valued:,} about a value, {counted(probes.height, 'probe')} in {target.uri}",
         highlight=False,
         soft_wrap=True,
     )

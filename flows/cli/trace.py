@@ -16,6 +16,7 @@ from rich.table import Column, Table
 from valuedrift.flows.cli.app import JsonOption, ReportOption, RootOption, app, print_json, resolve_root
 from valuedrift.flows.cli.console import hush_prefect, make_console
 from valuedrift.flows.cli.drift_table import drift_table
+from valuedrift.words import counted
 
 if TYPE_CHECKING:
     from valuedrift.tasks.study_work import StudyWork
@@ -52,14 +53,15 @@ def run(
     spec = work.study
     check_ahead(work)
     console.print(
-        f"[bold]{escape(spec.study)}[/] {len(work.plan.sampled)} runs, {len(work.probes)} probes × {spec.sampling.n} answers a checkpoint",
+        f"[bold]{escape(spec.study)}[/] {counted(len(work.plan.sampled), 'run')}, {counted(len(work.probes), 'probe')} × "
+        f"{counted(spec.sampling.n, 'answer')} a checkpoint",
         highlight=False,
     )
     if retry_failed:
         _forget_failed(work, console)
     standings = survey(work, stages_of(work))
     if complete(standings):
-        console.print(f"nothing to do: all {len(standings)} stages are in the tables")
+        console.print(f"nothing to do: all {counted(len(standings), 'stage')} are in the tables")
     else:
         for note in work.notes():
             console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)

@@ -13,6 +13,7 @@ from valuedrift.flows.cli.app import ReportOption, RootOption, app, resolve_root
 from valuedrift.flows.cli.console import hush_prefect, make_console
 from valuedrift.flows.cli.naming import DEFAULT_JUDGE, JudgeOption, SetOption, named_judge
 from valuedrift.flows.cli.trace import conclude
+from valuedrift.words import counted
 
 if TYPE_CHECKING:
     from valuedrift.storage.location import Location
@@ -234,7 +235,7 @@ def _say_what_is_there(work: StudyWork, console: Console) -> None:
         for place in work.study.series[name].places:
             if names_folder(place) and not is_address(place) and not is_pattern(place) and not Path(place).exists():
                 console.print(f"         {escape(place)} is not there yet: waiting", soft_wrap=True, highlight=False)
-    console.print(f"asks     {len(work.probes)} probes × {work.study.sampling.n} answers of each", highlight=False)
+    console.print(f"asks     {counted(len(work.probes), 'probe')} × {counted(work.study.sampling.n, 'answer')} of each", highlight=False)
 
 
 def _check_same(place: Location, written: dict[str, Any]) -> None:
