@@ -12,13 +12,12 @@ from pathlib import Path
 from valuedrift.errors import SameAgainError, StageError, UserError
 from valuedrift.models.resolve import resolve_weights
 from valuedrift.tasks.board import board, tell
-from valuedrift.tasks.candidates import is_one_checkpoint
 from valuedrift.tasks.one_a_step import SeveralSeriesError
-from valuedrift.tasks.series import Sighting
 from valuedrift.tasks.sources import brought
 from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages.registry import stages_of
 from valuedrift.tasks.study_work import StudyWork
+from valuedrift.tasks.watch_lines import instead, tell_broken, tell_closed, tell_mixed, tell_once, tell_waiting
 from valuedrift.watching.checkpoints import ScoresOnlyError
 from valuedrift.watching.sighted import Sighted
 
@@ -114,13 +113,14 @@ def watching(work: StudyWork, *, live: bool) -> Iterator[None]:
     _settle(work, live)
     work.watch.one_by_one()
     _check_that_it_answers(work)
-    _tell(work, told)
+    tell_broken(work, told)
+    tell_mixed(work, told)
     if not live:
-        _tell_waiting(work)
+        tell_waiting(work)
         _check_something(work)
         yield
         return
-    _tell_closed(work)
+    tell_closed(work)
     stop, opened, faults = threading.Event(), threading.Event(), list[Exception]()
     work.watch.growing = True
     follower = threading.Thread(target=_follow, args=(work, stop, opened, told, faults), daemon=True)
@@ -169,7 +169,7 @@ def _check_something(work: StudyWork) -> None:
     for name, series in work.study.series.items():
         if not work.watch.there(name):
             where = f"series {name}: {', '.join(series.places)}"
-            raise UserError("no whole checkpoint is there", where=where, fix=_instead(work.watch.seen(name)))
+            raise UserError("no whole checkpoint is there", where=where, fix=instead(work.watch.seen(name)))
 
 
 def _check_that_it_answers(work: StudyWork) -> None:
@@ -187,14 +187,6 @@ def _check_that_it_answers(work: StudyWork) -> None:
             )
 
 
-def _instead(sighting: Sighting) -> str:
-    """What is there instead of whole checkpoints."""
-    there = {**sighting.broken, **sighting.waiting}
-    if not there:
-        return "folders of checkpoints have their step in their name, checkpoint-500 say; `valuedrift watch` without --once waits for them"
-    return "; ".join(f"{name}: {why}" for name, why in list(there.items())[:3])
-
-
 def _settle(work: StudyWork, live: bool) -> None:
     """The first look. What is being written is given the time to become quiet where nobody looks again."""
     work.watch.look(patient=True)
@@ -202,34 +194,6 @@ def _settle(work: StudyWork, live: bool) -> None:
     while not live and any(work.watch.seen(name).waiting for name in work.study.series) and time.monotonic() < until:
         time.sleep(_SETTLING_SECONDS / 4)
         work.watch.look(patient=True)
-
-
-def _tell(work: StudyWork, told: set[str]) -> None:
-    """Say once of each broken checkpoint that it is left out."""
-    for name in work.study.series:
-        for checkpoint, why in work.watch.seen(name).broken.items():
-            _tell_once(f"{name}: {checkpoint} is left out: {why.removeprefix(f'{checkpoint}: ')}", told)
-
-
-def _tell_waiting(work: StudyWork) -> None:
-    """Say of each checkpoint that is not whole what it lacks, where nobody waits for it."""
-    for name in work.study.series:
-        for checkpoint, why in work.watch.seen(name).waiting.items():
-            tell(f"{name}: {checkpoint} is not whole and left out: {why}")
-
-
-def _tell_closed(work: StudyWork) -> None:
-    """Say of a series that is made of single checkpoints that no others are looked for."""
-    for name, series in work.study.series.items():
-        if all(map(is_one_checkpoint, series.places)):
-            folder = Path(series.places[0]).parent
-            tell(f"{name}: these checkpoints and no later ones; {folder}, or a pattern in quotes, follows all that come there")
-
-
-def _tell_once(line: str, told: set[str]) -> None:
-    if line not in told:
-        told.add(line)
-        tell(line)
 
 
 @contextmanager
@@ -262,18 +226,19 @@ def _look_until_the_end(work: StudyWork, stop: threading.Event, told: set[str], 
                 changed_at = time.monotonic()
                 report()
             _check_that_it_answers(work)
-            _tell(work, told)
+            tell_broken(work, told)
+            tell_mixed(work, told)
             ended = work.watch.ended()
         except (SeveralSeriesError, ScoresOnlyError):
             raise
         except (UserError, OSError) as error:
-            _tell_once(f"not reached, tried again: {error}", told)
+            tell_once(f"not reached, tried again: {error}", told)
         idle = time.monotonic() - changed_at
         if ended:
-            _tell_once("the training has ended: what is left is evaluated", told)
+            tell_once("the training has ended: what is left is evaluated", told)
             return
         if idle > 60 * work.runtime.watch_idle_minutes:
-            _tell_once(f"nothing new for {work.runtime.watch_idle_minutes:g} minutes: what is left is evaluated", told)
+            tell_once(f"nothing new for {work.runtime.watch_idle_minutes:g} minutes: what is left is evaluated", told)
             return
         if _wait(work, stop, _SETTLING_SECONDS if idle < _QUIET_AFTER else _CALM_SECONDS):
             return

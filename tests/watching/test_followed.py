@@ -12,6 +12,7 @@ from test_series import adapter, at_work, checkpoint
 
 from valuedrift.errors import DataError, SameAgainError, StageError, UserError
 from valuedrift.study import Study
+from valuedrift.tasks import watch_lines
 from valuedrift.tasks import watching as following
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.watching.held import state_of
@@ -81,6 +82,29 @@ def study_of(out: Path) -> Study:
             "runtime": {"watch_idle_minutes": 0.05},
         }
     )
+
+
+@pytest.mark.parametrize(
+    ("folders", "said"),
+    [
+        (["sft-checkpoint-100", "dpo-checkpoint-50", "sft-checkpoint-200"], ["dpo-checkpoint-# and sft-checkpoint-#"]),
+        (["run1/checkpoint-5", "run2/checkpoint-10", "run1/checkpoint-15"], ["run1 and run2"]),
+        (["epoch1/checkpoint-5", "epoch2/checkpoint-10"], []),
+        (["checkpoint-5", "checkpoint-10"], []),
+    ],
+)
+def test_what_looks_like_two_trainings_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folders: list[str], said: list[str]
+) -> None:
+    for seed, folder in enumerate(folders):
+        checkpoint(tmp_path / "out" / folder, seed=seed)
+    lines: list[str] = []
+    monkeypatch.setattr(watch_lines, "tell", lines.append)
+    deep = any("/" in folder for folder in folders)
+    work = StudyWork(study_of(tmp_path / "out" / "*" / "checkpoint-*" if deep else tmp_path / "out"), str(tmp_path / "root"))
+    with following.watching(work, live=False):
+        pass
+    assert [line.partition(": ")[2].partition(" are taken")[0] for line in lines if "one training" in line] == said
 
 
 def test_a_watch_to_which_nothing_came_is_a_fault(tmp_path: Path) -> None:
