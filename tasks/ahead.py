@@ -200,7 +200,7 @@ def _room(ahead: Ahead) -> Iterator[UserError]:
 
 def _with_parameters(run: RunPlan, ahead: Ahead) -> RunPlan:
     """The run with the number of its model's weights, where the study does not say."""
-    if run.model.parameters is not None or run.model_name not in ahead.weights:
+    if run.model.known_parameters is not None or run.model_name not in ahead.weights:
         return run
     bytes_of_weights = sum(file.stat().st_size for file in ahead.weights[run.model_name].base.glob("*.safetensors"))
     return replace(run, model=run.model.model_copy(update={"parameters": bytes_of_weights / _BYTES_A_WEIGHT}))

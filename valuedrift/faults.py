@@ -129,7 +129,7 @@ def _fields_at(location: tuple[int | str, ...], expected: Any) -> list[str]:
     last = [model for annotation in found[:1] for model in _models_in(annotation)]
     if len(last) > 1 and location:
         last = [model for model in last if _tag_of(model) == location[-1]] or last
-    return list(dict.fromkeys(name for model in last for name in model.model_fields))
+    return list(dict.fromkeys(field.alias or name for model in last for name, field in model.model_fields.items()))
 
 
 def _is_model(annotation: Any) -> bool:

@@ -92,7 +92,7 @@ def keys_table(kind: type[BaseModel]) -> str:
     for key, field in kind.model_fields.items():
         default = "must be given" if field.is_required() else f"`{_written(field.get_default(call_default_factory=True))}`"
         described = (field.description or "").replace("|", "\\|")
-        rows.append(f"| `{key}` | {default} | {described} |")
+        rows.append(f"| `{field.alias or key}` | {default} | {described} |")
     return "\n".join(["| key | default | what it is |", "|---|---|---|", *rows])
 
 

@@ -53,7 +53,9 @@ def plan(
     notes = [*work.notes(), *_again(work, stages)]
     spec, planned, probes = work.study, work.plan, work.probes
     costs = {run.run_id: estimate(run, spec, len(probes)) for run in planned.runs}
-    held = {run.run_id: memory(run.algorithm, run.model.parameters, spec.runtime) for run in planned.runs if run.model.parameters}
+    held = {
+        run.run_id: memory(run.algorithm, run.model.known_parameters, spec.runtime) for run in planned.runs if run.model.known_parameters
+    }
     total = Estimate.total(costs.values())
     topics = len({probe.topic for probe in probes})
     per_topic = len(probes) // max(topics, 1)
@@ -70,7 +72,7 @@ def plan(
         f"{counted(len(planned.sampled), 'run')}, {'at most ' * (work.study.checkpoints.type == 'adaptive')}"
         f"{counted(evaluations, 'checkpoint')} × {asked}",
         f"{counted(len(stages), 'stage')}: {', '.join(f'{count} {name}' for name, count in Counter(stage.name for stage in stages).items())}",
-        *([] if not planned.runs else _costs(work, total, [name for name, model in spec.models.items() if model.parameters is None])),
+        *([] if not planned.runs else _costs(work, total, [name for name, model in spec.models.items() if model.known_parameters is None])),
         _visible(per_topic, spec.sampling.n, smallest),
         *_asked(work, evaluations),
         *(f"[yellow]note[/] {escape(note)}" for note in notes),

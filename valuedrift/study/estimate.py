@@ -97,7 +97,7 @@ def estimate(run: RunPlan, study: Study, n_probes: int) -> Estimate:
     Returns:
         Upper bounds where lengths are not known (every text as long as max_length allows).
     """
-    parameters = run.model.parameters or 0.0
+    parameters = run.model.known_parameters or 0.0
     answers = len(run.steps) * n_probes * study.sampling.n
     sampled = float(answers * study.sampling.most_tokens)
     steps = run.total_steps or 0
@@ -116,7 +116,7 @@ def estimate(run: RunPlan, study: Study, n_probes: int) -> Estimate:
 
 def bytes_of_checkpoint(run: RunPlan) -> float:
     """Bytes of one checkpoint of a run: of the whole model in float32, or of the adapter."""
-    parameters, lora = run.model.parameters or 0.0, run.algorithm.lora
+    parameters, lora = run.model.known_parameters or 0.0, run.algorithm.lora
     if lora is None:
         return 4.0 * parameters
     return 4.0 * lora.r * 1.3 * parameters / hidden_size(parameters) if parameters else 0.0

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.held_out import HeldOut
 from valuedrift.corpora.splits import split_parts
+from valuedrift.models.embedded import EMBEDDED
 from valuedrift.training.registry import Algorithm, types_of
 
 
@@ -42,7 +43,16 @@ class Model(Part):
     """A model that studies start from."""
 
     path: str = Field(description="`embedded:NAME`, a folder in Hugging Face layout, also `s3://bucket/prefix`, or `hf:organisation/name`.")
-    parameters: float | None = Field(default=None, gt=0, description="Number of weights, for estimates where the model is not at hand.")
+    parameters: float | None = Field(
+        default=None, gt=0, description="Number of weights, for estimates where the model is not at hand; of embedded models it is known."
+    )
+
+    @property
+    def known_parameters(self) -> float | None:
+        """Number of weights as the study says it, else as an embedded model is known to have; None where nothing tells."""
+        kind, _, name = self.path.partition(":")
+        embedded = EMBEDDED.get(name) if kind == "embedded" else None
+        return self.parameters if self.parameters is not None or embedded is None else float(embedded.parameters)
 
 
 class _Phase(Part):

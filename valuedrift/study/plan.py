@@ -170,7 +170,7 @@ def expand(study: Study, count_rows: Callable[[Dataset, Kind], int | None]) -> P
             algorithm.check_processes(study.runtime.training_processes(), study.runtime.shard)
             total = algorithm.steps if rows is None else algorithm.total_steps(rows)
             run_id = f"{parent.run_id if parent else model}.{algorithm.type}-{name}{suffix}"
-            check_fits(run_id, algorithm, study.models[model].parameters, study.runtime)
+            check_fits(run_id, algorithm, study.models[model].known_parameters, study.runtime)
             yield RunPlan(
                 run_id=run_id,
                 parent_run_id=parent.run_id if parent else None,
