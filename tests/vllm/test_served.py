@@ -110,10 +110,10 @@ def test_the_engine_draws_64_at_once(served: Served, tmp_path: Path) -> None:
 
 def test_the_judge_reads_as_the_same_model_at_home(served: Served, tmp_path: Path) -> None:
     pairs = [Pair(str(number), question, "Yes, and soon.") for number, question in enumerate(QUESTIONS)]
-    asked = OpenAI(model="smollm", base_url=served.url, rotations=2, concurrency=AT_ONCE, timeout_seconds=300)
+    asked = OpenAI(model="smollm", base_url=served.url, rotations=1, concurrency=AT_ONCE, timeout_seconds=300)
     judged = asked.load(keep=tmp_path).judge(pairs)
     assert {judgement.status for judgement in judged} == {JudgeStatus.OK}
-    home = CausalLM.model_validate({"engine": {"dtype": "float32"}, "rotations": 2}).load(threads=THREADS).judge(pairs[:4])
+    home = CausalLM.model_validate({"engine": {"dtype": "float32"}, "rotations": 1}).load(threads=THREADS).judge(pairs[:4])
     for one, other in zip(judged[:4], home, strict=True):
         for column in STANCE_COLUMNS:
             assert getattr(one, column) == pytest.approx(getattr(other, column), abs=0.02), (one, other)
