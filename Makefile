@@ -35,7 +35,7 @@ test-fast: install-dev
 
 # what takes minutes each: whole studies of the real model
 test-long: install-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "long and not benchmark and not figures" -n 2 --dist load
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "long and not benchmark and not figures" -n 2 --dist loadfile
 
 # vLLM's worker has both cores of a small machine; the processes around it wait
 test-vllm: $(VLLM_VENV)/.installed
