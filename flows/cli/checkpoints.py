@@ -58,7 +58,8 @@ def list_(study: StudyArgument, root: RootOption = None, as_json: JsonOption = F
         print_json(rows)
         return
     if not rows:
-        typer.echo("nothing is trained yet")
+        elsewhere = "; the checkpoints of its series lie where something else wrote them" if found.work.study.series else ""
+        typer.echo(f"nothing is trained here yet{elsewhere}")
         return
     shown = ((row["run_id"], row["step"], _size(row["bytes"]), row["where"], _first(row["needed_by"])) for row in rows)
     for line in as_table(

@@ -159,10 +159,12 @@ def forget(
     )
     if going.shared:
         typer.echo(f"weights of {counted(len(going.shared), 'run')} stay: other studies here tell of them")
-    if not yes:
-        typer.confirm("remove them?", abort=True)
+    if not yes and not typer.confirm("remove them?"):
+        typer.echo("nothing is removed")
+        return
     remove(work, going)
-    typer.echo("removed")
+    left = [place for place in (store.root / f"reports/{study}", store.root / f"studies/{study}.yaml") if place.exists() or place.listing()]
+    typer.echo(f"removed{'; what stays: ' if left else ''}{', '.join(place.uri for place in left)}")
 
 
 def _store(context: typer.Context, root: str | None) -> Any:

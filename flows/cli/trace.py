@@ -120,7 +120,10 @@ def conclude(work: StudyWork, console: Console) -> None:
     console.print(drift_table(drift, alpha=1 - work.study.analysis.confidence))
     console.print(f"report   {escape((folder_of_report(work) / PAGE).uri)}", soft_wrap=True, highlight=False)
     console.print(
-        f'ask      valuedrift sql --root {escape(work.root)} "from drift where q_value_study < 0.05"', soft_wrap=True, highlight=False
+        f"ask      valuedrift sql --root {escape(work.root)} "
+        f"\"select run_id, topic, stance, magnitude, q_value_study from drift where study = '{work.name}' and q_value_study < 0.05\"",
+        soft_wrap=True,
+        highlight=False,
     )
 
 

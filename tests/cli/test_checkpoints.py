@@ -164,7 +164,7 @@ def test_a_study_is_forgotten_with_the_weights_that_no_other_tells_of(trained: T
     other = Trained(tmp_path / "study", trained.root, "other")
     assert other.key == trained.key
     asked = CliRunner().invoke(app, ("tables", "forget", "mine", "--root", trained.root), input="n\n")
-    assert asked.exit_code == 1 and "remove them?" in asked.output and trained.work.store.studies() == ["mine", "other"]
+    assert asked.exit_code == 0 and "nothing is removed" in asked.output and trained.work.store.studies() == ["mine", "other"]
     told = done("tables", "forget", "mine", "--root", trained.root, "--yes")
     assert "weights of 1 run stay" in told and "weights of 0 runs" in told
     assert StudyWork(load_study(trained.file), trained.root).store.studies() == ["other"] and len(trained.lying()) == 2

@@ -174,7 +174,9 @@ def _points(inputs: ReportInputs, rows: list[DriftRow], smallest: float | None) 
             f"{count['undecided']} {are} undecided: neither more than noise after correction nor surely within ±{LITTLE:.2f}. "
             "This does not show that nothing moved."
         )
-    if smallest is not None:
+    if smallest is not None and smallest >= 1:
+        points.append("A typical test here could not even see a change of 1, the largest there is. More questions mend that.")
+    elif smallest is not None:
         points.append(
             f"The smallest drift that a typical test here could see is about {plain(smallest)} (in four of five repetitions, before correction). "
             "More questions make it smaller."
