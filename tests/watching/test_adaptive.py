@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_stances import softmax
-from test_series import checkpoint
+from small_checkpoints import checkpoint
 from typer.testing import CliRunner
 
 from valuedrift.drift.prompt_means import Cell

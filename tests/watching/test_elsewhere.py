@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from test_series import at_work, checkpoint
+from small_checkpoints import at_work, checkpoint
 
 from valuedrift.errors import UserError
 from valuedrift.storage.location import Location

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_series import adapter, at_work, checkpoint
+from small_checkpoints import adapter, at_work, checkpoint
 
 from valuedrift.errors import DataError, SameAgainError, StageError, UserError
 from valuedrift.study import Study

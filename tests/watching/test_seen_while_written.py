@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import polars as pl
-from test_series import checkpoint
+from small_checkpoints import checkpoint
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "storage"))  # small_study
 from small_study import responses

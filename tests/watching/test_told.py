@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from own_plug_ins import installed
-from test_series import checkpoint
+from small_checkpoints import checkpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
