@@ -111,6 +111,8 @@ def tensor_names(path: Path) -> list[str]:
     """
     from safetensors import SafetensorError, safe_open
 
+    if path.exists() and not path.is_file():  # a pipe would be waited for without end
+        raise DataError(f"{path.name} is no file", where=str(path), fix="copy or download it again")
     try:
         with safe_open(path, "np") as file:
             return list(file.keys())

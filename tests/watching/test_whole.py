@@ -145,3 +145,12 @@ def test_a_reward_model_is_told_and_the_others_go_on(tmp_path: Path, adapter: bo
         (folder / "config.json").write_text('{"architectures": ["LlamaForSequenceClassification"]}', encoding="utf-8")
     sighting = at_work(tmp_path, str(tmp_path / "out")).look(patient=False)
     assert list(sighting.whole) == [1] and "scores and writes nothing" in sighting.broken[str(folder)]
+
+
+def test_a_pipe_in_place_of_weights_is_waited_for_by_nobody(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "out" / "checkpoint-1")
+    odd = checkpoint(tmp_path / "out" / "checkpoint-2")
+    (odd / "model.safetensors").unlink()
+    os.mkfifo(odd / "model.safetensors")
+    sighting = at_work(tmp_path, str(tmp_path / "out")).look(patient=False)
+    assert list(sighting.whole) == [1] and "model.safetensors is no file" in str({**sighting.broken, **sighting.waiting})
