@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -73,12 +74,9 @@ def provenance_of(store: Store, study: Study, runs: pl.DataFrame, stances: pl.Da
     datasets = {**study.corpora, **study.preferences}
     return {
         "Program": {"git commit": git_commit() or "not a checkout", **versions()},
-        "Machine": {
-            **machine(),
-            "training began": f"{runs.get_column('started').min()!s} UTC",
-            "training ended": f"{runs.get_column('ended').max()!s} UTC",
-        },
+        "Machine": {**machine(), **_when_trained(runs.filter(~pl.col("run_id").is_in([*study.series, *study.served])))},
         "Models": {name: f"{model.path} · weights {base.get(name, 'unknown')}" for name, model in study.models.items()}
+        | {name: f"checkpoints of {', '.join(one.places)}{f' on {one.base}' if one.base else ''}" for name, one in study.series.items()}
         | {name: " · ".join(f"step {step}: {model}" for step, model in sorted(models.items())) for name, models in study.served.items()},
         "Datasets": {name: f"{datasets[name].title} · rows {found}" for name, found in rows.items() if name in datasets},
         "Probes": {
@@ -95,6 +93,14 @@ def provenance_of(store: Store, study: Study, runs: pl.DataFrame, stances: pl.Da
             row["run_id"]: f"fingerprint {row['fingerprint']} · commit {row['git_commit'] or 'none'}" for row in runs.iter_rows(named=True)
         },
     }
+
+
+def _when_trained(runs: pl.DataFrame) -> dict[str, str]:
+    """When some runs that were trained here began and ended; nothing where none was."""
+    if not runs.height:
+        return {}
+    ends = {"training began": runs.get_column("started").min(), "training ended": runs.get_column("ended").max()}
+    return {name: f"{moment:%Y-%m-%d %H:%M:%S} UTC" for name, moment in ends.items() if isinstance(moment, datetime)}
 
 
 def _judge(judge: JudgeConfig, identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def test_every_kind_of_file_holds_the_same_rows(tmp_path: Path, name: str) -> No
         ("rows.json", b" \n", "rows.json: the file is empty"),
         ("rows.json", b"[]", "rows.json: has no rows"),
         ("rows.csv", b"prompt,response\n", "rows.csv: has no rows"),
-        ("rows.jsonl.gz", gzip.compress(b""), "rows.jsonl.gz: has no rows"),
+        ("rows.jsonl.gz", gzip.compress(b"", mtime=0), "rows.jsonl.gz: has no rows"),
         ("rows.jsonl", LINES + b'{"prompt": "caf\xe9", "response": "x"}', rf"rows.jsonl: not UTF-8 text \(byte {len(LINES) + 15}\)"),
         ("rows.csv", CSV + b"caf\xe9,x\n", rf"rows.csv: not UTF-8 text \(byte {len(CSV) + 3}\)"),
         ("rows.json", "[]".encode("utf-16"), r"rows.json: not UTF-8 text \(byte 0\)"),
