@@ -20,14 +20,14 @@ FILES = {
     "rows.jsonl": LINES,
     "rows.ndjson": b"\n" + LINES.replace(b"\n", b"\r\n") + b"\n",
     "bom.jsonl": b"\xef\xbb\xbf" + LINES,
-    "rows.jsonl.gz": gzip.compress(LINES),
+    "rows.jsonl.gz": gzip.compress(LINES, mtime=0),
     "rows.json": json.dumps(ROWS, indent=1).encode(),
-    "rows.json.gz": gzip.compress(json.dumps(ROWS).encode()),
+    "rows.json.gz": gzip.compress(json.dumps(ROWS).encode(), mtime=0),
     "data.json": json.dumps({"version": 1, "data": ROWS}).encode(),
     "lines.json": LINES,
     "rows.csv": CSV,
     "bom.CSV": b"\xef\xbb\xbf" + CSV,
-    "rows.csv.gz": gzip.compress(CSV),
+    "rows.csv.gz": gzip.compress(CSV, mtime=0),
 }
 
 
@@ -66,7 +66,7 @@ def test_every_kind_of_file_holds_the_same_rows(tmp_path: Path, name: str) -> No
         ("rows.csv", b"prompt,prompt\na,b\n", "rows.csv, header: two columns are called 'prompt'"),
         ("rows.csv", b"question;reply\na;b\n", "columns found: question, reply"),
         ("rows.jsonl.gz", LINES, "rows.jsonl.gz: not a whole gzip file"),
-        ("rows.jsonl.gz", gzip.compress(LINES)[:-12], "rows.jsonl.gz: not a whole gzip file"),
+        ("rows.jsonl.gz", gzip.compress(LINES, mtime=0)[:-12], "rows.jsonl.gz: not a whole gzip file"),
         ("rows.parquet", LINES, "rows.parquet: not a readable Parquet file"),
     ],
 )
