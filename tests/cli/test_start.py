@@ -30,7 +30,8 @@ def test_help_lists_the_commands_in_the_order_of_use(tmp_path: Path) -> None:
     shown = called("--help", cwd=tmp_path).stdout
     names = re.findall(r"^│ (\w+)  ", shown.partition("Commands")[2], re.MULTILINE)
     assert names[:6] == ["plan", "run", "watch", "status", "explain", "report"]
-    assert names[6:] == ["analyze", "sql", "tables", "judge", "labels", "audit", "synthesize", "probes", "automations", "init", "demo"]
+    data = ["analyze", "sql", "tables", "checkpoints", "judge", "labels", "audit", "synthesize", "probes"]
+    assert names[6:] == [*data, "deploy", "automations", "init", "demo"]
 
 
 def test_init_writes_a_study_that_can_be_planned_and_overwrites_nothing(tmp_path: Path) -> None:

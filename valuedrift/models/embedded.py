@@ -35,10 +35,10 @@ class EmbeddedModel:
     """Import name of the package."""
     source: str
     """File or folder inside the package."""
-    parameters: int
-    """Number of weights."""
     convert: Callable[[Path, Path], None] | None = None
     """Writes the model folder from the source; None where the source is a model folder already."""
+    parameters: float | None = None
+    """Number of weights; None where it is not known before."""
 
 
 def embedded_folder(model: EmbeddedModel) -> Path:

@@ -52,7 +52,7 @@ class Model(Part):
         """Number of weights as the study says it, else as an embedded model is known to have; None where nothing tells."""
         kind, _, name = self.path.partition(":")
         embedded = EMBEDDED.get(name) if kind == "embedded" else None
-        return self.parameters if self.parameters is not None or embedded is None else float(embedded.parameters)
+        return self.parameters if self.parameters is not None or embedded is None else embedded.parameters
 
 
 class _Phase(Part):
