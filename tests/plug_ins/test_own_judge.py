@@ -96,7 +96,7 @@ def test_a_package_of_somebody_else_enters_it(
     command: Callable[..., subprocess.CompletedProcess[str]], study: Path, tmp_path: Path
 ) -> None:
     planned = command("plan", str(study))
-    assert planned.returncode == 0 and "× 3 judge(s)" in planned.stdout, planned.stderr
+    assert planned.returncode == 0 and "× 3 judges" in planned.stdout, planned.stderr
     pl.DataFrame({"prompt": [pair.prompt for pair in PAIRS], "response": [pair.response for pair in PAIRS]}).write_csv(
         tmp_path / "pairs.csv"
     )

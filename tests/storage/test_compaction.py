@@ -101,14 +101,14 @@ def test_a_part_replaced_during_compaction_wins(store: Store, monkeypatch: pytes
     commit = Store.commit
     replaced = []
 
-    def slowly(self: Store, study: str, change: object) -> None:
+    def slowly(self: Store, study: str, change: object, *check: object) -> None:
         if not replaced:
             replaced.append(True)
             frame = stances("dpo-gap", 0, "causal-lm").with_columns(status=pl.lit("failed"))
             other.put(
                 "stances", frame, partition={"study": STUDY, "run_id": "dpo-gap", "step": 0}, key="new", identity={}, slot="causal-lm"
             )
-        commit(self, study, change)
+        commit(self, study, change, *check)
 
     monkeypatch.setattr(Store, "commit", slowly)
     compact(store, STUDY, "dpo-gap")
