@@ -119,9 +119,11 @@ def pandas_reference(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, float, flo
 
 def test_analyze_is_twenty_times_as_fast_as_plain_pandas_and_keeps_its_memory(stances: Path, tmp_path: Path) -> None:
     written = "--out", tmp_path / "drift.parquet", "--trajectory", tmp_path / "trajectory.parquet"
-    # The best of four: what else runs on the machine costs a process of two seconds more than one of a minute.
-    one = min((process(stances, *written, "--resamples", RESAMPLES) for _ in range(4)), key=lambda measured: measured.processor)
+    # The best of eight, before and after: what else runs on the machine costs a process of two seconds more than one of a minute.
+    tries = [process(stances, *written, "--resamples", RESAMPLES) for _ in range(4)]
     means, largest, wall, processor = pandas_reference(stances)
+    tries += [process(stances, *written, "--resamples", RESAMPLES) for _ in range(4)]
+    one = min(tries, key=lambda measured: measured.processor)
     assert largest.notna().all(axis=None)
     assert largest.to_numpy().mean() == pytest.approx(2.3, abs=0.8), "the reference standardizes as the analysis does"
 
