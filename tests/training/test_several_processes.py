@@ -63,6 +63,8 @@ if "{answers}" == "given":
 for path in sys.argv[1:]:
     TrainJob.model_validate_json(Path(path).read_text()).run(lambda progress: None)
 """
+_CANCELLED = 5e-5
+"""How far the loss of GRPO may lie off: it is a mean of terms of the size of 1 that cancel but for their rounding."""
 
 
 def run_together(jobs: list[TrainJob], folder: Path, answers: str = "drawn") -> list[TrainResult]:
@@ -99,10 +101,12 @@ def assert_equal_within_rounding(found: TrainResult, wanted: TrainResult) -> Non
     assert len(found.metrics) == len(wanted.metrics) > 0
     for one, other in zip(found.metrics, wanted.metrics, strict=True):
         numbers = {name: value for name, value in other.model_dump().items() if value is not None}
-        assert {name: value for name, value in one.model_dump().items() if value is not None} == pytest.approx(numbers, rel=2e-4, abs=2e-6)
+        assert {name: value for name, value in one.model_dump().items() if value is not None} == pytest.approx(
+            numbers, rel=2e-4, abs=_CANCELLED
+        )
     for one, other in zip(found.checkpoints[1:], wanted.checkpoints[1:], strict=True):
         assert one.held_out_loss is other.held_out_loss is None or one.held_out_loss == pytest.approx(other.held_out_loss, rel=2e-4)
-        assert one.train_loss == pytest.approx(other.train_loss, rel=2e-4, abs=2e-6)
+        assert one.train_loss == pytest.approx(other.train_loss, rel=2e-4, abs=_CANCELLED)
     for step, expected in tensors(wanted).items():
         for name, value in expected.items():
             torch.testing.assert_close(tensors(found)[step][name], value, rtol=1e-3, atol=1e-4)
