@@ -9,6 +9,7 @@ from typing import Literal
 from valuedrift.errors import StageError, UserError
 from valuedrift.study import RunPlan
 from valuedrift.study.estimate import Estimate, estimate
+from valuedrift.study.memory import memory
 from valuedrift.study.runtime import Spread
 from valuedrift.tasks.carry_out import carry_out
 from valuedrift.tasks.stage import Stage
@@ -22,8 +23,6 @@ NEEDS: tuple[Need, ...] = ("cpu", "gpu", "gpu-80gb")
 
 _SMALL = 24e9
 """Bytes of memory that the queues `cpu` and `gpu` promise."""
-_BESIDE_STATES = 1.5
-"""Memory in training beside weights, gradients and moments: activations and logits, roughly."""
 _BYTES_IN_SAMPLING = 3.0
 """Bytes a weight in sampling: 16 bits, and the key-value cache."""
 
@@ -98,10 +97,12 @@ def need_of(work: StudyWork, part: Part) -> Need:
 def _cost(work: StudyWork, run: RunPlan, part: Part, *, trained: bool) -> Estimate:
     steps = tuple(stage.step for stage in part.stages if stage.run_id == run.run_id and stage.name == "sample" and stage.step is not None)
     cost = estimate(replace(run, steps=steps), work.study, len(work.probes))
-    in_sampling = _BYTES_IN_SAMPLING * (run.model.parameters or 0.0)
+    parameters = run.model.known_parameters or 0.0
+    in_sampling = _BYTES_IN_SAMPLING * parameters
     if not trained:
         return replace(cost, training_tokens=0.0, training_flops=0.0, memory_bytes=in_sampling)
-    return replace(cost, memory_bytes=max(_BESIDE_STATES * cost.memory_bytes, in_sampling))
+    held = memory(run.algorithm, parameters, work.runtime)
+    return replace(cost, memory_bytes=max(held.states + held.activations, in_sampling))
 
 
 def carry_out_part(work: StudyWork, name: str, by: Spread) -> None:

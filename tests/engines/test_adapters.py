@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from valuedrift.engines.adapters import fold, is_plain_lora, rank
+from valuedrift.engines.vllm import _is_applied
 from valuedrift.models.loading import load_base, load_causal_lm
 from valuedrift.weights import Weights
 
@@ -58,3 +59,9 @@ def test_what_is_more_than_two_matrices_is_not_folded(tiny: Weights, tmp_path: P
 @pytest.mark.parametrize("module", ["lm_head", "embed_tokens"])
 def test_an_adapter_on_the_vocabulary_is_not_folded(tiny: Weights, tmp_path: Path, module: str) -> None:
     assert not is_plain_lora(_lora(tmp_path / "a", tiny, r=4, modules=[module]))
+
+
+def test_a_stack_of_more_rank_than_vllm_has_room_for_is_not_applied(tiny: Weights, tmp_path: Path) -> None:
+    small, huge = (_lora(tmp_path / str(r), tiny, r=r, modules=["q_proj"]) for r in (4, 1024))
+    assert _is_applied([small]) and _is_applied([small, small])
+    assert not _is_applied([huge]) and not _is_applied([small, huge])

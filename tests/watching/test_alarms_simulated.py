@@ -58,7 +58,6 @@ def from_alike(rng: np.random.Generator, prompts: int) -> Answers:
     return hard(alike(rng, prompts))
 
 
-@pytest.mark.long
 @pytest.mark.slow
 def test_of_2000_trainings_without_drift_no_more_than_1_in_20_raises_an_alarm(show: Table) -> None:
     trainings = 2000

@@ -204,7 +204,7 @@ class VllmEngine:
         if not weights.adapters:
             return weights.base, None
         folder = Path(tempfile.mkdtemp(dir=self._scratch.name))
-        if not self._merges and all(map(is_plain_lora, weights.adapters)) and rank(weights.adapters) <= RANKS[-1]:
+        if not self._merges and _is_applied(weights.adapters):
             return weights.base, fold(weights.adapters, folder)
         model, tokenizer = load_causal_lm(weights, dtype=self.settings.dtype)
         model.save_pretrained(folder)
@@ -225,3 +225,8 @@ def _in_turns(tokens: Iterable[int]) -> list[tuple[int, ...]]:
     """Tokens in groups of as many as vLLM tells for one request."""
     ordered = sorted(tokens)
     return [tuple(ordered[start : start + _TOLD_TOKENS]) for start in range(0, len(ordered), _TOLD_TOKENS)]
+
+
+def _is_applied(adapters: Sequence[Path]) -> bool:
+    """Whether vLLM applies a stack of adapters, folded into one; else they are merged into the weights."""
+    return all(map(is_plain_lora, adapters)) and rank(adapters) <= RANKS[-1]
