@@ -30,7 +30,8 @@ def run(
         str,
         typer.Argument(
             metavar="PAIRS",
-            help="Answers with their prompts: CSV, JSONL or Parquet, local or s3://, with prompt and response; id, where there is one, is kept.",
+            help="Answers with their prompts: CSV, JSONL or Parquet, local or s3://, with prompt and response; id, where there is one, is kept, and what "
+            "`analyze` needs: run_id, step, topic, prompt_id, sample_idx, ….",
         ),
     ],
     out: Annotated[
@@ -42,21 +43,20 @@ def run(
     threads: ThreadsOption = None,
 ) -> None:
     """Judge every answer of a file; the output is written whole or not at all."""
-    import polars as pl
-
     from valuedrift.judges.base import remarks_of
-    from valuedrift.judges.frames import judgements_frame, read_pairs
+    from valuedrift.judges.frames import judgements_frame, pairs_of, read_answers
     from valuedrift.storage.fetching import at_hand
 
     place = target(out, "--out", ".parquet")
     config = judge_config(judge, settings, weights)
     with at_hand(pairs) as path:
-        read = read_pairs(path)
+        answers = read_answers(path)
+    read = pairs_of(answers)
     with progress_bar("judging", len(read)) as progress:
         loaded = config.load(threads=threads, keep=None if place.is_remote else Path(out).with_suffix(".replies"))
         judgements = loaded.judge(read, progress)
     frame = judgements_frame(judgements)
-    place.put_bytes(parquet_bytes(frame.insert_column(0, pl.Series("id", [pair.id for pair in read], dtype=pl.String))))
+    place.put_bytes(parquet_bytes(answers.drop("prompt", "response").hstack(frame)))
     counts = ", ".join(f"{count} {status}" for status, count in frame.get_column("status").value_counts(sort=True).iter_rows())
     _out.print(f"{counted(len(read), 'answer')} judged ({counts or 'none'}), written to {escape(out)}", highlight=False, soft_wrap=True)
     for remark in remarks_of(loaded):

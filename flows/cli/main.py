@@ -27,6 +27,7 @@ _COMMANDS = {
     "sql": ("sql",),
     "tables": ("tables",),
     "checkpoints": ("checkpoints",),
+    "sample": ("sample",),
     "judge": ("judge", "judge_fit", "labels"),
     "labels": ("labels",),
     "audit": ("audit",),

@@ -141,7 +141,7 @@ def _named(registry: Registry[Any], given: str, settings: Sequence[str], option:
             found = _keys_in(given, registry.what).valid(registry.annotation)
             content = found.anchored(folder_of(given)).model_dump(mode="json", exclude_unset=True)
         for setting in settings:
-            _put_key(content, setting, set_option)
+            put_key(content, setting, set_option)
             where = f"{option} {given} with {set_option}"
         made = adapter.validate_python(content)
     except ValidationError as error:
@@ -171,7 +171,7 @@ def _keys_in(address: str, what: str) -> Yaml:
     return written
 
 
-def _put_key(content: dict[str, Any], setting: str, option: str) -> None:
+def put_key(content: dict[str, Any], setting: str, option: str) -> None:
     """Set one key; dots in it lead into nested mappings, which are made as needed; its value is read by the rules of YAML.
 
     Raises:

@@ -72,17 +72,10 @@ class SampleJob(BaseModel):
         prompts = [Prompt(**row) for row in json.loads(self.prompts.read_text(encoding="utf-8"))]
         with self._engine() as engine:
             drawn = engine.sample(prompts, self.sampling, lambda done, total: progress(Progress(done, total)))
-        responses = [self._told_apart(response) for response in drawn]
+        responses = [without_thought(response, self.sampling) for response in drawn]
         kinds = {"sample_idx": pl.Int32, "n_tokens": pl.Int32, "reasoning": pl.String}
         pl.DataFrame(responses, schema_overrides=kinds).write_parquet(self.out)
         return SampleResult(rows=len(responses), tokens=sum(response.n_tokens for response in responses))
-
-    def _told_apart(self, response: Response) -> Response:
-        """A response without a thought in its text, also of an engine that knows of none."""
-        if response.finish_reason == "failed":
-            return response
-        told = split_thought(response.response, self.sampling.thoughts, begun=None if response.reasoning is None else False)
-        return replace(response, response=told.answer, reasoning=joined(response.reasoning, told.reasoning))
 
     def _engine(self) -> AbstractContextManager[Engine]:
         """The engine, with weights that are those that were trained, or with its model's name."""
@@ -102,3 +95,16 @@ class SampleJob(BaseModel):
         where: dict[str, Any] = {"device": self.device, "threads": self.threads, "cache_tokens": self.cache_tokens}
         settings = EngineSettings(dtype=self.dtype, **where, **self.tuning.tuning)
         return KEPT.at(self.engine, self.weights, self.fingerprint, settings)
+
+
+def without_thought(response: Response, sampling: Sampling) -> Response:
+    """A response without a thought in its text, also of an engine that knows of none.
+
+    Args:
+        response: As the engine gave it.
+        sampling: How it was drawn.
+    """
+    if response.finish_reason == "failed":
+        return response
+    told = split_thought(response.response, sampling.thoughts, begun=None if response.reasoning is None else False)
+    return replace(response, response=told.answer, reasoning=joined(response.reasoning, told.reasoning))

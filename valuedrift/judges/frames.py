@@ -13,16 +13,42 @@ from valuedrift.judges.base import Judgement, Pair
 from valuedrift.stance import STANCE_COLUMNS, JudgeStatus
 from valuedrift.tabular import read_frame
 
+NAMES = ("study", "run_id", "topic", "probe_set", "prompt_id", "pair_id")
+NUMBERS = ("step", "sample_idx", "polarity")
+"""Columns of answers that a judgement of them keeps, so that a stance table can be analyzed: names, and whole numbers."""
 
-def read_pairs(path: Path) -> list[Pair]:
-    """The pairs of a file with the columns prompt and response; ``id`` is the row's own, or its number from 0.
+
+def read_answers(path: Path) -> pl.DataFrame:
+    """Answers of a file with the columns prompt and response.
+
+    Returns:
+        id (the row's own, or its number from 0), prompt, response; of ``NAMES`` and ``NUMBERS`` what the file has, numbers that are none as they are.
 
     Raises:
         UserError, DataError: See :func:`valuedrift.tabular.read_frame`.
     """
-    frame = read_frame(path, ("prompt", "response"))
-    ids = frame.get_column("id").cast(pl.String).to_list() if "id" in frame.columns else [str(row) for row in range(frame.height)]
-    texts = zip(ids, frame.get_column("prompt"), frame.get_column("response"), strict=True)
+    frame = read_frame(path, ("prompt", "response"), optional=("id", *NAMES))
+    if "id" not in frame.columns:
+        frame = frame.with_columns(id=pl.int_range(frame.height).cast(pl.String))
+    kept = frame.select("id", "prompt", "response", *(name for name in (*NAMES, *NUMBERS) if name in frame.columns))
+    whole = kept.with_columns(pl.col(name).cast(pl.Int64, strict=False) for name in NUMBERS if name in kept.columns)
+    return kept.with_columns(whole.get_column(name) for name in NUMBERS if name in kept.columns and _same(kept[name], whole[name]))
+
+
+def _same(written: pl.Series, whole: pl.Series) -> bool:
+    """Whether nothing was lost when numbers were read as whole ones."""
+    as_text = written.cast(pl.String).str.strip_suffix(".0")
+    return bool((as_text.eq_missing(whole.cast(pl.String))).all())
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """The pairs of a file, see :func:`read_answers`."""
+    return pairs_of(read_answers(path))
+
+
+def pairs_of(answers: pl.DataFrame) -> list[Pair]:
+    """The pairs of answers as :func:`read_answers` gives them."""
+    texts = answers.select("id", "prompt", "response").iter_rows()
     return [Pair(id=str(name), prompt=prompt, response=response) for name, prompt, response in texts]
 
 

@@ -67,7 +67,7 @@ def _without_numbers(folder: Path, loader: Any, dtype: torch.dtype) -> tuple[Any
     check_model_folder(folder)
     files = weight_files(folder)
     _check_depth(folder, files)
-    with read_by_others(f"not loadable as {_TITLES.get(loader.__name__, loader.__name__)}", folder), _quiet():
+    with read_by_others(f"not loadable as {_TITLES.get(loader.__name__, loader.__name__)}", folder), quiet():
         model, loading = loader.from_pretrained(
             folder,
             dtype=dtype,
@@ -301,7 +301,7 @@ def _check_depth(folder: Path, files: list[Path]) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Transformers without its report of what is missing, which says the same at length and is only a warning, and without its bar."""
     from transformers.utils import logging
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from valuedrift.errors import StageError, UserError
-from valuedrift.models.checking import bare, check_model, check_weights, read_by_others, with_adapter
+from valuedrift.models.checking import bare, check_model, check_weights, quiet, read_by_others, with_adapter
 from valuedrift.weight_files import ADAPTER_CONFIG
 from valuedrift.weights import Weights
 
@@ -98,7 +98,7 @@ def read_model(folder: Path, *, dtype: torch.dtype) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
-    with read_by_others("not loadable as a causal language model", folder):
+    with quiet(), read_by_others("not loadable as a causal language model", folder):
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
         )
