@@ -9,7 +9,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from valuedrift.errors import fault_of
-from valuedrift.flows.spread import told_fault
+from valuedrift.flows.spread.pool import told_fault
 from valuedrift.flows.trace import RUNNER
 from valuedrift.study.runtime import Spread
 from valuedrift.tasks.carry_out import failed_state

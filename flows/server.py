@@ -46,3 +46,12 @@ def server(why: str) -> Iterator[SyncPrefectClient]:
         raise UserError(
             f"the Prefect server does not answer: {type(error).__name__}", where=where, fix="prefect server start, or name another"
         ) from error
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether a fault is that the server is away, or broken for a while; not that it refuses."""
+    from httpx import TransportError
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    cause = error.__cause__ if isinstance(error, UserError) else error
+    return isinstance(cause, TransportError) or (isinstance(cause, PrefectHTTPStatusError) and cause.response.status_code >= 500)

@@ -14,7 +14,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import AfterValidator
 
 from valuedrift.errors import UserError
-from valuedrift.flows.spread import carry_out_on_pool, check_slots
+from valuedrift.flows.spread.planner import carry_out_on_pool
+from valuedrift.flows.spread.pool import check_slots
 from valuedrift.study.runtime import Spread
 from valuedrift.tasks.carry_out import carry_out, failed_state
 from valuedrift.tasks.reporting import PAGE

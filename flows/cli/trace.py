@@ -72,7 +72,7 @@ def run(
             if standing.from_older_version:
                 console.print(f"{escape(standing.stage.label)}: {escape(standing.why)}", highlight=False, soft_wrap=True)
         if by := spec.runtime.spread or ("phases" if spread else None):
-            from valuedrift.flows.spread import check_pool
+            from valuedrift.flows.spread.pool import check_pool
 
             check_pool(work, by)
         with progress_of(console, len(standings), "what finished is kept; the same command goes on from there"):

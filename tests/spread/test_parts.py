@@ -83,13 +83,13 @@ def test_the_queue_is_chosen_by_the_estimate(tmp_path: Path, part: str, device: 
     [UserError("no such file", where="a.yaml", fix="give one"), DataError("a row is empty", where="row 3"), StageError("out of memory")],
 )
 def test_a_fault_keeps_its_kind_and_words_in_the_state_of_a_flow_run(fault: UserError) -> None:
-    from valuedrift.flows.spread import read_fault, told_fault
+    from valuedrift.flows.spread.pool import read_fault, told_fault
 
     read = read_fault(told_fault(fault))
     assert type(read) is type(fault) and str(read) == str(fault) and read.exit_code == fault.exit_code
 
 
 def test_a_state_that_no_fault_wrote_is_a_stage_that_died() -> None:
-    from valuedrift.flows.spread import read_fault
+    from valuedrift.flows.spread.pool import read_fault
 
     assert type(read_fault("Flow run exceeded timeout")) is StageError

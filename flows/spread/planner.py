@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import httpx
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
 from prefect.deployments import run_deployment
-from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.runtime import flow_run as this_run
 from prefect.states import Cancelling, Crashed
 
-from valuedrift.errors import DataError, StageError, UserError
-from valuedrift.flows.server import server
+from valuedrift.errors import StageError, UserError
+from valuedrift.flows.server import may_pass, server
+from valuedrift.flows.spread.pool import WHY, check_pool, phase_deployment, read_fault
+from valuedrift.flows.spread.underway import Underway, listen, runs_of
 from valuedrift.references import is_address
 from valuedrift.study.runtime import Spread
 from valuedrift.tasks.board import board
@@ -36,33 +32,9 @@ from valuedrift.tasks.survey import Standing, State, survey
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
-
-_WHY = "workers take their work from one"
 _POLL_SECONDS = 1.0
 _LOOK_SECONDS = 15.0
 """How often is asked for heartbeats, and whether anybody takes what waits."""
-_PAGE = 200
-_EVENTS = 50
-"""As many as the server gives at once."""
-_CODE = re.compile(r" · exit code (\d)$")
-_FAULTS: Mapping[str, type[UserError]] = {str(kind.exit_code): kind for kind in (UserError, DataError, StageError)}
-
-
-def phase_deployment(pool: str) -> str:
-    """The deployment that carries out parts on a work pool."""
-    return f"phase/{pool}"
-
-
-def told_fault(fault: UserError) -> str:
-    """A fault as the state of a flow run tells it, so that `read_fault` knows its kind."""
-    return f"{fault} · exit code {fault.exit_code}"
-
-
-def read_fault(message: str) -> UserError:
-    """The fault that a flow run's state tells."""
-    code = _CODE.search(message)
-    kind = _FAULTS.get(code.group(1), StageError) if code else StageError
-    return kind(_CODE.sub("", message))
 
 
 def carry_out_on_pool(
@@ -110,27 +82,6 @@ def _make_before(work: StudyWork, stages: Sequence[Stage], by: Spread) -> None:
         carry_out(work, lambda: [stage for stage in stages_of(work) if stage.label in needed])
 
 
-@dataclass
-class _Underway:
-    """A part that somebody does, or is to do.
-
-    Attributes:
-        part: The part.
-        run: The flow run.
-        shown: Its number on the board, once it runs.
-        attempt: How often it was begun.
-        alive: When it last gave a sign, by the clock of this process.
-        signs: Heartbeats and states that were seen.
-    """
-
-    part: Part
-    run: UUID
-    attempt: int
-    alive: float
-    shown: int | None = None
-    signs: set[str] = field(default_factory=set)
-
-
 def _seen_by_all(place: str) -> str:
     """A path or address as it is the same in every working directory."""
     return place if is_address(place) else str(Path(place).absolute())
@@ -149,7 +100,7 @@ class _Planner:
         self._work = work
         self._parameters = {"study": _seen_by_all(study), "root": _seen_by_all(work.root), "by": by}
         self._by = by
-        self._underway: dict[str, _Underway] = {}
+        self._underway: dict[str, Underway] = {}
         self._told: set[str] = set()
         self._looked = time.monotonic()
 
@@ -206,26 +157,26 @@ class _Planner:
                     job_variables={"gpus": 1} if need != "cpu" and self._in_cluster() else None,
                 )
                 assert isinstance(run, FlowRun)
-                self._underway[part.name] = _Underway(part, run.id, attempt, time.monotonic())
+                self._underway[part.name] = Underway(part, run.id, attempt, time.monotonic())
 
     def _in_cluster(self) -> bool:
         """Whether a job must ask for the GPUs that it is to see."""
-        with server(_WHY) as client:
+        with server(WHY) as client:
             return client.read_work_pool(self._work.runtime.pool).type == "kubernetes"
 
     def _ended(self) -> dict[str, UserError]:
         """See how those under way stand; returns why parts failed."""
         faults: dict[str, UserError] = {}
-        with server(_WHY) as client:
-            runs = {run.id: run for run in self._runs(client)}
+        with server(WHY) as client:
+            runs = {run.id: run for run in runs_of(client, self._underway.values())}
             if time.monotonic() > self._looked + _LOOK_SECONDS:
                 self._looked = time.monotonic()
-                self._listen(client)
+                listen(client, self._underway.values())
                 self._tell_who_takes(client, runs)
         for name, one in list(self._underway.items()):
             run = runs.get(one.run)
             state = run.state if run is not None else None
-            self._note(one, str(state.id) if state is not None else "")
+            one.note(str(state.id) if state is not None else "")
             kind = None if state is None else state.type
             if kind is StateType.RUNNING and one.shown is None:
                 one.shown = board().begin(f"{name} on a worker")
@@ -244,13 +195,7 @@ class _Planner:
                 del self._underway[name]
         return faults
 
-    def _runs(self, client: SyncPrefectClient) -> Iterator[FlowRun]:
-        ids = [one.run for one in self._underway.values()]
-        for start in range(0, len(ids), _PAGE):
-            some = FlowRunFilter(id=FlowRunFilterId(any_=ids[start : start + _PAGE]))
-            yield from client.read_flow_runs(flow_run_filter=some, limit=_PAGE)
-
-    def _outcome(self, one: _Underway, state: Any) -> UserError | None:
+    def _outcome(self, one: Underway, state: Any) -> UserError | None:
         """Why a part that ended failed; None if all of it is there."""
         if state.is_completed():
             own = {stage.label for stage in one.part.stages}
@@ -266,11 +211,11 @@ class _Planner:
         told = read_fault(state.message or state.name)
         return type(told)(f"{one.part.name}: {told.what}")
 
-    def _again(self, one: _Underway, *, dead: bool, why: str) -> UserError | None:
+    def _again(self, one: Underway, *, dead: bool, why: str) -> UserError | None:
         """Begin a part again whose worker died; a fault where that was done often enough."""
         reason = f"no heartbeat for {self._work.runtime.dead_after_seconds:.0f} s" if dead else why
         if dead:
-            with server(_WHY) as client:
+            with server(WHY) as client:
                 message = f"{reason}: its process was killed or its machine is gone; another worker goes on from what is finished"
                 client.set_flow_run_state(one.run, Crashed(message=message), force=True)
         if one.attempt > self._work.runtime.retries:
@@ -279,28 +224,6 @@ class _Planner:
         del self._underway[one.part.name]
         self._begin(one.part, one.attempt + 1)
         return None
-
-    def _listen(self, client: SyncPrefectClient) -> None:
-        """Note which flow runs gave a heartbeat since the last look."""
-        resources = [f"prefect.flow-run.{one.run}" for one in self._underway.values()]
-        beats = EventFilter(event=EventNameFilter(name=["prefect.flow-run.heartbeat"]), resource=EventResourceFilter(id=resources))
-        latest: dict[str, str] = {}
-        page = client.read_events(beats, limit=_EVENTS)
-        for _ in range(1 + 2 * len(resources) // _EVENTS):  # newest first
-            for event in page.events:
-                latest.setdefault(event.resource.id, str(event.id))
-            if page.next_page is None:
-                break
-            page = client.read_events_page(str(page.next_page))
-        for one in self._underway.values():
-            self._note(one, latest.get(f"prefect.flow-run.{one.run}", ""))
-
-    @staticmethod
-    def _note(one: _Underway, sign: str) -> None:
-        """Note a sign of life, if it is one that was not seen before."""
-        if sign and sign not in one.signs:
-            one.signs.add(sign)
-            one.alive = time.monotonic()
 
     def _tell_who_takes(self, client: SyncPrefectClient, runs: Mapping[UUID, FlowRun]) -> None:
         """Say once where nobody takes what waits."""
@@ -324,15 +247,8 @@ class _Planner:
         """Go on without an answer of a server that is away for a while."""
         try:
             yield
-        except (httpx.TransportError, PrefectHTTPStatusError) as error:
-            if isinstance(error, PrefectHTTPStatusError) and error.response.status_code < 500:
-                raise
-            self._away(error)
-        except UserError as error:
-            cause = error.__cause__
-            if not isinstance(cause, httpx.TransportError | PrefectHTTPStatusError):
-                raise
-            if isinstance(cause, PrefectHTTPStatusError) and cause.response.status_code < 500:
+        except Exception as error:
+            if not may_pass(error):
                 raise
             self._away(error)
 
@@ -346,57 +262,8 @@ class _Planner:
     def _cancel(self) -> None:
         """Let the flow runs under way end: nobody waits for them any more."""
         try:
-            with server(_WHY) as client:
+            with server(WHY) as client:
                 for one in self._underway.values():
                     client.set_flow_run_state(one.run, Cancelling(message="the run that planned it was stopped"))
         except UserError as error:
             board().result(f"flow runs on workers go on: {error}")
-
-
-def check_pool(work: StudyWork, by: Spread) -> None:
-    """See, before anything is begun, that there is something which takes the parts of a study.
-
-    Raises:
-        UserError: No server, no work pool or queue, no deployment, or a limit without slots.
-    """
-    pool = work.runtime.pool
-    where, deploy = f"runtime.pool {pool}", f"valuedrift deploy --pool {pool}"
-    check_slots(work.runtime.slots)
-    with server(_WHY) as client:
-        try:
-            client.read_work_pool(pool)
-        except ObjectNotFound as error:
-            there = ", ".join(sorted(one.name for one in client.read_work_pools())) or "none"
-            raise UserError(f"the Prefect server has no such work pool (there are: {there})", where=where, fix=deploy) from error
-        try:
-            client.read_deployment_by_name(phase_deployment(pool))
-        except ObjectNotFound as error:
-            raise UserError(f"the Prefect server has no deployment {phase_deployment(pool)}", where=where, fix=deploy) from error
-        queues = {queue.name for queue in client.read_work_queues(work_pool_name=pool)}
-        needed = {need_of(work, part) for part in parts_of(work, stages_of(work), by)}
-        if lacking := sorted(needed - queues):
-            raise UserError(f"the work pool has no queue {lacking[0]}", where=where, fix=deploy)
-
-
-def check_slots(name: str | None) -> None:
-    """See that a limit of which slots are asked has some.
-
-    Args:
-        name: Of the global concurrency limit; None: no slots are asked for.
-
-    Raises:
-        UserError: No server, no such limit, or one without slots.
-    """
-    if name is None:
-        return
-    where = f"runtime.slots {name}"
-    fix = f"prefect gcl create {name} --limit N, as many as there are GPUs"
-    try:
-        with server("slots are counted by one") as client:
-            limit = client.read_global_concurrency_limit_by_name(name)
-    except ObjectNotFound as error:
-        raise UserError("the Prefect server has no such global concurrency limit", where=where, fix=fix) from error
-    if limit.limit < 1:
-        raise UserError(
-            "this global concurrency limit has no slots: nothing would ever begin", where=where, fix=fix.replace("create", "update")
-        )
