@@ -14,12 +14,13 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import State
 from prefect.futures import PrefectFuture
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 from prefect.tasks import exponential_backoff
 
 from valuedrift.errors import SameAgainError, StageError, StoppedError, UserError, fault_of
 from valuedrift.tasks.board import board
 from valuedrift.tasks.once import once
+from valuedrift.tasks.orders import Orders, orders_of_flow_run
 from valuedrift.tasks.result import Reference
 from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.survey import survey, unfinished_needing
@@ -42,11 +43,16 @@ def _may_pass(_task: object, _run: object, state: Any) -> bool:
 def failed_state(fault: UserError, message: str | None = None) -> Any:
     """A failed state of the task or flow that runs: its message is the reason, which stands in the log first, without a traceback above it.
 
+    What was stopped with the whole is cancelled, not failed.
+
     Args:
         fault: What is raised where the result is asked for.
         message: How the reason is told; default: as the fault says.
     """
     told = message or str(fault)
+    if isinstance(fault, StoppedError):
+        get_run_logger().warning(told)
+        return Cancelled(message=told, data=fault)
     get_run_logger().error(told)
     return Failed(message=told, data=fault)
 
@@ -121,6 +127,7 @@ def carry_out(
         Where every stage's result lies, by the stage's label.
 
     Raises:
+        StoppedError: The flow run was cancelled in the UI.
         UserError: What the first stage that failed said, and how many others failed; what had finished is kept, and what is made of all runs is made
             of those that did not fail.
     """
@@ -128,12 +135,13 @@ def carry_out(
     if known or faults:
         _enter(underway, stages_now(), known or {}, faults or {})
     _submit_ready(underway, stages_now())
-    while underway.running or work.sources or not work.news.empty() or _give_up(underway, stages_now):
-        ended = _next(work)
-        if isinstance(ended, PrefectFuture):
-            _note(underway, ended)
-        _submit_ready(underway, stages := stages_now())
-        settle(stages, {label: done for label, done in underway.done.items() if label not in underway.running.values()})
+    with orders_of_flow_run() as orders:
+        while underway.running or work.sources or not work.news.empty() or _give_up(underway, stages_now):
+            ended = _next(work, orders)
+            if isinstance(ended, PrefectFuture):
+                _note(underway, ended)
+            _submit_ready(underway, stages := stages_now())
+            settle(stages, {label: done for label, done in underway.done.items() if label not in underway.running.values()})
     _raise(list(underway.faults.values()), work.given_up)
     return underway.done
 
@@ -154,9 +162,10 @@ def _enter(underway: _Underway, stages: Sequence[Stage], known: Mapping[str, Ref
             underway.work.failed[stage.label] = stage.as_of
 
 
-def _next(work: Work) -> object:
-    """What ended, or None for what a source reports; awake now and then, so that Ctrl-C is heeded whichever thread it reaches."""
+def _next(work: Work, orders: Orders) -> object:
+    """What ended, or None for what a source reports; awake now and then, so that Ctrl-C is heeded whichever thread it reaches, and what the UI was told."""
     while True:
+        orders.heed()
         try:
             return work.news.get(timeout=_AWAKE_SECONDS)
         except Empty:

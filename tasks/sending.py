@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from valuedrift.errors import UserError
+from valuedrift.errors import StoppedError, UserError
 from valuedrift.storage.weights_store import Place
 from valuedrift.tasks.board import tell
 from valuedrift.tasks.work import Work
@@ -45,7 +45,7 @@ def bring_training(work: Work, key: str) -> None:
 
 @contextmanager
 def sending(work: Work, key: str, label: str) -> Iterator[None]:
-    """For the length of a block that trains: send its checkpoints and its state; when it has ended well, all of them have been sent.
+    """For the length of a block that trains: send its checkpoints and its state; when it has ended well, or was stopped, all of them have been sent.
 
     Args:
         work: Where the root is.
@@ -77,6 +77,14 @@ def sending(work: Work, key: str, label: str) -> Iterator[None]:
     follower.start()
     try:
         yield
+    except StoppedError:
+        ended.set()
+        follower.join()
+        try:
+            sender.send()
+        except UserError as fault:
+            tell(f"{label}: its last state stays on this machine: {fault}")
+        raise
     finally:
         ended.set()
         follower.join()

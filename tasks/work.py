@@ -114,6 +114,7 @@ class Work:
             threads=runtime.worker_threads(),
             launcher=runtime.training_command(),
             processes=runtime.training_processes(),
+            patience=runtime.stop_seconds,
             waiting=awaiting,
             slot=partial(slot, runtime.slots),
             unwanted=lambda: any(claim.lost for claim in self._held.claims),

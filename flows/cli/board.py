@@ -88,13 +88,16 @@ class TerminalBoard:
 
 @contextmanager
 def progress_of(console: Console, stages: int, kept: str) -> Iterator[None]:
-    """Show a flow run that goes on inside; Ctrl-C ends it with one line and exit code 130.
+    """Show a flow run that goes on inside; Ctrl-C, and whoever cancels or suspends it in the UI, ends it with one line and exit code 130.
 
     Args:
         console: Where.
         stages: How many stages there are.
         kept: What the line says of what was done.
     """
+    from prefect.exceptions import CancelledRun, Pause
+
+    from valuedrift.errors import StoppedError
     from valuedrift.tasks.board import use_board
 
     with TerminalBoard(console, stages) as board:
@@ -102,6 +105,7 @@ def progress_of(console: Console, stages: int, kept: str) -> Iterator[None]:
         try:
             start_own_server()
             yield
-        except KeyboardInterrupt as error:
-            board.say(f"[bold red]interrupted[/] {kept}")
+        except (KeyboardInterrupt, CancelledRun, StoppedError, Pause) as error:
+            how = {KeyboardInterrupt: "interrupted", Pause: "suspended"}.get(type(error), "cancelled")
+            board.say(f"[bold red]{how}[/] {kept}")
             raise typer.Exit(130) from error

@@ -1,6 +1,6 @@
 """Prefect's temporary server, started by a command where no other is named.
 
-It is deaf to Ctrl-C, calm while nothing happens, and gone when the command is, however that ends.
+It is deaf to Ctrl-C and to a SIGTERM that is sent to all processes of the command, calm while nothing happens, and gone when the command is, however that ends.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ import valuedrift
 _CALM = timedelta(seconds=5)
 """How often the server looks for its own housekeeping. Prefect's four times a second, with scripts of Lua, alone took most of what a watch takes while nothing
 happens; how runs and tasks go on does not hang on it."""
+_UNHEARD = {signal.SIGINT, signal.SIGTERM}
+_ASKED_TO_END = signal.SIGUSR1
+"""How the command asks its server to end."""
 _PATIENCE_SECONDS = 1.0
 """How long the server is given to end by itself."""
 
@@ -38,7 +41,7 @@ except psutil.NoSuchProcess:
 
 
 def start_own_server() -> None:
-    """Start Prefect's temporary server where no other is named, deaf to Ctrl-C, which a terminal sends to every process of a command.
+    """Start Prefect's temporary server where no other is named, deaf to what a terminal or whatever stops a machine sends to every process of a command.
 
     It has to outlive the run, which tells it how each task ended, and waits for minutes where it no longer listens. It is stopped when this process ends.
     """
@@ -59,13 +62,13 @@ def start_own_server() -> None:
 
         def stop(self) -> None:
             if (server := self.server_process) is not None:
-                server.terminate()
+                server.send_signal(_ASKED_TO_END)
                 with suppress(subprocess.TimeoutExpired):
                     server.wait(_PATIENCE_SECONDS)
                 server.kill()  # nobody asks it any more; what it still waits for are connections of ours
             super().stop()
 
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a child is born with the mask of the thread that starts it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _UNHEARD)  # a child is born with the mask of the thread that starts it
     try:
         Guarded().start()
     finally:
@@ -94,13 +97,20 @@ def _environment() -> dict[str, str]:
 
 
 def calm_server() -> Any:
-    """Prefect's server, looking for its housekeeping now and then."""
+    """Prefect's server, looking for its housekeeping now and then, and ending when its command asks for it."""
     from docket import Worker
     from prefect.server.api import background_workers, server
 
+    signal.signal(_ASKED_TO_END, _hear_sigterm)
     # Prefect leaves no setting for it
     vars(background_workers)["Worker"] = partial(Worker, minimum_check_interval=_CALM, scheduling_resolution=_CALM)
     return server.create_app()
+
+
+def _hear_sigterm(*_: object) -> None:
+    """End as uvicorn does at SIGTERM."""
+    signal.raise_signal(signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _guard(pid: int) -> None:

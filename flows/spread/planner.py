@@ -22,6 +22,7 @@ from valuedrift.references import is_address
 from valuedrift.study.runtime import Spread
 from valuedrift.tasks.board import board
 from valuedrift.tasks.carry_out import carry_out
+from valuedrift.tasks.orders import Orders, orders_of_flow_run
 from valuedrift.tasks.parts import Part, need_of, parts_of
 from valuedrift.tasks.result import Reference
 from valuedrift.tasks.stage import Stage
@@ -59,7 +60,8 @@ def carry_out_on_pool(
     check_pool(work, by)
     stages = stages_of(work)
     _make_before(work, stages, by)
-    faults = _Planner(work, study, by).carry_out()
+    with orders_of_flow_run() as orders:
+        faults = _Planner(work, study, by, orders).carry_out()
     known = {one.stage.label: one.reference for one in survey(work, stages) if one.state is State.CACHED and one.reference is not None}
     of_parts = {stage.label for part in parts_of(work, stages, by) for stage in part.stages}
     carry_out(
@@ -94,10 +96,12 @@ class _Planner:
         work: The study and where it works.
         study: Its file.
         by: How it is divided.
+        orders: What the flow run that plans is told.
     """
 
-    def __init__(self, work: StudyWork, study: str, by: Spread) -> None:
+    def __init__(self, work: StudyWork, study: str, by: Spread, orders: Orders) -> None:
         self._work = work
+        self._orders = orders
         self._parameters = {"study": _seen_by_all(study), "root": _seen_by_all(work.root), "by": by}
         self._by = by
         self._underway: dict[str, Underway] = {}
@@ -114,6 +118,7 @@ class _Planner:
         faults: dict[str, UserError] = {}
         try:
             while waiting or self._underway:
+                self._orders.heed()
                 for part in [
                     part for part in waiting.values() if not any(need in waiting or need in self._underway for need in part.needs)
                 ]:

@@ -16,6 +16,7 @@ from valuedrift.corpora.became import CUT_SHORT, TOO_LONG, has_more, row_counts,
 from valuedrift.corpora.load import Rows
 from valuedrift.corpora.normal import canonical
 from valuedrift.fingerprint import fingerprint
+from valuedrift.jobs.supervisor import STOP
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study import RunPlan
 from valuedrift.tasks.board import board, shown, tell
@@ -168,7 +169,12 @@ def _trained(work: StudyWork, run: RunPlan, weights: Weights, key: str) -> Train
     bring_training(work, key)
     with sending(work, key, label), _shown_as_it_publishes(work, run.run_id, job):
         result = work.pool.run(
-            lambda _: job, shown=lambda: shown(label), timeout=60 * runtime.timeout_minutes, fresh=True, priority=_urgency(work)
+            lambda folder: job.model_copy(update={"stop": folder / STOP}),
+            shown=lambda: shown(label),
+            timeout=60 * runtime.timeout_minutes,
+            fresh=True,
+            saves=True,
+            priority=_urgency(work),
         )
     return TrainResult.model_validate(result)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import queue
-import signal
 import sys
 import threading
 from pathlib import Path
 from typing import TextIO
 
-from valuedrift.jobs.outcome import outcome, progress_of, tell
+from valuedrift.jobs.outcome import leave_signals_to_parent, outcome, progress_of, tell
 
 _IDLE_SECONDS = 600.0
 """An engine that waits longer than this for its next checkpoint is let go."""
@@ -18,7 +17,7 @@ _IDLE_SECONDS = 600.0
 
 def main() -> None:
     """Serve jobs until the parent closes the pipe, and end at once when it does, even amid a job."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what becomes of the child
+    leave_signals_to_parent()
     replies = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8", buffering=1)
     jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(jobs,), daemon=True).start()

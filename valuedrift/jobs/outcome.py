@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,12 @@ from typing import Any, TextIO
 
 from valuedrift.errors import comes_again, fault_of
 from valuedrift.progress import Progress
+
+
+def leave_signals_to_parent() -> None:
+    """Heed no signal that asks to end: a terminal, or what stops a machine, sends them to the whole group, and the parent decides what becomes of the child."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: None)  # no SIG_IGN: what the child starts would inherit it, and could not be ended so
 
 
 def outcome(path: Path, report: Callable[[Progress], None]) -> dict[str, Any]:

@@ -18,6 +18,9 @@ from valuedrift.errors import StageError, StoppedError
 from valuedrift.jobs.supervisor import Supervisor
 from valuedrift.progress import Progress
 
+_TO_SPARE_SECONDS = 2.0
+"""Beyond the patience with which a job is waited for, whose own thread ends it then."""
+
 
 class ChildPool:
     """Runs jobs in at most ``workers`` children; one that did its job waits for the next, so that imports are paid once and what it keeps is of use again.
@@ -28,6 +31,7 @@ class ChildPool:
         threads: CPU threads of each.
         launcher: Command that starts the processes of a job that is run with ``fresh=True``; none: the child does it alone.
         processes: How many it starts; they share out the threads of a child.
+        patience: Seconds that jobs which save what they have may take for it when all is stopped.
         waiting: Entered while a job waits for its turn.
         slot: Given what says whether the pool was stopped; held while a job runs, beside its child.
         unwanted: Asked now and then, by the thread that waits for a job, whether its result has become useless; the job is then ended.
@@ -41,6 +45,7 @@ class ChildPool:
         threads: int,
         launcher: Sequence[str] = (),
         processes: int = 1,
+        patience: float = 0.0,
         waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
         slot: Callable[[Callable[[], bool]], AbstractContextManager[None]] = lambda _: nullcontext(),
         unwanted: Callable[[], bool] = lambda: False,
@@ -48,6 +53,8 @@ class ChildPool:
         self._scratch = scratch
         self._launcher = tuple(launcher)
         self._threads = max(1, threads // processes)
+        self._patience = patience
+        self._saving = 0
         self._waiting_shown = waiting
         self._slot = slot
         self._unwanted = unwanted
@@ -57,6 +64,7 @@ class ChildPool:
         self._arrivals = itertools.count()
         self._changed = threading.Condition()
         self._stop = threading.Event()
+        self._at_once = threading.Event()
 
     def run(
         self,
@@ -65,6 +73,7 @@ class ChildPool:
         shown: Callable[[], AbstractContextManager[Callable[[Progress], None]]] = lambda: nullcontext(lambda _: None),
         timeout: float | None = None,
         fresh: bool = False,
+        saves: bool = False,
         priority: int = 0,
         keeps: str | None = None,
         collect: Callable[[Path, dict[str, Any]], Any] = lambda _, result: result,
@@ -76,6 +85,7 @@ class ChildPool:
             shown: Entered when the job really begins; yields what is called with the child's progress.
             timeout: Seconds from the job's start.
             fresh: End the process after this job, so that its memory is really freed; with a launcher, start one by it.
+            saves: Whether the job saves what it has when a file ``stop`` appears in its folder.
             priority: Of the jobs that wait, the lowest goes first, then the one that came first.
             keeps: What the child keeps in memory after this job, and would have done with: a child that keeps the same is taken first.
             collect: Given the folder and the result, returns what the caller wants, before the folder is removed.
@@ -88,10 +98,19 @@ class ChildPool:
                 child = turn.enter_context(self._child(fresh, priority, keeps))
                 turn.enter_context(self._slot(self._stop.is_set))
             folder, report = turn.enter_context(self._folder()), turn.enter_context(shown())
+            turn.enter_context(self._counted(saves))
             try:
                 result = child.run(
-                    make_job(folder), folder, progress=report, timeout=timeout, cancelled=lambda: self._stop.is_set() or self._unwanted()
+                    make_job(folder),
+                    folder,
+                    progress=report,
+                    timeout=timeout,
+                    cancelled=lambda: self._at_once.is_set() or self._unwanted(),
+                    stopping=self._stop.is_set,
+                    patience=self._patience if saves else 0.0,
                 )
+            except StoppedError:
+                raise
             except StageError as error:
                 if self._stop.is_set():
                     raise StoppedError("stopped") from error
@@ -99,16 +118,32 @@ class ChildPool:
             return collect(folder, result)
 
     def stop(self) -> None:
-        """Kill all children; jobs under way and those that wait end with a StoppedError."""
+        """End all jobs, those that wait and those under way, with a StoppedError; a job that saves what it has is given time for it, any other is killed."""
         with self._changed:
             self._stop.set()
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Stop, and wait until all children have ended."""
+        """Stop, and wait until all children have ended; Ctrl-C kills those that still save what they have."""
         self.stop()
-        for child in self._all:
-            child.close()
+        try:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._saving, timeout=self._patience + _TO_SPARE_SECONDS)
+        finally:
+            self._at_once.set()
+            for child in self._all:
+                child.close()
+
+    @contextmanager
+    def _counted(self, saves: bool) -> Iterator[None]:
+        with self._changed:
+            self._saving += saves
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._saving -= saves
+                self._changed.notify_all()
 
     @contextmanager
     def _child(self, fresh: bool, priority: int, keeps: str | None) -> Iterator[Supervisor]:

@@ -17,14 +17,16 @@ from typing import Any
 import psutil
 from pydantic import BaseModel
 
-from valuedrift.errors import DataError, SameAgainError, StageError, UserError
+from valuedrift.errors import DataError, SameAgainError, StageError, StoppedError, UserError
 from valuedrift.progress import Progress
 
 _POLL_SECONDS = 0.25
 _TAIL_LINES = 12
 _END = ""
 """In place of a line: the child closed the pipe, so it ended."""
-_FAULTS: Mapping[str, type[UserError]] = {kind.__name__: kind for kind in (UserError, DataError, StageError, SameAgainError)}
+_FAULTS: Mapping[str, type[UserError]] = {kind.__name__: kind for kind in (UserError, DataError, StageError, SameAgainError, StoppedError)}
+STOP = "stop"
+"""A file in a job's folder: the job is to save what it has, and end."""
 _ENVIRONMENT = {
     "TRL_EXPERIMENTAL_SILENCE": "1",
     "DO_NOT_TRACK": "1",
@@ -65,6 +67,8 @@ class Supervisor:
         progress: Callable[[Progress], None] = lambda _: None,
         timeout: float | None = None,
         cancelled: Callable[[], bool] = lambda: False,
+        stopping: Callable[[], bool] = lambda: False,
+        patience: float = 0.0,
     ) -> dict[str, Any]:
         """Run one job to its end.
 
@@ -74,12 +78,15 @@ class Supervisor:
             progress: Called with what the child reports.
             timeout: Seconds after which the child is killed.
             cancelled: Asked four times a second; when true the child is killed.
+            stopping: Asked as often; when true the job is asked to save what it has and end, by a file ``stop`` in its folder, if it has done anything.
+            patience: Seconds that it may take for that before the child is killed.
 
         Returns:
             The job's result as JSON-able values.
 
         Raises:
             UserError: The job found a fault in what the user gave.
+            StoppedError: It was asked to stop.
             StageError: The child crashed, was killed, ran out of memory or time; with the last lines of its log.
         """
         path = folder / "job.json"
@@ -91,7 +98,7 @@ class Supervisor:
                 assert child.stdin is not None
                 child.stdin.write(f"{path}\n")
                 child.stdin.flush()
-            return self._await(child, replies, progress, deadline, cancelled)
+            return self._await(child, replies, progress, deadline, cancelled, _Asked(folder / STOP, stopping, patience))
         except BrokenPipeError as error:
             raise self._died(child, cancelled) from error
         except BaseException as error:
@@ -172,9 +179,10 @@ class Supervisor:
         progress: Callable[[Progress], None],
         deadline: float | None,
         cancelled: Callable[[], bool],
+        asked: _Asked,
     ) -> dict[str, Any]:
         while True:
-            if cancelled():
+            if cancelled() or asked.in_vain():
                 raise StageError("cancelled", where=str(self._log))
             if deadline is not None and time.monotonic() > deadline:
                 raise StageError(
@@ -189,6 +197,7 @@ class Supervisor:
             message = json.loads(line)
             match message:
                 case {"progress": {"done": done, "total": total, "note": note}}:
+                    asked.has_done |= done > 0
                     progress(Progress(done=done, total=total, note=note))
                 case {"result": result}:
                     return dict(result)
@@ -217,6 +226,33 @@ class Supervisor:
     def _tail(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines() if self._log.exists() else []
         return "\n".join(f"  | {line}" for line in lines[-_TAIL_LINES:])
+
+
+class _Asked:
+    """Whether a job was asked to stop, and how long it may take.
+
+    Args:
+        file: By which it is asked.
+        stopping: Whether it is to stop.
+        patience: Seconds that it may take.
+    """
+
+    def __init__(self, file: Path, stopping: Callable[[], bool], patience: float) -> None:
+        self._file = file
+        self._stopping = stopping
+        self._patience = patience
+        self._until: float | None = None
+        self.has_done = False
+        """Whether it has told of anything that it did: else there is nothing to save."""
+
+    def in_vain(self) -> bool:
+        """Ask the job to stop if it is to; returns whether it has nothing to save, or took too long."""
+        if not self._stopping():
+            return False
+        if self._until is None:
+            self._until = time.monotonic() + self._patience
+            self._file.touch()
+        return not self.has_done or time.monotonic() > self._until
 
 
 def _listen(reading: int, replies: queue.SimpleQueue[str]) -> None:

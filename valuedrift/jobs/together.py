@@ -8,18 +8,17 @@ ends the others before they have told; the parent believes the first word.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 from pathlib import Path
 
-from valuedrift.jobs.outcome import outcome, progress_of, tell
+from valuedrift.jobs.outcome import leave_signals_to_parent, outcome, progress_of, tell
 from valuedrift.progress import Progress
 
 
 def main() -> None:
     """Do the job, and end at once when the parent does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in valuedrift.jobs
+    leave_signals_to_parent()
     replies = Path(sys.argv[1]).open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 # until the process ends
     threading.Thread(target=_watch_parent, daemon=True).start()
     rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))

@@ -67,6 +67,12 @@ class Runtime(EngineTuning):
         default=65_536, ge=256, description="Tokens that the key-value cache may hold in sampling; bounds its memory."
     )
     timeout_minutes: float = Field(default=24 * 60.0, gt=0, description="A stage that takes longer is killed and reported.")
+    stop_seconds: float = Field(
+        default=25.0,
+        ge=0,
+        description="How long a training that is stopped may take to end its step and save its state; then it is killed. Prefect's workers kill a "
+        "cancelled run after 30 seconds.",
+    )
     retries: int = Field(default=2, ge=0, description="How often a stage that died (not one with bad input) is tried again.")
     retry_delay_seconds: float = Field(default=5.0, ge=0, description="Wait before the first retry; doubled each time.")
     lease_seconds: float = Field(

@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from valuedrift.atomic import flush, is_aside, write_whole
-from valuedrift.errors import UserError
+from valuedrift.errors import StoppedError, UserError
 from valuedrift.training.writer import OF_WRITER, Writer
 from valuedrift.weights import Weights
 
@@ -146,15 +146,17 @@ class RunFolder:
         out: The folder; made if missing.
         identity: Fingerprint of all that determines the run's numbers.
         state_seconds: How old a state to resume from may be.
+        stop: A file that appears when the training is to save its state and end; None: nobody can ask for it.
 
     Raises:
         UserError: The folder belongs to another run.
     """
 
-    def __init__(self, out: Path, identity: str, state_seconds: float = STATE_SECONDS) -> None:
+    def __init__(self, out: Path, identity: str, state_seconds: float = STATE_SECONDS, stop: Path | None = None) -> None:
         self.out = out
         self.state = out / _STATE
         self.state_seconds = state_seconds
+        self._stop = stop
         self.writer = Writer(out)
         out.mkdir(parents=True, exist_ok=True)
         owner = out / _OWNER
@@ -165,6 +167,10 @@ class RunFolder:
             if any(path.name != _OWNER and not path.name.startswith(_PARTIAL) for path in out.iterdir()):
                 raise UserError("the folder is not empty and holds no training", where=str(out), fix="give a new or empty folder")
             write_json(owner, {"identity": identity})
+
+    def is_to_stop(self) -> bool:
+        """Whether the training is to save its state and end."""
+        return self._stop is not None and self._stop.exists()
 
     def start_over(self) -> None:
         """Remove all that was made."""
@@ -208,8 +214,13 @@ class RunFolder:
 
         Returns:
             Its step and folder, or (0, None).
+
+        Raises:
+            StoppedError: The training is to stop: nothing is done that would have to be saved.
         """
         self.writer.check()
+        if self.is_to_stop():
+            raise StoppedError(f"stopped before the {model} went on", where=str(self.out))
         folder = self.state / model
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():

@@ -57,6 +57,10 @@ class TrainJob(BaseModel):
     state_seconds: float = Field(
         default=STATE_SECONDS, gt=0, description="How much of a killed training is done again at most, in seconds."
     )
+    stop: Path | None = Field(
+        default=None,
+        description="A file that appears when the training is to save its state at the end of the step that it is in, and end.",
+    )
 
     @property
     def precision(self) -> Precision:
@@ -98,6 +102,7 @@ class TrainJob(BaseModel):
             Checkpoints and metrics; the same as those of an undisturbed run.
 
         Raises:
+            StoppedError: It was asked to stop, and has saved its state.
             UserError: The model folder is not one, ``out`` holds another training, the disk is full, the loss is not a number any more, or other
                 processes than the job asks for were started.
             DataError: The weights are not the model's; the dataset is missing, empty, malformed, or its rows are too long.
@@ -134,7 +139,7 @@ def _train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
     tokens = algorithm.encode(rows, tokenizer, job.dataset)
     held = None if job.held_out is None else algorithm.encode(READERS[algorithm.kind](job.held_out), tokenizer, job.held_out)
     folder = agreed(
-        lambda: RunFolder(job.out, job.identity(), job.state_seconds)
+        lambda: RunFolder(job.out, job.identity(), job.state_seconds, job.stop)
     )  # made only now: a job with bad input leaves no folder behind
     total = algorithm.total_steps(len(rows))
     with ExitStack() as alone:

@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from valuedrift.errors import UserError
+from valuedrift.errors import StoppedError, UserError
 from valuedrift.training.folder import HeldOutLoss, Metrics, RunFolder
 from valuedrift.training.processes import agreed, rank, wait
 from valuedrift.training.publishing import Publisher
@@ -46,6 +46,8 @@ class Keeper(TrainerCallback):  # type: ignore[misc] # transformers is followed 
         self.evaluate: Callable[[], float] | None = None
         """The loss on rows that are not learnt, as the model is now; None where none are held out."""
         self.loss: float | None = None
+        self.stopping = False
+        """Whether somebody asked for the training to end here, its state saved."""
         self.saved = self.stepped = time.monotonic()
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -61,11 +63,15 @@ class Keeper(TrainerCallback):  # type: ignore[misc] # transformers is followed 
                 self.folder.add_held_out_loss(HeldOutLoss(step=step, loss=loss))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> TrainerControl:
-        """Ask for a save where the schedule has one, at the end, and when the last would be too old at the end of another step as long as this one."""
+        """Ask for a save where the schedule has one, at the end, and when the training is to stop.
+
+        Also when the last would be too old at the end of another step as long as this one.
+        """
         step, now = state.global_step, time.monotonic()
         wanted = self.publisher is not None and step in self.publisher.steps
         took, self.stepped = now - self.stepped, now
-        control.should_save = wanted or step >= state.max_steps or agreed(lambda: now + took - self.saved > self.folder.state_seconds)
+        old, self.stopping = agreed(lambda: (now + took - self.saved > self.folder.state_seconds, self.folder.is_to_stop()))
+        control.should_save = wanted or step >= state.max_steps or old or self.stopping
         return control
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **kwargs: Any) -> None:
@@ -89,7 +95,11 @@ class Keeper(TrainerCallback):  # type: ignore[misc] # transformers is followed 
         self.progress(state.global_step, logs)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Publish the checkpoint first, then make the state the one to resume from: no state is ever ahead of its checkpoints."""
+        """Publish the checkpoint first, then make the state the one to resume from: no state is ever ahead of its checkpoints.
+
+        Raises:
+            StoppedError: The training is to stop, and has steps left.
+        """
         if self.publisher is not None and state.global_step in self.publisher.steps:
             self._evaluate(state.global_step)
         wait()  # until each process has written its random numbers
@@ -99,6 +109,9 @@ class Keeper(TrainerCallback):  # type: ignore[misc] # transformers is followed 
                 self.publisher.publish(state.global_step, written, self.loss)
             self.folder.keep_state(self.model, state.global_step, written)
         self.saved = self.stepped = time.monotonic()
+        if self.stopping and state.global_step < state.max_steps:
+            wait()  # until the state is in place: the parent ends all of them at the first word
+            raise StoppedError(f"stopped; the state of step {state.global_step} of the {self.model} is saved")
 
 
 def metrics_row(step: int, logs: Mapping[str, float]) -> Metrics:
