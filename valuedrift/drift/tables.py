@@ -13,7 +13,7 @@ from valuedrift.drift.timing import DriftTime
 from valuedrift.stance import STANCES
 from valuedrift.statistics import Array
 from valuedrift.statistics.distances import jensen_shannon, total_variation
-from valuedrift.statistics.intervals import TINY, mean_interval
+from valuedrift.statistics.intervals import TINY, Interval, mean_interval
 from valuedrift.statistics.significance import benjamini_hochberg, paired_p_values
 
 _DRIFT: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -119,10 +119,33 @@ class DriftRows:
             return False
         before, after = before[paired], after[paired]
         found = mean_interval(after - before, self.confidence, bounds=(-1.0, 1.0), rounding=self.rounding)
-        p_values = paired_p_values(found)
-        p, q = before.mean(axis=0), after.mean(axis=0)
         other = (baseline["run_id"], baseline.get("study")) if baseline is not None else (None, None)
-        variation, shannon = float(total_variation(p, q)), float(jensen_shannon(p, q))
+        self.enter(keys, steps, found, (before.mean(axis=0), after.mean(axis=0)), int(paired.sum()), times, other)
+        return True
+
+    def enter(
+        self,
+        keys: dict[str, str],
+        steps: tuple[int, int],
+        found: Interval,
+        ends: tuple[Array, Array],
+        n_prompts: int,
+        times: list[DriftTime],
+        baseline: tuple[str | None, str | None] = (None, None),
+    ) -> None:
+        """The drift of three stances that is known with its interval.
+
+        Args:
+            keys: study, judge (if given), run_id and topic.
+            steps: The two checkpoints.
+            found: Differences with their intervals. An interval without an error says nothing: its p-value is 1.
+            ends: Stance distributions at the two. Shape (3,) each.
+            n_prompts: Prompts behind it.
+            times: Drift time of each stance.
+            baseline: run_id and study of the other run, where two are compared.
+        """
+        p_values = np.nan_to_num(paired_p_values(found), nan=1.0)
+        variation, shannon = float(total_variation(*ends)), float(jensen_shannon(*ends))
         for s, stance in enumerate(STANCES):
             time = times[s]
             numbers = (
@@ -132,11 +155,10 @@ class DriftRows:
                 time.value,
                 time.low,
                 time.high,
-                int(paired.sum()),
+                n_prompts,
                 float(p_values[s]),
             )
-            self.rows.append((*keys.values(), stance.value, *steps, *numbers, variation, shannon, time.warning, time.note, *other))
-        return True
+            self.rows.append((*keys.values(), stance.value, *steps, *numbers, variation, shannon, time.warning, time.note, *baseline))
 
     def frame(self) -> pl.DataFrame:
         """The drift table with its q-values: one family a run, and beside it one a study and judge."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from valuedrift.fingerprint import fingerprint, seed_from
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
+from valuedrift.statistics.inclusion import summing_to
 
 VERSION = 1
 """Raised when the same study and size would give another draw."""
@@ -49,18 +50,7 @@ def inclusion_probabilities(dimensions: Sequence[NDArray[Any]], n: int) -> Array
             totals = np.bincount(values, p)
             share = n / np.count_nonzero(totals)
             p = np.minimum(1.0, p * np.divide(share, totals, out=np.zeros_like(totals), where=totals > 0)[values])
-    return _summing_to((1 - EVENLY) * _summing_to(p, n) + EVENLY * n / size, n)
-
-
-def _summing_to(p: Array, n: int) -> Array:
-    """Probabilities scaled to a sum of n, none above 1."""
-    capped = p >= 1.0
-    while True:
-        scaled = np.where(capped, 1.0, p * (n - capped.sum()) / p[~capped].sum() if not capped.all() else 1.0)
-        over = (scaled > 1.0) & ~capped
-        if not over.any():
-            return np.asarray(scaled)
-        capped |= over
+    return summing_to((1 - EVENLY) * summing_to(p, n) + EVENLY * n / size, n)
 
 
 def pivotal(p: Array, random: np.random.Generator) -> NDArray[np.int64]:
