@@ -110,7 +110,7 @@ class TwoPhase:
     def __init__(self, values: Array, drawn: Drawn, numbers: NDArray[np.int64], rounding: float = TINY) -> None:
         prompts, checkpoints, _ = values.shape
         self.numbers, self.rounding = numbers, rounding
-        there = ~np.isnan(values).any(axis=2)
+        there = np.asarray(~np.isnan(values).any(axis=2))
         count = np.maximum(there.sum(axis=0), 1)
         filled = np.where(there[:, :, None], values, 0.0)
         self._judged = filled.sum(axis=0) / count[:, None]
