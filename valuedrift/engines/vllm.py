@@ -7,12 +7,14 @@ and full weights are exchanged in place. What is exchanged is proved (:mod:`valu
 from __future__ import annotations
 
 import math
+import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from pydantic import Field
 
@@ -32,6 +34,7 @@ from valuedrift.engines.vllm_process import VllmProcess
 from valuedrift.engines.vllm_start import RANKS
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import seed_from
+from valuedrift.models.held import FreshNeededError
 from valuedrift.sampling import Prompt, Response, Sampling
 from valuedrift.weights import Weights
 
@@ -49,6 +52,8 @@ class VllmEngineConfig(EngineTuning, LocalEngine):
     when = "on GPUs: `pip install 'valuedrift[gpu]'`"
     renders = frozenset({"system", "chat_template", "chat_template_kwargs"})
 
+    version = 2  # 1 seeded no single draws on CPU, and merged a stack of adapters on GPUs too
+
     type: Literal["vllm"] = Field(default="vllm", description="Kind of engine.")
 
     @classmethod
@@ -61,6 +66,20 @@ class VllmEngineConfig(EngineTuning, LocalEngine):
         weights = self._weights()
         where: dict[str, Any] = {"device": device, "threads": threads, "cache_tokens": cache_tokens}
         return VllmEngine(weights, weights.fingerprint(), EngineSettings(dtype=self.dtype, **where, **self.tuning))
+
+
+class _Made(NamedTuple):
+    """What vLLM is given of a checkpoint.
+
+    Attributes:
+        base: Folder with the weights.
+        adapter: An adapter that vLLM applies to them.
+        merged: File with the tensors that adapters which are merged change.
+    """
+
+    base: Path
+    adapter: Path | None = None
+    merged: Path | None = None
 
 
 class VllmEngine:
@@ -86,9 +105,10 @@ class VllmEngine:
         self._process = VllmProcess(settings)
         self._merges = self._process.on_cpu if merges is None else merges
         self._scratch = tempfile.TemporaryDirectory(prefix="valuedrift-vllm-")
+        self._tokenizer_files = ""
         try:
-            base, adapter = self._prepared(weights)
-            self._process.start(base, adapter, weights.tokenizer)
+            made = self._prepared(weights, whole=True)
+            self._process.start(made.base, made.adapter, weights.tokenizer)
             self._describe(weights, fingerprint)
         except BaseException:
             self.close()
@@ -105,9 +125,12 @@ class VllmEngine:
             UserError: The checkpoint is at fault; another one can be loaded.
             FreshNeededError: It cannot be shown that vLLM would answer as a fresh engine does. This engine is of no use any more.
         """
-        base, adapter = self._prepared(weights)
-        self._process.exchange(base, adapter)
+        before = list(Path(self._scratch.name).iterdir())
+        made = self._prepared(weights, whole=False)
+        self._process.exchange(made.base, made.adapter, made.merged)
         self._describe(weights, fingerprint)
+        for folder in before:  # what was made for the checkpoint before
+            shutil.rmtree(folder)
 
     def sample(self, prompts: Sequence[Prompt], sampling: Sampling, progress: Progress | None = None) -> list[Response]:
         """See ``Engine.sample``."""
@@ -182,10 +205,11 @@ class VllmEngine:
         """Read what of a checkpoint is no tensor: tokenizer, config, end tokens."""
         from transformers import AutoConfig, GenerationConfig
 
-        from valuedrift.models.loading import load_tokenizer
+        from valuedrift.models.loading import load_tokenizer, tokenizer_content
 
         self._fingerprint = fingerprint
-        self._tokenizer = load_tokenizer(weights.tokenizer)
+        if (files := tokenizer_content(weights.tokenizer)) != self._tokenizer_files:
+            self._tokenizer, self._tokenizer_files = load_tokenizer(weights.tokenizer), files
         self._config = AutoConfig.from_pretrained(weights.base, trust_remote_code=False, local_files_only=True)
         generation = GenerationConfig.from_model_config(self._config)
         if (weights.base / "generation_config.json").exists():
@@ -195,21 +219,39 @@ class VllmEngine:
             text = self._config.get_text_config()
             text.max_position_embeddings = min(self.settings.max_model_len, context_length(self._config) or self.settings.max_model_len)
 
-    def _prepared(self, weights: Weights) -> tuple[Path, Path | None]:
-        """The folder vLLM loads, and the one adapter it applies to it."""
+    def _prepared(self, weights: Weights, *, whole: bool) -> _Made:
+        """Make what vLLM is given of a checkpoint.
+
+        Args:
+            weights: The checkpoint.
+            whole: Whether vLLM starts with it, and so needs a folder with all of it.
+        """
+        from safetensors.torch import save_file
+
         from valuedrift.models.checking import check_weights
+        from valuedrift.models.held import merged_tensors
         from valuedrift.models.loading import load_causal_lm, resolve_dtype
 
-        check_weights(weights, dtype=resolve_dtype(self.settings.dtype))
-        if not weights.adapters:
-            return weights.base, None
-        folder = Path(tempfile.mkdtemp(dir=self._scratch.name))
-        if not self._merges and _is_applied(weights.adapters):
-            return weights.base, fold(weights.adapters, folder)
+        dtype = resolve_dtype(self.settings.dtype)
+        applied = not self._merges and _is_applied(weights.adapters)
+        if applied or not weights.adapters:
+            check_weights(weights, dtype=dtype)
+            return _Made(weights.base, fold(weights.adapters, self._folder()) if weights.adapters else None)
+        skeleton = check_weights(Weights(base=weights.base), dtype=dtype)
+        if not whole and skeleton is not None:
+            with suppress(FreshNeededError):  # more than plain LoRA: merged as a whole
+                tensors = merged_tensors(skeleton, weights, dtype=dtype)
+                merged = self._folder() / "merged.safetensors"
+                save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, merged)
+                return _Made(weights.base, merged=merged)
+        folder = self._folder()
         model, tokenizer = load_causal_lm(weights, dtype=self.settings.dtype)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)  # the proof loads the folder as any other
-        return folder, None
+        return _Made(folder)
+
+    def _folder(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self._scratch.name))
 
 
 def _stems(ways: Iterable[tuple[int, ...]]) -> dict[tuple[int, ...], set[int]]:

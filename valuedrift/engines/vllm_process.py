@@ -94,18 +94,19 @@ class VllmProcess:
         self._content, self._base = folder_fingerprint(base), base
         self._apply(adapter)
 
-    def exchange(self, base: Path, adapter: Path | None) -> None:
+    def exchange(self, base: Path, adapter: Path | None = None, merged: Path | None = None) -> None:
         """Go on to other weights, and prove it.
 
         Args:
             base: Folder with the weights.
             adapter: A plain LoRA adapter that is applied to them.
+            merged: Safetensors file with tensors that stand in the place of the base's.
 
         Raises:
             FreshNeededError: The weights cannot be exchanged, or the proof failed; what runs is of no use any more.
         """
         try:
-            self._exchange(base, adapter)
+            self._exchange(base, adapter, merged)
         except FreshNeededError:
             raise
         except Exception as error:  # vLLM raises what it likes
@@ -139,19 +140,19 @@ class VllmProcess:
         if llm is not None:
             llm.llm_engine.engine_core.shutdown()
 
-    def _exchange(self, base: Path, adapter: Path | None) -> None:
-        content = folder_fingerprint(base)
+    def _exchange(self, base: Path, adapter: Path | None, merged: Path | None) -> None:
+        content = folder_fingerprint(base) if merged is None else f"{base} with {merged}"
         if content == self._content and adapter is None and self._adapter is None:
             return
         if adapter is not None and (self._reserved is None or _rank_of(adapter) > self._reserved):
             raise FreshNeededError(f"vLLM was started without room for an adapter of rank {_rank_of(adapter)}")
         if content != self._content:
-            self._exchange_base(base)
+            self._exchange_base(base, merged)
             self._content, self._base = content, base
         self._apply(adapter)
-        self._prove(base, adapter)
+        self._prove(base, adapter, merged)
 
-    def _exchange_base(self, base: Path) -> None:
+    def _exchange_base(self, base: Path, merged: Path | None) -> None:
         if self._reserved is not None:
             raise FreshNeededError("another base than the one that adapters are applied to")
         if self._settings.tensor_parallel > 1:
@@ -159,7 +160,7 @@ class VllmProcess:
         shape = _shape(base)
         if different := sorted(key for key in {*shape, *self._shape} if shape.get(key) != self._shape.get(key)):
             raise FreshNeededError(f"another architecture: {', '.join(different)}")
-        if differences := self._call("drift_exchange", str(base)):
+        if differences := self._call("drift_exchange", str(base), None if merged is None else str(merged)):
             raise FreshNeededError(f"{len(differences)} tensors in vLLM are not what the files say: {', '.join(differences[:3])}")
         if not self._llm.reset_prefix_cache():
             raise FreshNeededError("vLLM does not empty its prefix cache")
@@ -173,31 +174,34 @@ class VllmProcess:
         self._adapters += 1
         self._adapter = LoRARequest(f"{folder_fingerprint(adapter)}-{self._adapters}", self._adapters, str(adapter))
 
-    def _prove(self, base: Path, adapter: Path | None) -> None:
-        as_all, alone = self._canary(), self._canary(salt=os.urandom(8).hex())
+    def _prove(self, base: Path, adapter: Path | None = None, merged: Path | None = None) -> None:
+        as_all, alone = self._canaries()
         if as_all.tokens != alone.tokens or not np.allclose(as_all.logprobs, alone.logprobs, rtol=0, atol=_SAME):
             raise FreshNeededError("vLLM's prefix cache answers for other weights")
         if adapter is not None and (wrong := self._call("drift_adapter_differences", self._adapters, str(adapter))):
             raise FreshNeededError(f"vLLM applies another adapter: {wrong[0]}")
         tolerance = _TOLERANCE.get(self._settings.dtype)
-        if tolerance is not None and not np.allclose(as_all.logprobs, _plain(base, adapter, as_all, self._told), rtol=0, atol=tolerance):
+        if tolerance is not None and not np.allclose(
+            as_all.logprobs, _plain(base, adapter, merged, as_all, self._told), rtol=0, atol=tolerance
+        ):
             raise FreshNeededError("vLLM's log-probabilities are not those of the weights")
 
-    def _canary(self, salt: str | None = None) -> _Canary:
-        """Ask the canary: a prompt longer than a block of the cache, and what the model goes on with.
-
-        Args:
-            salt: Where given, no block of the cache that was computed without it serves the canary.
-        """
+    def _canaries(self) -> list[_Canary]:
+        """The canary, a prompt longer than a block of the cache: asked as all prompts are, and with a salt, so that no block of the cache serves it."""
         from vllm import SamplingParams  # type: ignore[import-not-found]  # installed where it is used
 
         config = self._llm.llm_engine.vllm_config
         length = min(config.cache_config.block_size + _TOLD, config.model_config.max_model_len - _POSITIONS)
         prompt = [self._told[at * at % len(self._told)] for at in range(length)]
         params = SamplingParams(max_tokens=_POSITIONS, ignore_eos=True, temperature=0.0, logprob_token_ids=self._told, detokenize=False)
-        (output,) = self._asked([{"prompt_token_ids": prompt, **({} if salt is None else {"cache_salt": salt})}], [params])
-        logprobs = [[position[token].logprob for token in self._told] for position in output.logprobs]
-        return _Canary([*prompt, *output.token_ids[:-1]], np.array(logprobs))
+        asked: list[dict[str, Any]] = [{"prompt_token_ids": prompt}, {"prompt_token_ids": prompt, "cache_salt": os.urandom(8).hex()}]
+        return [
+            _Canary(
+                [*prompt, *output.token_ids[:-1]],
+                np.array([[position[token].logprob for token in self._told] for position in output.logprobs]),
+            )
+            for output in self._asked(asked, [params] * len(asked))
+        ]
 
     def _asked(self, batch: list[dict[str, Any]], params: list[Any]) -> list[Any]:
         try:
@@ -212,13 +216,19 @@ class VllmProcess:
         return [one for answer in self._llm.collective_rpc(method, args=arguments) if answer for one in answer]
 
 
-def _plain(base: Path, adapter: Path | None, canary: _Canary, told: Sequence[int]) -> NDArray[np.float64]:
+def _plain(base: Path, adapter: Path | None, merged: Path | None, canary: _Canary, told: Sequence[int]) -> NDArray[np.float64]:
     """The canary's log-probabilities by one plain forward pass under transformers."""
     import torch
+    from safetensors.torch import load_file
 
-    from valuedrift.models.loading import load_causal_lm
+    from valuedrift.models.loading import load_causal_lm, read_model
 
-    model, _ = load_causal_lm(Weights(base=base, adapters=() if adapter is None else (adapter,)), dtype="float32")
+    if adapter is None:
+        model = read_model(base, dtype=torch.float32).eval()  # it was checked
+    else:
+        model, _ = load_causal_lm(Weights(base=base, adapters=(adapter,)), dtype="float32")
+    if merged is not None and (unknown := model.load_state_dict(load_file(merged), strict=False).unexpected_keys):
+        raise FreshNeededError(f"the files name their tensors otherwise than the model: {', '.join(unknown[:3])}")
     with torch.inference_mode():
         logits = model(torch.tensor([canary.tokens])).logits[0, -len(canary.logprobs) :].double()
     plain: NDArray[np.float64] = logits.log_softmax(-1)[:, list(told)].numpy()

@@ -12,7 +12,8 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +32,12 @@ class EngineWorker:
 
     model_runner: Any
 
-    def drift_exchange(self, folder: str) -> list[str]:
+    def drift_exchange(self, folder: str, merged: str | None = None) -> list[str]:
         """Take the weights of another folder of the same architecture.
 
         Args:
             folder: In Hugging Face layout.
+            merged: Safetensors file with tensors that stand in the place of those of the folder.
 
         Returns:
             What differs from the files afterwards; see :meth:`drift_differences`.
@@ -47,14 +49,16 @@ class EngineWorker:
         )
 
         worker: Any = self
-        worker.reload_weights(weights_path=folder)
+        worker.reload_weights(
+            **({"weights_path": folder} if merged is None else {"weights_iterator": _tensors(Path(folder), Path(merged))})
+        )
         with torch.inference_mode(), set_current_vllm_config(worker.vllm_config):
             for module in self.model_runner.get_model().modules():
                 if isinstance(module, ParallelLMHead):
                     module.quant_method.process_weights_after_loading(module)
-        return self.drift_differences(folder)
+        return self.drift_differences(folder, merged)
 
-    def drift_differences(self, folder: str) -> list[str]:
+    def drift_differences(self, folder: str, merged: str | None = None) -> list[str]:
         """Names of what does not hold the numbers of a folder's files, as rounded to the model's dtype; empty: all of it does.
 
         A layer that vLLM keeps as it is in the files is compared whole. One that it packed is asked for its answer to 32 unit vectors, which are columns of
@@ -62,11 +66,12 @@ class EngineWorker:
 
         Args:
             folder: In Hugging Face layout.
+            merged: Safetensors file with tensors that stand in the place of those of the folder.
         """
         import torch
 
         with torch.inference_mode():
-            return sorted(_differences(self.model_runner.get_model(), Path(folder)))
+            return sorted(_differences(self.model_runner.get_model(), _tensors(Path(folder), None if merged is None else Path(merged))))
 
     def drift_adapter_differences(self, number: int, folder: str) -> list[str]:
         """Whether an adapter that was applied is that of a folder: one message if not.
@@ -111,11 +116,11 @@ def _lives(process: int) -> bool:
     return True
 
 
-def _differences(model: Any, folder: Path) -> Iterator[str]:
+def _differences(model: Any, tensors: Iterable[tuple[str, Tensor]]) -> Iterator[str]:
     modules = dict(model.named_modules())
     of_files: dict[str, dict[str, Tensor]] = {}
     """Tensors of the files, by the parameter of vLLM's model that holds them and the part of it that they are."""
-    for name, tensor in _tensors(folder):
+    for name, tensor in tensors:
         parameter, part = _place(model, name)
         if parameter is not None:
             of_files.setdefault(parameter, {})[part] = tensor
@@ -155,13 +160,17 @@ def _digest(tensor: Tensor) -> str:
     return hashlib.sha256(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
-def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
+def _tensors(folder: Path, merged: Path | None) -> Iterator[tuple[str, Tensor]]:
+    """Tensors of a folder by name, those of a file of merged ones in their places."""
     from safetensors import safe_open
 
-    for path in weight_files(folder):
-        with safe_open(path, "pt") as file:
-            for name in file.keys():  # noqa: SIM118  # no mapping
-                yield name, file.get_tensor(name)
+    with ExitStack() as open_files:
+        instead = None if merged is None else open_files.enter_context(safe_open(merged, "pt"))
+        merged_ones = frozenset() if instead is None else frozenset(instead.keys())
+        for path in weight_files(folder):
+            with safe_open(path, "pt") as file:
+                for name in file.keys():  # noqa: SIM118  # no mapping
+                    yield name, (instead if instead is not None and name in merged_ones else file).get_tensor(name)
 
 
 def _place(model: Any, name: str) -> tuple[str | None, str]:

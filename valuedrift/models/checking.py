@@ -103,7 +103,7 @@ def _whole_numbers(files: list[Path]) -> set[str]:
     return found
 
 
-def check_weights(weights: Weights, *, dtype: torch.dtype, numbers: bool = True) -> None:
+def check_weights(weights: Weights, *, dtype: torch.dtype, numbers: bool = True) -> Any:
     """Check a model and the adapters on it, for an engine that loads them by itself and goes by the architecture that the config names.
 
     Of a quantised model such an engine alone knows the tensors; there only what is no number and what is cut off is found.
@@ -112,6 +112,9 @@ def check_weights(weights: Weights, *, dtype: torch.dtype, numbers: bool = True)
         weights: Base folder and adapter stack.
         dtype: What they will be rounded to.
         numbers: Whether the base's numbers are read, to see that they are finite; else its headers alone, in a second or two however large it is.
+
+    Returns:
+        The base's model without numbers, on the meta device; None: it is quantised.
 
     Raises:
         UserError: See :func:`check_model` and :func:`with_adapter`.
@@ -124,12 +127,13 @@ def check_weights(weights: Weights, *, dtype: torch.dtype, numbers: bool = True)
     if getattr(config, "quantization_config", None) is not None:
         base = weight_files(weights.base)
         check_finite([*(base if numbers else ()), *(adapter / ADAPTER for adapter in weights.adapters)])
-        return
+        return None
     named = next(iter(config.architectures or ()), "")
     loader = getattr(transformers, str(named), transformers.AutoModelForCausalLM)
     model = check_model(weights.base, loader, dtype=dtype) if numbers else _without_numbers(weights.base, loader, dtype)[0]
     for adapter in weights.adapters:
         model = bare(with_adapter(model, adapter).unload())
+    return model
 
 
 def with_adapter(model: Any, adapter: Path) -> Any:

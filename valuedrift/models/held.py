@@ -12,11 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from valuedrift.fingerprint import files_fingerprint
 from valuedrift.models.checking import bare, check_model, read_by_others, with_adapter
-from valuedrift.models.loading import load_causal_lm, placed, read_model, resolve_dtype, savable, tokenizer_of
-from valuedrift.tokenizer_files import tokenizer_files
-from valuedrift.weight_files import ADAPTER, ADAPTER_CONFIG, tensor_names, told, weight_files
+from valuedrift.models.loading import load_causal_lm, placed, read_model, resolve_dtype, savable, tokenizer_content, tokenizer_of
+from valuedrift.weight_files import ADAPTER, tensor_names, told, weight_files
 from valuedrift.weights import Weights, folder_fingerprint
 
 if TYPE_CHECKING:
@@ -132,19 +130,14 @@ class HeldModel:
 
     def _tokenizer_of(self, weights: Weights) -> tuple[str, Any]:
         """The checkpoint's tokenizer with what its files say; the one at hand where they say the same."""
-        folder = weights.tokenizer
-        beside = [name for name in ("config.json", ADAPTER_CONFIG) if (folder / name).is_file()]
-        files = files_fingerprint(folder, [*tokenizer_files(folder), *beside])
+        files = tokenizer_content(weights.tokenizer)
         return files, self.tokenizer if files == self._tokenizer_files else tokenizer_of(weights, self.model)
 
     def _write(self, names: Collection[str], base: Path, merges: Mapping[str, Sequence[Callable[[Tensor], Tensor]]]) -> None:
         """Write tensors of the base, those that adapters touch with them merged, and note what should then be in memory."""
         with _reader(base) as read:
             for name in names:
-                tensor = read(name)
-                for merged_into in merges.get(name, ()):
-                    tensor = merged_into(tensor)
-                tensor = self._rounded(tensor)
+                tensor = self._rounded(_with_merged(read(name), merges.get(name, ())))
                 self._sums[name] = checksum(tensor)
                 self._state[name].copy_(tensor)
 
@@ -156,6 +149,29 @@ class HeldModel:
         held = {**dict(self.model.named_buffers()), **self._state}
         if wrong := [name for name, should in self._sums.items() if checksum(held[name]) != should]:
             raise FreshNeededError(f"{told(wrong)} in memory not what the files say")
+
+
+def merged_tensors(skeleton: Any, weights: Weights, *, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The tensors that adapters change, as a model has them that is merged and then rounded; all others are those of the base's files.
+
+    Args:
+        skeleton: The base's model without numbers; without adapters again afterwards.
+        weights: Base folder and adapter stack.
+        dtype: What they are rounded to.
+
+    Raises:
+        UserError: An adapter is broken or does not fit.
+        FreshNeededError: One is not plain LoRA on linear layers, or the files name their tensors otherwise than the model.
+    """
+    merges = _merges(skeleton, weights.adapters)
+    with _reader(weights.base) as read:
+        return {name: _with_merged(read(name), each).to(dtype) for name, each in merges.items()}
+
+
+def _with_merged(tensor: Tensor, merges: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
+    for merged_into in merges:
+        tensor = merged_into(tensor)
+    return tensor
 
 
 def checksum(tensor: Tensor) -> tuple[object, ...]:
@@ -184,6 +200,8 @@ def _reader(folder: Path) -> Iterator[Callable[[str], Tensor]]:
         place = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (no mapping)
 
         def read(name: str) -> Tensor:
+            if name not in place:
+                raise FreshNeededError(f"the files name their tensors otherwise than the model: {name}")
             if (kind := place[name].get_slice(name).get_dtype()) not in _EXACT:
                 raise FreshNeededError(f"a tensor of {kind} in the file: {name}")
             tensor: Tensor = place[name].get_tensor(name)

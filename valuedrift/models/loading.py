@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from valuedrift.errors import StageError, UserError
+from valuedrift.fingerprint import files_fingerprint
 from valuedrift.models.checking import bare, check_model, check_weights, quiet, read_by_others, with_adapter
+from valuedrift.tokenizer_files import tokenizer_files
 from valuedrift.weight_files import ADAPTER_CONFIG
 from valuedrift.weights import Weights
 
@@ -116,6 +118,12 @@ def savable(generation: Any) -> Any:
     except Exception:  # transformers' versions raise this as several kinds
         return type(generation)(**{name: getattr(generation, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")})
     return generation
+
+
+def tokenizer_content(folder: Path) -> str:
+    """What tells the tokenizer of a folder from another: a fingerprint of all files that it is made of or may hang on."""
+    beside = [name for name in ("config.json", ADAPTER_CONFIG) if (folder / name).is_file()]
+    return files_fingerprint(folder, [*tokenizer_files(folder), *beside])
 
 
 def load_tokenizer(folder: Path) -> Any:
