@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 from uuid import UUID
 
 from valuedrift.errors import StoppedError
+from valuedrift.fingerprint import fingerprint
 from valuedrift.progress import Progress
 
 _ARTIFACT_SECONDS = 3.0
@@ -162,8 +163,18 @@ def announce(event: str, resource: str, payload: Mapping[str, Any]) -> None:
         emit_event(event=event, resource={"prefect.resource.id": resource, "prefect.resource.name": resource}, payload=dict(payload))
 
 
-def artifact_key(name: str) -> str:
-    """A name as it may stand in the key of an artifact."""
+def artifact_key(name: str, among: Collection[str] = ()) -> str:
+    """A name as it may stand in the key of an artifact: lower-case letters, digits and dashes.
+
+    Args:
+        name: The name.
+        among: Others of its kind; where one of them would stand so too, some letters of a hash tell them apart.
+    """
+    key = _plain(name)
+    return f"{key}-{fingerprint(name)[:6]}" if any(other != name and _plain(other) == key for other in among) else key
+
+
+def _plain(name: str) -> str:
     return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower())
 
 
@@ -177,11 +188,16 @@ def in_task() -> bool:
 
 
 @contextmanager
-def shown(label: str) -> Iterator[Callable[[Progress], None]]:
-    """Show a stage while it runs; yields the function that takes its progress."""
+def shown(label: str, key: str | None = None) -> Iterator[Callable[[Progress], None]]:
+    """Show a stage while it runs; yields the function that takes its progress.
+
+    Args:
+        label: What it is called.
+        key: Under which Prefect's UI lists its progress, as `artifact_key` writes it; None: it is found beside its task only.
+    """
     where = board()
     number = where.begin(label)
-    artifact = _Artifact(label)
+    artifact = _Artifact(label, key)
 
     def report(progress: Progress) -> None:
         where.update(number, progress)
@@ -199,8 +215,9 @@ def shown(label: str) -> Iterator[Callable[[Progress], None]]:
 class _Artifact:
     """A Prefect progress artifact, created at the first report and updated every few seconds."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, key: str | None) -> None:
         self._label = label
+        self._key = key
         self._id: UUID | None = None
         self._next = 0.0
 
@@ -219,6 +236,6 @@ class _Artifact:
 
         description = f"{self._label} {note}".strip()
         if self._id is None:
-            self._id = create_progress_artifact(progress=percent, description=description)  # type: ignore[assignment]  # sync call returns the id
+            self._id = create_progress_artifact(progress=percent, key=self._key, description=description)  # type: ignore[assignment]  # sync call returns the id
         else:
             update_progress_artifact(artifact_id=self._id, progress=percent, description=description)

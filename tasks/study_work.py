@@ -28,6 +28,7 @@ from valuedrift.servers.server import Server
 from valuedrift.study import Plan, RunPlan, Study, expand
 from valuedrift.study.parts import Model
 from valuedrift.study.understood import check_languages
+from valuedrift.tasks.board import artifact_key
 from valuedrift.tasks.provenance import provenance_of
 from valuedrift.tasks.sources import brought, count_of, is_at_hand, made_of, probes_of, with_template
 from valuedrift.tasks.stances_work import StancesWork
@@ -168,6 +169,10 @@ class StudyWork(StancesWork):
     def run_ids(self) -> list[str]:
         """See `StancesWork`."""
         return [run.run_id for run in self.plan.sampled if run.run_id not in self.given_up]
+
+    def progress_key(self, kind: str, run_id: str) -> str:
+        """Under which Prefect's UI lists how far a run is in one kind of stage: ``train-RUN``."""
+        return f"{kind}-{artifact_key(run_id, [run.run_id for run in self.plan.sampled])}"
 
     @property
     def facts(self) -> StudyFacts:

@@ -66,7 +66,7 @@ def _show_progress(work: StancesWork, trajectory: pl.DataFrame, drift: pl.DataFr
         of = f" of {length:,}" if length else ""
         line = f"{judged.len()} of {counted(there, 'checkpoint')} judged, the last at step {last:,}{of}{moved}"
         percent = 100 * min(last / length, 1.0) if length else 100 * judged.len() / max(there, judged.len())
-        show_progress(percent, f"watch-{artifact_key(work.name)}-{artifact_key(run_id)}", line)
+        show_progress(percent, f"watch-{artifact_key(work.name)}-{artifact_key(run_id, work.run_ids)}", line)
 
 
 def _words(row: Mapping[str, Any]) -> str:

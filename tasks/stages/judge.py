@@ -62,7 +62,7 @@ def _single(work: StudyWork, judge: JudgeConfig, answers: Stage) -> Stage:
         return {**stance_identity(judge, needs[0].key), **forced, **_control(work, judge, needs[0])}
 
     def make(_: Work, needs: Sequence[Reference]) -> Frames:
-        stances = _judged(work, judge, where, needs[0].read(work))
+        stances = _judged(work, judge, answers.run_id, where, needs[0].read(work))
         tell(_means(where, stances))
         told = {"study": work.name, "run_id": answers.run_id, "step": answers.step, "judge": judge.name, "answers": stances.height}
         announce(JUDGED, f"valuedrift.run.{work.name}.{answers.run_id}", told)
@@ -117,7 +117,7 @@ def _names(work: StudyWork, judge: JudgeConfig) -> dict[str, str]:
     return {"judge": judge.name, **work.probe_set}
 
 
-def _judged(work: StudyWork, judge: JudgeConfig, where: str, responses: pl.DataFrame) -> pl.DataFrame:
+def _judged(work: StudyWork, judge: JudgeConfig, run_id: str, where: str, responses: pl.DataFrame) -> pl.DataFrame:
     runtime = work.runtime
     # answers to a set that is alone may have been drawn under another name of it
     told_by = ["prompt_id"] if work.probe_set else ["probe_set", "prompt_id"]
@@ -149,7 +149,7 @@ def _judged(work: StudyWork, judge: JudgeConfig, where: str, responses: pl.DataF
     if read.height:
         judged: pl.DataFrame = work.pool.run(
             job,
-            shown=lambda: shown(f"judge {where}{by}"),
+            shown=lambda: shown(f"judge {where}{by}", work.progress_key("judge", run_id)),
             timeout=60 * runtime.timeout_minutes,
             priority=-1,  # seconds of work that show the first numbers: before the next training or sampling
             collect=collect,

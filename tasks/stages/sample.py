@@ -72,7 +72,7 @@ def _stage(
 
     def make(_: Work, trained: Sequence[Reference]) -> Frames:
         given, content = weights(trained)
-        return {"responses": _sampled(work, label, content, weights=given())}
+        return {"responses": _sampled(work, run.run_id, label, content, weights=given())}
 
     return Stage("sample", address, needs, identity, make, on="gpu", urgency=urgency, names=work.probe_set, opens=opens)
 
@@ -86,7 +86,7 @@ def watched_stage(work: StudyWork, run_id: str, sighted: Sighted) -> Stage:
         return {**sample_identity(work, sighted.fingerprint()), **(CONTROL_AS_TEXT if spelling else {})}
 
     def make(_: Work, __: Sequence[Reference]) -> Frames:
-        return {"responses": _sampled(work, label, sighted.fingerprint(), weights=sighted.weights())}
+        return {"responses": _sampled(work, run_id, label, sighted.fingerprint(), weights=sighted.weights())}
 
     address = Address(TABLES, {"study": work.study.study, "run_id": run_id, "step": sighted.step})
     return Stage("sample", address, (), identity, make, on="gpu", urgency=0, names=work.probe_set, as_of=sighted.state)
@@ -100,7 +100,7 @@ def _asking_stage(work: StudyWork, run: ServedRun, step: int) -> Stage:
         return sample_identity(work, run.fingerprint(step))
 
     def make(_: Work, __: Sequence[Reference]) -> Frames:
-        responses = _sampled(work, label, run.fingerprint(step), engine=run.at(step))
+        responses = _sampled(work, run.run_id, label, run.fingerprint(step), engine=run.at(step))
         if failures := _failures(responses):
             board().result(f"{label}: {failures} answers failed; valuedrift run --retry-failed asks for them again")
         return {"responses": responses}
@@ -126,12 +126,13 @@ def sample_identity(work: StudyWork, weights_fingerprint: str) -> dict[str, Any]
 
 
 def _sampled(
-    work: StudyWork, label: str, content: str, *, weights: Weights | None = None, engine: RemoteEngine | None = None
+    work: StudyWork, run_id: str, label: str, content: str, *, weights: Weights | None = None, engine: RemoteEngine | None = None
 ) -> pl.DataFrame:
     """Answers of a checkpoint, of its weights here or by an engine that asks for it.
 
     Args:
         work: The study and where it works.
+        run_id: The run that it is of.
         label: Of the stage.
         content: Fingerprint of the weights, or what stands for it.
         weights: The weights that the study's engine is given.
@@ -159,7 +160,7 @@ def _sampled(
 
     answers: pl.DataFrame = work.pool.run(
         job,
-        shown=lambda: shown(label),
+        shown=lambda: shown(label, work.progress_key("sample", run_id)),
         timeout=60 * runtime.timeout_minutes,
         priority=1,
         keeps=None if weights is None else f"{study.engine_name} {study.dtype} {weights.base}",

@@ -170,7 +170,7 @@ def _trained(work: StudyWork, run: RunPlan, weights: Weights, key: str) -> Train
     with sending(work, key, label), _shown_as_it_publishes(work, run.run_id, job):
         result = work.pool.run(
             lambda folder: job.model_copy(update={"stop": folder / STOP}),
-            shown=lambda: shown(label),
+            shown=lambda: shown(label, work.progress_key("train", run.run_id)),
             timeout=60 * runtime.timeout_minutes,
             fresh=True,
             saves=True,

@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
+import httpx
 import polars as pl
 
 from valuedrift.storage.store import Store
@@ -46,7 +49,7 @@ def write_study(folder: Path, model: Path, *, steps: int, state_seconds: float) 
     return folder / "small.yaml"
 
 
-def tables(root: Path) -> dict[str, pl.DataFrame]:
+def tables(root: Path | str) -> dict[str, pl.DataFrame]:
     """What the study's tables hold, but for times and places."""
     frames = {name: Store(root).read(name, study="small") for name in COMPARED}
     return {name: frame.select(pl.exclude(_NOT_COMPARED)).sort(pl.all()) for name, frame in frames.items()}
@@ -130,3 +133,60 @@ def step_of(root: Path, run: int) -> int:
     """How far a training of a root is: the n-th that began; 0 where none has."""
     begun = sorted((root / "weights").glob("*/metrics.jsonl"), key=lambda path: path.parent.stat().st_ctime)
     return len(begun[run].read_text(encoding="utf-8").splitlines()) if len(begun) > run else 0
+
+
+@contextmanager
+def prefect_server(folder: Path) -> Iterator[str]:
+    """The address of a Prefect server of its own, for as long as a block."""
+    from cluster import PREFECT, ended, free_port
+
+    port = free_port()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT")}
+    with (folder / "server.log").open("w") as log:
+        command = [PREFECT, "server", "start", "--port", str(port)]
+        home = {"PREFECT_HOME": str(folder / "server"), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+        server = subprocess.Popen(command, env=environment | home, stdout=log, stderr=log, text=True)
+    try:
+
+        def answers() -> bool:
+            with suppress(httpx.TransportError):
+                return httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=5).status_code == 200
+            return False
+
+        until(answers, "a server")
+        yield f"http://127.0.0.1:{port}/api"
+    finally:
+        ended(server)
+
+
+class Trainings:
+    """Who trains what, and how far, as the folders of a root's trainings show; looked at many times a second, for as long as a block."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.turns: dict[str, list[str]] = {}
+        """The names that writers left in each folder, one after the other."""
+        self.again = 0
+        """Steps that were lost with a process, and trained again."""
+        self._at: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.02):
+            for name in self._root.glob("weights/*/.writer"):
+                turns = self.turns.setdefault(name.parent.name, [])
+                with suppress(OSError, ValueError, IndexError):
+                    if (writer := name.read_text(encoding="utf-8")) and turns[-1:] != [writer]:
+                        turns.append(writer)
+                    step = json.loads((name.parent / "metrics.jsonl").read_text(encoding="utf-8").split("\n")[-2])["step"]
+                    self.again += max(0, self._at.get(name.parent.name, 0) - step)
+                    self._at[name.parent.name] = step
