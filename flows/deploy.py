@@ -27,8 +27,12 @@ PoolType = Literal["process", "docker", "kubernetes"]
 PLAN = "plan"
 """The queue of the runs that plan: they wait for hours and need nothing."""
 _WHY = "pools and deployments live in one"
-_HEARTBEAT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
-"""So that a dead worker is found within minutes; Prefect's own is 180 seconds."""
+_ENVIRONMENT = {
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # a dead worker is found within minutes; Prefect's own is 180 seconds
+    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",  # what the server answers while its database is away
+    "PREFECT_CLIENT_MAX_RETRIES": "7",  # four minutes; Prefect's own is one
+}
+"""Of the flow runs on workers."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +214,7 @@ def _deployment(client: SyncPrefectClient, flow: Flow[Any, Any], wanted: Wanted,
         entrypoint=f"{flow.fn.__module__}.{flow.fn.__name__}",
         work_pool_name=wanted.pool,
         work_queue_name=queue,
-        job_variables={"env": _HEARTBEAT},
+        job_variables={"env": _ENVIRONMENT},
         parameter_openapi_schema=parameter_schema(flow.fn).model_dump(exclude_unset=True),
         enforce_parameter_schema=True,
         pull_steps=[],

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from valuedrift.errors import UserError
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
+
+_STARTING_SECONDS = 120.0
+"""A server that was started in the background answers after 10 to 60 seconds."""
 
 
 @contextmanager
@@ -18,6 +23,8 @@ def server(why: str) -> Iterator[SyncPrefectClient]:
 
     Args:
         why: Why one is needed, said where none is named.
+
+    One that ``prefect server start --background`` began a moment ago is waited for.
 
     Raises:
         UserError: None is named, it does not answer, or it refuses.
@@ -34,6 +41,8 @@ def server(why: str) -> Iterator[SyncPrefectClient]:
             where="PREFECT_API_URL",
             fix="prefect server start; export PREFECT_API_URL=http://127.0.0.1:4200/api",
         )
+    if httpx.URL(address).host in ("127.0.0.1", "localhost", "::1"):
+        _await_start(address)
     where = f"PREFECT_API_URL {httpx.URL(address).copy_with(userinfo=b'')}"
     try:
         with get_client(sync_client=True) as client:
@@ -46,6 +55,28 @@ def server(why: str) -> Iterator[SyncPrefectClient]:
         raise UserError(
             f"the Prefect server does not answer: {type(error).__name__}", where=where, fix="prefect server start, or name another"
         ) from error
+
+
+def _await_start(address: str) -> None:
+    """Wait for a server that starts in the background on this machine: the command that starts it does not."""
+    import httpx
+    import psutil
+    from prefect.settings import PREFECT_HOME
+
+    written = Path(PREFECT_HOME.value()) / "server.pid"
+    while True:
+        try:
+            begun = psutil.Process(int(written.read_text(encoding="utf-8"))).create_time()
+        except (OSError, ValueError, psutil.Error):
+            return  # none was started so, or it is gone
+        if time.time() - begun > _STARTING_SECONDS:
+            return
+        try:
+            httpx.get(f"{address.rstrip('/')}/health", timeout=5.0)
+        except httpx.TransportError:
+            time.sleep(0.5)
+        else:
+            return
 
 
 def may_pass(error: BaseException) -> bool:

@@ -17,7 +17,7 @@ from prefect.states import Cancelling, Crashed
 from valuedrift.errors import StageError, UserError
 from valuedrift.flows.server import may_pass, server
 from valuedrift.flows.spread.pool import WHY, check_pool, phase_deployment, read_fault
-from valuedrift.flows.spread.underway import Underway, listen, runs_of
+from valuedrift.flows.spread.underway import Underway, due, listen, runs_of
 from valuedrift.references import is_address
 from valuedrift.study.runtime import Spread
 from valuedrift.tasks.board import board
@@ -154,6 +154,7 @@ class _Planner:
                 run = run_deployment(
                     phase_deployment(self._work.runtime.pool),
                     parameters={**self._parameters, "part": part.name},
+                    scheduled_time=due(),
                     flow_run_name=f"{self._work.name}: {part.name}",
                     timeout=0,
                     tags=[f"study:{self._work.name}"],
@@ -187,7 +188,8 @@ class _Planner:
                 one.shown = board().begin(f"{name} on a worker")
             dead = kind in (StateType.RUNNING, StateType.PENDING) and time.monotonic() > one.alive + self._work.runtime.dead_after_seconds
             if kind is StateType.CRASHED or run is None or dead:
-                fault = self._again(one, dead=dead, why=(state.message if state is not None else None) or "its flow run is gone")
+                why = (state.message if state is not None else None) or "its flow run is gone"
+                fault = self._again(one, dead=dead, why=why, began=run is None or run.start_time is not None)
             elif state is not None and state.is_final():
                 fault = self._outcome(one, state)
             else:
@@ -216,7 +218,7 @@ class _Planner:
         told = read_fault(state.message or state.name)
         return type(told)(f"{one.part.name}: {told.what}")
 
-    def _again(self, one: Underway, *, dead: bool, why: str) -> UserError | None:
+    def _again(self, one: Underway, *, dead: bool, why: str, began: bool) -> UserError | None:
         """Begin a part again whose worker died; a fault where that was done often enough."""
         reason = f"no heartbeat for {self._work.runtime.dead_after_seconds:.0f} s" if dead else why
         if dead:
@@ -224,7 +226,9 @@ class _Planner:
                 message = f"{reason}: its process was killed or its machine is gone; another worker goes on from what is finished"
                 client.set_flow_run_state(one.run, Crashed(message=message), force=True)
         if one.attempt > self._work.runtime.retries:
-            return StageError(f"{one.part.name}: its flow run died {one.attempt} times; the last time: {reason}")
+            when = "" if began else " before it began"
+            fix = "the same command goes on" if began else "the log of its worker says why: can `valuedrift` be imported where it runs?"
+            return StageError(f"{one.part.name}: its flow run died {one.attempt} times{when}; the last time: {reason}", fix=fix)
         board().result(f"{one.part.name}: its flow run died ({reason}); another worker takes it over")
         del self._underway[one.part.name]
         self._begin(one.part, one.attempt + 1)

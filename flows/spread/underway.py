@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun
-from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
+from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
 
 from valuedrift.tasks.parts import Part
 
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 _PAGE = 200
 _EVENTS = 50
 """As many as the server gives at once."""
+_SKEW = timedelta(minutes=15)
+"""Clocks of machines may differ by as much: more, and a bucket refuses to be asked."""
+
+
+def due() -> datetime:
+    """When a flow run is scheduled that is to begin now: a worker, and the server, take it when that time has come by clocks of their own."""
+    return datetime.now(UTC) - _SKEW
 
 
 @dataclass
@@ -60,7 +68,11 @@ def runs_of(client: SyncPrefectClient, underway: Collection[Underway]) -> Iterat
 def listen(client: SyncPrefectClient, underway: Collection[Underway]) -> None:
     """Note which flow runs gave a heartbeat since the last look."""
     resources = [f"prefect.flow-run.{one.run}" for one in underway]
-    beats = EventFilter(event=EventNameFilter(name=["prefect.flow-run.heartbeat"]), resource=EventResourceFilter(id=resources))
+    beats = EventFilter(
+        event=EventNameFilter(name=["prefect.flow-run.heartbeat"]),
+        resource=EventResourceFilter(id=resources),
+        occurred=EventOccurredFilter.model_validate({"until": datetime.now(UTC) + _SKEW}),  # by the worker's clock, which may be ahead
+    )
     latest: dict[str, str] = {}
     page = client.read_events(beats, limit=_EVENTS)
     for _ in range(1 + 2 * len(resources) // _EVENTS):  # newest first

@@ -8,11 +8,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 
 PREFECT = str(Path(sys.executable).parent / "prefect")
@@ -68,6 +71,8 @@ class Cluster:
 
     folder: Path
     address: str
+    reaching: Mapping[str, str] = field(default_factory=dict)
+    """What a machine must have in its environment to reach the bucket."""
 
     def environment(self, name: str) -> dict[str, str]:
         """Of a machine of its own: home, Prefect's home, cache."""
@@ -82,6 +87,7 @@ class Cluster:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "OMP_NUM_THREADS": "1",
             "COLUMNS": "200",
+            **self.reaching,
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -109,3 +115,13 @@ class Cluster:
             yield process
         finally:
             ended(process)
+
+
+def flow_runs(cluster: Cluster) -> list[dict[str, Any]]:
+    """All flow runs as the server's API has them, each with ``times``: when it came into each state, in seconds."""
+    with httpx.Client(base_url=cluster.address, timeout=60) as client:
+        runs: list[dict[str, Any]] = client.post("/flow_runs/filter", json={"limit": 200}).raise_for_status().json()
+        for run in runs:
+            states = client.get("/flow_run_states/", params={"flow_run_id": run["id"]}).raise_for_status().json()
+            run["times"] = {state["name"]: datetime.fromisoformat(state["timestamp"]).timestamp() for state in states}
+    return runs

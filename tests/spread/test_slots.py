@@ -1,10 +1,12 @@
-"""Two tasks, one slot: one runs, the other says that it waits; a limit that is not there is told. On a real server."""
+"""Two tasks, one slot: one runs, the other says that it waits; a limit that is not there is told; clocks that differ do no harm. On a real server."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cluster import Cluster
@@ -73,3 +75,44 @@ def test_who_waits_for_a_slot_says_so_and_a_limit_must_be_there(cluster: Cluster
                     break
                 time.sleep(0.5)
         assert names.index("AwaitingConcurrencySlot") < len(names) - 1 and names[-1] == "Completed", names
+
+
+def test_a_worker_whose_clock_is_behind_is_given_what_is_due_and_one_that_is_ahead_is_heard(cluster: Cluster) -> None:
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.deployments import run_deployment
+    from prefect.events import Event
+    from prefect.events.clients import get_events_client
+    from prefect.events.schemas.events import Resource
+
+    from valuedrift.flows.spread.underway import Underway, due, listen
+    from valuedrift.tasks.parts import Part
+
+    @flow(name="due")
+    def nothing() -> None: ...
+
+    with on(cluster), get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="clocks", type="process"))
+        flow_id = client.create_flow_from_name("due")
+        client.create_deployment(flow_id, "clocks", entrypoint="x:y", work_pool_name="clocks", pull_steps=[])
+        run = run_deployment("due/clocks", scheduled_time=due(), timeout=0)
+        behind = datetime.now(UTC) - timedelta(minutes=5)
+        (given,) = client.get_scheduled_flow_runs_for_work_pool("clocks", scheduled_before=behind)
+        assert given.flow_run.id == run.id
+
+        one = Underway(Part("p", (), ()), run.id, 1, alive=0.0)
+        resource = Resource.model_validate({"prefect.resource.id": f"prefect.flow-run.{run.id}"})
+        ahead = datetime.now(UTC) + timedelta(minutes=5)
+
+        async def beat() -> None:
+            async with get_events_client() as events:
+                await events.emit(Event(event="prefect.flow-run.heartbeat", resource=resource, occurred=ahead))
+
+        asyncio.run(beat())
+        for _ in range(60):  # events are written after a while
+            listen(client, [one])
+            if one.alive > 0:
+                break
+            time.sleep(0.5)
+        assert one.alive > 0

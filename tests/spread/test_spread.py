@@ -1,4 +1,4 @@
-"""A study spread over two workers that share nothing but the root, by a real Prefect server; what is missing is told in a line; a killed part is taken over."""
+"""A study spread over two workers that share nothing but a bucket, by a real Prefect server; what is missing is told in a line; a killed part is taken over."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from uuid import UUID
 
 import psutil
@@ -14,6 +13,7 @@ import pytest
 import yaml
 from cluster import Cluster
 
+from valuedrift.storage.location import Location
 from valuedrift.storage.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1800)]
@@ -49,31 +49,33 @@ def processes_of(run: UUID) -> list[psutil.Process]:
     return found
 
 
-def test_what_is_missing_is_told_in_a_line_before_anything_begins(cluster: Cluster, study: Path) -> None:
-    run = ("run", str(study), "--root", "root", "--spread")
+def test_what_is_missing_is_told_in_a_line_before_anything_begins(cluster: Cluster, study: str, bucket: Location) -> None:
+    root = f"{bucket}/root"
+    run = ("run", study, "--root", root, "--spread")
     said = cluster.run(*run, code=2)
     assert (
         "error runtime.pool valuedrift: the Prefect server has no such work pool" in said and "valuedrift deploy --pool valuedrift" in said
     )
-    assert not list((cluster.folder / "root").rglob("*.parquet"))
+    assert not (bucket / "root").listing()
 
-    said = cluster.run("deploy", "--study", str(study), "--root", "root", "--schedule", "0 3 * * *", "--slots", "held=1")
+    said = cluster.run("deploy", "--study", study, "--root", root, "--schedule", "0 3 * * *", "--slots", "held=1")
     assert "deployment phase/valuedrift" in said and "deployment trace/spread, schedule 0 3 * * * UTC (off)" in said
-    assert "work pool valuedrift (process) was there" in cluster.run("deploy", "--root", "root")
+    assert "work pool valuedrift (process) was there" in cluster.run("deploy", "--root", root)
 
-    told = yaml.safe_load(study.read_text("utf-8"))
-    other = study.with_name("slots.yaml")
-    other.write_text(yaml.safe_dump({**told, "runtime": {**told["runtime"], "slots": "nowhere"}}), encoding="utf-8")
-    said = cluster.run("run", str(other), "--root", "root", "--spread", code=2)
+    told = yaml.safe_load((bucket / "spread.yaml").read_bytes())
+    slots = {**told, "runtime": {**told["runtime"], "slots": "nowhere"}}
+    (bucket / "slots.yaml").put_bytes(yaml.safe_dump(slots).encode())
+    said = cluster.run("run", f"{bucket}/slots.yaml", "--root", root, "--spread", code=2)
     assert "error runtime.slots nowhere: the Prefect server has no such global concurrency limit" in said and "Traceback" not in said
 
 
-def test_two_workers_share_a_study_and_a_killed_part_is_taken_over(cluster: Cluster, study: Path, client: object) -> None:
+def test_two_workers_share_a_study_and_a_killed_part_is_taken_over(cluster: Cluster, study: str, client: object, bucket: Location) -> None:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import StateType
 
     assert isinstance(client, SyncPrefectClient)
-    planner = cluster.start("run", str(study), "--root", "root", "--spread")
+    root = f"{bucket}/root"
+    planner = cluster.start("run", study, "--root", root, "--spread")
     assert planner.stdout is not None
     lines: list[str] = []
     for line in planner.stdout:
@@ -89,10 +91,10 @@ def test_two_workers_share_a_study_and_a_killed_part_is_taken_over(cluster: Clus
     assert planner.returncode == 0, said
     assert "another worker takes it over" in said and "value drift" in said
 
-    store = Store(cluster.folder / "root")
+    store = Store(root)
     assert store.read("stances", study="spread").select("run_id", "step").unique().height == 4
     assert store.read("training", study="spread").select("run_id", "step").is_duplicated().sum() == 0
-    cluster.run("tables", "check", "--root", "root")
+    cluster.run("tables", "check", "--root", root)
 
     runs = client.read_flow_runs()
     (trace,) = [run for run in runs if run.name == "trace spread"]
@@ -112,7 +114,7 @@ def test_a_worker_that_cannot_see_the_study_says_so_and_where(cluster: Cluster, 
 
     assert isinstance(client, SyncPrefectClient)
     deployment = client.read_deployment_by_name("phase/valuedrift")
-    parameters = {"study": "/nowhere/study.yaml", "root": str(cluster.folder / "root"), "part": "base m", "by": "phases"}
+    parameters = {"study": "/nowhere/study.yaml", "root": f"{cluster.folder}/root", "part": "base m", "by": "phases"}
     run = client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
     with cluster.worker("third"):
         ended = until(lambda: (now := client.read_flow_run(run.id)).state and now.state.is_final() and now)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator, ValidationError
 from prefect.utilities.templating import apply_values, find_placeholders
 
 from valuedrift.errors import UserError
-from valuedrift.flows.deploy import Wanted, deploy
+from valuedrift.flows.deploy import PLAN, Wanted, deploy
 
 REPOSITORY = Path(__file__).parents[2]
 POOLS = REPOSITORY / "valuedrift" / "data" / "pools"
@@ -32,6 +33,27 @@ def test_a_job_of_the_cluster_asks_for_its_gpus() -> None:
     container = job["spec"]["template"]["spec"]["containers"][0]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == container["resources"]["requests"]["nvidia.com/gpu"] == 1
     assert job["spec"]["backoffLimit"] == 0  # the planner begins a part again, not the cluster
+
+
+@pytest.mark.parametrize("kind", ["docker", "kubernetes"])
+def test_the_variables_of_a_template_are_a_schema_that_its_defaults_keep(kind: str) -> None:
+    schema = json.loads((POOLS / f"{kind}.json").read_text("utf-8"))["variables"]
+    Draft202012Validator.check_schema(schema)
+    values = {name: one["default"] for name, one in schema["properties"].items() if "default" in one}
+    Draft202012Validator(schema).validate({**values, "image": "valuedrift"})
+    with pytest.raises(ValidationError):
+        Draft202012Validator(schema).validate({**values, "image": ["valuedrift"]})
+
+
+def test_what_prefect_deploy_reads_is_what_valuedrift_deploy_makes() -> None:
+    told = yaml.safe_load((REPOSITORY / "deployments" / "prefect.yaml").read_text("utf-8"))
+    for one in told["deployments"]:
+        study = REPOSITORY / one["parameters"]["study"]
+        assert study.is_file() and one["tags"] == [f"study:{one['name']}"] and study.stem == one["name"]
+        assert one["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
+        assert [schedule["active"] for schedule in one["schedules"]] == [False]
+        assert one["work_pool"] == {"name": Wanted("valuedrift", "process", "").pool, "work_queue_name": PLAN}
+        assert (REPOSITORY / one["entrypoint"].partition(":")[0]).is_file()
 
 
 def test_the_services_of_the_compose_file_fit_together() -> None:
