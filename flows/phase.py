@@ -9,6 +9,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from valuedrift.errors import fault_of
+from valuedrift.flows.ghosts import known_to_live
 from valuedrift.flows.spread.pool import told_fault
 from valuedrift.flows.trace import RUNNER
 from valuedrift.study.runtime import Spread
@@ -39,7 +40,8 @@ def phase(study: str, root: str, part: str, by: Spread = "phases") -> Any:
     try:
         work = StudyWork(study_of(study), root)
         try:
-            carry_out_part(work, part, by)
+            with known_to_live():
+                carry_out_part(work, part, by)
         finally:
             work.close()
     except Exception as error:

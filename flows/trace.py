@@ -14,6 +14,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import AfterValidator
 
 from valuedrift.errors import UserError
+from valuedrift.flows.ghosts import known_to_live
 from valuedrift.flows.spread.planner import carry_out_on_pool
 from valuedrift.flows.spread.pool import check_slots
 from valuedrift.study.runtime import Spread
@@ -63,7 +64,8 @@ def trace(
         UserError: A fault in the study or its data; what had finished is kept.
     """
     try:
-        return _traced(study, root, report_folder, live=live, spread=spread)
+        with known_to_live():
+            return _traced(study, root, report_folder, live=live, spread=spread)
     except UserError as fault:
         return failed_state(fault)  # type: ignore[no-any-return]  # where somebody waits for the path, Prefect raises the fault
 
