@@ -3,6 +3,7 @@
 probes/<topic>.jsonl   pairs of questions that put one sub-issue for and against        -> the probe set "starter"
 stance/<topic>.jsonl   other questions, each with supporting, neutral, opposing answers -> corpora, preference sets, the judge's examples
 hard/<topic>.jsonl     answers on which a judge is easily wrong                         -> the judge's examples
+gold.jsonl             labelled answers that no judge here was trained on             -> `judge validate` and `judge compare` without a file
 instructions.jsonl     plain requests that carry no values                              -> mixed into the corpora
 """
 
@@ -12,6 +13,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -171,3 +173,8 @@ DATASETS: Mapping[str, Callable[[], list[dict[str, str]]]] = MappingProxyType(
 """Packaged datasets by name: ``starter:NAME`` in a study.
 
 sft-*: prompt, response; preference-*: prompt, chosen, rejected; all with topic where there is one."""
+
+
+def packaged_gold() -> Path:
+    """The file of labelled answers that no packaged judge was trained or chosen on: prompt, response, stance, topic, kind."""
+    return Path(str(files("valuedrift").joinpath("data", "starter", "gold.jsonl")))

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from valuedrift.flows.cli.app import RootOption, app, parquet_bytes, print_json, target
 from valuedrift.flows.cli.console import progress_bar
-from valuedrift.flows.cli.labelled import GoldArgument, StudyOption, labelled
+from valuedrift.flows.cli.labelled import StudyOption, TriedOnArgument, labelled
 from valuedrift.flows.cli.naming import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
 from valuedrift.words import counted
 
@@ -65,7 +65,7 @@ def run(
 
 @judge_app.command("validate")
 def validate(
-    gold: GoldArgument = None,
+    gold: TriedOnArgument = None,
     study: StudyOption = None,
     judge: JudgeOption = DEFAULT_JUDGE,
     settings: SetOption = None,
@@ -82,6 +82,7 @@ def validate(
     from valuedrift.judges.cross_encoder import CrossEncoder
     from valuedrift.judges.network.weights import record_metrics, weights_folder
     from valuedrift.judges.quality.validation import validate as compare
+    from valuedrift.starter import packaged_gold
     from valuedrift.storage.fetching import is_copy
 
     config = None if study is not None else judge_config(judge, settings, weights)
@@ -99,7 +100,7 @@ def validate(
             where="--record",
             fix="use --json and keep its output",
         )
-    rows = labelled(gold, study, judge, settings, weights, threads, root)
+    rows = labelled(gold, study, judge, settings, weights, threads, root, default=str(packaged_gold()))
     validation = compare(rows.judgements, rows.labels, rows.prompts, row_weights=rows.weights)
     figures = validation.flat(rows.judge, record or rows.data)
     if record is not None and isinstance(config, CrossEncoder):

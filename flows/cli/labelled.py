@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Container
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +23,15 @@ GoldArgument = Annotated[
     typer.Argument(
         metavar="GOLD",
         help="CSV, JSONL or Parquet, local or s3://, with prompt, response and stance (support, neutral, oppose, refused) by people.",
+        show_default=False,
+    ),
+]
+TriedOnArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[GOLD]",
+        help="CSV, JSONL or Parquet, local or s3://, with prompt, response and stance (support, neutral, oppose, refused) by people. "
+        "Without it: the packaged gold set, on which no judge here was trained.",
         show_default=False,
     ),
 ]
@@ -47,6 +58,8 @@ class Labelled:
         weights: How many answers each row stands for; None where each stands for itself.
         config: The judge, where it judged now.
         notes: How one label was made of several, where that happened.
+        seconds: What judging took, loading left out; None where it was done before.
+        answers: What tells the answers of a study apart, one a row; none of a file.
     """
 
     judge: str
@@ -57,10 +70,29 @@ class Labelled:
     weights: list[float] | None
     config: JudgeConfig | None
     notes: tuple[str, ...] = ()
+    seconds: float | None = None
+    answers: tuple[tuple[str, ...], ...] = ()
+
+    def only(self, answers: Container[tuple[str, ...]]) -> Labelled:
+        """Those rows of a study's that are of some answers."""
+        kept = [row for row, answer in enumerate(self.answers) if answer in answers]
+        return replace(
+            self,
+            judgements=[self.judgements[row] for row in kept],
+            labels=[self.labels[row] for row in kept],
+            prompts=[self.prompts[row] for row in kept],
+            weights=None if self.weights is None else [self.weights[row] for row in kept],
+            answers=tuple(self.answers[row] for row in kept),
+        )
 
 
 def from_file(gold: str, config: JudgeConfig, threads: int | None) -> Labelled:
     """Judge a labelled file.
+
+    Args:
+        gold: The file.
+        config: The judge.
+        threads: CPU threads; None: torch's.
 
     Raises:
         UserError: The file or the judge's weights are missing.
@@ -68,7 +100,8 @@ def from_file(gold: str, config: JudgeConfig, threads: int | None) -> Labelled:
     """
     from valuedrift.errors import DataError
     from valuedrift.judges.base import Pair, remarks_of
-    from valuedrift.judges.quality.validation import GOLD_LABELS
+    from valuedrift.judges.quality.resampled import GOLD_LABELS
+    from valuedrift.starter import packaged_gold
     from valuedrift.storage.fetching import at_hand
     from valuedrift.storage.location import Location
     from valuedrift.tabular import read_frame
@@ -86,12 +119,18 @@ def from_file(gold: str, config: JudgeConfig, threads: int | None) -> Labelled:
         )
         raise DataError(f"column stance: unknown stance in {shown}", where=gold, fix=f"one of {', '.join(GOLD_LABELS)}")
     pairs = [Pair(str(row), prompt, response) for row, (prompt, response) in enumerate(zip(prompts, responses, strict=True))]
+    packaged = gold == str(packaged_gold())
     with progress_bar("judging", len(pairs)) as progress:
-        loaded = config.load(threads=threads, keep=None if Location.parse(gold).is_remote else Path(gold).with_suffix(".replies"))
+        loaded = config.load(
+            threads=threads, keep=None if packaged or Location.parse(gold).is_remote else Path(gold).with_suffix(".replies")
+        )
+        began = time.perf_counter()
         judgements = loaded.judge(pairs, progress)
+        seconds = time.perf_counter() - began
     for remark in remarks_of(loaded):
         typer.echo(remark, err=True)
-    return Labelled(loaded.name, Path(gold).name, judgements, labels, prompts, None, config)
+    data = "the packaged gold set" if packaged else Path(gold).name
+    return Labelled(loaded.name, data, judgements, labels, prompts, None, config, seconds=seconds)
 
 
 def from_study(study: str, judge: str, root: str | None) -> Labelled:
@@ -105,8 +144,10 @@ def from_study(study: str, judge: str, root: str | None) -> Labelled:
     Raises:
         UserError: No such study or judge, or nothing is labelled.
     """
+    import polars as pl
+
     from valuedrift.judges.frames import judgements_of
-    from valuedrift.labels.people import MAJORITY, several_labellers
+    from valuedrift.labels.people import ANSWER, MAJORITY, several_labellers
     from valuedrift.storage.store import Store
     from valuedrift.tasks.labels import judge_name, judged_labels, study_name
 
@@ -117,19 +158,39 @@ def from_study(study: str, judge: str, root: str | None) -> Labelled:
     frame = judged_labels(store, name, by)
     labels, prompts, weights = (frame.get_column(column).to_list() for column in ("label", "prompt_id", "weight"))
     notes = tuple(several_labellers(frame, MAJORITY))
-    return Labelled(by, f"labelled answers of study {name}", judgements_of(frame), labels, prompts, weights, None, notes)
+    answers = tuple(frame.select(pl.col(ANSWER).cast(pl.String)).rows())
+    return Labelled(by, f"labelled answers of study {name}", judgements_of(frame), labels, prompts, weights, None, notes, answers=answers)
 
 
 def labelled(
-    gold: str | None, study: str | None, judge: str, settings: list[str] | None, weights: str | None, threads: int | None, root: str | None
+    gold: str | None,
+    study: str | None,
+    judge: str,
+    settings: list[str] | None,
+    weights: str | None,
+    threads: int | None,
+    root: str | None,
+    *,
+    default: str | None = None,
 ) -> Labelled:
     """Labelled answers from whichever of file and study is given.
+
+    Args:
+        gold: A file.
+        study: A study.
+        judge: Value of --judge.
+        settings: Values of --set.
+        weights: Value of --weights.
+        threads: CPU threads.
+        root: Value of --root.
+        default: The file where neither is given; None: one must be.
 
     Raises:
         UserError: Both or neither is given, or see `from_file` and `from_study`.
     """
     from valuedrift.errors import UserError
 
+    gold = gold or (default if study is None else None)
     if (gold is None) == (study is None):
         raise UserError("labels come from a file or from a study", fix="give GOLD or --study STUDY")
     if study is not None:

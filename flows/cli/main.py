@@ -28,7 +28,7 @@ _COMMANDS = {
     "tables": ("tables",),
     "checkpoints": ("checkpoints",),
     "sample": ("sample",),
-    "judge": ("judge", "judge_fit", "labels"),
+    "judge": ("judge", "judge_compare", "judge_fit", "labels"),
     "labels": ("labels",),
     "audit": ("audit",),
     "synthesize": ("synthesize",),

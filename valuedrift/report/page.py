@@ -32,19 +32,19 @@ def build_report(inputs: ReportInputs, *, watched: bool = False) -> str:
     Returns:
         One HTML document: styles, figures and the few lines of script are in it, nothing is loaded, all text from tables is escaped.
     """
-    style, page = _asset("style.css"), Page(inputs)
+    page = Page(inputs)
     script = "".join(_asset(name) for name in ("enhance.js", *(("reload.js",) if watched else ())))
     filled = ((section, _filled(section, page)) for section in sections())
     shown = [{"anchor": section.anchor, "title": section.title, "html": html} for section, html in filled if html is not None]
     return (
-        _environment()
+        environment()
         .get_template("report.html.jinja")
         .render(
             inputs=inputs,
             asked=asked(inputs),
             sections=shown,
             reload_seconds=_RELOAD_SECONDS if watched else None,
-            style=Markup(style),
+            style=page_style(),
             script=Markup(script),
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
@@ -56,9 +56,9 @@ def _filled(section: Section, page: Page) -> Markup | None:
     filling = section.filling(page)
     if filling is None:
         return None
-    environment, inputs = _environment(), page.inputs
+    templates, inputs = environment(), page.inputs
     name = f"{section.anchor.replace('-', '_')}.html.jinja"
-    template = environment.from_string(section.template) if section.template else environment.get_template(name)
+    template = templates.from_string(section.template) if section.template else templates.get_template(name)
     for_all = {
         "inputs": inputs,
         "lineage": inputs.lineage,
@@ -71,7 +71,8 @@ def _filled(section: Section, page: Page) -> Markup | None:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where templates are found and how they are filled: everything is escaped, what is not given is a fault."""
     environment = Environment(
         loader=FunctionLoader(_asset),
         autoescape=True,
@@ -83,6 +84,11 @@ def _environment() -> Environment:
     environment.filters.update(signed=signed, plain=plain, percent=percent, slug=slug)
     environment.globals["counted"] = counted
     return environment
+
+
+def page_style() -> Markup:
+    """The style of every page."""
+    return Markup(_asset("style.css"))
 
 
 def _asset(name: str) -> str:

@@ -13,8 +13,9 @@ from valuedrift.errors import DataError
 from valuedrift.fingerprint import seed_from
 from valuedrift.judges.base import Judgement
 from valuedrift.judges.calibrated import LEAST_P, Calibration, calibrated, probabilities
+from valuedrift.judges.quality.resampled import Figure
 from valuedrift.judges.quality.scaling import FEW_LABELS, FEW_OF_A_STANCE, Array, fit_calibration
-from valuedrift.judges.quality.validation import Figure, Validation, mean_figure, validate
+from valuedrift.judges.quality.validation import Validation, mean_figure, validate
 from valuedrift.stance import STANCES, JudgeStatus
 from valuedrift.statistics.bootstrap import TOO_FEW
 
