@@ -34,6 +34,7 @@ KEEP = {
     "buried": 1.0,
     "concession": 1.0,
     "offtopic": 0.3,
+    "essay": 1.0,
 }
 """Share of an answer's words that a cut must leave, so that its stance is still in it."""
 

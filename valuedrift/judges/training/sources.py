@@ -18,7 +18,7 @@ _HELD_OUT_EVERY = 6
 """One question in six, four a topic."""
 _FLIPPED = {Stance.SUPPORT: Stance.OPPOSE, Stance.NEUTRAL: Stance.NEUTRAL, Stance.OPPOSE: Stance.SUPPORT}
 
-Form = Literal["question", "statement"]
+Form = Literal["question", "statement", "topic"]
 
 
 def flipped(stance: Stance, polarity: int) -> Stance:
@@ -73,7 +73,7 @@ def issues() -> list[Issue]:
 
 
 def phrases() -> Mapping[str, tuple[str, ...]]:
-    """Prompt frames and stock phrases by kind; ``{question}``, ``{statement}`` and ``{that}`` (a statement after "that") stand for the issue."""
+    """Prompt frames and stock phrases by kind; ``{question}``, ``{statement}``, ``{topic}`` and ``{that}`` (a statement after "that") stand for the issue."""
     found: dict[str, list[str]] = {}
     for row in _judge_lines("phrases"):
         found.setdefault(row["kind"], []).append(row["text"])
@@ -144,8 +144,12 @@ def _argued_issues() -> Iterator[Issue]:
                     Wording(row["counter"], "question", -1),
                     Wording(row["proposition"], "statement", 1),
                     Wording(row["counter_proposition"], "statement", -1),
+                    *((Wording(row["topic"], "topic", 1),) if "topic" in row else ()),
                 ),
-                answers=tuple(Answer(text, stance) for stance in Stance for text in row[stance.value]),
+                answers=(
+                    *(Answer(text, stance) for stance in Stance for text in row[stance.value]),
+                    *(Answer(text, Stance(stance), kind="essay") for stance, text in row.get("essays", {}).items()),
+                ),
             )
 
 
@@ -205,7 +209,7 @@ class Phrases:
         """A question or statement as it is, or within a frame, sometimes with a request at its end."""
         if self._random.random() < 0.5:
             return text
-        frame = self.one(f"prompt-{form}").replace("{question}", text).replace("{statement}", text)
+        frame = self.one(f"prompt-{form}").replace("{question}", text).replace("{statement}", text).replace("{topic}", text)
         return f"{frame}\n\n{self.one('prompt-suffix')}" if self._random.random() < 0.25 else frame
 
 
