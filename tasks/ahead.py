@@ -20,8 +20,8 @@ from valuedrift.engines.base import LocalEngine
 from valuedrift.engines.prompting import end_tokens, tokenise_prompts
 from valuedrift.engines.registry import ENGINES
 from valuedrift.errors import DataError, UserError
-from valuedrift.models.checking import read_by_others
 from valuedrift.models.loading import check_files, load_tokenizer
+from valuedrift.models.others import read_by_others
 from valuedrift.study import RunPlan
 from valuedrift.study.disk import peak_bytes
 from valuedrift.study.estimate import bytes_of_checkpoint

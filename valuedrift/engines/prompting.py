@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from valuedrift.errors import DataError, UserError
-from valuedrift.models.checking import first_line
 from valuedrift.models.control import encode, text_tokens, veil
+from valuedrift.models.others import first_line
 from valuedrift.sampling import Message, Prompt, Response, Sampling
 from valuedrift.thoughts import ThoughtTags, Told, answer_begins, open_thought, split_thought
 from valuedrift.tokenizer_files import TEMPLATE_DATE

@@ -21,8 +21,8 @@ import numpy as np
 from valuedrift.engines.base import EngineSettings, Progress
 from valuedrift.engines.vllm_start import is_for_cpu, reserved, started, text_config
 from valuedrift.errors import StageError
-from valuedrift.models.checking import first_line
 from valuedrift.models.held import FreshNeededError
+from valuedrift.models.others import first_line
 from valuedrift.weight_files import ADAPTER_CONFIG
 from valuedrift.weights import Weights, folder_fingerprint
 

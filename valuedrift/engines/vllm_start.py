@@ -11,7 +11,7 @@ from typing import Any
 from valuedrift.engines.base import EngineSettings
 from valuedrift.engines.prompting import context_length
 from valuedrift.errors import StageError, UserError
-from valuedrift.models.checking import first_line
+from valuedrift.models.others import first_line
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """LoRA ranks for which vLLM can reserve room."""

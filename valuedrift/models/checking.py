@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from valuedrift.errors import DataError, UserError
+from valuedrift.models.others import bare, quiet, read_by_others
 from valuedrift.weight_files import ADAPTER, ADAPTER_CONFIG, check_merges, read_json, tensor_names, told, weight_files
 from valuedrift.weights import Weights, check_model_folder, files_state, folder_fingerprint
 
@@ -206,13 +206,6 @@ def fill(module: torch.nn.Module, tensors: Mapping[str, Tensor], path: Path) -> 
     module.load_state_dict(tensors)
 
 
-def bare(model: Any) -> Any:
-    """A model that adapters were merged into or taken off, without the leftover with which the next one would warn about stacking."""
-    if hasattr(model, "peft_config"):
-        del model.peft_config
-    return model
-
-
 def check_finite(files: list[Path], dtype: torch.dtype | None = None) -> None:
     """Check that every number of some safetensors files is one.
 
@@ -264,35 +257,6 @@ def _is_finite(tensor: Tensor, dtype: torch.dtype | None) -> bool:
     return bool(ends.to(dtype or ends.dtype).isfinite().all())
 
 
-@contextmanager
-def read_by_others(what: str, where: Path) -> Iterator[None]:
-    """Tell what stops a loader of others as a fault of the folder that it reads: transformers, PEFT and tokenizers raise whatever they stumble over.
-
-    Args:
-        what: What is not possible then.
-        where: The folder.
-
-    Raises:
-        UserError: Anything else was raised.
-    """
-    try:
-        yield
-    except UserError:
-        raise
-    except (TypeError, AttributeError, LookupError) as error:  # Python's words for them name nothing that the user gave
-        said = f"{what}: a file of it is not in the shape that is expected"
-        raise UserError(said, where=str(where), fix="copy or download it again") from error
-    except Exception as error:
-        raise UserError(f"{what}: {first_line(error)}", where=str(where)) from error
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says on its first line, and on the next where the first ends with a colon; the kind of error where that is one word or none."""
-    lines = [line.strip() for line in str(error).strip().splitlines()]
-    said = " ".join(lines[: 2 if lines[0].endswith(":") else 1]) if lines else ""
-    return said if " " in said else f"{type(error).__name__} {said}".strip()
-
-
 def _check_depth(folder: Path, files: list[Path]) -> None:
     """Refuse a config that asks for more layers than there are tensors, before anything is built by it: that would take all memory and time."""
     content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -302,22 +266,6 @@ def _check_depth(folder: Path, files: list[Path]) -> None:
         raise DataError(
             f"num_hidden_layers is {asked}, and the weights have {tensors} tensors", where=str(folder / "config.json"), fix=_FIX
         )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Transformers without its report of what is missing, which says the same at length and is only a warning, and without its bar."""
-    from transformers.utils import logging
-
-    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bar:
-            logging.enable_progress_bar()
 
 
 def _faults(missing: Collection[str], unexpected: Collection[str], shapes: Collection[str] = ()) -> str:

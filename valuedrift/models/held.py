@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from valuedrift.models.checking import bare, check_model, read_by_others, with_adapter
+from valuedrift.models.checking import check_model, with_adapter
 from valuedrift.models.loading import load_causal_lm, placed, read_model, resolve_dtype, savable, tokenizer_content, tokenizer_of
+from valuedrift.models.others import bare, read_by_others
 from valuedrift.weight_files import ADAPTER, tensor_names, told, weight_files
 from valuedrift.weights import Weights, folder_fingerprint
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from valuedrift.errors import StageError, UserError
 from valuedrift.fingerprint import files_fingerprint
-from valuedrift.models.checking import bare, check_model, check_weights, quiet, read_by_others, with_adapter
+from valuedrift.models.checking import check_model, check_weights, with_adapter
+from valuedrift.models.others import bare, quiet, read_by_others
 from valuedrift.tokenizer_files import tokenizer_files
 from valuedrift.weight_files import ADAPTER_CONFIG
 from valuedrift.weights import Weights

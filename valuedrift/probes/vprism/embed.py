@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from valuedrift.models.checking import check_model, read_by_others
+from valuedrift.models.checking import check_model
+from valuedrift.models.others import read_by_others
 from valuedrift.models.resolve import resolve_model
 from valuedrift.progress import Progress
 from valuedrift.weights import folder_fingerprint
