@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from valuedrift.errors import DataError, UserError
-from valuedrift.models.others import bare, quiet, read_by_others
+from valuedrift.models.others import bare, first_line, quiet, read_by_others
 from valuedrift.weight_files import ADAPTER, ADAPTER_CONFIG, check_merges, read_json, tensor_names, told, weight_files
 from valuedrift.weights import Weights, check_model_folder, files_state, folder_fingerprint
 
