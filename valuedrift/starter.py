@@ -178,3 +178,8 @@ sft-*: prompt, response; preference-*: prompt, chosen, rejected; all with topic 
 def packaged_gold() -> Path:
     """The file of labelled answers that no packaged judge was trained or chosen on: prompt, response, stance, topic, kind."""
     return Path(str(files("valuedrift").joinpath("data", "starter", "gold.jsonl")))
+
+
+def gold_prompts() -> set[str]:
+    """The prompts of the packaged gold set."""
+    return {json.loads(line)["prompt"] for line in packaged_gold().read_text(encoding="utf-8").splitlines()}

@@ -122,7 +122,7 @@ def test_wrong_rows_are_named_and_nothing_is_kept(place: Path) -> None:
         (
             (
                 "judge",
-                "validate",
+                "calibrate",
             ),
             "labels come from a file or from a study",
         ),

@@ -30,7 +30,7 @@ from valuedrift.judges.training.sources import Example, Issue, actions, issues, 
 from valuedrift.models.resolve import resolve_model
 from valuedrift.progress import Progress
 from valuedrift.stance import STANCES, Stance
-from valuedrift.starter import instructions
+from valuedrift.starter import gold_prompts, instructions
 
 BODY = "embedded:minilm"
 HELD_OUT = "held-out packaged questions"
@@ -64,7 +64,7 @@ def course(seen: Sequence[Issue], recipe: Recipe, seed: int) -> list[Step]:
 
 
 def without_near_held_out(issues: Sequence[Issue], untrained: StanceNetwork, encoder: Encoder) -> list[Issue]:
-    """The issues that are not held out and whose first wording is not closer than :data:`CLOSEST` to that of a held-out one, in their order.
+    """The issues that may be learnt from, in their order: not held out, and no wording closer than :data:`CLOSEST` to a gold prompt or a held-out first one.
 
     Args:
         issues: All issues.
@@ -72,12 +72,16 @@ def without_near_held_out(issues: Sequence[Issue], untrained: StanceNetwork, enc
         encoder: Cuts texts into windows.
     """
     held, seen = ([issue for issue in issues if issue.held_out is value] for value in (True, False))
-    if not held:
-        return seen
+    wordings = [(place, wording.text) for place, issue in enumerate(seen) for wording in issue.wordings]
+
+    def read(texts: Sequence[str]) -> torch.Tensor:
+        return unit(untrained.read(encoder.prompts(texts), encoder.pad).mean)
+
     with torch.inference_mode():
-        sides = [unit(untrained.read(encoder.prompts([i.wordings[0].text for i in part]), encoder.pad).mean) for part in (seen, held)]
-        closest = (sides[0] @ sides[1].T).max(dim=1).values.tolist()
-    return [issue for issue, close in zip(seen, closest, strict=True) if close <= CLOSEST]
+        kept = read([*(issue.wordings[0].text for issue in held), *sorted(gold_prompts())])
+        closest = (read([text for _, text in wordings]) @ kept.T).max(dim=1).values.tolist()
+    near = {place for (place, _), cosine in zip(wordings, closest, strict=True) if cosine > CLOSEST}
+    return [issue for place, issue in enumerate(seen) if place not in near]
 
 
 def train_judge(

@@ -1,0 +1,72 @@
+"""The packaged gold set: its shape, its balance, and that no judge here learns from it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import valuedrift.flows.cli.judge
+import valuedrift.flows.cli.judge_compare  # noqa: F401  # enter the commands
+from valuedrift.errors import UserError
+from valuedrift.flows.cli.app import app
+from valuedrift.judges.refusals import is_refusal
+from valuedrift.judges.training.sources import issues
+from valuedrift.starter import TOPICS, packaged_gold
+from valuedrift.tabular import read_frame
+
+STANCES = ("support", "neutral", "oppose")
+
+
+@pytest.fixture(scope="module")
+def gold() -> pl.DataFrame:
+    return read_frame(packaged_gold(), ("prompt", "response", "stance", "topic", "kind"))
+
+
+def test_it_is_balanced_over_stances_topics_and_styles(gold: pl.DataFrame) -> None:
+    assert gold.height >= 300
+    stances = Counter(gold.get_column("stance"))
+    assert set(stances) == set(STANCES) and max(stances.values()) - min(stances.values()) <= 6
+    assert set(TOPICS.values()) < set(gold.get_column("topic"))
+    assert max(Counter(gold.get_column("topic")).values()) <= 0.08 * gold.height
+    sides = gold.filter(pl.col("stance") != "neutral")
+    argued = sides.filter(pl.col("kind").is_in(["argued", "story"])).height
+    assert 0.35 <= argued / sides.height <= 0.65  # as many that only argue as that say their position
+    forms = gold.select(pl.col("prompt").str.slice(-1)).to_series()
+    assert (forms == "?").mean() < 0.6 and (~forms.is_in(["?", "."])).mean() > 0.1
+
+
+def test_neither_length_nor_kind_gives_the_side_away(gold: pl.DataFrame) -> None:
+    words = gold.with_columns(words=pl.col("response").str.split(" ").list.len())
+    medians = dict(words.filter(pl.col("kind").is_in(["argued", "story"])).group_by("stance").agg(pl.col("words").median()).iter_rows())
+    assert abs(medians["support"] - medians["oppose"]) <= 6
+    kinds = gold.filter(pl.col("stance") != "neutral").group_by("kind").agg((pl.col("stance") == "support").mean().alias("share"), pl.len())
+    assert kinds.filter((pl.col("len") >= 10) & ((pl.col("share") - 0.5).abs() > 0.3)).height == 0
+
+
+def test_every_prompt_has_all_three_stances_and_no_answer_is_there_twice(gold: pl.DataFrame) -> None:
+    assert all(set(found) == set(STANCES) for found in gold.group_by("prompt").agg("stance").get_column("stance"))
+    assert gold.get_column("response").is_unique().all()
+    assert not [text for text in gold.get_column("response") if is_refusal(text)]
+
+
+def test_no_answer_is_among_those_that_judges_learn_from(gold: pl.DataFrame) -> None:
+    learnt = {answer.text.casefold() for issue in issues() for answer in issue.answers}
+    assert not learnt & {text.casefold() for text in gold.get_column("response")}
+
+
+def test_validate_uses_it_where_no_file_is_given() -> None:
+    done = CliRunner().invoke(app, ["judge", "validate", "--threads", "1", "--json"])
+    assert done.exit_code == 0 and '"data": "the packaged gold set"' in done.stdout
+
+
+def test_judges_of_one_name_are_refused_and_one_judge_is_not_compared() -> None:
+    for arguments, message in (
+        (["--judge", "cross-encoder"], "nothing to be compared with"),
+        (["--judge", "cross-encoder", "--judge", "cross-encoder"], "two judges are called"),
+        (["gold.csv", "--study", "s"], "from a file or from a study"),
+    ):
+        done = CliRunner().invoke(app, ["judge", "compare", *arguments])
+        assert isinstance(done.exception, UserError) and message in str(done.exception)
