@@ -27,8 +27,9 @@ _CONNECT_S = 5
 _READ_S = 60
 _FIRST_PATIENCE_S = 6.0
 """A server that has never answered is more likely the wrong address than a restart."""
-_PATIENCE_S = 60.0
+_PATIENCE_S = 120.0
 """A server that has answered before is given time to restart."""
+_known_to_answer = False
 _CONNECTIONS = 32
 _PAGE = 1000
 _TRANSIENT = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling", "429", "OperationAborted"})
@@ -136,7 +137,13 @@ class BucketFiles(Files):
         return answer
 
     def _patience_ends(self, state: RetryCallState) -> bool:
-        return (state.seconds_since_start or 0.0) > (_PATIENCE_S if self._answered else _FIRST_PATIENCE_S)
+        return (state.seconds_since_start or 0.0) > (_PATIENCE_S if self._answered or _known_to_answer else _FIRST_PATIENCE_S)
+
+
+def known_to_answer() -> None:
+    """Say that the server has answered another process of the same work: one that does not answer this one restarts."""
+    global _known_to_answer
+    _known_to_answer = True
 
 
 def storage_options() -> dict[str, str]:

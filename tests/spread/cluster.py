@@ -18,6 +18,12 @@ from typing import Any
 import httpx
 import psutil
 
+QUICK_AND_PATIENT = {
+    "PREFECT_WORKER_QUERY_SECONDS": "2",
+    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
+    "PREFECT_CLIENT_MAX_RETRIES": "7",
+}
+"""Of a worker, as docs/deploy.md advises."""
 PREFECT = str(Path(sys.executable).parent / "prefect")
 
 
@@ -105,7 +111,7 @@ class Cluster:
     @contextmanager
     def worker(self, name: str, limit: int = 2) -> Iterator[subprocess.Popen[str]]:
         """A process worker on a machine of its own."""
-        environment = {**self.environment(name), "PREFECT_WORKER_QUERY_SECONDS": "1"}
+        environment = {**self.environment(name), **QUICK_AND_PATIENT}
         with (self.folder / f"{name}.log").open("w") as log:
             process = subprocess.Popen(
                 [PREFECT, "worker", "start", "--pool", "valuedrift", "--type", "process", "--name", name, "--limit", str(limit)],
