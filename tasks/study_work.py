@@ -171,8 +171,8 @@ class StudyWork(StancesWork):
         return [run.run_id for run in self.plan.sampled if run.run_id not in self.given_up]
 
     def progress_key(self, kind: str, run_id: str) -> str:
-        """Under which Prefect's UI lists how far a run is in one kind of stage: ``train-RUN``."""
-        return f"{kind}-{artifact_key(run_id, [run.run_id for run in self.plan.sampled])}"
+        """Under which Prefect's UI lists how far a run is in one kind of stage: ``train-RUN-STUDY``, since a server shows many studies."""
+        return f"{kind}-{artifact_key(run_id, [run.run_id for run in self.plan.sampled])}-{artifact_key(self.name)}"
 
     @property
     def facts(self) -> StudyFacts:

@@ -30,7 +30,7 @@ def test_a_runs_training_is_found_under_its_name(tmp_path: Path) -> None:
     assert len(set(keys)) == 2 and all(key.startswith("train-ti-ny-sft-own") for key in keys)
     (tmp_path / "one.yaml").write_text(STUDY.replace('ti.ny: {path: "embedded:smollm2-135m-instruct"}, ', ""), encoding="utf-8")
     one = StudyWork(load_study(tmp_path / "one.yaml"), str(tmp_path / "root"))
-    assert one.progress_key("train", "ti-ny.sft-own") == "train-ti-ny-sft-own"
+    assert one.progress_key("train", "ti-ny.sft-own") == "train-ti-ny-sft-own-keys"
 
 
 @given(st.lists(st.text(alphabet="aA.-_ é0", min_size=1, max_size=4), min_size=2, max_size=6, unique=True))
