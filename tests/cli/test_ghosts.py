@@ -14,6 +14,7 @@ _FLOW = """
 import json, sys, time
 from prefect import flow, task
 from prefect.client.orchestration import get_client
+from valuedrift.flows.cli.own_server import start_own_server
 from valuedrift.flows.ghosts import known_to_live
 
 @task
@@ -26,6 +27,7 @@ def trace(seconds):
     with known_to_live():
         wait(seconds)
 
+start_own_server()  # which ends with a command that is killed
 trace(float(sys.argv[1]))
 with get_client(sync_client=True) as client:
     print("STATES", json.dumps(sorted(run.state_name for run in client.read_flow_runs())))

@@ -172,6 +172,11 @@ class Trainings:
         """Steps that were lost with a process, and trained again."""
         self._at: dict[str, int] = {}
 
+    @property
+    def steps(self) -> int:
+        """How far they are, in all."""
+        return sum(tuple(self._at.values()))
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self

@@ -8,17 +8,18 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from real_runs import Runner, Trainings, ending, prefect_server, send, tables, write_study
+from real_runs import Runner, Trainings, ending, prefect_server, send, tables, until, write_study
 from tiny_training import save_tiny_chat
 
 from valuedrift.storage.store import Store
 
-_MOST_SECONDS = 25.0
-"""Between two kills; a run takes about half of it to begin its work."""
-_STEPS_A_KILL = 60
+_MOST_SECONDS = 8.0
+"""From the first sign of work after a kill to the next kill: so that not all of them hit runs that only begin."""
+_STEPS_A_KILL = 40
 """Of each of two trainings, so that the study is not done before all kills."""
 _STATE_SECONDS = 2.0
 _PATIENCE_SECONDS = 3600.0
@@ -42,6 +43,8 @@ def test_two_runs_killed_at_random_make_the_tables_of_an_undisturbed_one(kills: 
             with Trainings(root) as trainings:
                 running = [runner.start() for runner in two]
                 while killed.total() < kills:
+                    before = _signs(trainings, two)
+                    until(lambda before=before: _signs(trainings, two) != before or _ended(running), "a sign of work", _PATIENCE_SECONDS)
                     time.sleep(draw.uniform(0, _MOST_SECONDS))
                     victim = draw.randrange(2)
                     if running[victim].poll() is not None:
@@ -55,6 +58,7 @@ def test_two_runs_killed_at_random_make_the_tables_of_an_undisturbed_one(kills: 
                     run.wait(_PATIENCE_SECONDS)
                     assert run.returncode == 0, runner.said()
             seconds = time.monotonic() - begun
+    assert killed.total() == kills, "the study was done before all kills"
     found = tables(root)
     for name, frame in tables(undisturbed.root).items():
         assert found[name].equals(frame), f"table {name} differs from that of an undisturbed run"
@@ -71,3 +75,12 @@ def test_two_runs_killed_at_random_make_the_tables_of_an_undisturbed_one(kills: 
     check = [sys.executable, "-m", "valuedrift.flows.cli.main", "tables", "check", "--root", str(root)]
     checked = subprocess.run(check, capture_output=True, text=True, timeout=300)
     assert checked.returncode == 0, checked.stdout
+
+
+def _ended(running: Sequence[subprocess.Popen[bytes]]) -> bool:
+    return any(run.poll() is not None for run in running)
+
+
+def _signs(trainings: Trainings, runners: Sequence[Runner]) -> tuple[int, int]:
+    """What changes with every step of a training and every stage that is done."""
+    return trainings.steps, sum(len(runner.done()) for runner in runners)

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from tiny_training import GRPO, PPO, SFT, finish, watch, weights_bytes
 
@@ -114,6 +115,9 @@ def _stopped(pool: ChildPool, job: TrainJob, *, at_step: int = 3) -> tuple[list[
     thread.start()
     assert reached.wait(300)
     begun = time.monotonic()
+    for child in psutil.Process().children(recursive=True):  # what stops a machine asks every process to end, the launcher too
+        if {"valuedrift.jobs", "valuedrift.jobs.together"} & set(child.cmdline()):
+            child.terminate()
     pool.close()
     took = time.monotonic() - begun
     thread.join(30)
