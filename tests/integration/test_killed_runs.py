@@ -19,7 +19,7 @@ from valuedrift.storage.store import Store
 
 _MOST_SECONDS = 8.0
 """From the first sign of work after a kill to the next kill: so that not all of them hit runs that only begin."""
-_STEPS_A_KILL = 40
+_STEPS_A_KILL = 20
 """Of each of two trainings, so that the study is not done before all kills."""
 _STATE_SECONDS = 2.0
 _PATIENCE_SECONDS = 3600.0
