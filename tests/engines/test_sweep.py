@@ -15,7 +15,8 @@ from valuedrift.engines.base import EngineSettings
 from valuedrift.engines.kept import KeptEngine
 from valuedrift.engines.transformers import TransformersEngine
 from valuedrift.errors import UserError
-from valuedrift.models.held import FreshNeededError, HeldModel, checksum
+from valuedrift.models.checking import check_weights
+from valuedrift.models.held import FreshNeededError, HeldModel, checksum, merged_tensors
 from valuedrift.models.loading import load_causal_lm
 from valuedrift.sampling import Prompt, Response, Sampling
 from valuedrift.weight_files import ADAPTER
@@ -94,6 +95,19 @@ def test_every_tensor_is_the_loaded_one(stacks: dict[str, Weights], dtype: str) 
             **loaded.config.to_dict(),
             "dtype": None,
         }  # the file's, which nothing reads
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_adapters_change_is_handed_over_as_the_loaded_model_has_it(stacks: dict[str, Weights], dtype: torch.dtype) -> None:
+    for name in ("first", "stack", "rounded", "on full"):
+        weights = stacks[name]
+        skeleton = check_weights(Weights(base=weights.base), dtype=dtype)
+        changed = merged_tensors(skeleton, weights, dtype=dtype)
+        loaded, base = (load_causal_lm(each, dtype=dtype)[0].state_dict() for each in (weights, Weights(base=weights.base)))
+        different = {key for key in loaded if not torch.equal(loaded[key], base[key])}
+        assert different, "the adapters change nothing: nothing is compared"
+        assert different <= changed.keys()
+        assert [key for key, tensor in changed.items() if tensor.dtype != dtype or not torch.equal(tensor, loaded[key])] == []
 
 
 def test_a_broken_checkpoint_leaves_the_engine_of_use(stacks: dict[str, Weights], tmp_path: Path) -> None:

@@ -42,5 +42,5 @@ def test_a_further_checkpoint_takes_less_than_a_fresh_engine(
     print(
         f"\nvLLM, dead time: fresh engine {fresh:.1f} s, full weights {full:.1f} s ({full / fresh:.2f}), merged adapters {merged:.1f} s ({merged / fresh:.2f})"
     )
-    assert full < fresh / 2  # 0.27 was seen on a busy machine
-    assert merged < fresh  # 0.45 was seen there: merged in float32, written, read
+    assert full < fresh / 5  # 0.11 was seen on a busy machine
+    assert merged < fresh / 5  # 0.08 was seen there
