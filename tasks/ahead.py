@@ -52,7 +52,8 @@ class Ahead:
         """Runs that are still to be trained."""
         self.told = any(stage.name == "track" for stage in missing)
         """Whether trackers are still to be told."""
-        self.judges = {stage.result.slot for stage in missing if stage.name == "judge"}
+        asking = {stage.result.slot for stage in missing if stage.name == "judge"}
+        self.judges = asking | {cascade.strong for cascade in work.study.cascades if cascade.name in asking}
         """Names of judges that still have to read answers."""
         self._asked = [run for run in work.plan.runs if run.run_id in asked]
         self._tokenizers: dict[Path, Any] = {}

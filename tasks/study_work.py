@@ -16,7 +16,6 @@ from valuedrift.corpora.load import Rows
 from valuedrift.corpora.normal import rows_fingerprint
 from valuedrift.corpora.registry import Kind
 from valuedrift.judges.network.weights import shipped_metrics
-from valuedrift.judges.panel import Panel
 from valuedrift.judges.registry import JudgeConfig
 from valuedrift.models.control import control_identity, control_names, texts_in, told_of_servers
 from valuedrift.models.resolve import resolve_weights
@@ -191,8 +190,8 @@ class StudyWork(StancesWork):
 
     @property
     def auditor(self) -> JudgeConfig:
-        """Who audits the study's datasets: its first judge that is no panel."""
-        return next(judge for judge in self.study.judges if not isinstance(judge, Panel))
+        """Who audits the study's datasets: its first judge that reads every answer itself."""
+        return self.study.reading_all[0]
 
     def control(self, model: Model, texts: object, content: str) -> dict[str, str]:
         """What an identity holds more where some texts spell control tokens of a base model: see `valuedrift.models.control`.

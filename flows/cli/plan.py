@@ -17,9 +17,13 @@ from valuedrift.flows.cli.console import make_console
 from valuedrift.words import counted
 
 if TYPE_CHECKING:
+    from valuedrift.judges.cascade import Cascade
+    from valuedrift.judges.registry import JudgeConfig
+    from valuedrift.servers.prices import AskingCost
     from valuedrift.study import RunPlan, SeriesRun, ServedRun
     from valuedrift.study.estimate import Estimate
     from valuedrift.study.memory import Memory
+    from valuedrift.study.reading import Reading
     from valuedrift.tasks.stage import Stage
     from valuedrift.tasks.study_work import StudyWork
 
@@ -62,7 +66,8 @@ def plan(
     smallest = minimum_detectable_drift(per_topic, spec.sampling.n) if per_topic > 1 else None
     evaluations = sum(_at_most(work, run) for run in planned.sampled)
     if as_json:
-        print_json(_plain(work, stages, costs, held, total, smallest, notes))
+        cascades = {one.name: [size.flat() for size in _readings(work, one, evaluations)] for one in spec.cascades}
+        print_json({**_plain(work, stages, costs, held, total, smallest, notes), **({"cascades": cascades} if cascades else {})})
         return
     console = make_console()
     _show_runs(work, costs, held, console)
@@ -218,6 +223,7 @@ def _plain(
 
 def _asked(work: StudyWork, checkpoints: int) -> Iterator[str]:
     """What an engine and judges behind servers will be asked, and whether their budgets are enough."""
+    from valuedrift.study.reading import told
     from valuedrift.tasks.sources import brought
 
     spec = work.study
@@ -229,16 +235,38 @@ def _asked(work: StudyWork, checkpoints: int) -> Iterator[str]:
         if sampled is not None:
             yield f"engine {escape(spec.engine.type)}: {sampled.words()}"
             yield from (f"[yellow]{warning}[/]" for warning in sampled.warnings())
+    strong = {cascade.strong for cascade in spec.cascades}
     for judge in spec.judges:
-        cost = judge.asking_cost(
-            [probe.prompt for probe in work.probes if not probe.options],
-            checkpoints * spec.sampling.n,
-            spec.sampling.most_tokens,
-            bring=brought,
-        )
-        if cost is not None:
+        cost = _judging_cost(work, judge, checkpoints)
+        if cost is not None and judge.name not in strong:
             yield f"judge {escape(judge.name)}: {cost.words()}"
             yield from (f"[yellow]{warning}[/]" for warning in cost.warnings())
+    for cascade in spec.cascades:
+        chosen, *others = _readings(work, cascade, checkpoints)
+        yield from (escape(line) for line in told(cascade, chosen, others))
+        yield from (f"[yellow]{warning}[/]" for warning in (chosen.cost.warnings() if chosen.cost else ()))
+
+
+def _judging_cost(work: StudyWork, judge: JudgeConfig, checkpoints: int) -> AskingCost | None:
+    """What a server is asked where a judge reads every answer."""
+    from valuedrift.tasks.sources import brought
+
+    spec = work.study
+    asked = [probe.prompt for probe in work.probes if not probe.options]
+    return judge.asking_cost(asked, checkpoints * spec.sampling.n, spec.sampling.most_tokens, bring=brought)
+
+
+def _readings(work: StudyWork, cascade: Cascade, checkpoints: int) -> list[Reading]:
+    """What a cascade reads, and then what it could."""
+    from valuedrift.study.reading import SHARES, reading
+    from valuedrift.tasks.stages.cascade import share_of
+
+    strong = next(judge for judge in work.study.judges if judge.name == cascade.strong)
+    samples, prompts = work.study.sampling.n, min(Counter(probe.topic for probe in work.probes).values())
+    answers, cost = checkpoints * samples * len(work.probes), _judging_cost(work, strong, checkpoints)
+    return [
+        reading(share, prompts=prompts, samples=samples, answers=answers, everything=cost) for share in (share_of(work, cascade), *SHARES)
+    ]
 
 
 def _line(run_id: str, total: int | None, steps: tuple[int, ...], cost: Estimate, held: Memory | None) -> str:

@@ -10,6 +10,7 @@ import polars as pl
 from valuedrift.results.analysis import analysis_tables, cut_answers
 from valuedrift.results.drifts import of_judge, told_drifts
 from valuedrift.results.facts import ANALYSED as TABLES
+from valuedrift.results.facts import CASCADES
 from valuedrift.tasks.board import artifact_key, show_progress, show_table, shown, tell
 from valuedrift.tasks.result import Address, Frames, Reference, check_there
 from valuedrift.tasks.stage import Stage, named_by
@@ -19,6 +20,8 @@ from valuedrift.words import counted
 
 ANALYSIS_VERSION = 2
 """Raised when the statistics change their numbers."""
+CASCADE_VERSION = 1
+"""Raised when those of cascades do."""
 
 
 def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
@@ -33,12 +36,14 @@ def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     def make(_: Work, stances: Sequence[Reference]) -> Frames:
         with shown("analyze"):
             cut = cut_answers(work.store.scan("responses", study=work.name, run_id=work.run_ids))
-            tables = analysis_tables(stances_of(work, stances), work.analysis, cut=cut)
+            sample = sample_of(work, stances)
+            tables = analysis_tables(stances_of(work, stances), work.analysis, cut=cut, sample=sample, cascades=work.facts.cascades)
             _show(work, tables["drift"])
             _show_progress(work, tables["trajectory"], tables["drift"])
             return tables
 
-    yield Stage("analyze", Address(TABLES, {"study": work.name}), judged, identity, make, named=named_by(judged))
+    tables = (*CASCADES, *TABLES) if work.facts.cascades else TABLES
+    yield Stage("analyze", Address(tables, {"study": work.name}), judged, identity, make, named=named_by(judged))
 
 
 def _show(work: StancesWork, drift: pl.DataFrame) -> None:
@@ -77,11 +82,13 @@ def _words(row: Mapping[str, Any]) -> str:
 
 def analysis_identity(work: StancesWork, stance_keys: Sequence[str]) -> dict[str, Any]:
     """Identity of a study's analysis."""
+    cascades = {"cascades": CASCADE_VERSION} if work.facts.cascades else {}
     return {
         "stage": "analyze",
         "version": ANALYSIS_VERSION,
         "stances": sorted(stance_keys),
         "analysis": work.analysis.model_dump(mode="json"),
+        **cascades,
     }
 
 
@@ -95,11 +102,29 @@ def stances_of(work: StancesWork, parts: Sequence[Reference]) -> pl.DataFrame:
     Raises:
         StageError: Another run has put others in their place.
     """
+    return _of_parts(work, "stances", parts)
+
+
+def sample_of(work: StancesWork, parts: Sequence[Reference]) -> pl.DataFrame | None:
+    """The rows of the table cascade_sample that lie beside some parts of the table stances; None where the study has no cascades.
+
+    Args:
+        work: The study and where it works.
+        parts: Results of its judge stages.
+
+    Raises:
+        StageError: Another run has put others in their place.
+    """
+    mine = [part for part in parts if part.slot in work.facts.cascades]
+    return _of_parts(work, "cascade_sample", mine) if mine else None
+
+
+def _of_parts(work: StancesWork, table: str, parts: Sequence[Reference]) -> pl.DataFrame:
     check_there(work, parts)
     wanted = pl.DataFrame(
         [{"run_id": part.partition["run_id"], "step": part.partition["step"], "judge": part.slot} for part in parts],
         schema={"run_id": pl.String, "step": pl.Int64, "judge": pl.String},
     )
-    frame = work.store.read("stances", study=work.name, judge=sorted({part.slot for part in parts}))
+    frame = work.store.read(table, study=work.name, judge=sorted({part.slot for part in parts}))
     check_there(work, parts)
     return frame.join(wanted, on=["run_id", "step", "judge"], how="semi")

@@ -14,7 +14,7 @@ from valuedrift.tasks.board import shown
 from valuedrift.tasks.labels import label_keys, labelled_stances
 from valuedrift.tasks.result import Address, Frames, Reference, check_there
 from valuedrift.tasks.stage import Stage, named_by
-from valuedrift.tasks.stages.analyze import stances_of
+from valuedrift.tasks.stages.analyze import sample_of, stances_of
 from valuedrift.tasks.stances_work import StancesWork
 from valuedrift.tasks.work import Work
 
@@ -60,6 +60,7 @@ def _concluded(work: StancesWork, analysis: Reference, parts: Sequence[Reference
         judged=work.recorded,
         provenance=work.provenance(runs, stances),
         people=people,
+        sample=sample_of(work, parts),
     )
     check_there(work, parts)  # the answers were read by their place
     return frames

@@ -12,11 +12,12 @@ from valuedrift.tasks.alarm import raise_alerts
 from valuedrift.tasks.board import board
 from valuedrift.tasks.result import Address, Frames, Reference
 from valuedrift.tasks.stage import Stage, named_by
-from valuedrift.tasks.stages.analyze import stances_of
+from valuedrift.tasks.stages.analyze import sample_of, stances_of
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work
 from valuedrift.watching.alerts import ANY, Alerts, check_names
 from valuedrift.watching.looks import Looks, looks
+from valuedrift.watching.sampled_looks import cascade_looks
 
 TABLES = ("alerts", "looks")
 _FIRST_LOOK = 2
@@ -58,7 +59,9 @@ def _stage(work: StudyWork, run_id: str, alerts: Alerts, judged: tuple[Stage, ..
         }
 
     def make(_: Work, stances: Sequence[Reference]) -> Frames:
-        seen = looks(stances_of(work, stances), alerts, towards=work.analysis.towards)
+        sample, towards = sample_of(work, stances), work.analysis.towards
+        rows = stances_of(work, stances)
+        seen = looks(rows, alerts, towards=towards) if sample is None else cascade_looks(rows, sample, alerts, towards=towards)
         before = work.store.entry("alerts", address.partition)
         raise_alerts(work, seen.alerts, before=pl.DataFrame() if before is None else work.store.read_entry(before))
         if len(stances) == _FIRST_LOOK:

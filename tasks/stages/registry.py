@@ -18,11 +18,11 @@ from importlib.metadata import entry_points
 from typing import Protocol
 
 from valuedrift.errors import UserError
-from valuedrift.results.facts import ANALYSED, CONCLUDED, CORRECTED
+from valuedrift.results.facts import ANALYSED, CASCADES, CONCLUDED, CORRECTED
 from valuedrift.storage.schemas import register
 from valuedrift.storage.schemas.table import TableSchema
 from valuedrift.tasks.stage import Stage
-from valuedrift.tasks.stages import adopt, analyze, audit, conclude, correct, judge, look, probes, report, sample, track, train
+from valuedrift.tasks.stages import adopt, analyze, audit, cascade, conclude, correct, judge, look, probes, report, sample, track, train
 from valuedrift.tasks.stages.choose import choose
 from valuedrift.tasks.study_work import StudyWork
 
@@ -61,10 +61,10 @@ _KINDS: list[Kind] = [
     Kind("train", train.stages, "trained", train.TABLES),
     Kind("adopt", adopt.stages, "adopted", adopt.TABLES),
     Kind("sample", sample.stages, "sampled", sample.TABLES),
-    Kind("judge", judge.stages, "judged", judge.TABLES),
+    Kind("judge", judge.stages, "judged", (*judge.TABLES, cascade.SAMPLE)),
     Kind("look", look.stages, "looked at", look.TABLES),
     Kind("audit", audit.stages, "audited", audit.TABLES),
-    Kind("analyze", analyze.stages, "analyzed", ANALYSED),
+    Kind("analyze", analyze.stages, "analyzed", (*CASCADES, *ANALYSED)),
     Kind("correct", correct.stages, "corrected", CORRECTED),
     Kind("conclude", conclude.stages, "concluded", CONCLUDED),
     Kind("report", report.stages, "written"),

@@ -13,6 +13,8 @@ from valuedrift.drift.analyze import analyze
 from valuedrift.drift.cascade import cascaded
 from valuedrift.drift.options import Analysis, Towards
 from valuedrift.drift.two_phase import DRIFT, Drawn, TwoPhase, tuned
+from valuedrift.findings.tables import Tables
+from valuedrift.results.analysis import analysis_tables
 
 OPTIONS = Analysis(resamples=200)
 KEYS = ["study", "judge", "run_id", "topic", "stance", "from_step", "to_step"]
@@ -72,7 +74,7 @@ def test_towards_the_proposition_is_the_same_with_both_turned() -> None:
             pl.when(against).then(support).otherwise(oppose).alias(f"{start}_oppose"),
         )
 
-    expected = cascaded(turned(cheap, "p"), turned(sample, "strong"), OPTIONS)
+    expected = cascaded(turned(cheap, "p"), turned(turned(sample, "p"), "cheap"), OPTIONS)
     assert_frame_equal(found.drift, expected.drift)
 
 
@@ -104,7 +106,7 @@ def test_a_handful_says_nothing_and_one_answer_a_cell_says_little() -> None:
 
 def test_a_strong_judge_of_one_class_is_no_certainty() -> None:
     cheap, sample, _ = frames(SMALL, "useless", 0.1, 6)
-    support = sample.with_columns(strong_support=pl.lit(1.0), strong_neutral=pl.lit(0.0), strong_oppose=pl.lit(0.0))
+    support = sample.with_columns(p_support=pl.lit(1.0), p_neutral=pl.lit(0.0), p_oppose=pl.lit(0.0))
     found = cascaded(cheap, support, OPTIONS)
     assert found.drift["magnitude"].abs().max() == pytest.approx(0, abs=1e-9)
     assert (found.drift["magnitude_high"] - found.drift["magnitude_low"]).min() > 0.05  # type: ignore[operator]
@@ -116,10 +118,7 @@ def test_what_the_strong_judge_cannot_say_is_left_out_and_counted() -> None:
     refused = pl.col("prompt_id").str.ends_with("3")
     mixed = sample.with_columns(
         pl.when(refused).then(pl.lit("refused")).otherwise(pl.col("status")).alias("status"),
-        *(
-            pl.when(refused).then(None).otherwise(pl.col(f"strong_{name}")).alias(f"strong_{name}")
-            for name in ("support", "neutral", "oppose")
-        ),
+        *(pl.when(refused).then(None).otherwise(pl.col(f"p_{name}")).alias(f"p_{name}") for name in ("support", "neutral", "oppose")),
     )
     found = cascaded(cheap, mixed, OPTIONS)
     count = sample.filter(refused).height
@@ -154,3 +153,35 @@ def cell_without(strong: np.ndarray, cheap: np.ndarray, kept: np.ndarray, key: s
     rows, place = kept[drawn.prompt], np.cumsum(kept) - 1
     some = Drawn(drawn.strong[rows], drawn.cheap[rows], drawn.weight[rows], place[drawn.prompt[rows]], drawn.at[rows])
     return TwoPhase(cheap.mean(axis=1)[kept], some, np.arange(kept.sum()))
+
+
+def test_findings_of_all_topics_and_of_two_runs_are_those_of_the_strong_judge() -> None:
+    cheap, sample, strong = frames(World(prompts=40, samples=4, checkpoints=3, topics=3, runs=2), "biased", 0.3, 8)
+    runs = pl.DataFrame({"run_id": ["r0", "r1"], "phase": ["sft", "sft"], "dataset": ["d", "d"]})
+    drift, titles = pl.DataFrame(), {"r0": "r0", "r1": "r1"}
+    found = Tables(runs, drift, cheap, {}, titles, sample=sample)
+    alone, true = (Tables(runs, drift, stances, {}, titles) for stances in (cheap, strong))
+    for name, of in (("overall", ("r0",)), ("difference", ("r0", "r1"))):
+        by_both, by_strong, by_cheap = (getattr(one, name)(*of) for one in (found, true, alone))
+        assert by_both.keys() == by_strong.keys() and len(by_both) == 3
+        for stance, effect in by_both.items():
+            assert effect.low - 0.02 <= by_strong[stance].estimate <= effect.high + 0.02, (name, stance)
+            assert effect.n_prompts == by_strong[stance].n_prompts
+        off = sum(abs(effect.estimate - by_strong[stance].estimate) for stance, effect in by_cheap.items())
+        if name == "overall":
+            assert sum(abs(effect.estimate - by_strong[stance].estimate) for stance, effect in by_both.items()) < off
+
+
+def test_a_table_of_a_study_has_the_cascade_beside_its_cheap_judge() -> None:
+    cheap, sample, _ = frames(SMALL, "biased", 0.3, 9)
+    quick = cheap.with_columns(judge=pl.lit("quick"))
+    tables = analysis_tables(pl.concat([quick, cheap]), OPTIONS, sample=sample, cascades={"both": ("quick", "deep")})
+    alone, found = analysis_tables(quick, OPTIONS), cascaded(cheap, sample, OPTIONS)
+    for name in ("trajectory", "drift"):
+        assert set(tables[name]["judge"]) == {"quick", "both"}
+        assert_frame_equal(tables[name].filter(pl.col("judge") == "quick"), alone[name])
+        mine = getattr(found, name)
+        assert_frame_equal(tables[name].filter(pl.col("judge") == "both"), mine.select(tables[name].columns))
+    assert tables["cascade_cells"].select("cheap", "strong").unique().rows() == [("quick", "deep")]
+    assert set(tables["acquiescence"]["judge"]) <= {"quick"} and tables["coverage"].height == 2 * alone["coverage"].height
+    assert set(tables["sensitivity"]["judge"]) == {"quick", "both"}

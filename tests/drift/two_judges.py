@@ -100,12 +100,14 @@ def frames(world: World, kind: str, share: float, seed: int) -> tuple[pl.DataFra
             rows.append((*names, *cheap[run, prompt, sample, at], "ok", *strong[run, prompt, sample, at]))
     columns = ["run_id", "step", "topic", "probe_set", "prompt_id", "sample_idx", "p_support", "p_neutral", "p_oppose", "status"]
     said = ["strong_support", "strong_neutral", "strong_oppose"]
+    p = columns[6:9]
     whole = pl.DataFrame(rows, schema=[*columns, *said], orient="row").with_columns(study=pl.lit("s"), judge=pl.lit("both"))
     parts = [
         draw_answers(part, share).with_columns(run_id=pl.lit(run), step=pl.lit(step, dtype=pl.Int64))
         for (run, step), part in whole.group_by("run_id", "step", maintain_order=True)
     ]
     answer = ["run_id", "step", "topic", "probe_set", "prompt_id", "sample_idx"]
-    sample = pl.concat(parts).join(whole.select("study", "judge", *answer, *said), on=answer).with_columns(status=pl.lit("ok"))
-    strong = whole.drop("p_support", "p_neutral", "p_oppose").rename(dict(zip(said, columns[6:9], strict=True)))
+    both = whole.select("study", "judge", *answer, *said, *p).rename({name: f"cheap{name[1:]}" for name in p})
+    sample = pl.concat(parts).join(both, on=answer).rename(dict(zip(said, p, strict=True))).with_columns(status=pl.lit("ok"))
+    strong = whole.drop("p_support", "p_neutral", "p_oppose").rename(dict(zip(said, p, strict=True)))
     return whole.drop(said), sample, strong

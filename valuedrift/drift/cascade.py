@@ -70,9 +70,10 @@ def cascaded(
     """Trajectory and drift of every run and topic under cascades.
 
     Args:
-        stances: What the cheap judge says of every answer, as `valuedrift.drift.analyze.analyze` takes it; ``judge`` names the cascade.
+        stances: A row for every answer, as `valuedrift.drift.analyze.analyze` takes it; ``judge`` names the cascade. Of answers that were drawn it does not
+            matter which of the two judges they show.
         sample: The answers that were drawn: those columns of ``stances`` that tell rows apart, ``probability`` with which each was drawn, ``status`` and
-            strong_support, strong_neutral, strong_oppose of the strong judge, null where it has no stance.
+            p_support, p_neutral, p_oppose of the strong judge, null where it has no stance; cheap_support, cheap_neutral, cheap_oppose of the cheap one.
         options: Confidence, resamples, seed; what the stance is taken on.
         from_step: Where the phase starts; each run's first checkpoint by default.
         to_step: Where it ends; each run's last checkpoint by default.

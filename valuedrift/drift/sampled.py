@@ -18,8 +18,8 @@ from valuedrift.statistics.rounding import rounding_of
 
 POOL = 60
 """Strong judgements of a topic below which λ and the noise are those of the whole judge."""
-STRONG = tuple(f"strong_{stance.value}" for stance in STANCES)
-"""Columns of what the strong judge says of an answer that was drawn."""
+CHEAP = tuple(f"cheap_{stance.value}" for stance in STANCES)
+"""Columns of what the cheap judge says of an answer that was drawn."""
 FAMILY = ("study", "judge")
 """Columns that tell cascades apart, where the stances have them."""
 _PLACE = ("run_id", "step", "topic", "probe_set", "prompt_id")
@@ -62,20 +62,25 @@ def sampled_cells(
         towards: What the stance is taken on.
         where: For messages.
     """
-    frame = stances.lazy()
+    keys = [name for name in (*FAMILY, *_PLACE, "sample_idx") if name in stances.lazy().collect_schema()]
+    frame = _by_the_cheap(stances.lazy(), sample, keys)
     check_stances(frame, where=where)
     means = oriented(prompt_means(frame, where=where), towards, where=where)
+    place = [name for name in keys if name != "sample_idx"]
+    counted = means.select(*place, "n_ok", *(name for name in ("polarity",) if name in means.columns))
+    drawn = _turned(sample.join(counted, on=place), towards).sort(keys)
     rounding = rounding_of(frame, STANCE_COLUMNS)
     keys = [name for name in FAMILY if name in means.columns]
-    row = [name for name in (*keys, *_PLACE, "sample_idx") if name in means.columns or name == "sample_idx"]
-    read = sample.select(*row, "probability", *STRONG, pl.col("status").alias("strong_status"))
-    drawn = frame.select(*row, *STANCE_COLUMNS).join(read.lazy(), on=row).collect()
-    place = [name for name in row if name != "sample_idx"]
-    drawn = drawn.join(means.select(*place, "n_ok", *(name for name in ("polarity",) if name in means.columns)), on=place)
-    drawn = _turned(drawn, towards).sort(row)
     for part in means.partition_by(keys, maintain_order=True) if keys else [means]:
         mine = drawn.filter(pl.all_horizontal(pl.lit(True), *(pl.col(name) == part[name][0] for name in keys)))
         yield list(_cells_of(part, mine, rounding))
+
+
+def _by_the_cheap(stances: pl.LazyFrame, sample: pl.DataFrame, keys: list[str]) -> pl.LazyFrame:
+    """The stances with what the cheap judge says also of the answers that the strong one read."""
+    cheap = sample.lazy().select(*keys, *CHEAP)
+    joined = stances.join(cheap, on=keys, how="left", maintain_order="left")
+    return joined.with_columns(pl.coalesce(c, p).alias(p) for c, p in zip(CHEAP, STANCE_COLUMNS, strict=True)).drop(CHEAP)
 
 
 def _turned(drawn: pl.DataFrame, towards: Towards) -> pl.DataFrame:
@@ -83,7 +88,7 @@ def _turned(drawn: pl.DataFrame, towards: Towards) -> pl.DataFrame:
     if towards is Towards.QUESTION:
         return drawn
     against = pl.col("polarity") == -1
-    pairs = [(names[a], names[b]) for names in (STANCE_COLUMNS, STRONG) for a, b in ((0, 2), (2, 0))]
+    pairs = [(names[a], names[b]) for names in (STANCE_COLUMNS, CHEAP) for a, b in ((0, 2), (2, 0))]
     return drawn.with_columns(pl.when(against).then(pl.col(other)).otherwise(pl.col(name)).alias(name) for name, other in pairs)
 
 
@@ -94,19 +99,19 @@ def _cells_of(means: pl.DataFrame, drawn: pl.DataFrame, rounding: float) -> Iter
     number: dict[str, int] = {}
     for cell in cells(means, rounding):
         mine = own.get((cell.keys["run_id"], cell.keys["topic"]), drawn.clear())
-        told = mine.filter(pl.col("strong_status") == JudgeStatus.OK.value)
+        told = mine.filter(pl.col("status") == JudgeStatus.OK.value)
         place = {name: at for at, name in enumerate(cell.prompts)}
         prompt = ["\x1f".join(row) for row in told.select(names).iter_rows()]
-        strong = told.select(STRONG).to_numpy().astype(np.float64)
+        strong = told.select(STANCE_COLUMNS).to_numpy()
         some = Drawn(
-            strong=strong / strong.sum(axis=1, keepdims=True) if len(strong) else strong,
-            cheap=told.select(STANCE_COLUMNS).to_numpy(),
+            strong=strong,
+            cheap=told.select(CHEAP).to_numpy(),
             weight=(1 / told["probability"] / told["n_ok"]).to_numpy(),
             prompt=np.array([place[name] for name in prompt], dtype=np.int64),
             at=np.searchsorted(cell.steps, told["step"].to_numpy()),
         )
         numbers = np.array([number.setdefault(name, len(number)) for name in cell.prompts], dtype=np.int64)
-        statuses = dict(mine["strong_status"].value_counts().iter_rows())
+        statuses = dict(mine["status"].value_counts().iter_rows())
         n_answers = int(means.filter((pl.col("run_id") == cell.keys["run_id"]) & (pl.col("topic") == cell.keys["topic"]))["n_ok"].sum())
         yield SampledCell(cell, some, numbers, {"answers": n_answers, "drawn": mine.height, **statuses})
 

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from valuedrift.drift.analyze import analyze
+from valuedrift.drift.cascade import cascaded
 from valuedrift.drift.options import Analysis
 from valuedrift.errors import DataError
 from valuedrift.stance import Stance
@@ -51,6 +52,7 @@ class Tables:
         traits: Dataset to what is known of it: ``answers`` and ``gap``.
         titles: Run to what it is called in sentences.
         confidence: Level of intervals; 1 − confidence is that of tests.
+        sample: Table cascade_sample, where the judge is a cascade.
     """
 
     runs: pl.DataFrame
@@ -59,6 +61,7 @@ class Tables:
     traits: Mapping[str, Mapping[str, str]]
     titles: Mapping[str, str]
     confidence: float = 0.95
+    sample: pl.DataFrame | None = None
     _effects: dict[tuple[str, ...], dict[str, Effect]] = field(default_factory=dict, repr=False)
 
     @property
@@ -114,9 +117,9 @@ class Tables:
         ends = self.stances.filter(pl.col("run_id").is_in(runs)).filter(
             (step == step.min().over("run_id")) | (step == step.max().over("run_id"))
         )
-        together = ends.with_columns(
-            prompt_id=pl.concat_str(pl.col("topic").cast(pl.String), pl.col("prompt_id"), separator="\x1f"), topic=pl.lit(_TOGETHER)
-        )
+        together = _of_all_topics(ends)
+        if self.sample is not None:
+            return self._by_cascade(runs, together, self.sample)
         try:
             # The fewest resamples: they serve drift time only, which is not read here.
             found = analyze(
@@ -124,7 +127,37 @@ class Tables:
             )
         except DataError:  # too little to compare: said as "not tested" where it is asked for
             return {}
-        return {
-            str(Stance(row["stance"])): Effect(row["magnitude"], row["magnitude_low"], row["magnitude_high"], row["n_prompts"])
-            for row in found.drift.iter_rows(named=True)
-        }
+        return _effects_of(found.drift)
+
+    def _by_cascade(self, runs: tuple[str, ...], together: pl.DataFrame, sample: pl.DataFrame) -> dict[str, Effect]:
+        """The same by both judges of a cascade. Two runs are compared as two checkpoints are: their last ones ask the same prompts."""
+        if len(runs) == 2:
+            last = (
+                together.group_by("run_id")
+                .agg(pl.col("step").max())
+                .with_columns(phase=pl.col("run_id").replace_strict({runs[0]: 0, runs[1]: 1}, return_dtype=pl.Int64))
+            )
+            together, sample = (_as_one_run(frame, last) for frame in (together, sample))
+        else:
+            sample = sample.join(together.select("run_id", "step").unique(), on=["run_id", "step"], how="semi")
+        if together.is_empty():
+            return {}
+        return _effects_of(cascaded(together, _of_all_topics(sample), Analysis(confidence=self.confidence, resamples=100)).drift)
+
+
+def _of_all_topics(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows with all topics as one."""
+    prompt = pl.concat_str(pl.col("topic").cast(pl.String), pl.col("prompt_id"), separator="\x1f")
+    return rows.with_columns(prompt_id=prompt, topic=pl.lit(_TOGETHER))
+
+
+def _as_one_run(rows: pl.DataFrame, last: pl.DataFrame) -> pl.DataFrame:
+    """The last checkpoints of two runs as the two of one."""
+    return rows.join(last, on=["run_id", "step"]).with_columns(run_id=pl.lit("both"), step=pl.col("phase")).drop("phase")
+
+
+def _effects_of(drift: pl.DataFrame) -> dict[str, Effect]:
+    return {
+        str(Stance(row["stance"])): Effect(row["magnitude"], row["magnitude_low"], row["magnitude_high"], row["n_prompts"])
+        for row in drift.iter_rows(named=True)
+    }

@@ -22,6 +22,7 @@ JUDGES: Registry[JudgeBase] = Registry(
         "causal-lm": "valuedrift.judges.causal_lm:CausalLM",
         "openai": "valuedrift.judges.openai:OpenAI",
         "panel": "valuedrift.judges.panel:Panel",
+        "cascade": "valuedrift.judges.cascade:Cascade",
     },
     group="valuedrift.judges",
 )

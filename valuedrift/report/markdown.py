@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from valuedrift.report.answer import answer, asked, told_findings
+from valuedrift.report.cascade import cascade_sections
 from valuedrift.report.data import rows_told
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.judge import distrust
@@ -60,6 +61,13 @@ def build_markdown(inputs: ReportInputs) -> str:
                 row.kind,
             )
             lines.append(f"| {' | '.join(escape(cell) for cell in cells)} |")
+    for cascade in cascade_sections(inputs):
+        lines += [
+            "",
+            f"## What {escape(cascade.strong)} changes beside {escape(cascade.cheap)}",
+            "",
+            *(f"- {escape(sentence)}" for sentence in cascade.sentences),
+        ]
     labelled, judges = labels_section(inputs), jury(inputs)
     if labelled:
         lines += ["", "## What people's labels change", "", *(f"- {escape(sentence)}" for sentence in labelled.sentences)]

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from valuedrift.errors import UserError
 from valuedrift.findings.registry import Outcome
 from valuedrift.report.answer import answer, told_findings
+from valuedrift.report.cascade import cascade_sections
 from valuedrift.report.data import audited, count_judgements, rows_told
 from valuedrift.report.examples import RULES, examples
 from valuedrift.report.figures.curves import MEASURES, held_out_losses, training_panel, yes_saying, yes_saying_panel
@@ -119,6 +120,11 @@ def _labels(page: Page) -> Mapping[str, Any] | None:
     return {"labels": labels} if labels else None
 
 
+def _cascade(page: Page) -> Mapping[str, Any] | None:
+    found = cascade_sections(page.inputs)
+    return {"cascades": found} if found else None
+
+
 def _judge(page: Page) -> Mapping[str, Any]:
     return {"judges": measured(page.inputs), "distrust": distrust(page.inputs), "second_opinions": second_opinions(page.inputs)}
 
@@ -135,6 +141,7 @@ _SECTIONS: list[Section] = [
     Section("figures", "Over training", _figures),
     Section("magnitudes", "Magnitudes", _magnitudes),
     Section("table", "Table", lambda page: {"rows": page.rows}),
+    Section("cascade", "Cascade", _cascade),
     Section("labels", "Labels", _labels),
     Section("datasets", "Datasets", lambda page: {"audits": audited(page.inputs), "rows_told": rows_told(page.inputs)}),
     Section("training", "Training", lambda page: {"training": _training(page.inputs)}),

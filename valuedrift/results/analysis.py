@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from statistics import NormalDist
 
 import polars as pl
 
-from valuedrift.drift.analyze import analyze
+from valuedrift.drift.analyze import Drift, analyze
+from valuedrift.drift.cascade import cascaded
 from valuedrift.drift.corrected import corrected
+from valuedrift.drift.coverage import asked, coverage, with_missing
 from valuedrift.drift.options import Analysis
+from valuedrift.drift.prompt_means import prompt_means
 from valuedrift.results.drifts import told_drifts
 
 POWER = 0.8
@@ -17,7 +21,13 @@ _PLACE = ("run_id", "step", "topic")
 
 
 def analysis_tables(
-    stances: pl.DataFrame | pl.LazyFrame, options: Analysis, *, cut: pl.DataFrame | None = None, where: str | None = None
+    stances: pl.DataFrame | pl.LazyFrame,
+    options: Analysis,
+    *,
+    cut: pl.DataFrame | None = None,
+    sample: pl.DataFrame | None = None,
+    cascades: Mapping[str, tuple[str, str]] | None = None,
+    where: str | None = None,
 ) -> dict[str, pl.DataFrame]:
     """All tables that are made of stances alone.
 
@@ -25,26 +35,59 @@ def analysis_tables(
         stances: Table stances of a study: the runs, steps and judges that its plan names.
         options: Confidence, resamples, seed, what the stance is taken on.
         cut: run_id, step, topic, n_cut: answers that ended at the token limit, from the table responses.
+        sample: Table cascade_sample, where there are cascades.
+        cascades: Judges that read a sample by another one, with the cheap and the strong judge of each.
         where: What to call the stances in messages.
 
     Returns:
-        The tables trajectory, drift, acquiescence, coverage, sensitivity and warnings, by name; the first two as
+        The tables trajectory, drift, acquiescence, coverage, sensitivity and warnings, by name, and with cascades cascade_cells; the first two as
         `valuedrift.drift.analyze.analyze` gives them. Where nothing can be compared the drift is empty, and a warning says why.
 
     Raises:
         DataError: The stances don't allow an analysis.
     """
-    found = analyze(stances, options, where=where, may_be_empty=True)
-    coverage = found.coverage
+    mixed = pl.col("judge").is_in(list(cascades)) if cascades else pl.lit(False)
+    found = analyze(stances.filter(~mixed), options, where=where, may_be_empty=True)
+    if cascades and sample is not None:
+        tables = _with_cascades(found, stances.lazy().filter(mixed).collect(), sample, options, cut)
+        names = pl.DataFrame([(name, *two) for name, two in cascades.items()], schema=["judge", "cheap", "strong"], orient="row")
+        return {**tables, "cascade_cells": tables["cascade_cells"].join(names, on="judge", how="left", maintain_order="left")}
+    return _tables(found.trajectory, found.drift, found, found.coverage, found.warnings, options, cut)
+
+
+def _with_cascades(
+    found: Drift, stances: pl.DataFrame, sample: pl.DataFrame, options: Analysis, cut: pl.DataFrame | None
+) -> dict[str, pl.DataFrame]:
+    """The tables of the other judges, and those of cascades behind them."""
+    both = cascaded(stances, sample, options)
+    keys = ["study", "judge", "run_id"]
+    trajectory = pl.concat([found.trajectory, both.trajectory]).sort(keys, maintain_order=True)
+    drift = pl.concat([found.drift, both.drift]).sort(keys, maintain_order=True)
+    means = prompt_means(stances.lazy())
+    read = with_missing(coverage(means).sort([*keys, "step", "topic"]), asked(means))
+    covered = pl.concat([found.coverage, read]).sort([*keys, "step", "topic"])
+    warnings = [*found.warnings, *both.notes]
+    return {"cascade_cells": both.cells, **_tables(trajectory, drift, found, covered, warnings, options, cut)}
+
+
+def _tables(
+    trajectory: pl.DataFrame,
+    drift: pl.DataFrame,
+    found: Drift,
+    coverage: pl.DataFrame,
+    warnings: list[str],
+    options: Analysis,
+    cut: pl.DataFrame | None,
+) -> dict[str, pl.DataFrame]:
     if cut is not None:
         coverage = coverage.join(cut, on=list(_PLACE), how="left", maintain_order="left")
     return {
-        "trajectory": found.trajectory,
-        "drift": found.drift.drop("baseline_run_id", "baseline_study"),
+        "trajectory": trajectory,
+        "drift": drift.drop("baseline_run_id", "baseline_study"),
         "acquiescence": found.acquiescence,
         "coverage": coverage,
-        "sensitivity": sensitivity(found.drift, options.confidence),
-        "warnings": pl.DataFrame({"warning": found.warnings}, schema={"warning": pl.String}).with_row_index("warning_idx"),
+        "sensitivity": sensitivity(drift, options.confidence),
+        "warnings": pl.DataFrame({"warning": warnings}, schema={"warning": pl.String}).with_row_index("warning_idx"),
     }
 
 

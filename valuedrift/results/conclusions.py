@@ -63,6 +63,7 @@ def conclusion_tables(
     judged: Sequence[Figures],
     provenance: Mapping[str, Mapping[str, str]],
     people: LabelledAnswers | None = None,
+    sample: pl.DataFrame | None = None,
 ) -> dict[str, pl.DataFrame]:
     """All tables that are made of an analysis and of what the study file says.
 
@@ -75,12 +76,15 @@ def conclusion_tables(
         judged: Figures that were recorded with the judges.
         provenance: Where the numbers come from: section to name to value.
         people: What people labelled; None where nobody did.
+        sample: Table cascade_sample, where there are cascades.
 
     Returns:
         The tables studies, provenance, findings, examples, agreement, judge_quality, label_confusion and calibration_curve, by name, without the column study.
     """
     chosen = choose_examples(stances, drift, runs, judge=facts.judge, seed=facts.seed)
-    reading = sorted(set(stances.get_column("judge").unique()) - set(facts.panels), key=lambda judge: (judge != facts.judge, judge))
+    reading = sorted(
+        set(stances.get_column("judge").unique()) - set(facts.panels) - set(facts.cascades), key=lambda judge: (judge != facts.judge, judge)
+    )
     agreement = judges_agree(stances, reading, confidence=facts.confidence, seed=facts.seed)
     shipped, on_labels = quality_tables(judged, "shipped"), quality_tables([], "labels")
     if people is not None:
@@ -92,7 +96,7 @@ def conclusion_tables(
         "provenance": pl.DataFrame(entries, schema=dict.fromkeys(("section", "name", "value"), pl.String), orient="row").with_row_index(
             "entry_idx"
         ),
-        "findings": findings_table(facts, runs, drift, stances),
+        "findings": findings_table(facts, runs, drift, stances, sample),
         "examples": examples_table(chosen, stances, answers_to, judge=facts.judge),
         "agreement": agreement,
         **{name: pl.concat([shipped[name], on_labels[name]]) for name in shipped},
@@ -122,7 +126,9 @@ def conclusion_identity(
     }
 
 
-def findings_table(facts: StudyFacts, runs: pl.DataFrame, drift: pl.DataFrame, stances: pl.DataFrame) -> pl.DataFrame:
+def findings_table(
+    facts: StudyFacts, runs: pl.DataFrame, drift: pl.DataFrame, stances: pl.DataFrame, sample: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """The paper's findings, put to the tables of the main judge.
 
     Args:
@@ -130,12 +136,14 @@ def findings_table(facts: StudyFacts, runs: pl.DataFrame, drift: pl.DataFrame, s
         runs: Table runs.
         drift: Table drift.
         stances: Table stances.
+        sample: Table cascade_sample, where there are cascades.
 
     Returns:
         judge, finding, statement, rule, source, outcome, evidence, more_evidence, finding_idx.
     """
     titles = {run.run_id: run.title for run in trace_lineage(runs).runs}
-    tables = Tables(runs, told_drifts(drift, facts.judge), of_judge(stances, facts.judge), facts.traits, titles, facts.confidence)
+    own = of_judge(sample, facts.judge) if sample is not None and facts.judge in facts.cascades else None
+    tables = Tables(runs, told_drifts(drift, facts.judge), of_judge(stances, facts.judge), facts.traits, titles, facts.confidence, own)
     rows = [
         {
             "judge": facts.judge,

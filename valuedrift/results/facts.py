@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import yaml
 
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.fingerprint import fingerprint
+from valuedrift.judges.panel import Panel
 from valuedrift.starter import PROPOSITIONS
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 ANALYSED = ("trajectory", "drift", "acquiescence", "coverage", "sensitivity", "warnings")
 """The tables of an analysis; where the last one lies, all do."""
+CASCADES = ("cascade_cells",)
+"""What an analysis writes beside them where the study has cascades."""
 CORRECTED = ("trajectory_corrected", "correction_notes", "drift_corrected")
 """The tables of a correction by people's labels."""
 CONCLUDED = ("provenance", "findings", "examples", "agreement", "judge_quality", "label_confusion", "calibration_curve", "studies")
@@ -33,6 +36,7 @@ class StudyFacts:
         judge: Its main judge.
         auditor: The judge of its datasets; None where they are not audited.
         panels: Judges that are the mean of others, with their members.
+        cascades: Judges that read a sample by another one, with the cheap and the strong judge of each.
         traits: Dataset to what is known of it: ``answers`` and ``gap``.
         propositions: Topic to the proposition that its prompts put.
         confidence: Level of the intervals.
@@ -52,17 +56,17 @@ class StudyFacts:
     seed: int
     file: str
     fingerprint: str
+    cascades: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def facts_of(study: Study) -> StudyFacts:
     """What a study file says beside the numbers."""
-    reading = [judge.name for judge in study.judges if not judge.judged_from]
     return StudyFacts(
         study=study.study,
         description=study.description,
         judge=study.judges[0].name,
-        auditor=reading[0] if study.audit is not None else None,
-        panels={judge.name: judge.judged_from for judge in study.judges if judge.judged_from},
+        auditor=study.reading_all[0].name if study.audit is not None else None,
+        panels={judge.name: judge.judged_from for judge in study.judges if isinstance(judge, Panel)},
         traits={
             name: {str(trait): str(value) for trait, value in dataset.traits.items()}
             for name, dataset in {**study.corpora, **study.preferences}.items()
@@ -72,6 +76,7 @@ def facts_of(study: Study) -> StudyFacts:
         seed=study.seed,
         file=yaml.safe_dump(study.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True),
         fingerprint=study_fingerprint(study),
+        cascades={cascade.name: (cascade.cheap, cascade.strong) for cascade in study.cascades},
     )
 
 

@@ -14,6 +14,8 @@ from valuedrift.corpora.dataset import Dataset
 from valuedrift.drift.options import Analysis
 from valuedrift.engines.base import LocalEngine, RemoteEngine
 from valuedrift.engines.registry import ENGINES, RemoteEngineConfig, check_rendering, engine_identity
+from valuedrift.judges.calibrated import ReadingJudge
+from valuedrift.judges.cascade import Cascade
 from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.panel import Panel
 from valuedrift.judges.registry import JudgeConfig
@@ -29,6 +31,7 @@ SERVED = "served"
 BASE = "base"
 """Stands for the model itself where a preference phase says what it starts from."""
 ENGINE_BY_TYPE: TypeAdapter[RemoteEngine] = TypeAdapter(RemoteEngineConfig)
+_WHO_READS = "judges of the study that cascade {!r} can name as {}"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -81,7 +84,7 @@ class Study(Part):
     )
     audit: AuditOptions | None = Field(
         default=AuditOptions(rows=300),
-        description="How the study's datasets are audited for the stances they teach, by the first judge that is no panel; null leaves it out.",
+        description="How the study's datasets are audited for the stances they teach, by the first judge that reads every answer itself; null leaves it out.",
     )
     analysis: Analysis = Field(default=Analysis(), description="Confidence level and resamples.")
     alerts: Alerts | None = Field(
@@ -142,18 +145,45 @@ class Study(Part):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ValueError(f"two judges named {twice!r}; give each a `name` of its own")
-        reading = [judge.name for judge in judges if not isinstance(judge, Panel)]
+        strong = {judge.strong: judge.name for judge in judges if isinstance(judge, Cascade)}
+        reading = [judge.name for judge in judges if isinstance(judge, ReadingJudge) and judge.name not in strong]
         for panel in judges:
             if isinstance(panel, Panel):
                 if panel.judged_from != panel.names:
                     raise ValueError(f"panel {panel.name!r}: in a study, members are names of its other judges")
                 _known(panel.names, reading, f"judges that panel {panel.name!r} can use")
+        for cascade in judges:
+            if isinstance(cascade, Cascade):
+                panels = [judge.name for judge in judges if isinstance(judge, Panel)]
+                readers = [judge.name for judge in judges if isinstance(judge, ReadingJudge)]
+                _known([cascade.strong], readers, _WHO_READS.format(cascade.name, "strong"))
+                _known([cascade.cheap], [*reading, *panels], _WHO_READS.format(cascade.name, "cheap"))
+        if names[0] in strong:
+            raise ValueError(
+                f"the first judge is the main one, and {names[0]!r} reads nothing but the sample of cascade {strong[names[0]]!r}: name the cascade first"
+            )
         return judges
 
     @property
     def judges_in_order(self) -> tuple[JudgeConfig, ...]:
         """The judges, each after those from whose stances it is made."""
-        return tuple(sorted(self.judges, key=lambda judge: bool(judge.judged_from)))
+        made_of = {judge.name: judge.judged_from for judge in self.judges}
+
+        def depth(name: str) -> int:
+            return max((1 + depth(one) for one in made_of[name]), default=0)
+
+        return tuple(sorted(self.judges, key=lambda judge: depth(judge.name)))
+
+    @property
+    def cascades(self) -> tuple[Cascade, ...]:
+        """The judges that read a sample by another one."""
+        return tuple(judge for judge in self.judges if isinstance(judge, Cascade))
+
+    @property
+    def reading_all(self) -> tuple[ReadingJudge, ...]:
+        """The judges that read every answer themselves."""
+        strong = {cascade.strong for cascade in self.cascades}
+        return tuple(judge for judge in self.judges if isinstance(judge, ReadingJudge) and judge.name not in strong)
 
     @property
     def engine_name(self) -> str:

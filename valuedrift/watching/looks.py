@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,8 +97,23 @@ def looks_of(means: pl.DataFrame, alerts: Alerts, *, planned: int | Mapping[str,
         for run in means.partition_by(by_run, maintain_order=True)
         for cell, steps, named, count in _named(run, alerts, rounding)
     ]
+    return _looks(pl.concat([pl.DataFrame(schema=schema), *parts]), keys, alerts)
+
+
+def looks_from(rows: Sequence[Mapping[str, object]], keys: Sequence[str], alerts: Alerts) -> Looks:
+    """The same from rows that are known: those of ``Looks.looks`` in any order.
+
+    Args:
+        rows: Each with all columns.
+        keys: Those of study, judge and run_id that there are.
+        alerts: The rules.
+    """
+    return _looks(pl.DataFrame(rows, schema={**dict.fromkeys(keys, pl.String), **_COLUMNS}), list(keys), alerts)
+
+
+def _looks(rows: pl.DataFrame, keys: list[str], alerts: Alerts) -> Looks:
     order = [*keys, "step", "topic", "stance", "mean_of"]
-    seen = pl.concat([pl.DataFrame(schema=schema), *parts]).with_columns(pl.col("stance").cast(STANCE_TYPE)).sort(order)
+    seen = rows.with_columns(pl.col("stance").cast(STANCE_TYPE)).sort(order)
     seen = seen.select(*keys, *_COLUMNS).with_columns(pl.col("stance").cast(pl.String))
     return Looks(seen, _fired(seen, alerts.rules, [*keys, "topic", "stance", "rule"]))
 
@@ -113,7 +128,7 @@ def _named(run: pl.DataFrame, alerts: Alerts, rounding: float) -> Iterator[tuple
     steps = run["step"].unique().sort().to_numpy()
     found = []
     for cell in cells(run, rounding):
-        named = np.array([any(_names(rule, cell.keys, stance) for rule in alerts.rules) for stance in STANCES])
+        named = np.array([any(names_stance(rule, cell.keys, stance) for rule in alerts.rules) for stance in STANCES])
         if cell.steps[0] == steps[0] and named.any():
             found.append((cell, named))
     count = int(sum(named.sum() for _, named in found))
@@ -121,7 +136,14 @@ def _named(run: pl.DataFrame, alerts: Alerts, rounding: float) -> Iterator[tuple
         yield cell, steps, named, count
 
 
-def _names(rule: Alert, keys: Mapping[str, str], stance: str) -> bool:
+def names_stance(rule: Alert, keys: Mapping[str, str], stance: str) -> bool:
+    """Whether a rule is on a stance of a cell.
+
+    Args:
+        rule: The rule.
+        keys: The cell's: topic and run_id among them.
+        stance: The stance.
+    """
     return rule.stance in (ANY, stance) and rule.topic in (ANY, keys["topic"]) and rule.run in (ANY, keys["run_id"])
 
 
