@@ -21,15 +21,19 @@ def made_part(table: str, study: str) -> Part:
     count = 1 if set(schema.keys) <= set(schema.partition) else _ROWS
     rows = [{column.name: _value(schema, column, row) for column in schema.columns} for row in range(count)]
     frame = pl.DataFrame(rows, schema=schema.polars)
-    place = {name: study if name == "study" else str(frame.get_column(name)[0]) for name in schema.partition}
+    place = {name: study if name == "study" else frame.get_column(name)[0] for name in schema.partition}
     return Part(
-        table, frame.with_columns(pl.lit(value).alias(name) for name, value in place.items()), place, f"made-{table}", {"made": table}
+        table,
+        frame.with_columns(pl.lit(value, dtype=schema.polars[name]).alias(name) for name, value in place.items()),
+        place,
+        f"made-{table}",
+        {"made": table},
     )
 
 
 def _value(schema: TableSchema, column: Column, row: int) -> object:
     if column.name in schema.partition:
-        return f"{column.name} of all"
+        return f"{column.name} of all" if pa.types.is_string(column.type) else 0
     if schema.has_probabilities and column.name in _P:
         return _P[column.name]
     if column.nullable and row == 1:

@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 
 from valuedrift.errors import UserError
 from valuedrift.judges.base import Judge, JudgeBase
-from valuedrift.judges.drawing import VERSION
 
 
 class Cascade(JudgeBase):
@@ -53,6 +52,8 @@ class Cascade(JudgeBase):
 
     def identity(self) -> dict[str, Any]:
         """How the sample is drawn, and who reads what, by their names."""
+        from valuedrift.judges.drawing import VERSION
+
         size = {"share": self.share} if self.budget is None else {"budget": self.budget}
         return {"type": self.type, "draw": VERSION, "cheap": self.cheap, "strong": self.strong, **size}
 
