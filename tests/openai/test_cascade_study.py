@@ -87,7 +87,7 @@ def test_from_the_draw_to_the_report_and_on_to_a_larger_share(server: Misbehavin
         called = [sys.executable, "-m", "valuedrift.flows.cli.main", *arguments, "--root", str(tmp_path / "root")]
         done = subprocess.run(called, env=environment, capture_output=True, text=True, timeout=500, cwd=tmp_path)
         assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        return done.stdout if code == 0 else done.stderr
 
     def write(share: float) -> None:
         (tmp_path / "study.yaml").write_text(yaml.safe_dump(study(server, share)), encoding="utf-8")
