@@ -108,6 +108,8 @@ def test_a_strong_judge_of_one_class_is_no_certainty() -> None:
     cheap, sample, _ = frames(SMALL, "useless", 0.1, 6)
     support = sample.with_columns(p_support=pl.lit(1.0), p_neutral=pl.lit(0.0), p_oppose=pl.lit(0.0))
     found = cascaded(cheap, support, OPTIONS)
+    assert any(f"calls all {sample.height} answers that it read support" in note for note in found.notes)
+    assert not any("calls all" in note for note in cascaded(cheap, sample, OPTIONS).notes)
     assert found.drift["magnitude"].abs().max() == pytest.approx(0, abs=1e-9)
     assert (found.drift["magnitude_high"] - found.drift["magnitude_low"]).min() > 0.05  # type: ignore[operator]
     assert (found.drift["p_value"] == 1).all()

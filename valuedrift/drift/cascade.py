@@ -99,9 +99,13 @@ class _Rows:
         self.cells: list[tuple[object, ...]] = []
         self.blind: list[str] = []
         self.lost: dict[str, int] = {}
+        self.alike: list[str] = []
 
     def add(self, family: Sequence[SampledCell]) -> None:
         """All cells of one judge."""
+        called = np.concatenate([one.drawn.strong for one in family]).argmax(axis=1)
+        if len(called) >= FEW and len(set(called.tolist())) == 1:
+            self.alike.append(f"all {len(called)} answers that it read {STANCES[called[0]].value}")
         phases = [one.two_phase() for one in family]
         for one, phase, pool in zip(family, phases, tuned_by_topic(family, phases), strict=True):
             keys = [one.cell.keys[name] for name in FAMILY if name in one.cell.keys]
@@ -175,6 +179,10 @@ class _Rows:
                 f"the strong judge read too few answers to say anything of {counted(len(self.blind), 'drift')} ({shown}): an answer at each end and {FEW} "
                 "under the judge are needed, or the interval is all that is possible; a larger share reads more"
             )
+        notes += [
+            f"the strong judge calls {what}: a judge that never says anything else may not tell stances apart; see some of them in the table cascade_sample"
+            for what in self.alike
+        ]
         if self.lost:
             told = ", ".join(f"{count} {status}" for status, count in sorted(self.lost.items()))
             notes.append(f"answers drawn for the strong judge that it has no stance for: {told}; the others stand for them")
