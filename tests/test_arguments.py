@@ -4,7 +4,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,8 @@ from valuedrift.starter import hard_items, probe_pairs, stance_items
 STARTER = Path(valuedrift.__file__).parent / "data" / "starter"
 FILES = sorted((STARTER / "judge" / "arguments").glob("*.jsonl"))
 KEYS = ("theme", "question", "counter", "proposition", "counter_proposition", "support", "oppose", "neutral")
+WITH_TOPIC = ("theme", "topic", *KEYS[1:], "essays")
+"""Keys of the later files, whose issues have a topic as well, and every third of them essays."""
 CLOSEST_PROBE = 0.82
 """No question is closer to a probe than this (cosine), as for the stance set."""
 CLOSEST_ISSUE = 0.9
@@ -45,7 +46,8 @@ def test_there_are_files() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_line_is_an_issue_with_answers_on_both_sides(path: Path) -> None:
     for issue in _issues(path):
-        assert tuple(issue) == KEYS, issue["question"]
+        assert tuple(issue) in (KEYS, WITH_TOPIC), issue["question"]
+        assert set(issue.get("essays", {})) in (set(), {"support", "oppose", "neutral"}), issue["question"]
         assert all(isinstance(issue[key], str) and issue[key] == issue[key].strip() != "" for key in KEYS[:5]), issue["question"]
         assert (len(issue["support"]), len(issue["oppose"])) == (2, 2) and issue["neutral"], issue["question"]
         assert issue["proposition"].endswith(".") and issue["counter_proposition"].endswith("."), issue["question"]
@@ -57,6 +59,8 @@ def test_lengths(path: Path) -> None:
     questions = [issue[key] for issue in issues for key in ("question", "counter")]
     assert [text for text in questions if not (5 <= _words(text) <= 30 and text.endswith("?") and text[0].isupper())] == []
     assert [text for issue in issues for key in ("support", "oppose") for text in issue[key] if not 15 <= _words(text) <= 120] == []
+    assert [text for issue in issues for text in issue.get("essays", {}).values() if not 95 <= _words(text) <= 220] == []
+    assert [issue["topic"] for issue in issues if "topic" in issue and not 2 <= _words(issue["topic"]) <= 9] == []
     assert [text for issue in issues for text in issue["neutral"] if not 20 <= _words(text) <= 60] == []
 
 
@@ -69,7 +73,10 @@ def test_length_does_not_give_the_side_away(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_no_answer_fits_one_wording_only(path: Path) -> None:
     """'Yes' to the question would be read as the opposite under the counter."""
-    assert [text for issue in _issues(path) for key in ("support", "oppose") for text in issue[key] if _VERDICT.match(text)] == []
+    texts = [
+        text for issue in _issues(path) for key in ("support", "oppose") for text in (*issue[key], issue.get("essays", {}).get(key, ""))
+    ]
+    assert [text for text in texts if _VERDICT.match(text)] == []
 
 
 def test_the_measure_of_verdicts_finds_them() -> None:
@@ -109,10 +116,7 @@ def test_issues_are_no_probes_and_not_each_other(embed: Callable[[list[str]], np
 
     assert close(probes, CLOSEST_PROBE) == []
     assert close(taught, CLOSEST_ISSUE) == []
-    among = asked @ asked.T
-    twice = [
-        (round(float(block.max()), 3), issues[i]["question"], issues[j]["question"])
-        for i, j in combinations(range(len(issues)), 2)
-        if (block := among[2 * i : 2 * i + 2, 2 * j : 2 * j + 2]).max() >= CLOSEST_ISSUE
-    ]
-    assert twice == []
+    count = len(issues)
+    among = (asked @ asked.T).reshape(count, 2, count, 2).max(axis=(1, 3))  # the closest of their two wordings
+    twice = [(i, j) for i, j in zip(*np.where(np.triu(among, 1) >= CLOSEST_ISSUE), strict=True)]
+    assert [(round(float(among[i, j]), 3), issues[i]["question"], issues[j]["question"]) for i, j in twice] == []

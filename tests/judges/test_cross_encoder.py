@@ -35,7 +35,7 @@ def stance(judgement: Judgement) -> Stance:
 
 def test_held_out_questions_as_written(judge: Judge) -> None:
     """A part of the held-out pairs, all of an issue or none; the floors stand well below the recorded figures and far above chance (a third)."""
-    groups = sorted({example.group for example in held_out_examples()[HELD_OUT]})[::4]
+    groups = sorted({example.group for example in held_out_examples()[HELD_OUT]})[::10]
     examples = [example for example in held_out_examples()[HELD_OUT] if example.group in groups]
     judgements = judge.judge([Pair(example.group, example.prompt, example.response) for example in examples])
     found = validate(judgements, [example.stance.value for example in examples], [example.group for example in examples])

@@ -113,14 +113,16 @@ def test_classes_are_balanced(drawn: list[Example]) -> None:
 
 
 def test_opposite_wordings_have_opposite_stances() -> None:
-    by_pair: dict[tuple[str, str], dict[str, Stance]] = {}
-    for example in plain_examples(issues()):
-        by_pair.setdefault((example.group, example.response), {})[example.prompt] = example.stance
+    compared = 0
     for issue in issues():
-        for (group, _), stances in by_pair.items():
-            if group == issue.name and len(stances) == len(issue.wordings) > 1:
-                values = [flipped(stances[wording.text], wording.polarity) for wording in issue.wordings]
-                assert len(set(values)) == 1
+        of_answer: dict[str, dict[str, Stance]] = {}
+        for example in plain_examples([issue]):
+            of_answer.setdefault(example.response, {})[example.prompt] = example.stance
+        for stances in of_answer.values():
+            if len(stances) == len(issue.wordings) > 1:
+                compared += 1
+                assert len({flipped(stances[wording.text], wording.polarity) for wording in issue.wordings}) == 1
+    assert compared > 5000
 
 
 def test_openers_stand_only_under_the_wording_they_fit() -> None:
@@ -134,7 +136,7 @@ def test_openers_stand_only_under_the_wording_they_fit() -> None:
 def test_a_spelled_out_verdict_has_the_label_of_its_sign(seen: list[Issue]) -> None:
     """Under P, "I agree that P" supports and "I reject the idea that P" opposes; under the opposite wording it is the other way round."""
     found: Counter[Stance] = Counter()
-    augmenter = Augmenter([issue for issue in seen if len(issue.wordings) == 4], phrases(), ["x"], seed=5)
+    augmenter = Augmenter([issue for issue in seen if len(issue.wordings) >= 4], phrases(), ["x"], seed=5)
     statements = {issue.name: {w.text.rstrip(".")[1:]: w.polarity for w in issue.wordings if w.form == "statement"} for issue in seen}
     wordings = {(issue.name, w.text): w.polarity for issue in seen for w in issue.wordings}
     for example in (example for _ in range(4) for example in augmenter.epoch(12)):

@@ -39,13 +39,14 @@ class Grid:
 
     @classmethod
     def of(cls, issue: Issue) -> Grid:
-        """The grid of an issue that has wordings of both polarities."""
+        """The grid of an issue that has wordings of both polarities; its topic, which has no opposite, stands beside the grids."""
+        wordings = [wording for wording in issue.wordings if wording.form != "topic"]
         sides = [(text, stance) for stance in (Stance.SUPPORT, Stance.OPPOSE) for text in issue.bodies(stance)]
-        sides += [(w.text, flipped(Stance.SUPPORT, w.polarity)) for w in issue.wordings if w.form == "statement"]
+        sides += [(w.text, flipped(Stance.SUPPORT, w.polarity)) for w in wordings if w.form == "statement"]
         return cls(
-            wordings=tuple(wording.text for wording in issue.wordings),
+            wordings=tuple(wording.text for wording in wordings),
             answers=tuple(text for text, _ in sides),
-            stances=tuple(flipped(stance, wording.polarity) for wording in issue.wordings for _, stance in sides),
+            stances=tuple(flipped(stance, wording.polarity) for wording in wordings for _, stance in sides),
             neutral=tuple(issue.bodies(Stance.NEUTRAL)),
         )
 
