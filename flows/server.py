@@ -13,8 +13,8 @@ from valuedrift.errors import UserError
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
-_STARTING_SECONDS = 300.0
-"""A server that was started in the background answers after 10 to 60 seconds, on a busy machine later."""
+_STARTING_SECONDS = 120.0
+"""A server that was started in the background answers after 10 to 60 seconds."""
 
 
 @contextmanager

@@ -86,13 +86,15 @@ def sampled(
     def tell(before: int, step: int, done: int, _: int) -> None:
         progress(Progress(before + done, len(models) * each, f"step {step}"))
 
-    for place, asked in enumerate(models):
-        drawing = partial(tell, place * each, asked.step)
-        drawing(0, each)
-        with _holding(engine, asked.model, threads) as ready:
-            drawn = ready.sample(questions, sampling, drawing)
-        rows += [_row(run_id, asked, of_name[one.prompt_id], without_thought(one, sampling)) for one in drawn]
-    KEPT.let_go()
+    try:
+        for place, asked in enumerate(models):
+            drawing = partial(tell, place * each, asked.step)
+            drawing(0, each)
+            with _holding(engine, asked.model, threads) as ready:
+                drawn = ready.sample(questions, sampling, drawing)
+            rows += [_row(run_id, asked, of_name[one.prompt_id], without_thought(one, sampling)) for one in drawn]
+    finally:
+        KEPT.let_go()
     kinds = {"polarity": pl.Int8, "sample_idx": pl.Int32, "n_tokens": pl.Int32, "reasoning": pl.String}
     return pl.DataFrame(rows, schema_overrides=kinds, infer_schema_length=None)
 

@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ class Environments:
 
 
 @dataclass(frozen=True)
-class Peer:
+class Peer(ABC):
     """Something that samples and judges.
 
     Attributes:
@@ -57,13 +58,13 @@ class Peer:
     name: str
     python: Path
 
+    @abstractmethod
     def sample(self, checkpoints: Sequence[str]) -> Commands:
         """Commands that sample checkpoints, one after another."""
-        raise NotImplementedError
 
+    @abstractmethod
     def judge(self, checkpoints: Sequence[str]) -> Commands:
         """Commands that judge what was answered by checkpoints."""
-        raise NotImplementedError
 
     def fault(self) -> str | None:
         """What went wrong in its last process though that ended well; None: nothing."""

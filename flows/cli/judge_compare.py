@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from valuedrift.judges.registry import JudgeConfig
     from valuedrift.report.judges_page import JudgesPage
 
+_PRICED = 50
+"""Prompts whose price is averaged."""
+_ANSWER_TOKENS = 256
+"""Of the answers that are priced."""
+
 
 @judge_app.command("compare")
 def compare(
@@ -104,10 +109,6 @@ def _price(judge: JudgeConfig, prompts: Sequence[str]) -> float | None:
     """US dollars of a thousand answers of 256 tokens, by the judge's price file; None where nothing is paid or known."""
     cost = judge.asking_cost(prompts[:_PRICED], 1, _ANSWER_TOKENS)
     return None if cost is None or cost.usd is None else 1000 * cost.usd / len(prompts[:_PRICED])
-
-
-_PRICED = 50
-_ANSWER_TOKENS = 256
 
 
 def _show(told: JudgesPage) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import signal
 import sys
 from collections.abc import Iterable, Sequence
@@ -47,7 +45,6 @@ def main() -> None:
     """Run the command line; exit codes: 0 done, 2 wrong use or input, 3 bad data, 4 a stage died, 5 an alert fired, 130 interrupted."""
     for module in _modules(sys.argv[1:]):
         import_module(f"valuedrift.flows.cli.{module}")
-    atexit.register(gc.freeze)  # Python looks through all that is there once more before it ends: seconds, with Prefect and torch in it
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: children and Prefect's own server end too
     console = make_console(stderr=True)
     try:

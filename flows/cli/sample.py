@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from valuedrift.sampling import Sampling
     from valuedrift.tasks.sampled import Asked
 
+_WHY = {"length": "cut off at the limit of tokens (--set max_new_tokens=…)", "failed": "the server gave none"}
+"""What is said of answers that did not end by themselves, by their finish_reason."""
+
 
 @app.command("sample")
 def sample(
@@ -106,9 +109,6 @@ def sample(
         if reason != "stop":
             console.print(f"{counted(count, 'answer')}: {_WHY[reason]}", highlight=False, soft_wrap=True)
     console.print(f"next: valuedrift judge run {escape(out)} --out stances.parquet", highlight=False, soft_wrap=True)
-
-
-_WHY = {"length": "cut off at the limit of tokens (--set max_new_tokens=…)", "failed": "the server gave none"}
 
 
 def _sampling(settings: Sequence[str] | None) -> Sampling:

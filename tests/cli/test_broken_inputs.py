@@ -80,7 +80,7 @@ OPTIONS = (
     "labels correct demo --confidence 2 --root ROOT", "labels add demo nowhere.csv --root ROOT", "report nobody --root ROOT",
     "judge run PAIRS --out out.txt", "judge run PAIRS --out nowhere/out.parquet", "judge run PAIRS --judge nobody --out out.parquet",
     "judge run PAIRS --set nothing=1 --out out.parquet", "judge run PAIRS --set --out out.parquet", "judge run PAIRS --threads 0 --out out.parquet",
-    "judge run PAIRS --weights nowhere --out out.parquet", "judge validate", "judge validate PAIRS --study demo", "judge validate --study nobody --root ROOT",
+    "judge run PAIRS --weights nowhere --out out.parquet", "judge compare", "judge validate PAIRS --study demo", "judge validate --study nobody --root ROOT",
     "audit PAIRS --confidence nan", "audit PAIRS --rows 0", "audit PAIRS --kind nothing", "audit PAIRS --judge nobody", "audit starter:nothing",
     "synthesize --setting nothing --gap 0.4 --out out.jsonl", "synthesize --setting support-aligned --gap 2 --out out.jsonl",
     "synthesize --setting support-aligned --gap nan --out out.jsonl", "synthesize --setting support-aligned --gap x --out out.jsonl",

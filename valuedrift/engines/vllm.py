@@ -52,8 +52,6 @@ class VllmEngineConfig(EngineTuning, LocalEngine):
     when = "on GPUs: `pip install 'valuedrift[gpu]'`"
     renders = frozenset({"system", "chat_template", "chat_template_kwargs"})
 
-    version = 2  # 1 seeded no single draws on CPU, and merged a stack of adapters on GPUs too
-
     type: Literal["vllm"] = Field(default="vllm", description="Kind of engine.")
 
     @classmethod
