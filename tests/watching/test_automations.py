@@ -174,11 +174,12 @@ def test_drift_that_crossed_reaches_the_blocks_in_seconds(
     while len([path for _, path, _ in came[1] if "token-of-the-block" in path]) < 2 and time.monotonic() < until:
         time.sleep(0.1)
     posts = {path.split("/")[1]: (at, what) for at, path, what in came[1]}
-    event = next(
-        one
-        for one in httpx.post(f"{environment['PREFECT_API_URL']}/events/filter", json={"filter": {}}).json()["events"]
-        if one["event"] == "valuedrift.drift.crossed"
-    )
+    events: list[dict[str, Any]] = []
+    while not events and time.monotonic() < until:  # the server writes events some seconds after it acted on them
+        found = httpx.post(f"{environment['PREFECT_API_URL']}/events/filter", json={"filter": {}}).json()["events"]
+        events = [one for one in found if one["event"] == "valuedrift.drift.crossed"]
+        time.sleep(0.2)
+    (event,) = events
     assert event["resource"]["prefect.resource.id"] == "valuedrift.run.ours.run"
     from datetime import datetime
 
