@@ -187,7 +187,10 @@ class VllmProcess:
             raise FreshNeededError("vLLM's log-probabilities are not those of the weights")
 
     def _canaries(self) -> list[_Canary]:
-        """The canary, a prompt longer than a block of the cache: asked as all prompts are, and with a salt, so that no block of the cache serves it."""
+        """The canary, a prompt longer than a block of the cache: asked as all prompts are, and with a salt, so that no block of the cache serves it.
+
+        In one batch the two may be rounded differently, which half precision lets look like answers of other weights: there they are asked one by one.
+        """
         from vllm import SamplingParams  # type: ignore[import-not-found]  # installed where it is used
 
         config = self._llm.llm_engine.vllm_config
@@ -195,12 +198,14 @@ class VllmProcess:
         prompt = [self._told[at * at % len(self._told)] for at in range(length)]
         params = SamplingParams(max_tokens=_POSITIONS, ignore_eos=True, temperature=0.0, logprob_token_ids=self._told, detokenize=False)
         asked: list[dict[str, Any]] = [{"prompt_token_ids": prompt}, {"prompt_token_ids": prompt, "cache_salt": os.urandom(8).hex()}]
+        batches = [asked] if self._settings.dtype == "float32" else [[one] for one in asked]
+        answers = [output for batch in batches for output in self._asked(batch, [params] * len(batch))]
         return [
             _Canary(
                 [*prompt, *output.token_ids[:-1]],
                 np.array([[position[token].logprob for token in self._told] for position in output.logprobs]),
             )
-            for output in self._asked(asked, [params] * len(asked))
+            for output in answers
         ]
 
     def _asked(self, batch: list[dict[str, Any]], params: list[Any]) -> list[Any]:
