@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 _STARTING_SECONDS = 120.0
-"""A server that was started in the background answers after 10 to 60 seconds."""
+"""A server answers 10 to 60 seconds after its command began."""
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def server(why: str) -> Iterator[SyncPrefectClient]:
     Args:
         why: Why one is needed, said where none is named.
 
-    One that ``prefect server start --background`` began a moment ago is waited for.
+    One that ``prefect server start`` began on this machine a moment ago is waited for.
 
     Raises:
         UserError: None is named, it does not answer, or it refuses.
@@ -58,25 +58,28 @@ def server(why: str) -> Iterator[SyncPrefectClient]:
 
 
 def _await_start(address: str) -> None:
-    """Wait for a server that starts in the background on this machine: the command that starts it does not."""
+    """Wait for a server that is starting on this machine: it answers some time after its command began."""
     import httpx
-    import psutil
-    from prefect.settings import PREFECT_HOME
 
-    written = Path(PREFECT_HOME.value()) / "server.pid"
-    while True:
-        try:
-            begun = psutil.Process(int(written.read_text(encoding="utf-8"))).create_time()
-        except (OSError, ValueError, psutil.Error):
-            return  # none was started so, or it is gone
-        if time.time() - begun > _STARTING_SECONDS:
-            return
+    while _is_starting():
         try:
             httpx.get(f"{address.rstrip('/')}/health", timeout=5.0)
         except httpx.TransportError:
             time.sleep(0.5)
         else:
             return
+
+
+def _is_starting() -> bool:
+    """Whether somebody on this machine began ``prefect server start`` a moment ago, and it still runs."""
+    import psutil
+
+    for process in psutil.process_iter(["cmdline", "create_time"]):
+        words = process.info["cmdline"] or ()
+        if {"server", "start"} <= set(words) and any(Path(word).name == "prefect" for word in words):
+            if time.time() - process.info["create_time"] < _STARTING_SECONDS:
+                return True
+    return False
 
 
 def may_pass(error: BaseException) -> bool:
