@@ -48,18 +48,33 @@ class World:
         mean = (1 - passed) * FIRST[which] + passed * LAST[which]
         chance = mean * np.exp(1.2 * (taste[None, :, None] + passed * way[:, :, None]))
         chance /= chance.sum(-1, keepdims=True)
-        cumulated = chance.cumsum(-1)[:, :, None]
-        shape = (self.runs, self.prompts, self.samples, self.checkpoints)
-        stance = np.minimum((random.random((*shape, 1)) > cumulated).sum(-1), 2)
-        strong = _sure(stance, random.beta(9, 1, size=shape) * 2 / 3 + 1 / 3)
-        called = np.minimum((random.random((*shape, 1)) > CHEAP[kind][stance].cumsum(-1)).sum(-1), 2)
-        return strong, _sure(called, random.beta(5, 2, size=shape) * 2 / 3 + 1 / 3)
+        return both_judges(random, chance, self.samples, kind)
 
     def truth(self) -> np.ndarray:
         """What the strong judge would say on average over very many prompts. Shape (topics, checkpoints, 3)."""
         many = World(200_000, 1, self.checkpoints, self.topics, 1)
         random = np.random.default_rng(0)
         return np.stack([many.topic(random, which, "good")[0].mean(axis=(0, 1, 2)) for which in range(self.topics)])
+
+
+def both_judges(random: np.random.Generator, chance: np.ndarray, samples: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """What the strong and the cheap judge say of answers.
+
+    Args:
+        random: Where chance comes from.
+        chance: How probable each stance is to a prompt at a checkpoint. Shape (…, prompts, checkpoints, 3).
+        samples: Answers a prompt and checkpoint.
+        kind: The cheap judge, one of `CHEAP`.
+
+    Returns:
+        Shape (…, prompts, samples, checkpoints, 3) each.
+    """
+    cumulated = chance.cumsum(-1)[..., None, :, :]
+    shape = (*chance.shape[:-2], samples, chance.shape[-2])
+    stance = np.minimum((random.random((*shape, 1)) > cumulated).sum(-1), 2)
+    strong = _sure(stance, random.beta(9, 1, size=shape) * 2 / 3 + 1 / 3)
+    called = np.minimum((random.random((*shape, 1)) > CHEAP[kind][stance].cumsum(-1)).sum(-1), 2)
+    return strong, _sure(called, random.beta(5, 2, size=shape) * 2 / 3 + 1 / 3)
 
 
 def _sure(stance: np.ndarray, most: np.ndarray) -> np.ndarray:

@@ -161,7 +161,7 @@ class _Rows:
         known = np.flatnonzero(phase.sampled)
         if pool is None or not phase.sampled[0] or not phase.sampled[-1]:
             return [DriftTime(None, None, None, False, _UNTIMED)] * len(STANCES)
-        return times_of(_Corrected(cell.steps[known], cell.draws_key, phase.at(known), pool), self.options)
+        return times_of(CorrectedMeans(cell.steps[known], cell.draws_key, phase.at(known), pool), self.options)
 
     def finish(self, family: Sequence[str]) -> Cascaded:
         """The frames, and what is to be told of them."""
@@ -190,7 +190,7 @@ class _Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class _Corrected:
+class CorrectedMeans:
     """The means of a phase under both judges, for its drift time."""
 
     steps: NDArray[np.int64]

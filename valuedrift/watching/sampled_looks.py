@@ -42,13 +42,21 @@ def cascade_looks(
     rows: list[dict[str, object]] = []
     for family in sampled_cells(stances, sample, towards, where=where):
         for run in sorted({one.cell.keys["run_id"] for one in family}):
-            rows.extend(_rows([one for one in family if one.cell.keys["run_id"] == run], alerts))
+            rows.extend(looks_at_run([one for one in family if one.cell.keys["run_id"] == run], alerts))
     keys = [name for name in ("study", "judge") if name in stances.lazy().collect_schema()]
     return looks_from(rows, [*keys, "run_id"], alerts)
 
 
-def _rows(run: Sequence[SampledCell], alerts: Alerts) -> Iterator[dict[str, object]]:
-    """The looks at one run. Each rests on what was there at it: those that come later change nothing."""
+def looks_at_run(run: Sequence[SampledCell], alerts: Alerts) -> Iterator[dict[str, object]]:
+    """The looks at one run. Each rests on what was there at it: those that come later change nothing.
+
+    Args:
+        run: Its cells, one a topic.
+        alerts: The rules.
+
+    Yields:
+        Rows of the table looks, but for what tells studies apart.
+    """
     steps = sorted({int(step) for one in run for step in one.cell.steps})
     begun = [one for one in run if int(one.cell.steps[0]) == steps[0]]
     named = [[any(names_stance(rule, one.cell.keys, stance) for rule in alerts.rules) for stance in STANCES] for one in begun]
