@@ -76,9 +76,9 @@ def _is_starting() -> bool:
 
     for process in psutil.process_iter(["cmdline", "create_time"]):
         words = process.info["cmdline"] or ()
-        if {"server", "start"} <= set(words) and any(Path(word).name == "prefect" for word in words):
-            if time.time() - process.info["create_time"] < _STARTING_SECONDS:
-                return True
+        starts = {"server", "start"} <= set(words) and any(Path(word).name == "prefect" for word in words)
+        if starts and time.time() - process.info["create_time"] < _STARTING_SECONDS:
+            return True
     return False
 
 
