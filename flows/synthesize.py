@@ -1,4 +1,4 @@
-"""The flow ``synthesize``: preference pairs with a dialled value gap. Candidates are written and judged in shards, then the pairs are chosen."""
+"""The flow ``synthesize``: preference pairs with a dialled value gap. Candidates are written and judged in shards, then pairs are chosen and audited."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from prefect import flow
 
 from valuedrift.study.runtime import Runtime
+from valuedrift.synthesis.auditing import check_judges
 from valuedrift.synthesis.config import Synthesis
 from valuedrift.synthesis.questions import Question
 from valuedrift.tasks.carry_out import carry_out
@@ -21,7 +22,7 @@ def synthesize(
     root: str = "valuedrift-data",
     runtime: Runtime = Runtime(),  # noqa: B008 # frozen
 ) -> None:
-    """Make preference pairs; pairs and candidates lie in the tables synthetic_pairs and candidates.
+    """Make preference pairs; they lie in the tables synthetic_pairs and candidates, what another judge finds in synthetic_audits.
 
     Args:
         questions: What pairs are made for.
@@ -32,6 +33,7 @@ def synthesize(
     Raises:
         UserError: A fault in what was given, or answers that can't give such pairs; what was written and judged is kept.
     """
+    check_judges(synthesis)
     work = Work(root, runtime)
     try:
         stages = synthesis_stages(work, questions, synthesis)

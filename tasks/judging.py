@@ -1,4 +1,4 @@
-"""How a judge of a study is asked for the stances of some answers."""
+"""How a judge is asked for the stances of some answers: of a study's checkpoint, or of any."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from valuedrift.probes import choice
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
 from valuedrift.tasks.board import board, shown
 from valuedrift.tasks.study_work import StudyWork
+from valuedrift.tasks.work import Work
 
 JUDGED_COLUMNS = (*STANCE_COLUMNS, "unassigned", "status")
 """What a judge says of an answer, in the table stances."""
@@ -74,6 +75,41 @@ def judged(work: StudyWork, judge: JudgeConfig, run_id: str, where: str, respons
     stances = pl.concat([frame.select(JUDGED_COLUMNS) for frame in found])
     kept = ("study", "run_id", "step", *ANSWER, "polarity", "pair_id")
     return pl.concat([read, forced]).with_columns(stances).sort("at").select(*kept, *JUDGED_COLUMNS).with_columns(judge=pl.lit(judge.name))
+
+
+def judged_answers(work: Work, judge: JudgeConfig, answers: pl.DataFrame, label: str) -> pl.DataFrame:
+    """What a judge says of answers that belong to no study; it reads them in a child process.
+
+    Args:
+        work: What stages share.
+        judge: Who judges.
+        answers: With the columns prompt and response; with none of them nobody is asked.
+        label: What to call the work where progress is shown.
+
+    Returns:
+        The columns `JUDGED_COLUMNS`, a row an answer, in their order.
+    """
+    if not answers.height:
+        return judgements_frame([])
+
+    def job(folder: Path) -> JudgeJob:
+        answers.select("prompt", "response").write_parquet(folder / "answers.parquet")
+        return JudgeJob(
+            judge=judge,
+            responses=folder / "answers.parquet",
+            out=folder / "judged.parquet",
+            threads=work.runtime.worker_threads(),
+            device=work.runtime.device,
+            keep=work.local,
+        )
+
+    def collect(folder: Path, result: dict[str, Any]) -> pl.DataFrame:
+        for remark in result["remarks"]:
+            board().result(f"{judge.name}, {label}: {remark}")
+        return pl.read_parquet(folder / "judged.parquet")
+
+    found: pl.DataFrame = work.pool.run(job, shown=lambda: shown(label), timeout=60 * work.runtime.timeout_minutes, collect=collect)
+    return found
 
 
 def mean_words(where: str, stances: pl.DataFrame) -> str:

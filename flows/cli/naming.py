@@ -1,6 +1,6 @@
 """How every command names a judge or an engine: a type, or a file with one as a study has it, and ``KEY=VALUE`` on top.
 
-``--judge TYPE|FILE`` goes with ``--set``; any other option, ``--writer`` say, goes with one of its own name, ``--writer-set``.
+``--judge TYPE|FILE`` goes with ``--set``; any other option, ``--writer`` or ``--auditor`` say, goes with one of its own name, ``--writer-set``.
 """
 
 from __future__ import annotations
@@ -52,6 +52,26 @@ WeightsOption = Annotated[
 ]
 
 
+AuditorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--auditor",
+        metavar="TYPE|FILE",
+        help="Another judge, named as for --judge, that audits what the first one selected. Default: none, and the output says that nobody audited.",
+        show_default=False,
+    ),
+]
+AuditorSetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--auditor-set",
+        metavar="KEY=VALUE",
+        help="Set a key of the auditor; may be repeated. Values by the rules of YAML.",
+        show_default=False,
+    ),
+]
+
+
 def engine_option(option: str, help: str, otherwise: str, otherwise_is: str) -> Any:
     """An option that names an engine, or a word that stands for none.
 
@@ -97,6 +117,23 @@ def named_judge(judge: str = DEFAULT_JUDGE, settings: Sequence[str] | None = Non
     named: JudgeConfig = _named(
         JUDGES, judge, [*(settings or ()), *([f"weights={weights}"] if weights is not None else [])], "--judge", "--set"
     )
+    return named
+
+
+def auditor_config(auditor: str | None, settings: Sequence[str] | None) -> JudgeConfig | None:
+    """The judge that ``--auditor`` names, with what it needs from a bucket on this machine; None where it is not given.
+
+    Raises:
+        UserError: See `named_judge`; or settings without an auditor.
+    """
+    from valuedrift.errors import UserError
+    from valuedrift.tasks.sources import brought
+
+    if auditor is None:
+        if settings:
+            raise UserError("there is no auditor to set keys of", where="--auditor-set", fix="name one with --auditor")
+        return None
+    named: JudgeConfig = _named(JUDGES, auditor, settings or (), "--auditor", "--auditor-set").with_paths(brought)
     return named
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,14 +15,18 @@ from valuedrift.flows.cli.app import RootOption, app, resolve_root, target
 from valuedrift.flows.cli.console import hush_prefect, make_console
 from valuedrift.flows.cli.naming import (
     DEFAULT_JUDGE,
+    AuditorOption,
+    AuditorSetOption,
     JudgeOption,
     SetOption,
     WeightsOption,
+    auditor_config,
     engine_config,
     engine_option,
     engine_set_option,
     judge_config,
 )
+from valuedrift.words import counted, interval, plain
 
 if TYPE_CHECKING:
     from valuedrift.storage.location import Location
@@ -39,7 +43,9 @@ def synthesize(
         str,
         typer.Option("--setting", metavar="NAME", help="Stance of the chosen answers: support-aligned, oppose-aligned or neutral-aligned."),
     ],
-    gap: Annotated[float, typer.Option("--gap", help="Value gap that an audit by the same judge shall find, 0 to 1.")],
+    gap: Annotated[
+        float, typer.Option("--gap", help="Value gap that the judge which selects shall find, 0 to 1; what another finds: --auditor.")
+    ],
     out: Annotated[str, typer.Option("--out", help="Pairs to write, .jsonl, local or s3://; a card of the same name beside it.")],
     probes: Annotated[
         str,
@@ -67,6 +73,8 @@ def synthesize(
     judge: JudgeOption = DEFAULT_JUDGE,
     settings: SetOption = None,
     weights: WeightsOption = None,
+    auditor: AuditorOption = None,
+    auditor_settings: AuditorSetOption = None,
     accept: Annotated[
         float, typer.Option("--accept", help="Least probability of the asked stance with which an answer is kept, 0 to 1.")
     ] = 0.5,
@@ -84,6 +92,7 @@ def synthesize(
         candidates=candidates,
         writer=engine_config(writer, writer_settings, "--writer", STARTER),
         judge=judge_config(judge, settings, weights),
+        auditor=auditor_config(auditor, auditor_settings),
     )
     questions = _questions(made, probes, topics, per_topic)
     _run(questions, made, resolve_root(root), place)
@@ -123,7 +132,7 @@ def _questions(made: Synthesis, probes: str, topics: Sequence[str] | None, per_t
         from valuedrift.study.understood import check_languages
 
         asked = probes_of(probes, topics=topics, per_topic=per_topic)
-        for note in check_languages([made.judge], asked, probes):
+        for note in check_languages([judge for judge in (made.judge, made.auditor) if judge is not None], asked, probes):
             make_console(stderr=True).print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
         return of_probes(asked)
     if probes != STARTER:
@@ -135,7 +144,7 @@ def _questions(made: Synthesis, probes: str, topics: Sequence[str] | None, per_t
 def _run(questions: Sequence[Question], made: Synthesis, root: str, out: Location) -> None:
     hush_prefect()
     from valuedrift.study.runtime import Runtime
-    from valuedrift.tasks.stages.synthesis import synthesis_stages
+    from valuedrift.tasks.stages.synthesis import CHOOSE, synthesis_stages
     from valuedrift.tasks.survey import complete, survey
     from valuedrift.tasks.work import Work
 
@@ -146,23 +155,29 @@ def _run(questions: Sequence[Question], made: Synthesis, root: str, out: Locatio
     else:
         from valuedrift.flows.cli.board import progress_of
         from valuedrift.flows.synthesize import synthesize as flow
+        from valuedrift.synthesis.auditing import check_judges
 
-        kept = "what was written and judged is kept; the same command goes on from there"
+        check_judges(made)
+        kept = "what was written, judged and chosen is kept; the same command goes on from there"
         with progress_of(make_console(stderr=True), len(stages), kept):
             flow(questions, made, root)
-    _conclude(work, questions, made, str(survey(work, stages)[-1].key), out)
+    [key] = [str(one.key) for one in survey(work, stages) if one.stage.name == CHOOSE]
+    _conclude(work, questions, made, key, out)
 
 
 def _conclude(work: Work, questions: Sequence[Question], made: Synthesis, key: str, out: Location) -> None:
     """Write the pairs and their card, and show them."""
     from valuedrift.fingerprint import bytes_fingerprint
-    from valuedrift.synthesis.pairs import card, jsonl
+    from valuedrift.synthesis.card import card
+    from valuedrift.synthesis.pairs import jsonl
     from valuedrift.tasks.stages.synthesis import fingerprints
+    from valuedrift.tasks.stages.synthesis_audit import audit_of
 
     pairs, candidates = (work.store.read(table, synthesis=made.name) for table in ("synthetic_pairs", "candidates"))
     content = jsonl(pairs)
     out.put_bytes(content)
-    shown = card(pairs, candidates, made, {"file": bytes_fingerprint(content), **fingerprints(questions, made, key)})
+    made_of = {"file": bytes_fingerprint(content), **fingerprints(questions, made, key)}
+    shown = card(pairs, candidates, made, made_of, audit_of(work, made))
     beside = out.beside(f"{_stem(out)}.card.json")
     beside.put_bytes((json.dumps(shown, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode())
     _show(shown, out, beside, work.root)
@@ -176,13 +191,24 @@ def _show(told: dict[str, Any], out: Location, beside: Location, root: str) -> N
         table.add_row(*(f"{row[name]:,}" if isinstance(row[name], int) else row[name] for name in reasons))
     console.print(table)
     kinds = ", ".join(f"{kind['pairs']:,} {kind['chosen']} over {kind['rejected']}" for kind in told["stances"])
-    interval = f"[{told['audited_gap_low']:.3f}, {told['audited_gap_high']:.3f}]"
     for line in (
         f"{told['pairs']:,} preference pairs on {len(told['topics'])} topics, {told['aligned_pairs']:,} of them aligned: {kinds}",
-        f"value gap asked {told['asked_gap']:g}, audited {told['audited_gap']:.3f} {interval} by {told['judge']}",
+        f"value gap asked {told['asked_gap']:g}; found in these pairs:",
+        *_finds(told),
+        *told["audit"],
         f"pairs    {out} (card: {beside.name})",
         f"study    preferences: {{{told['name']}: {{data: {out}}}}}",
         f'ask      valuedrift sql --root {root} "select stance, reason, count(*) from candidates group by all"',
         f"{told['label']}; not for {'; '.join(told['not_for'])}",
     ):
         console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def _finds(told: dict[str, Any]) -> Iterator[str]:
+    """What each judge finds, a line each."""
+    for role in ("selector", "auditor"):
+        if (found := told[role]) is not None:
+            ends = interval(found["gap_low"], found["gap_high"], 3)
+            yield f"  {role:8} {plain(found['gap'], 3)} {ends} by {found['judge']}, {counted(found['pairs'], 'pair')}"
+    if told["gap_by_construction"] is not None:
+        yield f"  {'truth':8} {plain(told['gap_by_construction'], 3)} by construction"

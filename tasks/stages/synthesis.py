@@ -1,9 +1,9 @@
-"""The stages of a synthesis: write some hundred candidates, judge them, choose the pairs that give the asked value gap."""
+"""The stages of a synthesis: write some hundred candidates, judge them, choose the pairs that give the asked value gap; have another judge audit them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,21 @@ from typing import Any
 import polars as pl
 
 from valuedrift.fingerprint import fingerprint
-from valuedrift.judges.job import JudgeJob
+from valuedrift.judges.kinship import Kin
 from valuedrift.judges.registry import judge_identity
 from valuedrift.stance import Stance
+from valuedrift.synthesis.auditing import found_in, kinship_of
 from valuedrift.synthesis.candidates import accepted_answers, candidates_frame, counts, written_frame
 from valuedrift.synthesis.config import Synthesis, stances_of
 from valuedrift.synthesis.dial import dial
-from valuedrift.synthesis.pairs import audited, pairs_frame
+from valuedrift.synthesis.pairs import pairs_frame
 from valuedrift.synthesis.questions import Question, starter_answers
 from valuedrift.synthesis.writing import WriteJob
 from valuedrift.tasks.board import show_table, shown, tell
+from valuedrift.tasks.judging import judged_answers
 from valuedrift.tasks.result import Address, Frames, OnShelf, Reference
 from valuedrift.tasks.stage import Stage
+from valuedrift.tasks.stages.synthesis_audit import audit_stages
 from valuedrift.tasks.work import Work
 
 VERSION = 1
@@ -31,11 +34,13 @@ SHARD = 200
 """Questions a shard: what a killed run has to write or judge again at most."""
 WRITTEN, JUDGED = "synthesis-written", "synthesis-judged"
 """Names of the intermediate results."""
+CHOOSE = "choose pairs"
+"""Name of the stage that writes the pairs."""
 TABLES = ("candidates", "synthetic_pairs")
 
 
 def synthesis_stages(work: Work, questions: Sequence[Question], synthesis: Synthesis) -> list[Stage]:
-    """The stages of one synthesis, the last of which writes candidates and pairs.
+    """The stages of one synthesis: one writes candidates and pairs; those behind it audit them, where another judge than the selector shall.
 
     A shard is some hundred questions with one stance to answer them in; a setting that needs the same stances, and every other gap, finds it again.
 
@@ -43,7 +48,11 @@ def synthesis_stages(work: Work, questions: Sequence[Question], synthesis: Synth
         work: What stages share.
         questions: What pairs are made for.
         synthesis: What is asked of them.
+
+    Raises:
+        UserError: Weights of a judge are missing, or the auditor is another judge of the selector's name.
     """
+    kin = kinship_of(synthesis)
     shards = [questions[start : start + SHARD] for start in range(0, len(questions), SHARD)]
     written: list[Stage] = []
     judged: list[Stage] = []
@@ -68,7 +77,9 @@ def synthesis_stages(work: Work, questions: Sequence[Question], synthesis: Synth
 
     stages = [stage for pair in zip(written, judged, strict=True) for stage in pair]
     address = Address(TABLES, {"synthesis": synthesis.name})
-    return [*stages, Stage("choose pairs", address, (*written, *judged), identity, make)]
+    chosen = Stage(CHOOSE, address, (*written, *judged), identity, make)
+    audit = audit_stages(work, synthesis, shards, chosen, kin) if kin is not None and kin.kin is not Kin.SAME else []
+    return [*stages, chosen, *audit]
 
 
 def fingerprints(questions: Sequence[Question], synthesis: Synthesis, key: str) -> dict[str, str]:
@@ -79,10 +90,12 @@ def fingerprints(questions: Sequence[Question], synthesis: Synthesis, key: str) 
         synthesis: What is asked of them.
         key: Under which the pairs are kept.
     """
+    audited = {} if synthesis.auditor is None else {"auditor": fingerprint(judge_identity(synthesis.auditor))}
     return {
         "questions": fingerprint(sorted(astuple(question) for question in questions)),
         "writer": fingerprint(synthesis.writer_identity()),
         "judge": fingerprint(judge_identity(synthesis.judge)),
+        **audited,
         "synthesis": key,
     }
 
@@ -121,7 +134,13 @@ def _write(work: Work, synthesis: Synthesis, questions: Sequence[Question], stan
                 keep=work.local,
             )
 
-        return {WRITTEN: _in_child(work, job, f"write {stance.value} answers", "written.parquet")}
+        written: pl.DataFrame = work.pool.run(
+            job,
+            shown=lambda: shown(f"write {stance.value} answers"),
+            timeout=60 * runtime.timeout_minutes,
+            collect=lambda folder, _: pl.read_parquet(folder / "written.parquet"),
+        )
+        return {WRITTEN: written}
 
     return Stage("write", OnShelf(WRITTEN), (), identity, make, on="gpu", what=f"{stance.value} answers, part {number + 1}")
 
@@ -135,28 +154,9 @@ def _judge(work: Work, synthesis: Synthesis, questions: Sequence[Question], stan
     def make(_: Work, needs: Sequence[Reference]) -> Frames:
         asked = pl.DataFrame([asdict(question) for question in questions])
         answers = work.shelf.read(WRITTEN, needs[0].key).join(asked, on="prompt_id", how="left", maintain_order="left")
-
-        def job(folder: Path) -> JudgeJob:
-            answers.select("prompt", "response").write_parquet(folder / "answers.parquet")
-            return JudgeJob(
-                judge=synthesis.judge,
-                responses=folder / "answers.parquet",
-                out=folder / "judged.parquet",
-                threads=work.runtime.worker_threads(),
-                device=work.runtime.device,
-                keep=work.local,
-            )
-
-        return {JUDGED: _in_child(work, job, f"judge {stance.value} answers", "judged.parquet")}
+        return {JUDGED: judged_answers(work, synthesis.judge, answers, f"judge {stance.value} answers")}
 
     return Stage("judge", OnShelf(JUDGED), (written,), identity, make, on="gpu", what=written.what)
-
-
-def _in_child(work: Work, job: Callable[[Path], Any], label: str, out: str) -> pl.DataFrame:
-    frame: pl.DataFrame = work.pool.run(
-        job, shown=lambda: shown(label), timeout=60 * work.runtime.timeout_minutes, collect=lambda folder, _: pl.read_parquet(folder / out)
-    )
-    return frame
 
 
 def _pairs(
@@ -175,7 +175,10 @@ def _pairs(
     with shown("choose pairs"):
         pairs = pairs_frame(dial(accepted_answers(candidates), synthesis.dial), synthesis)
     show_table(counts(candidates), "synthesis", f"Candidates of {synthesis.name}: written, accepted, and why not")
-    tell(f"{pairs.height:,} pairs, value gap {audited(pairs, candidates).value:.3f}, asked {synthesis.dial.gap:g}")
+    tell(
+        f"{pairs.height:,} pairs; asked for a value gap of {synthesis.dial.gap:g}, and {synthesis.judge.name}, which selected them, "
+        f"sees {found_in(pairs, candidates).gap.value:.3f}"
+    )
     named = candidates.with_columns(writer=pl.lit(synthesis.writer_name), judge=pl.lit(synthesis.judge.name))
     return {"candidates": named, "synthetic_pairs": pairs}
 

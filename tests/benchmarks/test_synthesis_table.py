@@ -1,4 +1,4 @@
-"""The table of asked and audited gaps in docs/synthesis.md, made again: packaged answers, embedded judge, seed 0."""
+"""The table of gaps in docs/synthesis.md, made again: asked, seen by the judge that selects, true by construction; packaged answers, seed 0."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from valuedrift.judges.base import Pair
 from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.frames import judgements_frame
 from valuedrift.synthesis.candidates import accepted_answers, candidates_frame, counts, written_frame
+from valuedrift.synthesis.card import card
 from valuedrift.synthesis.config import Dial, Setting, Synthesis, stances_of
 from valuedrift.synthesis.dial import TOLERANCE, dial
-from valuedrift.synthesis.pairs import card, pairs_frame
+from valuedrift.synthesis.pairs import pairs_frame
 from valuedrift.synthesis.questions import starter_answers, starter_questions
 
 pytestmark = [pytest.mark.figures, pytest.mark.slow]
@@ -36,7 +37,9 @@ def test_asked_and_audited(capsys: pytest.CaptureFixture[str]) -> None:
             )  # a flow writes and judges no others
             candidates = candidates_frame(questions, written.filter(needed), judged.filter(needed), made.dial.accept)
             told = card(pairs_frame(dial(accepted_answers(candidates), made.dial), made), candidates, made, {})
-            interval = f"[{told['audited_gap_low']:.3f}, {told['audited_gap_high']:.3f}]"
-            print(f"| {setting.value} | {gap:g} | {told['audited_gap']:.3f} {interval} | {told['pairs']} | {told['aligned_pairs']} |")
+            found = told["selector"]
+            interval = f"[{found['gap_low']:.3f}, {found['gap_high']:.3f}]"
+            figures = f"{found['gap']:.3f} {interval} | {told['gap_by_construction']:.2f} | {told['pairs']} | {told['aligned_pairs']}"
+            print(f"| {setting.value} | {gap:g} | {figures} |")
             assert told["audited_gap"] == pytest.approx(gap, abs=TOLERANCE)
         print("; ".join(f"{row['stance']}: {row['accepted']} of {row['written']} accepted" for row in counts(candidates)))

@@ -131,6 +131,19 @@ class JudgeBase(BaseModel, ABC):
         """Names of judges of the same study from whose stances this one's are made; none for a judge that reads answers itself."""
         return ()
 
+    @property
+    def made_of(self) -> tuple[JudgeBase, ...]:
+        """The whole judges that it holds and whose verdicts it combines; none for a judge that reads answers itself, or knows others by their names only."""
+        return ()
+
+    def check(self) -> None:
+        """See whether it can judge by itself, as far as that is seen without loading it.
+
+        Raises:
+            UserError: What it needs (weights, a key, whole members) is missing.
+        """
+        self.identity()
+
     def asking_cost(self, prompts: Sequence[str], answers: int, answer_tokens: int, bring: Callable[[str], str] = str) -> AskingCost | None:
         """What this judge will be asked of a server, and what that will cost, before anything is asked; None for a judge that asks none.
 

@@ -57,6 +57,10 @@ class Cascade(JudgeBase):
         size = {"share": self.share} if self.budget is None else {"budget": self.budget}
         return {"type": self.type, "draw": VERSION, "cheap": self.cheap, "strong": self.strong, **size}
 
+    def check(self) -> None:
+        """See :meth:`JudgeBase.check`."""
+        self.load()
+
     def load(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
         """A cascade judges no single answers.
 

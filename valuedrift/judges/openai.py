@@ -78,6 +78,13 @@ class OpenAI(PromptedJudge, Server):
         """Identity, and where the server stood."""
         return {**self.identity(), "base_url": self.base_url}
 
+    def check(self) -> None:
+        """See :meth:`JudgeBase.check`; the server is not asked."""
+        from valuedrift.servers.client import key_of
+
+        super().check()
+        key_of(self)
+
     def with_paths(self, change: Callable[[str], str]) -> Self:
         """The same with another price file; see :meth:`JudgeBase.with_paths`."""
         return super().with_paths(change).with_prices(change)

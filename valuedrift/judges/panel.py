@@ -95,6 +95,17 @@ class Panel(JudgeBase):
         """See :attr:`JudgeBase.judged_from`."""
         return tuple(member for member in self.members if isinstance(member, str))
 
+    @property
+    def made_of(self) -> tuple[JudgeBase, ...]:
+        """See :attr:`JudgeBase.made_of`."""
+        return tuple(member for member in self.members if isinstance(member, JudgeBase))
+
+    def check(self) -> None:
+        """See :meth:`JudgeBase.check`."""
+        _check_whole(self)
+        for member in self.made_of:
+            member.check()
+
     def identity(self) -> dict[str, Any]:
         """What the members are, in any order, with their weights, and how they are combined; members that are only named by their names."""
         return self.combined([member if isinstance(member, str) else member.identity() for member in self.members])

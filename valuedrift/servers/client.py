@@ -39,7 +39,7 @@ class Client:
     def __init__(self, server: Server, replies: Path | None = None) -> None:
         self.server = server
         limit = Limit(server.budget.tokens, server.budget.usd) if server.budget else Limit()
-        self._means = Means(server, _key(server), price_of(server.model, server.budget), limit, Record(replies))
+        self._means = Means(server, key_of(server), price_of(server.model, server.budget), limit, Record(replies))
 
     @property
     def spent(self) -> Spent:
@@ -88,7 +88,12 @@ class Client:
         return [answers[request.key] for request in requests]
 
 
-def _key(server: Server) -> str:
+def key_of(server: Server) -> str:
+    """The key that is sent to a server; empty where none is.
+
+    Raises:
+        UserError: There is none where the server surely wants one, or it is not a key.
+    """
     variable = server.key_variable
     key = os.environ.get(variable, "").strip() if variable else ""
     if not (key.isascii() and key.isprintable()):

@@ -1,4 +1,4 @@
-"""What decides which pairs are made: setting, gap, acceptance, seed, writer and judge."""
+"""What decides which pairs are made: setting, gap, acceptance, seed, writer and judge; and who audits them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Dial(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     setting: Setting = Field(description="Which stance the chosen answers take.")
-    gap: float = Field(ge=0.0, le=1.0, description="Value gap that an audit by the same judge shall find, total variation distance.")
+    gap: float = Field(ge=0.0, le=1.0, description="Value gap that the judge which selects shall find, total variation distance.")
     pairs: int | None = Field(default=None, ge=1, description="Pairs to make; None: as many as the gap allows, at most one a prompt.")
     accept: float = Field(
         default=0.5,
@@ -72,6 +72,11 @@ class Synthesis(BaseModel):
     candidates: int = Field(default=4, ge=1, le=64, description="Answers that the writer is asked for, a prompt and stance.")
     writer: EngineConfig | None = Field(default=None, description="Model that writes; None: the packaged answers (`starter`).")
     judge: JudgeConfig = Field(default=CrossEncoder(), description="Who judges whether an answer takes the stance it was asked for.")
+    auditor: JudgeConfig | None = Field(
+        default=None,
+        description="Another judge that reads the answers of the pairs and says what value gap it finds; it selects nothing. None: only the judge that "
+        "selected says something, which is told to be no evidence.",
+    )
 
     @property
     def writer_name(self) -> str:

@@ -1,0 +1,77 @@
+"""Whether two judges are one: a judge that selected answers, or was fitted on them, finds what it looked for, and proves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from valuedrift.fingerprint import fingerprint
+from valuedrift.judges.base import JudgeBase
+from valuedrift.judges.calibrated import ReadingJudge
+from valuedrift.words import listed
+
+
+class Kin(StrEnum):
+    """How much two judges have in common; names and paths do not matter, content does."""
+
+    SAME = "same"
+    """They give the same verdicts."""
+    RETUNED = "retuned"
+    """The same readers, calibrated or weighed otherwise: they err on the same answers."""
+    SHARED = "shared"
+    """Some of their readers are the same."""
+    OTHER = "other"
+    """Nothing that can be seen here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kinship:
+    """What an auditor has in common with the judge that selected."""
+
+    kin: Kin
+    shared: tuple[str, ...]
+    """Names, as the auditor has them, of readers that the selector has too."""
+
+    def words(self, selector: str, auditor: str) -> str | None:
+        """What to know of it; None where the two have nothing in common.
+
+        Args:
+            selector: Name of the judge that selected.
+            auditor: Name of the judge that audits.
+        """
+        name = f"{auditor!r}" if auditor != selector else f"{auditor!r}, given as the auditor,"
+        if self.kin is Kin.SAME:
+            return f"{name} is the judge that selected ({selector!r}): it finds what it selected by, which is no evidence"
+        if self.kin is Kin.RETUNED:
+            return f"{name} reads with nothing but what {selector!r} selected by, calibrated or weighed otherwise: it shares its errors, and is weak evidence"
+        if self.kin is Kin.SHARED:
+            return f"{name} is made of {listed(self.shared)} among others, which selected too ({selector!r}): it is not independent"
+        return None
+
+
+def kinship(selector: JudgeBase, auditor: JudgeBase) -> Kinship:
+    """What two judges have in common, by the content of what reads.
+
+    Args:
+        selector: The judge that selected.
+        auditor: The one that audits.
+
+    Raises:
+        UserError: Weights of one are missing.
+    """
+    ours, theirs = dict(_readers(selector)), dict(_readers(auditor))
+    shared = tuple(name for key, name in theirs.items() if key in ours)
+    if fingerprint(selector.identity()) == fingerprint(auditor.identity()):
+        return Kinship(Kin.SAME, shared)
+    if not shared:
+        return Kinship(Kin.OTHER, ())
+    return Kinship(Kin.RETUNED if set(theirs) <= set(ours) else Kin.SHARED, shared)
+
+
+def _readers(judge: JudgeBase) -> Iterator[tuple[str, str]]:
+    """Everything that reads answers in a judge: fingerprint without calibration, and name."""
+    for member in judge.made_of:
+        yield from _readers(member)
+    if isinstance(judge, ReadingJudge):
+        yield fingerprint(judge.own_identity()), judge.name
