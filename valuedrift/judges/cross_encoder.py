@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from valuedrift.errors import UserError
-from valuedrift.judges.base import Configured, Judge, Judgement, Pair
-from valuedrift.judges.calibrated import ReadingJudge
-from valuedrift.judges.refusals import status_before_judging
-from valuedrift.progress import Progress
-from valuedrift.stance import JudgeStatus
+from valuedrift.judges.base import Judge, Pair
+from valuedrift.judges.network.weights import CROSS_ENCODER, WEIGHTS_FILE, body_fingerprint
+from valuedrift.judges.trained import LogitJudge, TrainedJudge, chosen, opened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,13 +21,11 @@ if TYPE_CHECKING:
 
 _SLICE = 512
 """Windows read between two reports of progress."""
-_CHUNK = 4096
-"""Pairs tokenized at a time, so that memory does not grow with the file."""
 _NEUTRAL_FLOOR = 0.05
 """What a window that says nothing still weighs beside one that takes a stance."""
 
 
-class CrossEncoder(ReadingJudge):
+class CrossEncoder(TrainedJudge):
     """MiniLM with small trained weights, in the package: it reads prompt and response, and the weights compare them."""
 
     light = True
@@ -39,18 +34,10 @@ class CrossEncoder(ReadingJudge):
     )
 
     knows = ("en",)
+    trained = CROSS_ENCODER
 
     type: Literal["cross-encoder"] = Field(default="cross-encoder", description="Kind of judge.")
     name: str = Field(default="cross-encoder", min_length=1, description="Name of the judge in every table.")
-    weights: str = Field(
-        default="embedded", description="`embedded` (shipped with the package) or a folder written by `valuedrift judge train`."
-    )
-
-    def own_identity(self) -> dict[str, Any]:
-        """Content hashes of weights and body, versions of token windows and refusal rule."""
-        from valuedrift.judges.network.weights import weights_identity
-
-        return {"type": self.type, **weights_identity(self.weights)}
 
     def control_names(self) -> frozenset[str]:
         """Those of BERT; see :meth:`JudgeBase.control_names`."""
@@ -62,13 +49,8 @@ class CrossEncoder(ReadingJudge):
         """The judge with its weights in memory; see :meth:`JudgeBase.load`."""
         return load_cross_encoder(self, threads=threads, device=device)
 
-    def with_paths(self, change: Callable[[str], str]) -> Self:
-        """The same with another weights folder; see :meth:`JudgeBase.with_paths`."""
-        judge = super().with_paths(change)
-        return judge if self.weights == "embedded" else judge.model_copy(update={"weights": change(self.weights)})
 
-
-class CrossEncoderJudge(Configured[CrossEncoder]):
+class CrossEncoderJudge(LogitJudge[CrossEncoder]):
     """Judges with the body, adapters and head in memory; made by :func:`load_cross_encoder`.
 
     Args:
@@ -80,18 +62,10 @@ class CrossEncoderJudge(Configured[CrossEncoder]):
     """
 
     def __init__(self, config: CrossEncoder, network: StanceNetwork, encoder: Encoder, temperature: float, device: str) -> None:
-        super().__init__(config)
+        super().__init__(config, temperature)
         self._network = network
         self._encoder = encoder
-        self._temperature = temperature
         self._device = device
-
-    def judge(self, pairs: Sequence[Pair], progress: Callable[[Progress], None] | None = None) -> list[Judgement]:
-        """Judge pairs; see :class:`valuedrift.judges.base.Judge`."""
-        judgements: list[Judgement] = []
-        for start in range(0, len(pairs), _CHUNK):
-            judgements += self._chunk(pairs[start : start + _CHUNK], start, len(pairs), progress)
-        return judgements
 
     def logits(self, pairs: Sequence[Pair], progress: Callable[[float], None] = lambda _: None) -> NDArray[np.float64]:
         """Uncalibrated logits of whole responses, whatever is in them.
@@ -120,22 +94,6 @@ class CrossEncoderJudge(Configured[CrossEncoder]):
             values = self._network.head(asked.rows(torch.tensor(of)), said.rows(torch.tensor(rows))).double().cpu().numpy()
         borders = np.cumsum([len(spans[pair.response]) for pair in pairs])[:-1]
         return np.stack([combine(part) for part in np.split(values, borders)])
-
-    def _chunk(self, pairs: Sequence[Pair], begun: int, total: int, progress: Callable[[Progress], None] | None) -> list[Judgement]:
-        from scipy.special import softmax
-
-        def report(share: float) -> None:
-            if progress is not None:
-                progress(Progress(begun + int(share * len(pairs)), total, self.name))
-
-        statuses = [status_before_judging(pair.response) for pair in pairs]
-        judgements = [Judgement.without_stance(status) for status in statuses]
-        readable = [index for index, status in enumerate(statuses) if status is JudgeStatus.OK]
-        probabilities = softmax(self.logits([pairs[index] for index in readable], report) / self._temperature, axis=1)
-        for index, (support, neutral, oppose) in zip(readable, probabilities.tolist(), strict=True):
-            judgements[index] = Judgement(support, neutral, oppose, 0.0, JudgeStatus.OK)
-        report(1.0)
-        return judgements
 
     def _read(self, windows: Sequence[Window], progress: Callable[[float], None]) -> Reading:
         """Readings of windows, a slice of similar lengths at a time so that progress is seen."""
@@ -186,24 +144,10 @@ def load_cross_encoder(config: CrossEncoder, *, threads: int | None = None, devi
         UserError: The weights are missing, or the body is not the one they were trained on.
         DataError: The weights are cut off, not finite, or of another network.
     """
-    import torch
-
     from valuedrift.judges.network.model import load_body, load_judge
-    from valuedrift.judges.network.weights import WEIGHTS_FILE, body_fingerprint, read_description, weights_folder
     from valuedrift.judges.network.windows import Encoder
-    from valuedrift.models.resolve import resolve_model
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    folder = weights_folder(config.weights)
-    description = read_description(folder)
-    body_folder = Path(resolve_model(description.body))
-    if body_fingerprint(body_folder) != description.body_fingerprint:
-        raise UserError(
-            f"the judge was trained on another version of {description.body}",
-            where=str(body_folder),
-            fix="train it again: valuedrift judge train --out FOLDER",
-        )
+    folder, description, body_folder = opened(config, body_fingerprint, threads)
     network = load_judge(load_body(body_folder), folder / WEIGHTS_FILE)
-    where = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    where = chosen(device)
     return CrossEncoderJudge(config, network.eval().to(where), Encoder(body_folder), description.temperature, where)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -29,10 +29,11 @@ _POSITIONS = "embeddings.position_ids"
 
 
 class LowRank(nn.Module):
-    """A frozen linear layer plus a trained update of low rank (LoRA, Hu et al. 2021): y = Wx + b + up·down·x."""
+    """A frozen linear layer plus a trained update of low rank (LoRA, Hu et al. 2021): y = Wx + b + scale·up·down·x."""
 
-    def __init__(self, frozen: nn.Linear, rank: int, dropout: float) -> None:
+    def __init__(self, frozen: nn.Linear, rank: int, dropout: float = 0.0, scale: float = 1.0) -> None:
         super().__init__()
+        self.scale = scale
         self.frozen = frozen.requires_grad_(False)
         self.down = nn.Parameter(torch.randn(rank, frozen.in_features) / frozen.in_features**0.5)
         self.up = nn.Parameter(torch.zeros(frozen.out_features, rank))
@@ -40,7 +41,7 @@ class LowRank(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output, shape (…, out)."""
-        return cast(Tensor, self.frozen(x) + self.dropout(x) @ self.down.T @ self.up.T)
+        return cast(Tensor, self.frozen(x) + self.scale * (self.dropout(x) @ self.down.T @ self.up.T))
 
 
 class Reading(NamedTuple):
@@ -175,7 +176,21 @@ def load_judge(body: nn.Module, path: Path) -> StanceNetwork:
     tensors = read_tensors(path)
     network = StanceNetwork(body)
     fill(network.head, {name.removeprefix("head."): tensors.pop(name) for name in list(tensors) if name.startswith("head.")}, path)
-    layers = {name: layer for name, layer in body.named_modules() if isinstance(layer, nn.Linear)}
+    merge_updates({name: layer for name, layer in body.named_modules() if isinstance(layer, nn.Linear)}, tensors, path)
+    return network
+
+
+def merge_updates(layers: Mapping[str, nn.Linear], tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Add the updates that a training wrote to the weights of linear layers, one to each.
+
+    Args:
+        layers: By name.
+        tensors: ``<layer>.down`` (rank, in) and ``<layer>.up`` (out, rank) of each, and no others.
+        path: The file that they are from, for messages.
+
+    Raises:
+        DataError: One is missing, of no layer, or of another shape.
+    """
     wanted = {f"{name}.{part}" for name in layers for part in ("down", "up")}
     if wrong := wanted ^ tensors.keys():
         raise DataError(f"{told(wrong)} missing, or of no layer of the body", where=str(path), fix="copy the judge or train it again")
@@ -185,7 +200,6 @@ def load_judge(body: nn.Module, path: Path) -> StanceNetwork:
             if (up.shape[0], down.shape[1], up.shape[1]) != (*layer.weight.shape, down.shape[0]):
                 raise DataError(f"{told([name])} of another shape", where=str(path), fix="copy the judge or train it again")
             layer.weight += up @ down
-    return network
 
 
 def collate(windows: Sequence[Window], pad: int, device: str) -> tuple[Tensor, Tensor]:

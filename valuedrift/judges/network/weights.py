@@ -1,8 +1,9 @@
-"""The cross-encoder's stored weights: a folder with ``weights.safetensors`` (adapters and head) and ``judge.json``. Imports no torch."""
+"""Stored weights of the judges that are trained here: a folder with ``weights.safetensors`` (adapters and head) and ``judge.json``. Imports no torch."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,25 @@ METRICS_FILE = "metrics.json"
 _BODY_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
 
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A kind of judge whose weights a command of this program trains."""
+
+    body: str | None
+    """Reference of the model that its weights are added to; None where the weights say it."""
+    data: str
+    """Folder of its packaged weights in the package's data."""
+    encoding: int
+    """Version of how texts are put before it."""
+    encoded: str
+    """What that is a version of, in words."""
+    train: str
+    """The command that makes its weights."""
+
+
+CROSS_ENCODER = Trained(None, "judge", windows.VERSION, "token windows", "valuedrift judge train --out FOLDER")
+
+
 class Description(BaseModel):
     """What ``judge.json`` says about the weights beside it."""
 
@@ -32,39 +52,48 @@ class Description(BaseModel):
     temperature: float = Field(
         gt=0, description="Divides the logits; fitted on held-out questions, so that probabilities mean what they say."
     )
-    encoding: int = Field(description="Version of the token windows that the weights were trained for.")
+    encoding: int = Field(description="Version of how texts are put before the network (token windows) that the weights were trained for.")
     seed: int = Field(description="Seed of the training.")
     recipe: dict[str, float] = Field(description="How it was trained: rank, rates, epochs.")
     data_fingerprint: str = Field(description="Content hash of the text it was trained on.")
 
 
-def weights_folder(weights: str) -> Path:
+def weights_folder(weights: str, kind: Trained = CROSS_ENCODER) -> Path:
     """The folder of some weights.
 
     Args:
         weights: `embedded`, or a folder.
+        kind: Whose they are.
 
     Raises:
         UserError: The folder has no weights, or is an address in a bucket.
     """
     if "://" in weights:
         raise UserError("weights are read from a folder on this machine", where=weights, fix="copy the folder here and give its path")
-    folder = Path(str(files("valuedrift").joinpath("data", "judge"))) if weights == EMBEDDED else Path(weights)
+    folder = _packaged(kind) if weights == EMBEDDED else Path(weights)
     missing = [name for name in (WEIGHTS_FILE, DESCRIPTION_FILE) if not (folder / name).is_file()]
     if missing:
         raise UserError(
             f"no judge weights: {' and '.join(missing)} missing",
             where=str(folder),
-            fix="make them with: valuedrift judge train --out FOLDER",
+            fix=f"make them with: {kind.train}",
         )
     return folder
 
 
-def read_description(folder: Path) -> Description:
+def _packaged(kind: Trained) -> Path:
+    return Path(str(files("valuedrift").joinpath("data", kind.data)))
+
+
+def read_description(folder: Path, kind: Trained = CROSS_ENCODER) -> Description:
     """What the weights in a folder are.
 
+    Args:
+        folder: Where they lie.
+        kind: Whose they must be.
+
     Raises:
-        UserError: ``judge.json`` is not valid, or was written for another version of the token windows.
+        UserError: ``judge.json`` is not valid, or of another kind of judge, or was written for another version of the token windows.
     """
     path = folder / DESCRIPTION_FILE
     try:
@@ -73,11 +102,17 @@ def read_description(folder: Path) -> Description:
         raise UserError(
             f"not a judge's description: {describe(error, Description)}", where=str(path), fix="train the judge again"
         ) from error
-    if description.encoding != windows.VERSION:
+    if kind.body not in (None, description.body):
         raise UserError(
-            f"trained for version {description.encoding} of the token windows, this program has {windows.VERSION}",
+            f"weights of another kind of judge: they belong to {description.body}, not to {kind.body}",
             where=str(path),
-            fix="train the judge again: valuedrift judge train",
+            fix=f"give weights that were made with: {kind.train}",
+        )
+    if description.encoding != kind.encoding:
+        raise UserError(
+            f"trained for version {description.encoding} of the {kind.encoded}, this program has {kind.encoding}",
+            where=str(path),
+            fix=f"train the judge again: {kind.train}",
         )
     return description
 
@@ -87,11 +122,12 @@ def body_fingerprint(folder: Path) -> str:
     return files_fingerprint(folder, _BODY_FILES)
 
 
-def weights_identity(weights: str) -> dict[str, Any]:
+def weights_identity(weights: str, kind: Trained = CROSS_ENCODER) -> dict[str, Any]:
     """What changes the answers of a judge with these weights.
 
     Args:
         weights: `embedded`, or a folder.
+        kind: Whose they are.
 
     Returns:
         Content hash of trained weights, body and temperature; versions of the token windows and of the refusal rule.
@@ -99,19 +135,19 @@ def weights_identity(weights: str) -> dict[str, Any]:
     Raises:
         UserError: The weights are missing or invalid.
     """
-    folder = weights_folder(weights)
-    description = read_description(folder)
+    folder = weights_folder(weights, kind)
+    description = read_description(folder, kind)
     content = [file_fingerprint(folder / WEIGHTS_FILE), description.body_fingerprint, description.temperature]
-    return {"weights": fingerprint(content), "encoding": windows.VERSION, "refusals": refusals.VERSION}
+    return {"weights": fingerprint(content), "encoding": kind.encoding, "refusals": refusals.VERSION}
 
 
-def shipped_metrics() -> list[dict[str, Any]]:
-    """Measured quality of the shipped judge, one object for each set of labelled answers that it was measured on; see valuedrift/data/judge/README.md.
+def shipped_metrics(kind: Trained = CROSS_ENCODER) -> list[dict[str, Any]]:
+    """Measured quality of a shipped judge, one object for each set of labelled answers that it was measured on; see valuedrift/data/judge/README.md.
 
     Returns:
         Objects as :meth:`valuedrift.judges.quality.validation.Validation.flat` makes them.
     """
-    return read_metrics(Path(str(files("valuedrift").joinpath("data", "judge"))))
+    return read_metrics(_packaged(kind))
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

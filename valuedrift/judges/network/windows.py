@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from valuedrift.errors import UserError
 
@@ -28,6 +28,8 @@ MAX_WINDOWS = 8
 _ENDS = 100_000
 """Characters kept at each end of a huge response before it is tokenized; far more than the windows read."""
 
+
+Ids = TypeVar("Ids", list[int], tuple[int, ...])
 
 Window = tuple[int, ...]
 """What the body reads at once: [CLS], a prompt or a part of a response, [SEP]."""
@@ -52,14 +54,14 @@ class Encoder:
 
     def prompts(self, texts: Sequence[str]) -> list[Window]:
         """One window for each prompt; of a long one its two ends."""
-        return [self._window(_ends(ids, PROMPT_TOKENS)) for ids in self._ids(texts)]
+        return [self._window(ends(ids, PROMPT_TOKENS)) for ids in self._ids(texts)]
 
     def responses(self, texts: Sequence[str]) -> list[list[Window]]:
         """The windows of each response, at least one."""
         return [[self._window(part) for part in spans(ids)] for ids in self._ids(texts)]
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        encoded = self._tokenizer.encode_batch([_clean(text) for text in texts], add_special_tokens=False)
+        encoded = self._tokenizer.encode_batch([clean(text) for text in texts], add_special_tokens=False)
         return [encoding.ids for encoding in encoded]
 
     def _window(self, ids: list[int]) -> Window:
@@ -76,11 +78,13 @@ def spans(ids: list[int]) -> list[list[int]]:
     return parts[: MAX_WINDOWS // 2] + parts[-MAX_WINDOWS // 2 :]
 
 
-def _ends(ids: list[int], limit: int) -> list[int]:
+def ends(ids: Ids, limit: int) -> Ids:
+    """Token ids; of too many the first and the last half of a limit."""
     return ids if len(ids) <= limit else ids[: limit // 2] + ids[-(limit // 2) :]
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """A text that a tokenizer can take: of a huge one its two ends, without lone surrogates."""
     if len(text) > 2 * _ENDS:
         text = f"{text[:_ENDS]} {text[-_ENDS:]}"
     return text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates, which the tokenizer cannot take

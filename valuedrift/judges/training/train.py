@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
@@ -50,7 +51,7 @@ def held_out_examples() -> dict[str, list[Example]]:
 def course(seen: Sequence[Issue], recipe: Recipe, seed: int) -> list[Step]:
     """All steps: in each epoch every issue with two sides once, and beside them, in equal parts, examples of every issue and drills."""
     random = Random(seed)
-    beside, drill = BesideGrids(seen, phrases(), _distractors(), seed), PolarityDrill(actions(held_out=False), phrases(), seed)
+    beside, drill = BesideGrids(seen, phrases(), distractors(), seed), PolarityDrill(actions(held_out=False), phrases(), seed)
     sided = [issue for issue in seen if issue.has_sides]
     steps = []
     for _ in range(recipe.epochs):
@@ -84,6 +85,12 @@ def without_near_held_out(issues: Sequence[Issue], untrained: StanceNetwork, enc
     return [issue for place, issue in enumerate(seen) if place not in near]
 
 
+def learnt_from(everything: Sequence[Issue]) -> list[Issue]:
+    """See :func:`without_near_held_out`, by the embedded encoder as it is."""
+    folder = resolve_model(BODY)
+    return without_near_held_out(everything, StanceNetwork(load_body(folder)).eval(), Encoder(folder))
+
+
 def train_judge(
     out: Path, *, seed: int = 0, recipe: Recipe | None = None, progress: Callable[[Progress], None] = lambda _: None
 ) -> list[Validation]:
@@ -101,7 +108,18 @@ def train_judge(
     Raises:
         UserError: The body is not installed, or ``out`` cannot be written.
     """
-    recipe = recipe or Recipe()
+    with written_whole(out) as part:
+        _train_into(part, seed, recipe or Recipe(), progress)
+        return measure(part)
+
+
+@contextmanager
+def written_whole(out: Path) -> Iterator[Path]:
+    """A folder to write into beside the one that is wanted, which it replaces when all went well; other files there (the shipped data card) stay.
+
+    Raises:
+        UserError: ``out`` cannot be written.
+    """
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         part.mkdir(parents=True)
@@ -110,10 +128,10 @@ def train_judge(
             f"cannot write: {error.strerror or error}", where=str(out), fix="give a folder in a place that can be written to"
         ) from error
     try:
-        _train_into(part, seed, recipe, progress)
-        figures = measure(part)
-        _replace(part, out)
-        return figures
+        yield part
+        out.mkdir(parents=True, exist_ok=True)
+        for path in part.iterdir():
+            path.replace(out / path.name)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -133,22 +151,26 @@ def _train_into(folder: Path, seed: int, recipe: Recipe, progress: Callable[[Pro
         encoding=windows.VERSION,
         seed=seed,
         recipe={name: float(value) for name, value in asdict(recipe).items()},
-        data_fingerprint=fingerprint(
-            [[w.text for w in issue.wordings] + [a.text for a in issue.answers] for issue in everything] + [dict(phrases())]
-        ),
+        data_fingerprint=data_fingerprint(everything),
     )
     _describe(folder, description)
     judge = load_cross_encoder(CrossEncoder(weights=str(folder)))
-    logits = judge.logits(_pairs(kept))
+    logits = judge.logits(as_pairs(kept))
     labels = np.array([STANCES.index(example.stance) for example in kept])
     _describe(folder, description.model_copy(update={"temperature": fit_temperature(logits, labels)}))
 
 
+def data_fingerprint(everything: Sequence[Issue]) -> str:
+    """Content hash of the text that is learnt from."""
+    return fingerprint([[w.text for w in issue.wordings] + [a.text for a in issue.answers] for issue in everything] + [dict(phrases())])
+
+
 def _augmenter(chosen: Sequence[Issue], seed: int) -> Augmenter:
-    return Augmenter(chosen, phrases(), _distractors(), seed)
+    return Augmenter(chosen, phrases(), distractors(), seed)
 
 
-def _distractors() -> list[str]:
+def distractors() -> list[str]:
+    """Texts that speak to no issue."""
     return [row["response"] for row in instructions()]
 
 
@@ -173,18 +195,29 @@ def measure(folder: Path) -> list[Validation]:
         folder: Weights as :func:`train_judge` writes them.
     """
     judge = load_cross_encoder(CrossEncoder(weights=str(folder)))
+    return record(folder, judge.name, {name: judge.judge(as_pairs(examples)) for name, examples in held_out_examples().items()})
+
+
+def record(folder: Path, judge: str, judged: Mapping[str, Sequence[Judgement]]) -> list[Validation]:
+    """Record figures beside weights, by kind of wording and answer as well.
+
+    Args:
+        folder: Where the weights lie.
+        judge: Name of the judge.
+        judged: Its judgements of all held-out examples, by what the figures on them are called.
+    """
     measured = []
     for name, examples in held_out_examples().items():
-        judgements = judge.judge(_pairs(examples))
+        judgements = judged[name]
         measured.append(_compared(judgements, examples))
         kinds: dict[str, list[int]] = {}
         for row, example in enumerate(examples):
             kinds.setdefault("neutral" if example.stance is Stance.NEUTRAL else example.kind, []).append(row)
         by_kind = {}
         for kind, rows in sorted(kinds.items()):
-            flat = _compared([judgements[row] for row in rows], [examples[row] for row in rows]).flat(judge.name, kind)
+            flat = _compared([judgements[row] for row in rows], [examples[row] for row in rows]).flat(judge, kind)
             by_kind[kind] = {key: flat[key] for key in ("n", "accuracy", "accuracy_low", "accuracy_high")}
-        record_metrics(folder, {**measured[-1].flat(judge.name, name), "by_kind": by_kind})
+        record_metrics(folder, {**measured[-1].flat(judge, name), "by_kind": by_kind})
     return measured
 
 
@@ -192,12 +225,6 @@ def _compared(judgements: Sequence[Judgement], examples: Sequence[Example]) -> V
     return validate(judgements, [example.stance.value for example in examples], [example.group for example in examples])
 
 
-def _pairs(examples: Sequence[Example]) -> list[Pair]:
+def as_pairs(examples: Sequence[Example]) -> list[Pair]:
+    """Examples as a judge takes them."""
     return [Pair(id=example.group, prompt=example.prompt, response=example.response) for example in examples]
-
-
-def _replace(part: Path, out: Path) -> None:
-    """Put the new weights in place; other files of the folder (the shipped data card) stay."""
-    out.mkdir(parents=True, exist_ok=True)
-    for path in part.iterdir():
-        path.replace(out / path.name)
