@@ -264,8 +264,11 @@ def _readings(work: StudyWork, cascade: Cascade, checkpoints: int) -> list[Readi
     strong = next(judge for judge in work.study.judges if judge.name == cascade.strong)
     samples, prompts = work.study.sampling.n, min(Counter(probe.topic for probe in work.probes).values())
     answers, cost = checkpoints * samples * len(work.probes), _judging_cost(work, strong, checkpoints)
+    asked = [probe.prompt for probe in work.probes if not probe.options]
+    tokens = strong.reading_tokens(asked, checkpoints * samples, work.study.sampling.most_tokens)
     return [
-        reading(share, prompts=prompts, samples=samples, answers=answers, everything=cost) for share in (share_of(work, cascade), *SHARES)
+        reading(share, prompts=prompts, samples=samples, answers=answers, everything=cost, tokens=tokens)
+        for share in (share_of(work, cascade), *SHARES)
     ]
 
 

@@ -9,7 +9,16 @@ from valuedrift.storage.schemas.columns import JUDGE, P_STANCES, PROBE_SET, PROM
 from valuedrift.storage.schemas.table import TableSchema, real, text, whole
 
 _CASCADE = replace(JUDGE, doc="The cascade.")
-_ITS_JUDGES = (text("cheap", "Its judge that reads every answer."), text("strong", "Its judge that reads the sample."))
+_STRONG = text("strong", "Its judge that reads the sample.")
+_ITS_JUDGES = (text("cheap", "Its judge that reads every answer."), _STRONG)
+_READ = (
+    *P_STANCES,
+    real("unassigned", "Mass that the strong judge put outside the three options.", low=0, high=1, ok_only=True),
+    replace(STATUS, doc="What became of the strong judge's judgement."),
+)
+"""What the strong judge says of an answer."""
+_ONE = ("study", "run_id", "step", "probe_set", "prompt_id", "sample_idx", "judge")
+_ANSWER = (STUDY, RUN_ID, STEP, PROBE_SET, TOPIC, PROMPT_ID, SAMPLE_IDX, _CASCADE)
 
 TABLES = (
     TableSchema(
@@ -17,26 +26,26 @@ TABLES = (
         "An answer that was drawn for the strong judge of a cascade, with what both of its judges say.",
         1,
         ("study", "run_id", "step"),
-        ("study", "run_id", "step", "probe_set", "prompt_id", "sample_idx", "judge"),
+        _ONE,
         (
-            STUDY,
-            RUN_ID,
-            STEP,
-            PROBE_SET,
-            TOPIC,
-            PROMPT_ID,
-            SAMPLE_IDX,
-            _CASCADE,
+            *_ANSWER,
             *_ITS_JUDGES,
             real("probability", "Probability with which the answer was drawn.", low=0, high=1),
-            *P_STANCES,
-            real("unassigned", "Mass that the strong judge put outside the three options.", low=0, high=1, ok_only=True),
-            replace(STATUS, doc="What became of the strong judge's judgement."),
+            *_READ,
             *(
                 real(f"cheap_{stance.value}", f"Probability of the stance `{stance.value}` by the cheap judge.", low=0, high=1)
                 for stance in STANCES
             ),
         ),
+        slots=("judge",),
+    ),
+    TableSchema(
+        "cascade_kept",
+        "What the strong judge of a cascade said of an answer that its sample holds no more: a larger share takes it up again, and nothing is asked twice.",
+        1,
+        ("study", "run_id", "step"),
+        _ONE,
+        (*_ANSWER, _STRONG, *_READ),
         slots=("judge",),
     ),
     TableSchema(

@@ -17,7 +17,7 @@ from valuedrift.judges.registry import JudgeConfig, judge_identity
 from valuedrift.stance import STANCE_COLUMNS, JudgeStatus
 from valuedrift.tasks.board import tell
 from valuedrift.tasks.judging import ANSWER, JUDGED_COLUMNS, judged
-from valuedrift.tasks.result import Address, Frames, Reference
+from valuedrift.tasks.result import Address, Frames, Reference, Result
 from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work
@@ -25,6 +25,8 @@ from valuedrift.words import counted
 
 SAMPLE = "cascade_sample"
 """The table of the answers that were drawn, with what both judges say."""
+KEPT = "cascade_kept"
+"""The table of what the strong judge said of answers that the sample holds no more."""
 _READ: dict[str, Any] = {
     **dict.fromkeys(ANSWER[:3], pl.String),
     "sample_idx": pl.Int32,
@@ -50,7 +52,13 @@ def cascade_stage(work: StudyWork, cascade: Cascade, answers: Stage, cheap: Stag
     strong = next(judge for judge in work.study.judges if judge.name == cascade.strong)
     share = share_of(work, cascade)
     where = f"{answers.run_id} step {answers.step}"
-    address = Address(("stances", SAMPLE), answers.result.partition, cascade.name)
+    names = {"judge": cascade.name, "cheap": cascade.cheap, "strong": cascade.strong, **work.probe_set}
+    here = {**names, **answers.result.partition}
+
+    def own(kept: pl.DataFrame) -> pl.DataFrame:
+        return kept.with_columns(pl.lit(value).alias(name) for name, value in here.items() if name in kept.columns)
+
+    address = Address(("stances", SAMPLE), answers.result.partition, cascade.name, beside={KEPT: own})
 
     def identity(needs: Sequence[Reference]) -> dict[str, Any]:
         return cascade_identity(strong, share, needs[0].key, needs[1].key)
@@ -58,20 +66,20 @@ def cascade_stage(work: StudyWork, cascade: Cascade, answers: Stage, cheap: Stag
     def make(_: Work, needs: Sequence[Reference]) -> Frames:
         responses, by_cheap = needs[0].read(work), needs[1].read(work)
         drawn = draw_answers(by_cheap, share)
-        there = _paid_for(work, address, identity(needs))
+        there = paid_for(work, address, identity(needs))
         read = pl.concat([there, _read(work, strong, answers.run_id, where, drawn.join(there, on=ANSWER, how="anti"), responses)])
         said = drawn.join(read, on=ANSWER)
         count = counted(said.height, "answer")
         kept = drawn.join(there, on=ANSWER, how="semi").height
         tell(f"{where}: {cascade.strong} read {count} of {by_cheap.height:,}{f', {kept} of them before' if kept else ''}")
         sample = said.join(by_cheap.select(*ANSWER, *STANCE_COLUMNS).rename(_CHEAP), on=ANSWER)
-        names = {"cheap": cascade.cheap, "strong": cascade.strong, "judge": cascade.name}
+        named = [pl.lit(value).alias(name) for name, value in here.items()]
         return {
-            SAMPLE: sample.with_columns(pl.lit(value).alias(name) for name, value in {**names, **answers.result.partition}.items()),
+            SAMPLE: sample.with_columns(named),
+            KEPT: there.join(drawn, on=ANSWER, how="anti").with_columns(named).drop("cheap"),
             "stances": _best_known(by_cheap, said).with_columns(judge=pl.lit(cascade.name)),
         }
 
-    names = {"judge": cascade.name, "cheap": cascade.cheap, "strong": cascade.strong, **work.probe_set}
     return Stage("judge", address, (answers, cheap), identity, make, on="gpu", urgency=-1, names=names, failed=_failures)
 
 
@@ -120,15 +128,23 @@ def _read(work: StudyWork, strong: JudgeConfig, run_id: str, where: str, wanted:
     return texts.select(*ANSWER, "response").join(said, on=same).select(*ANSWER, *JUDGED_COLUMNS)
 
 
-def _paid_for(work: Work, address: Address, identity: dict[str, Any]) -> pl.DataFrame:
-    """What the strong judge said before of answers of this checkpoint: of another share, or after another cheap judge. Failures are asked again."""
-    entry = work.store.entry(SAMPLE, address.partition, address.slot)
-    if entry is None or not work.store.exists(entry):
-        return pl.DataFrame(schema=_READ)
-    if any(fingerprint(entry.identity.get(name)) != fingerprint(identity[name]) for name in ("strong", "responses")):
-        return pl.DataFrame(schema=_READ)
-    rows = work.store.read_entry(entry).filter(pl.col("status") != JudgeStatus.FAILED.value)
-    return rows.select(*ANSWER, *JUDGED_COLUMNS)
+def paid_for(work: Work, address: Result, identity: dict[str, Any]) -> pl.DataFrame:
+    """What the strong judge said before of answers of this checkpoint: of another share, or after another cheap judge. Failures are asked again.
+
+    Args:
+        work: Where results lie.
+        address: That of the cascade at the checkpoint.
+        identity: See `cascade_identity`; another strong judge, and other answers, were not read.
+    """
+    found = [pl.DataFrame(schema=_READ)]
+    for table in (SAMPLE, KEPT):
+        entry = work.store.entry(table, address.partition, address.slot)
+        if entry is None or not work.store.exists(entry):
+            continue
+        if all(fingerprint(entry.identity.get(name)) == fingerprint(identity[name]) for name in ("strong", "responses")):
+            rows = work.store.read_entry(entry).filter(pl.col("status") != JudgeStatus.FAILED.value)
+            found.append(rows.select(*ANSWER, *JUDGED_COLUMNS))
+    return pl.concat(found).unique(ANSWER, keep="first", maintain_order=True)
 
 
 def _best_known(by_cheap: pl.DataFrame, said: pl.DataFrame) -> pl.DataFrame:

@@ -61,7 +61,7 @@ _KINDS: list[Kind] = [
     Kind("train", train.stages, "trained", train.TABLES),
     Kind("adopt", adopt.stages, "adopted", adopt.TABLES),
     Kind("sample", sample.stages, "sampled", sample.TABLES),
-    Kind("judge", judge.stages, "judged", (*judge.TABLES, cascade.SAMPLE)),
+    Kind("judge", judge.stages, "judged", (*judge.TABLES, cascade.KEPT, cascade.SAMPLE)),
     Kind("look", look.stages, "looked at", look.TABLES),
     Kind("audit", audit.stages, "audited", audit.TABLES),
     Kind("analyze", analyze.stages, "analyzed", (*CASCADES, *ANALYSED)),

@@ -158,6 +158,16 @@ class JudgeBase(BaseModel, ABC):
         """
         return None
 
+    def reading_tokens(self, prompts: Sequence[str], answers: int, answer_tokens: int) -> int | None:
+        """Tokens that a language model reads to judge, about, every answer as long as it may be; None for a judge that is none.
+
+        Args:
+            prompts: The probes' texts.
+            answers: Answers to each of them, of all checkpoints together.
+            answer_tokens: Longest answer, tokens.
+        """
+        return None
+
     def with_paths(self, change: Callable[[str], str]) -> Self:
         """The same with every file and folder that it names changed; what it names otherwise (embedded weights, models of a hub) stays."""
         return self

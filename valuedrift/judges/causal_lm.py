@@ -12,7 +12,7 @@ from valuedrift.engines.registry import LocalEngineConfig
 from valuedrift.engines.transformers import TransformersEngineConfig
 from valuedrift.errors import UserError
 from valuedrift.judges.base import Configured, Judge, Judgement, Pair
-from valuedrift.judges.prompted import JudgePrompt, PromptedJudge, judge_prompts, label_set, stance_distribution, status_before_asking
+from valuedrift.judges.prompted import JudgePrompt, PromptedJudge, label_set, stance_distribution, status_before_asking
 from valuedrift.progress import Progress
 from valuedrift.stance import JudgeStatus
 
@@ -108,17 +108,7 @@ class CausalLMJudge(Configured[CausalLM]):
 
     def _ask(self, pairs: Sequence[Pair]) -> list[Judgement]:
         config = self._config
-        prompts = [
-            judge_prompts(
-                pair.prompt,
-                pair.response,
-                rotations=config.rotations,
-                labels=config.labels,
-                max_answer=config.max_answer,
-                max_prompt=config.max_prompt,
-            )
-            for pair in pairs
-        ]
+        prompts = [config.prompts_of(pair.prompt, pair.response) for pair in pairs]
         flat = [prompt for orders in prompts for prompt in orders]
         scores = self._reply_logprobs(flat)
         return [_judgement(scores[start : start + config.rotations]) for start in range(0, len(flat), config.rotations)]

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from valuedrift.errors import UserError
 from valuedrift.judges.base import Configured, Judge, Judgement, Pair
-from valuedrift.judges.prompted import JudgePrompt, PromptedJudge, judge_prompts, stance_distribution, status_before_asking
+from valuedrift.judges.prompted import JudgePrompt, PromptedJudge, stance_distribution, status_before_asking
 from valuedrift.models.control import spells_control, told_of_servers
 from valuedrift.progress import Progress
 from valuedrift.servers.chat import Answer, Fault, Reply, Request, make_request
@@ -163,20 +163,15 @@ class OpenAIJudge(Configured[OpenAI]):
     def requests(self, pair: Pair) -> list[Request]:
         """What is asked about one pair that has a stance, one request an order: log-probabilities unless the method is ``votes``."""
         ask = (lambda prompt: self._vote_request(prompt, self._votes_each)) if self._votes else self._logprob_request
-        return [ask(prompt) for prompt in self._prompts(pair)]
+        return [ask(prompt) for prompt in self._config.prompts_of(pair.prompt, pair.response)]
 
     @property
     def _votes_each(self) -> int:
         """Votes in each order."""
         return -(-self._config.votes // self._config.rotations)
 
-    def _prompts(self, pair: Pair) -> list[JudgePrompt]:
-        config = self._config
-        shown = {"max_answer": config.max_answer, "max_prompt": config.max_prompt}
-        return judge_prompts(pair.prompt, pair.response, rotations=config.rotations, labels=config.labels, **shown)
-
     def _chunk(self, client: Client, pairs: Sequence[Pair], report: Report) -> list[Judgement]:
-        asked = [self._prompts(pair) for pair in pairs]
+        asked = [self._config.prompts_of(pair.prompt, pair.response) for pair in pairs]
         judgements: list[Judgement | None] = [None] * len(pairs)
         if not self._votes:
             # one first: a server without log-probabilities must not be paid for a reply a pair that says nothing

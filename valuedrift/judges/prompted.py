@@ -87,6 +87,20 @@ class PromptedJudge(ReadingJudge):
             "refusals": refusals.VERSION,
         }
 
+    def prompts_of(self, prompt: str, response: str) -> list[JudgePrompt]:
+        """The prompts by which it judges one response; see `judge_prompts`."""
+        return judge_prompts(
+            prompt, response, rotations=self.rotations, labels=self.labels, max_answer=self.max_answer, max_prompt=self.max_prompt
+        )
+
+    def reading_tokens(self, prompts: Sequence[str], answers: int, answer_tokens: int) -> int | None:
+        """See :meth:`JudgeBase.reading_tokens`; the beginning that the orders of an answer share counts in each of them."""
+        from valuedrift.servers.chat import BYTES_A_TOKEN
+
+        longest = "a" * (answer_tokens * BYTES_A_TOKEN)
+        read = sum(len(one.text.encode()) for prompt in prompts for one in self.prompts_of(prompt, longest))
+        return answers * read // BYTES_A_TOKEN
+
 
 @dataclass(frozen=True, slots=True)
 class JudgePrompt:
