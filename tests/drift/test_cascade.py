@@ -128,6 +128,51 @@ def test_what_the_strong_judge_cannot_say_is_left_out_and_counted() -> None:
     assert_frame_equal(found.drift, cascaded(cheap, sample.filter(~refused), OPTIONS).drift)
 
 
+def without(frame: pl.DataFrame, lost: pl.Expr, status: str) -> pl.DataFrame:
+    """The same where a judge has no stance for some answers."""
+    none = [pl.when(lost).then(None).otherwise(pl.col(name)).alias(name) for name in ("p_support", "p_neutral", "p_oppose")]
+    return frame.with_columns(pl.when(lost).then(pl.lit(status)).otherwise(pl.col("status")).alias("status"), *none)
+
+
+@pytest.mark.parametrize("status", ["refused", "failed", "unparsed"])
+def test_a_strong_judge_without_any_stance_leaves_everything_possible(status: str) -> None:
+    cheap, sample, _ = frames(SMALL, "good", 0.5, 4)
+    found = cascaded(cheap, without(sample, pl.lit(True), status), OPTIONS)
+    assert found.drift.select("magnitude_low", "magnitude_high", "p_value").unique().rows() == [(-1.0, 1.0, 1.0)]
+    assert found.cells["tuning"].is_null().all() and found.cells[f"n_{status}"].sum() == sample.height
+    assert any("too few of those that it was given" in note for note in found.notes)
+    assert any(f"{sample.height} {status}" in note and "100% of those drawn" in note for note in found.notes)
+
+
+def test_a_strong_judge_that_refuses_much_may_lean_and_one_that_fails_on_a_topic_says_nothing_of_it() -> None:
+    cheap, sample, _ = frames(SMALL, "good", 0.5, 4)
+    leaning = cascaded(cheap, without(sample, pl.col("p_support") > 0.5, "refused"), OPTIONS)
+    assert any("the numbers lean" in note for note in leaning.notes)
+    few = cascaded(cheap, without(sample, pl.int_range(pl.len()) % 20 == 0, "refused"), OPTIONS)
+    assert any("the others stand for them" in note for note in few.notes) and not any("lean" in note for note in few.notes)
+    of_topic = cascaded(cheap, without(sample, pl.col("topic") == "t0", "failed"), OPTIONS).drift
+    blind = of_topic.filter(pl.col("topic") == "t0")
+    assert blind.select("magnitude_low", "magnitude_high", "p_value").unique().rows() == [(-1.0, 1.0, 1.0)]
+    assert of_topic.filter(pl.col("topic") == "t1")["magnitude_low"].min() > -1  # type: ignore[operator]
+
+
+def test_what_the_cheap_judge_cannot_say_is_not_drawn_and_that_is_said() -> None:
+    cheap, sample, _ = frames(SMALL, "good", 0.5, 4)
+    at_the_end = (pl.col("topic") == "t0") & (pl.col("step") == 30)
+    for lost in (pl.col("topic") == "t0", at_the_end):
+        found = cascaded(without(cheap, lost, "refused"), sample.filter(~lost), OPTIONS)
+        assert set(found.drift["topic"]) == {"t1"} and any("no drift of 1 topic (r0, t0)" in note for note in found.notes)
+    nothing = cascaded(without(cheap, pl.lit(True), "refused"), sample.clear(), OPTIONS)
+    assert nothing.drift.is_empty() and any("no drift of 2 topics" in note for note in nothing.notes)
+    assert cascaded(cheap, sample, OPTIONS).notes == []
+
+
+def test_rows_of_other_answers_change_nothing() -> None:
+    cheap, sample, _ = frames(SMALL, "good", 0.5, 4)
+    others = sample.head(5).with_columns(prompt_id=pl.lit("another"))
+    assert_frame_equal(cascaded(cheap, pl.concat([sample, others]), OPTIONS).drift, cascaded(cheap, sample, OPTIONS).drift)
+
+
 def test_errors_are_those_of_a_jackknife_over_prompts() -> None:
     """An independent way to the standard error, where the cell itself knows it: leave out one prompt after the other."""
     world, ratios = World(prompts=60, samples=5, checkpoints=2, topics=1, runs=1), []

@@ -18,7 +18,7 @@ from valuedrift.drift.two_phase import DRIFT, FEW, MEAN, Tuned, TwoPhase
 from valuedrift.stance import STANCES, JudgeStatus
 from valuedrift.statistics import Array
 from valuedrift.statistics.intervals import Interval
-from valuedrift.words import counted
+from valuedrift.words import counted, percent
 
 _TRAJECTORY = {
     "run_id": pl.String,
@@ -36,6 +36,8 @@ _CELLS = {
     "n_drift": pl.Int64,
     "n_effective": pl.Float64,
 }
+_SOME, _MANY = 0.1, 0.5
+"""Shares of the answers drawn without a stance of the strong judge, from which on more is said of it."""
 _UNTIMED = "too few strong judgements at an end of the run"
 
 
@@ -98,6 +100,8 @@ class _Rows:
         self.drift: list[DriftRows] = []
         self.cells: list[tuple[object, ...]] = []
         self.blind: list[str] = []
+        self.unjudged: list[str] = []
+        self.drawn = 0
         self.lost: dict[str, int] = {}
         self.alike: list[str] = []
 
@@ -120,6 +124,7 @@ class _Rows:
                     self.trajectory.append((*keys, run, int(step), topic, stance.value, *numbers, count))
             n_drift, effective = self._drift(one, pool)
             statuses = [one.statuses.get(name, 0) for name in ("answers", "drawn", *(status.value for status in JudgeStatus))]
+            self.drawn += one.statuses.get("drawn", 0)
             self.cells.append((*keys, run, topic, None if pool is None else pool.tuning, *statuses, n_drift, effective))
             for status in JudgeStatus:
                 if status is not JudgeStatus.OK and one.statuses.get(status.value):
@@ -136,6 +141,7 @@ class _Rows:
         assert before is not None and after is not None
         kept = np.asarray(~np.isnan(after - before).any(axis=1))
         if kept.sum() < 2:
+            self.unjudged.append(f"{cell.keys['run_id']}, {cell.keys['topic']}")
             return None, None
         phase = one.two_phase(kept).at(np.flatnonzero((cell.steps >= first) & (cell.steps <= last)))
         ends = np.zeros((2, phase.checkpoints))
@@ -173,19 +179,28 @@ class _Rows:
 
     def _notes(self) -> list[str]:
         notes = []
+        lost = sum(self.lost.values())
         if self.blind:
-            shown = "; ".join(self.blind[:3]) + (" …" if len(self.blind) > 3 else "")
+            mend = "it has a stance for too few of those that it was given" if lost > _MANY * self.drawn else "a larger share reads more"
             notes.append(
-                f"the strong judge read too few answers to say anything of {counted(len(self.blind), 'drift')} ({shown}): an answer at each end and {FEW} "
-                "under the judge are needed, or the interval is all that is possible; a larger share reads more"
+                f"the strong judge read too few answers to say anything of {counted(len(self.blind), 'drift')} ({_some(self.blind)}): an answer at each end "
+                f"and {FEW} under the judge are needed, or the interval is all that is possible; {mend}"
+            )
+        if self.unjudged:
+            notes.append(
+                f"no drift of {counted(len(self.unjudged), 'topic')} ({_some(self.unjudged)}) under the cascade: its cheap judge has a stance for fewer than "
+                "two prompts at both ends, and what it has none for is not drawn for the strong one"
             )
         notes += [
             f"the strong judge calls {what}: a judge that never says anything else may not tell stances apart; see some of them in the table cascade_sample"
             for what in self.alike
         ]
-        if self.lost:
+        if lost:
             told = ", ".join(f"{count} {status}" for status, count in sorted(self.lost.items()))
-            notes.append(f"answers drawn for the strong judge that it has no stance for: {told}; the others stand for them")
+            whole = f"; they are {percent(lost / self.drawn)} of those drawn: where it fails more on one stance than on others the numbers lean, in no interval"
+            notes.append(
+                f"answers drawn for the strong judge that it has no stance for: {told}; the others stand for them{whole if lost > _SOME * self.drawn else ''}"
+            )
         return notes
 
 
@@ -224,6 +239,11 @@ class CorrectedMeans:
 
 
 _OF_STANCES = ("estimate", "low", "high", "error", "skewness", "count")
+
+
+def _some(cells: Sequence[str]) -> str:
+    """The first of them."""
+    return "; ".join(cells[:3]) + (" …" if len(cells) > 3 else "")
 
 
 def _stacked(found: Sequence[Interval], rounding: float) -> Interval:
