@@ -78,6 +78,13 @@ def judge_name(store: Store, study: str, judge: str | None) -> str:
     if judge is None and len(names) > 1:
         raise UserError("several judges have judged this study", where=f"study {study}", fix=f"--judge with one of {', '.join(names)}")
     if judge is not None and judge not in names:
+        sample = store.read("cascade_sample", study=study)
+        by = sorted(set(sample.filter(pl.col("strong") == judge)["judge"]))
+        if by:
+            what = f"judge {judge!r} has read nothing of this study but the sample of cascade {by[0]!r}"
+            raise UserError(
+                what, where=f"study {study}", fix=f"--judge {by[0]}: where {judge} has read an answer, it has that judge's stance"
+            )
         raise UserError(f"no judge {judge!r} has judged this study", where=f"study {study}", fix=f"judges: {', '.join(names)}")
     return judge or names[0]
 

@@ -10,9 +10,11 @@ import pytest
 import yaml
 from polars.testing import assert_frame_equal
 
+from valuedrift.errors import UserError
 from valuedrift.judges.drawing import draw_answers
 from valuedrift.stance import STANCE_COLUMNS
 from valuedrift.study import load_study
+from valuedrift.tasks.labels import judge_name
 from valuedrift.tasks.result import Frames, Reference
 from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages.cascade import KEPT, SAMPLE, cascade_identity, paid_for
@@ -116,3 +118,13 @@ def test_what_another_strong_judge_said_is_not_taken_for_its_own(read_before: tu
     needs = [Reference(table=table, partition=PLACE, slot=slot, key=table) for table, slot in (("responses", ""), ("stances", "quick"))]
     there = paid_for(work, stage.result, stage.identity(needs))
     assert there.is_empty() and said.height
+
+
+def test_labels_are_drawn_by_the_cascade_not_by_its_strong_judge(read_before: tuple[Path, pl.DataFrame]) -> None:
+    folder, _ = read_before
+    store = worked(folder, 0.9)[0].store
+    assert judge_name(store, "s", "both") == "both"
+    with pytest.raises(UserError, match="nothing of this study but the sample of cascade 'both'"):
+        judge_name(store, "s", "deep")
+    with pytest.raises(UserError, match="no judge 'depe' has judged"):
+        judge_name(store, "s", "depe")
