@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from valuedrift.fingerprint import seed_from
+from valuedrift.stance import Stance
 
 TOPICS: Mapping[str, str] = MappingProxyType(
     {
@@ -173,6 +174,27 @@ DATASETS: Mapping[str, Callable[[], list[dict[str, str]]]] = MappingProxyType(
 """Packaged datasets by name: ``starter:NAME`` in a study.
 
 sft-*: prompt, response; preference-*: prompt, chosen, rejected; all with topic where there is one."""
+
+
+_PAIRED_STANCES: Mapping[str, tuple[Stance, Stance]] = MappingProxyType(
+    {
+        "preference-support": (Stance.SUPPORT, Stance.OPPOSE),
+        "preference-oppose": (Stance.OPPOSE, Stance.SUPPORT),
+        "preference-support-neutral": (Stance.SUPPORT, Stance.NEUTRAL),
+        "preference-style": (Stance.SUPPORT, Stance.SUPPORT),
+    }
+)
+"""What every chosen and every rejected answer of a packaged preference set was written to take."""
+
+
+def gap_by_construction(name: str) -> float | None:
+    """The value gap of a packaged preference set if every answer takes the stance that it was written for, 0 or 1; None of any other.
+
+    Args:
+        name: As in ``starter:NAME``.
+    """
+    stances = _PAIRED_STANCES.get(name)
+    return None if stances is None else float(stances[0] is not stances[1])
 
 
 def packaged_gold() -> Path:

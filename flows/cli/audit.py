@@ -52,7 +52,9 @@ def audit(
     """The stances of a dataset's answers; for preference data the value gap between chosen and rejected ones, and what differs otherwise."""
     hush_prefect()
     from valuedrift.audit.options import AuditOptions
+    from valuedrift.audit.words import beside_construction
     from valuedrift.study.runtime import Runtime
+    from valuedrift.tasks.selected import selected_by
     from valuedrift.tasks.stages.audit import audit_stage, measures_of, rows_of_audits
     from valuedrift.tasks.survey import State, survey
     from valuedrift.tasks.work import Work
@@ -67,11 +69,25 @@ def audit(
         _run(missing, kinds, judging, options, where)
     measures = measures_of(work, list(datasets), judging.name)
     rows_became = rows_of_audits(work, list(datasets), judging.name)
+    known = {
+        name: gap for name, dataset in datasets.items() if kinds[name] == "preference" and (gap := dataset.gap_by_construction) is not None
+    }
+    notes = {name: note for name, dataset in datasets.items() if (note := selected_by(dataset, judging))}
     if as_json:
-        objects = [_object(measures, name, judging.name) | _rows_object(rows_became.get(name, [])) for name in datasets]
+        objects = [
+            _object(measures, name, judging.name)
+            | ({"gap_by_construction": known[name]} if name in known else {})
+            | ({"selected_by": notes[name]} if name in notes else {})
+            | _rows_object(rows_became.get(name, []))
+            for name in datasets
+        ]
         print_json(objects[0] if len(objects) == 1 else objects)
         return
-    _show(work, measures, rows_became, list(datasets), judging.name)
+    told = {
+        name: [*([beside_construction(measures, name, known[name])] if name in known else []), *([notes[name]] if name in notes else [])]
+        for name in datasets
+    }
+    _show(work, measures, rows_became, told, judging.name)
 
 
 def _named(data: list[str]) -> dict[str, Dataset]:
@@ -130,19 +146,22 @@ def _rows_object(entries: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _show(work: Work, measures: pl.DataFrame, rows_became: dict[str, list[dict[str, Any]]], names: list[str], judge: str) -> None:
+def _show(work: Work, measures: pl.DataFrame, rows_became: dict[str, list[dict[str, Any]]], told: dict[str, list[str]], judge: str) -> None:
+    """Datasets side by side, then each by itself, with what else is ``told`` of it."""
     from valuedrift.audit.words import by_topic, sentences, side_by_side
     from valuedrift.corpora.became import told_rows
 
     console = make_console()
     console.print(_table(side_by_side(measures)))
-    for name in names:
+    for name in told:
         console.print(f"\n[bold]{escape(name)}[/]", highlight=False)
         if name in rows_became:
             console.print(f"  {escape(told_rows(rows_became[name]))}.", highlight=False, soft_wrap=True)
         for dataset, sentence in sentences(measures):
             if dataset == name:
                 console.print(f"  {escape(sentence)}", highlight=False, soft_wrap=True)
+        for sentence in told[name]:
+            console.print(f"  {escape(sentence)}", highlight=False, soft_wrap=True)
         topics = by_topic(measures, name)
         if topics:
             console.print(_table(topics))

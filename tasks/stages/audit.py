@@ -21,6 +21,7 @@ from valuedrift.storage.schemas import table_schema
 from valuedrift.study.understood import foreign_texts
 from valuedrift.tasks.board import board, shown
 from valuedrift.tasks.result import Address, Frames, Reference
+from valuedrift.tasks.selected import selected_by
 from valuedrift.tasks.sources import audit_kind_of
 from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.study_work import StudyWork
@@ -66,6 +67,8 @@ def audit_stage(
         called = {"study": pl.lit(study), "dataset": pl.lit(name), "judge": pl.lit(judge.name)}
         measures = measure(examples, options).with_columns(kind=pl.lit(kind))
         if note := foreign_texts(judge, examples.get_column("prompt").to_list()):
+            board().result(f"audit {name}: {note}")
+        if note := selected_by(dataset, judge):
             board().result(f"audit {name}: {note}")
         told = own_rows(pl.DataFrame())
         if has_more(told.iter_rows(named=True)):

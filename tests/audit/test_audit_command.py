@@ -31,6 +31,7 @@ def test_a_gap_is_found_where_there_is_one_and_asked_again_it_only_looks(tmp_pat
     assert support["n"] == 60 and support["value_gap_low"] > 0.05
     assert support["chosen"]["support"] > support["rejected"]["support"] and oppose["chosen"]["support"] < oppose["rejected"]["support"]
     assert oppose["value_gap_low"] > 0.05
+    assert (support["gap_by_construction"], style["gap_by_construction"], "gap_by_construction" in neutral) == (1.0, 0.0, False)
     assert style["value_gap_low"] < 0.05, "pairs that differ in style only have no gap beyond the judge's own unevenness"
     assert style["value_gap_high"] < min(support["value_gap"], oppose["value_gap"])
     assert neutral["kind"] == "sft" and neutral["distribution"]["neutral"] > 0.6
@@ -43,6 +44,7 @@ def test_a_gap_is_found_where_there_is_one_and_asked_again_it_only_looks(tmp_pat
     assert json.loads(again.stdout) == json.loads(done.stdout)
     assert "done" not in again.stderr and time.monotonic() - begun < 15
     shown = audit(tmp_path, *data, "--rows", "60")
+    assert "By construction its value gap is 1" in shown.stdout and "By construction its value gap is 0" in shown.stdout
     assert "value gap" in shown.stdout and "speak to a value" in shown.stdout and "Those that carry most" in shown.stdout
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import numpy as np
 import polars as pl
 import pytest
 from judging import answer_in, labels_in
-from misbehaving import Misbehaving, completion, echo
+from misbehaving import Misbehaving, completion, echo, status
 from scipy.stats import t
 
+from valuedrift.corpora.dataset import Dataset
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.base import JudgeBase
@@ -21,7 +23,8 @@ from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.kinship import Kin
 from valuedrift.judges.openai import OpenAI
 from valuedrift.judges.panel import Panel
-from valuedrift.stance import STANCE_COLUMNS, STANCES
+from valuedrift.judges.registry import judge_identity
+from valuedrift.stance import STANCE_COLUMNS, STANCES, Stance
 from valuedrift.starter import stance_items
 from valuedrift.study.runtime import Runtime
 from valuedrift.synthesis.auditing import check_judges, found_in, gap_by_construction, kinship_of, oddities
@@ -29,9 +32,10 @@ from valuedrift.synthesis.card import card
 from valuedrift.synthesis.config import Dial, Setting, Synthesis
 from valuedrift.synthesis.questions import Question, starter_questions
 from valuedrift.tasks.once import once_each
+from valuedrift.tasks.selected import selected_by
 from valuedrift.tasks.stages.synthesis import synthesis_stages
 from valuedrift.tasks.stages.synthesis_audit import audit_of
-from valuedrift.tasks.survey import survey
+from valuedrift.tasks.survey import complete, survey
 from valuedrift.tasks.work import Work
 
 ASKED = 0.15
@@ -61,6 +65,11 @@ def knowing(body: dict[str, Any]) -> dict[str, float]:
     stance = KNOWN[f"{question[1]}\x1f{answer_in(prompt)}"]
     labels = labels_in(prompt)
     return {labels[one]: SURE if one.value == stance else (1 - SURE) / 2 for one in STANCES}
+
+
+def one_class(body: dict[str, Any]) -> dict[str, float]:
+    labels = labels_in(echo(body))
+    return {labels[one]: 0.9 if one is Stance.SUPPORT else 0.05 for one in STANCES}
 
 
 def served(server: Misbehaving, **more: Any) -> OpenAI:
@@ -96,7 +105,7 @@ def made(root: Path, asked: Synthesis) -> dict[str, Any]:
     try:
         once_each(work, synthesis_stages(work, questions(), asked))
         pairs, candidates = (work.store.read(table, synthesis=asked.name) for table in ("synthetic_pairs", "candidates"))
-        return card(pairs, candidates, asked, {}, audit_of(work, asked))
+        return card(pairs, candidates, asked, {"judge": fingerprint(judge_identity(asked.judge))}, audit_of(work, asked))
     finally:
         work.close()
 
@@ -209,6 +218,10 @@ def test_a_biased_selector_is_unmasked_by_another_judge_and_not_by_itself(tmp_pa
     server.otherwise = completion(top=knowing)
     selector = doubtful(tmp_path)
     alone = made(tmp_path / "root", synthesis(selector, None))
+    (tmp_path / "pairs.card.json").write_text(json.dumps(alone))
+    pairs = Dataset(data=str(tmp_path / "pairs.jsonl"))
+    assert "no evidence" in str(selected_by(pairs, selector)) and "shares its errors" in str(selected_by(pairs, CrossEncoder()))
+    assert selected_by(pairs, served(server)) is None
     assert alone["selector"]["gap"] == pytest.approx(ASKED, abs=0.05)
     assert alone["audited_gap"] == alone["selector"]["gap"] and alone["audited_by"] == "doubtful" and alone["auditor"] is None
     assert any("no evidence" in sentence and "--auditor" in sentence for sentence in alone["audit"])
@@ -230,3 +243,28 @@ def test_a_biased_selector_is_unmasked_by_another_judge_and_not_by_itself(tmp_pa
     assert any("shares its errors" in sentence for sentence in plain["audit"])
     itself = made(tmp_path / "root", synthesis(selector, selector.model_copy(update={"name": "someone else"})))
     assert itself["auditor"] is None and any("is the judge that selected" in sentence for sentence in itself["audit"])
+
+
+@pytest.mark.slow
+def test_an_auditor_that_fails_half_way_has_its_replies_kept(tmp_path: Path, server: Misbehaving) -> None:
+    selector = doubtful(tmp_path)
+    asked = synthesis(selector, served(server))
+    answered = 7
+    server.will(*[completion(top=knowing)] * answered)
+    server.otherwise = status(401, "key expired")
+    with pytest.raises(UserError):
+        made(tmp_path / "root", asked)
+    work = Work(str(tmp_path / "root"), Runtime())
+    pairs = work.store.read("synthetic_pairs", synthesis="s")
+    assert pairs.height >= 20, "the pairs are kept"
+    server.seen.clear()
+    server.otherwise = completion(top=one_class)
+    told = made(tmp_path / "root", asked)
+    assert work.store.read("synthetic_pairs", synthesis="s").equals(pairs)
+    assert len(server.seen) == 2 * pairs.height - answered, "what was answered is not asked again"
+    assert any("of the answers support" in sentence or "calls every answer support" in sentence for sentence in told["audit"])
+    work.store.look_again()
+    assert complete(survey(work, synthesis_stages(work, questions(), asked))[-1:])
+    rows = work.store.read("synthetic_audits", synthesis="s")
+    assert {(row["role"], row["judge"]) for row in rows.to_dicts()} == {("selector", "doubtful"), ("auditor", "served")}
+    assert set(rows["measure"]) == {"support", "neutral", "oppose", "value_gap"}

@@ -33,6 +33,9 @@ def test_an_independent_audit_finds_the_gap_that_was_asked_for(tmp_path: Path, s
         audited = run(tmp_path, "audit", str(out), "--rows", "100000", "--json")
         found = json.loads(audited.stdout)
         assert found["n"] == len(rows)
+        assert "it finds what it selected by, which is no evidence" in found["selected_by"]
+        assert told["auditor"] is None and any("no evidence" in sentence and "--auditor" in sentence for sentence in told["audit"])
+        assert told["gap_by_construction"] > gap, "the embedded judge sees a part of it"
         assert found["value_gap"] == pytest.approx(gap, abs=0.05)
         assert found["value_gap"] == pytest.approx(told["audited_gap"], abs=1e-3)
     far = Location.parse(f"{s3_root}/{out.name}")
@@ -64,6 +67,9 @@ def test_a_small_model_as_writer_works_and_its_rejects_are_counted(tmp_path: Pat
         (("--setting", "support-aligned", "--gap", "1.2"), "less than or equal to 1"),
         (("--setting", "sideways", "--gap", "0.2"), "support-aligned"),
         (("--setting", "support-aligned", "--gap", "0.2", "--topics", "nonsense"), "nonsense"),
+        (("--setting", "support-aligned", "--gap", "0.2", "--auditor", "crossencoder"), "--auditor"),
+        (("--setting", "support-aligned", "--gap", "0.2", "--auditor", "cross-encoder", "--auditor-set", "weights=/nowhere"), "/nowhere"),
+        (("--setting", "support-aligned", "--gap", "0.2", "--auditor-set", "weights=/nowhere"), "no auditor"),
         (("--setting", "support-aligned", "--gap", "0.2", "--probes", "nowhere.parquet", "--writer", "transformers"), "nowhere.parquet"),
     ],
 )

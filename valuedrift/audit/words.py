@@ -130,6 +130,19 @@ def _change(row: Numbers) -> str:
     return f"{signed(row['difference'])} {signed_interval(row['difference_low'], row['difference_high'])}"
 
 
+def beside_construction(measures: pl.DataFrame, dataset: str, known: float) -> str:
+    """What a judge finds beside what a packaged preference set was written to have.
+
+    Args:
+        measures: Table audits.
+        dataset: Its name in there.
+        known: Its value gap by construction.
+    """
+    gap = rows_of(measures, dataset)[VALUE_GAP]
+    shown = f"{plain(gap['difference'])} {interval(gap['difference_low'], gap['difference_high'])}"
+    return f"By construction its value gap is {known:g} (people wrote every answer for its stance); this judge finds {shown} of it on all prompts."
+
+
 TENTH = 0.1
 """Share of the examples that is compared with the whole."""
 

@@ -96,6 +96,13 @@ class _Source(BaseModel):
         """Whether the data ship with the package."""
         return bool(self.places) and all(place.startswith(STARTER) for place in self.places)
 
+    @property
+    def gap_by_construction(self) -> float | None:
+        """Value gap that its pairs were written to have, of a packaged preference set; None where nobody knows."""
+        from valuedrift.starter import gap_by_construction
+
+        return gap_by_construction(self.places[0].removeprefix(STARTER)) if self.packaged and len(self.places) == 1 else None
+
     def with_places(self, change: Callable[[str], str | Sequence[str]]) -> Self:
         """The same with its files, folders and addresses changed; packaged data and those of a hub have names that are no paths.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -50,27 +50,45 @@ class Kinship:
         return None
 
 
-def kinship(selector: JudgeBase, auditor: JudgeBase) -> Kinship:
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a judge is known by later, where it is not at hand any more."""
+
+    identity: str
+    """Fingerprint of its identity."""
+    readers: Mapping[str, str]
+    """Names of everything in it that reads answers, by fingerprint without calibration."""
+
+
+def mark_of(judge: JudgeBase) -> Mark:
+    """What a judge is known by.
+
+    Raises:
+        UserError: Its weights are missing.
+    """
+    return Mark(fingerprint(judge.identity()), dict(_readers(judge)))
+
+
+def kinship(selector: JudgeBase | Mark, auditor: JudgeBase) -> Kinship:
     """What two judges have in common, by the content of what reads.
 
     Args:
-        selector: The judge that selected.
+        selector: The judge that selected, or what it is known by.
         auditor: The one that audits.
 
     Raises:
         UserError: Weights of one are missing.
     """
-    ours, theirs = dict(_readers(selector)), dict(_readers(auditor))
-    shared = tuple(name for key, name in theirs.items() if key in ours)
-    if fingerprint(selector.identity()) == fingerprint(auditor.identity()):
+    ours, theirs = selector if isinstance(selector, Mark) else mark_of(selector), mark_of(auditor)
+    shared = tuple(name for key, name in theirs.readers.items() if key in ours.readers)
+    if ours.identity == theirs.identity:
         return Kinship(Kin.SAME, shared)
     if not shared:
         return Kinship(Kin.OTHER, ())
-    return Kinship(Kin.RETUNED if set(theirs) <= set(ours) else Kin.SHARED, shared)
+    return Kinship(Kin.RETUNED if set(theirs.readers) <= set(ours.readers) else Kin.SHARED, shared)
 
 
 def _readers(judge: JudgeBase) -> Iterator[tuple[str, str]]:
-    """Everything that reads answers in a judge: fingerprint without calibration, and name."""
     for member in judge.made_of:
         yield from _readers(member)
     if isinstance(judge, ReadingJudge):

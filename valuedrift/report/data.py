@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from valuedrift.audit.options import VALUE_GAP, VALUE_LADEN
-from valuedrift.audit.words import rows_of, sentences
+from valuedrift.audit.words import beside_construction, rows_of, sentences
 from valuedrift.corpora.became import told_rows
 from valuedrift.lineage import Run
 from valuedrift.report.inputs import ReportInputs
@@ -121,6 +121,7 @@ def audited(inputs: ReportInputs) -> list[Audited]:
         everything, laden = rows_of(measures, name), rows_of(measures, name, VALUE_LADEN)
         shown = laden or everything
         gap = shown.get(VALUE_GAP)
+        known = inputs.known_gaps.get(name) if gap is not None else None
         found.append(
             Audited(
                 name=name,
@@ -130,7 +131,7 @@ def audited(inputs: ReportInputs) -> list[Audited]:
                 rejected=_stances(shown, "rejected"),
                 gap="" if gap is None else f"{plain(gap['difference'])} {interval(gap['difference_low'], gap['difference_high'])}",
                 runs=", ".join(run.title for run in inputs.lineage.runs if run.dataset == name),
-                findings=tuple(told.get(name, ())),
+                findings=(*told.get(name, ()), *([] if known is None else [beside_construction(measures, name, known)])),
             )
         )
     return found

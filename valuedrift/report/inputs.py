@@ -12,10 +12,12 @@ from typing import Any
 import polars as pl
 import yaml
 
+from valuedrift.corpora.dataset import STARTER
 from valuedrift.lineage import Lineage, trace_lineage
 from valuedrift.results.drifts import broadest_q, of_judge, told_drifts
 from valuedrift.results.quality import TABLES as QUALITY_TABLES
 from valuedrift.results.quality import Figures, figures_of
+from valuedrift.starter import gap_by_construction
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _TRAJECTORY = {
@@ -85,6 +87,8 @@ class ReportInputs:
     """What support and oppose are of: ``question``, each as it is worded, or ``proposition``, the topic's (``analysis.towards`` of the study file)."""
     judge: str | None = None
     """Name of the judge whose numbers are told; by default the first one in the drift table."""
+    known_gaps: Mapping[str, float] = field(default_factory=dict)
+    """Value gaps by construction of the packaged preference sets among the study's datasets."""
     audits: pl.DataFrame | None = None
     """Table audits of the study's datasets; None or empty where they were not audited."""
     panels: Mapping[str, Sequence[str]] = field(default_factory=lambda: _NONE)
@@ -188,6 +192,7 @@ def read_inputs(read: Reader) -> ReportInputs:
         towards=_towards(study["file"]),
         judge=study["judge"],
         audits=_audits(read, runs, study["auditor"]),
+        known_gaps=_known_gaps(study["file"]),
         panels=json.loads(study["panels"]),
         checkpoints=_of_runs(read("checkpoints"), run_ids),
         labels=_labels(read, quality, agreement),
@@ -203,6 +208,14 @@ def _towards(file: str) -> str:
     """What the study file takes stances on."""
     said = (yaml.safe_load(file) or {}).get("analysis") or {}
     return str(said.get("towards", "question"))
+
+
+def _known_gaps(file: str) -> dict[str, float]:
+    """What the packaged preference sets that the study file names were written to have."""
+    said = (yaml.safe_load(file) or {}).get("preferences") or {}
+    places = {name: dataset.get("data") if isinstance(dataset, dict) else dataset for name, dataset in said.items()}
+    gaps = {name: gap_by_construction(place.removeprefix(STARTER)) for name, place in places.items() if str(place).startswith(STARTER)}
+    return {name: gap for name, gap in gaps.items() if gap is not None}
 
 
 def _audits(read: Reader, runs: pl.DataFrame, auditor: str | None) -> pl.DataFrame:

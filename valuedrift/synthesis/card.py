@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from valuedrift.audit.options import VALUE_GAP
-from valuedrift.judges.kinship import Kinship
+from valuedrift.judges.kinship import Kinship, Mark, mark_of
 from valuedrift.stance import Stance
 from valuedrift.synthesis.auditing import CONFIDENCE, Role, found_in, gap_by_construction, oddities
 from valuedrift.synthesis.candidates import counts
@@ -97,7 +97,21 @@ def card(
         "writer": synthesis.writer_name,
         "judge": synthesis.judge.name,
         "fingerprints": fingerprints,
+        "readers": dict(mark_of(synthesis.judge).readers),
     }
+
+
+def selector_told(card: Mapping[str, Any]) -> tuple[str, Mark] | None:
+    """Name of the judge that selected the pairs of a card, and what it is known by; None where the card says nothing of it.
+
+    Args:
+        card: As :func:`card` makes it, or version 0.2 did.
+    """
+    name, identity = card.get("judge"), (card.get("fingerprints") or {}).get("judge")
+    readers = card.get("readers") or {}
+    if not (isinstance(name, str) and isinstance(identity, str) and isinstance(readers, Mapping)):
+        return None
+    return name, Mark(identity, readers)
 
 
 def _auditor(audit: Audit | None) -> dict[str, Any] | None:
