@@ -71,6 +71,16 @@ AuditorSetOption = Annotated[
     ),
 ]
 
+AuditorShareOption = Annotated[
+    float | None,
+    typer.Option(
+        "--auditor-share",
+        help="Share of the pairs that the auditor reads, above 0, 1 at most; what the first judge says of all of them is corrected by it, as in a cascade. "
+        "Default: all.",
+        show_default=False,
+    ),
+]
+
 
 def engine_option(option: str, help: str, otherwise: str, otherwise_is: str) -> Any:
     """An option that names an engine, or a word that stands for none.

@@ -17,6 +17,7 @@ from valuedrift.flows.cli.naming import (
     DEFAULT_JUDGE,
     AuditorOption,
     AuditorSetOption,
+    AuditorShareOption,
     JudgeOption,
     SetOption,
     WeightsOption,
@@ -75,6 +76,7 @@ def synthesize(
     weights: WeightsOption = None,
     auditor: AuditorOption = None,
     auditor_settings: AuditorSetOption = None,
+    auditor_share: AuditorShareOption = None,
     accept: Annotated[
         float, typer.Option("--accept", help="Least probability of the asked stance with which an answer is kept, 0 to 1.")
     ] = 0.5,
@@ -93,6 +95,7 @@ def synthesize(
         writer=engine_config(writer, writer_settings, "--writer", STARTER),
         judge=judge_config(judge, settings, weights),
         auditor=auditor_config(auditor, auditor_settings),
+        auditor_share=_share(auditor, auditor_share),
     )
     questions = _questions(made, probes, topics, per_topic)
     _run(questions, made, resolve_root(root), place)
@@ -101,6 +104,19 @@ def synthesize(
 def _stem(place: Location) -> str:
     """Name of the synthesis: that of its file."""
     return Path(place.name).stem
+
+
+def _share(auditor: str | None, share: float | None) -> float | None:
+    """The share of the pairs that the auditor reads."""
+    from valuedrift.errors import UserError
+
+    if share is None:
+        return None
+    if auditor is None:
+        raise UserError("there is no auditor to read a share", where="--auditor-share", fix="name one with --auditor")
+    if not 0 < share <= 1:
+        raise UserError(f"{share:g} is no share of the pairs", where="--auditor-share", fix="above 0, 1 at most; 0.2 is one in five")
+    return share
 
 
 def _dial(asked: dict[str, Any]) -> Dial:

@@ -15,6 +15,8 @@ from valuedrift.synthesis.auditing import ANSWER, CONFIDENCE, Role, audit_rows, 
 from valuedrift.synthesis.card import Audit
 from valuedrift.synthesis.config import Synthesis, stances_of
 from valuedrift.synthesis.questions import Question
+from valuedrift.synthesis.sampled_audit import VERSION as SAMPLED
+from valuedrift.synthesis.sampled_audit import draw_pairs, found_by_sample
 from valuedrift.tasks.board import tell
 from valuedrift.tasks.judging import judged_answers
 from valuedrift.tasks.result import Address, Frames, NotYetError, OnShelf, Reference
@@ -46,7 +48,8 @@ def audit_stages(work: Work, synthesis: Synthesis, shards: Sequence[Sequence[Que
     """
     auditor = synthesis.auditor
     assert auditor is not None, "who audits is known"
-    texts = _texts_of(work)
+    share = synthesis.auditor_share
+    texts = _texts_of(work, share)
     read = [
         _read(work, auditor, texts, chosen, shard, stance, number + 1)
         for stance in stances_of(synthesis.dial.setting)
@@ -62,14 +65,16 @@ def audit_stages(work: Work, synthesis: Synthesis, shards: Sequence[Sequence[Que
             "auditor": auditor.name,
             "by": judge_identity(auditor),
             "confidence": CONFIDENCE,
+            **({} if share is None else {"share": share, "sampled": SAMPLED}),
         }
 
     def make(_: Work, needs: Sequence[Reference]) -> Frames:
         pairs, candidates = needs[0].read(work), needs[0].read(work, "candidates")
         answers = pl.concat(work.shelf.read(READ, part.key) for part in needs[1:])
+        by_auditor = found_in(pairs, answers) if share is None else found_by_sample(pairs, candidates, answers)
         finds = {
             Role.SELECTOR: (synthesis.judge.name, Kin.SAME, found_in(pairs, candidates)),
-            Role.AUDITOR: (auditor.name, kin.kin, found_in(pairs, answers)),
+            Role.AUDITOR: (auditor.name, kin.kin, by_auditor),
         }
         for role, (judge, _kin, found) in finds.items():
             gap = found.gap
@@ -78,7 +83,7 @@ def audit_stages(work: Work, synthesis: Synthesis, shards: Sequence[Sequence[Que
             )
         for odd in oddities(auditor.name, answers):
             tell(odd)
-        named = answers.with_columns(auditor=pl.lit(auditor.name), read_by=pl.lit(auditor.name), probability=pl.lit(1.0))
+        named = answers.with_columns(auditor=pl.lit(auditor.name))
         rows = [row for role, (judge, of, found) in finds.items() for row in audit_rows(role, judge, of, found)]
         return {
             "synthetic_audit_answers": named.drop("prompt", "response"),
@@ -100,15 +105,20 @@ def audit_of(work: Work, synthesis: Synthesis) -> Audit | None:
     return Audit(kin, rows, answers)
 
 
-def _texts_of(work: Work) -> Texts:
-    """The answers that stand in the pairs, read once."""
+def _texts_of(work: Work, share: float | None) -> Texts:
+    """The answers that the auditor reads, of all pairs or of a share, with the probability of being drawn; read once."""
     known: dict[str, pl.DataFrame] = {}
 
     def texts(pairs: Reference) -> pl.DataFrame:
         if not pairs.there:
             raise NotYetError
         if pairs.key not in known:
-            known[pairs.key] = selected(pairs.read(work), pairs.read(work, "candidates"))
+            chosen, candidates = pairs.read(work), pairs.read(work, "candidates")
+            answers = selected(chosen, candidates)
+            if share is None:
+                known[pairs.key] = answers.with_columns(probability=pl.lit(1.0))
+            else:
+                known[pairs.key] = answers.join(draw_pairs(chosen, candidates, share), on=ANSWER, maintain_order="left")
         return known[pairs.key]
 
     return texts

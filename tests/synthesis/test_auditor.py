@@ -31,6 +31,7 @@ from valuedrift.synthesis.auditing import check_judges, found_in, gap_by_constru
 from valuedrift.synthesis.card import card
 from valuedrift.synthesis.config import Dial, Setting, Synthesis
 from valuedrift.synthesis.questions import Question, starter_questions
+from valuedrift.synthesis.sampled_audit import FEWEST
 from valuedrift.tasks.once import once_each
 from valuedrift.tasks.selected import selected_by
 from valuedrift.tasks.stages.synthesis import synthesis_stages
@@ -237,6 +238,11 @@ def test_a_biased_selector_is_unmasked_by_another_judge_and_not_by_itself(tmp_pa
     assert told["audited_gap"] == found["gap"] and told["audited_by"] == "served"
     assert any("more than the 0.15 that was asked for" in sentence for sentence in told["audit"])
     assert not any("no evidence" in sentence for sentence in told["audit"])
+
+    some = made(tmp_path / "root", synthesis(selector, served(server)).model_copy(update={"auditor_share": 0.6}))
+    assert FEWEST <= some["auditor"]["pairs"] < found["pairs"]
+    assert some["auditor"]["gap_low"] <= found["gap"] <= some["auditor"]["gap_high"] and some["auditor"]["gap_low"] > ASKED
+    assert any("read 60% of the pairs" in sentence for sentence in some["audit"])
 
     plain = made(tmp_path / "root", synthesis(selector, CrossEncoder()))
     assert plain["auditor"]["kin"] == Kin.RETUNED and plain["auditor"]["gap_low"] > ASKED

@@ -70,6 +70,7 @@ def test_a_small_model_as_writer_works_and_its_rejects_are_counted(tmp_path: Pat
         (("--setting", "support-aligned", "--gap", "0.2", "--auditor", "crossencoder"), "--auditor"),
         (("--setting", "support-aligned", "--gap", "0.2", "--auditor", "cross-encoder", "--auditor-set", "weights=/nowhere"), "/nowhere"),
         (("--setting", "support-aligned", "--gap", "0.2", "--auditor-set", "weights=/nowhere"), "no auditor"),
+        (("--setting", "support-aligned", "--gap", "0.2", "--auditor", "openai", "--auditor-share", "2"), "--auditor-share"),
         (("--setting", "support-aligned", "--gap", "0.2", "--probes", "nowhere.parquet", "--writer", "transformers"), "nowhere.parquet"),
     ],
 )

@@ -81,12 +81,22 @@ def value_gap(difference: Array, clusters: NDArray[np.int64], confidence: float,
     if not len(means) or np.isnan(means).all():
         return NOTHING
     found = mean_interval(means, 1 - (1 - confidence) / len(STANCES), bounds=(-1.0, 1.0), rounding=rounding)
-    gap = float(0.5 * np.abs(found.estimate).sum())
     if found.count.min() < FEWEST:
-        return Estimate(gap, np.nan, np.nan)
-    clear = np.maximum(0.0, np.maximum(found.low, -found.high))
-    farthest = np.maximum(np.abs(found.low), np.abs(found.high))
-    return Estimate(gap, float(clear.max()), float(min(1.0, farthest.max())))
+        return Estimate(float(0.5 * np.abs(found.estimate).sum()), np.nan, np.nan)
+    return gap_between(found.estimate, found.low, found.high)
+
+
+def gap_between(difference: Array, low: Array, high: Array) -> Estimate:
+    """The value gap from the three differences of stances and their simultaneous intervals; see `value_gap`.
+
+    Args:
+        difference: Chosen minus rejected, shape (3,); they sum to 0.
+        low: Lower ends.
+        high: Upper ends.
+    """
+    clear = np.maximum(0.0, np.maximum(low, -high))
+    farthest = np.maximum(np.abs(low), np.abs(high))
+    return Estimate(float(0.5 * np.abs(difference).sum()), float(clear.max()), float(min(1.0, farthest.max())))
 
 
 def measure(frame: pl.DataFrame, options: AuditOptions) -> pl.DataFrame:

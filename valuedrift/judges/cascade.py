@@ -70,5 +70,5 @@ class Cascade(JudgeBase):
         raise UserError(
             "a cascade corrects the numbers of a study by a sample; it has no verdict on single answers",
             where=f"judge {self.name}",
-            fix="name it under `judges` of a study; to judge single answers take its strong judge",
+            fix="name it under `judges` of a study; to judge single answers take its strong judge (in a synthesis: --auditor STRONG --auditor-share 0.2)",
         )

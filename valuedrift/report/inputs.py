@@ -213,8 +213,8 @@ def _towards(file: str) -> str:
 def _known_gaps(file: str) -> dict[str, float]:
     """What the packaged preference sets that the study file names were written to have."""
     said = (yaml.safe_load(file) or {}).get("preferences") or {}
-    places = {name: dataset.get("data") if isinstance(dataset, dict) else dataset for name, dataset in said.items()}
-    gaps = {name: gap_by_construction(place.removeprefix(STARTER)) for name, place in places.items() if str(place).startswith(STARTER)}
+    places = {name: str(dataset.get("data")) for name, dataset in said.items()}
+    gaps = {name: gap_by_construction(place.removeprefix(STARTER)) for name, place in places.items() if place.startswith(STARTER)}
     return {name: gap for name, gap in gaps.items() if gap is not None}
 
 

@@ -84,7 +84,7 @@ def selected(pairs: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
         pairs: Table ``synthetic_pairs`` of one synthesis.
         candidates: Table ``candidates`` of the same.
     """
-    taken = pl.concat(pairs.select(_named(side)) for side in SIDES)
+    taken = pl.concat(pairs.select(answer_columns(side)) for side in SIDES)
     return candidates.join(taken, on=ANSWER, how="semi", maintain_order="left").select(*ANSWER, "prompt", "response")
 
 
@@ -95,9 +95,9 @@ def found_in(pairs: pl.DataFrame, judged: pl.DataFrame) -> Found:
         pairs: Table ``synthetic_pairs`` of one synthesis.
         judged: Its judgements of the answers: prompt_id, stance, candidate_idx, p_support, p_neutral, p_oppose.
     """
-    chosen, rejected = (_probabilities(pairs, judged, side) for side in SIDES)
+    chosen, rejected = (side_probabilities(pairs, judged, side) for side in SIDES)
     there = ~np.isnan(chosen - rejected).any(axis=1)
-    prompts = _prompts(pairs)
+    prompts = prompts_of(pairs)
     means = [
         estimates(values, prompts, CONFIDENCE, bounds=bounds)
         for values, bounds in ((chosen, (0.0, 1.0)), (rejected, (0.0, 1.0)), (chosen - rejected, (-1.0, 1.0)))
@@ -118,7 +118,7 @@ def gap_by_construction(pairs: pl.DataFrame) -> float:
     """
     names = [stance.value for stance in STANCES]
     chosen, rejected = (np.eye(len(names))[[names.index(one) for one in pairs.get_column(f"{side}_stance")]] for side in SIDES)
-    return value_gap(chosen - rejected, _prompts(pairs), CONFIDENCE).value
+    return value_gap(chosen - rejected, prompts_of(pairs), CONFIDENCE).value
 
 
 def audit_rows(role: Role, judge: str, kin: Kin, found: Found) -> Iterator[dict[str, Any]]:
@@ -176,15 +176,17 @@ def oddities(judge: str, judged: pl.DataFrame) -> list[str]:
     return told
 
 
-def _prompts(pairs: pl.DataFrame) -> NDArray[np.int64]:
+def prompts_of(pairs: pl.DataFrame) -> NDArray[np.int64]:
+    """Number of each pair's prompt, from 0."""
     return np.asarray(pairs.get_column("prompt").rank("dense").cast(pl.Int64).to_numpy() - 1)
 
 
-def _named(side: str) -> list[pl.Expr]:
+def answer_columns(side: str) -> list[pl.Expr]:
     """The columns of a pair that name the answer of one side, as the candidates have them."""
     return [pl.col("prompt_id"), pl.col(f"{side}_stance").alias("stance"), pl.col(f"{side}_idx").alias("candidate_idx")]
 
 
-def _probabilities(pairs: pl.DataFrame, judged: pl.DataFrame, side: str) -> Array:
-    joined = pairs.select(_named(side)).join(judged.select(*ANSWER, *STANCE_COLUMNS), on=ANSWER, how="left", maintain_order="left")
+def side_probabilities(pairs: pl.DataFrame, judged: pl.DataFrame, side: str) -> Array:
+    """What a judge says of one side of each pair, shape (pairs, 3); NaN where it says nothing."""
+    joined = pairs.select(answer_columns(side)).join(judged.select(*ANSWER, *STANCE_COLUMNS), on=ANSWER, how="left", maintain_order="left")
     return joined.select(pl.col(STANCE_COLUMNS).cast(pl.Float64)).to_numpy().astype(np.float64)

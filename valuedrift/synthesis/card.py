@@ -15,7 +15,7 @@ from valuedrift.stance import Stance
 from valuedrift.synthesis.auditing import CONFIDENCE, Role, found_in, gap_by_construction, oddities
 from valuedrift.synthesis.candidates import counts
 from valuedrift.synthesis.config import Synthesis
-from valuedrift.words import interval, known, plain
+from valuedrift.words import counted, interval, known, percent, plain
 
 LABEL = "synthetic; for controlled studies"
 NOT_FOR = (
@@ -145,6 +145,11 @@ def _sentences(
             f"{name!r} selected these answers and nobody else read them: it finds what it selected by, which is no evidence of the gap; "
             "name another judge: --auditor"
         )
+    if auditor is not None and synthesis.auditor_share is not None:
+        told.append(
+            f"{auditor['judge']!r} read {percent(synthesis.auditor_share)} of the pairs, drawn with known probabilities; what {name!r} says of all of them is "
+            "corrected by that, so that the figure is the auditor's"
+        )
     if auditor is not None:
         told.append(_against_asked(synthesis.dial.gap, auditor))
     if by_construction is not None:
@@ -152,9 +157,8 @@ def _sentences(
             f"by construction the gap is {plain(by_construction, DIGITS)}: the packaged answers were written by hand for their stances, "
             "whatever a judge makes of them"
         )
-    if audit is not None and audit.answers is not None:
-        for (reader,), answers in audit.answers.group_by("read_by", maintain_order=True):
-            told += oddities(str(reader), answers)
+    if auditor is not None and audit is not None and audit.answers is not None:
+        told += oddities(auditor["judge"], audit.answers)
     return told
 
 
@@ -162,7 +166,7 @@ def _against_asked(asked: float, auditor: Mapping[str, Any]) -> str:
     """Whether what the auditor finds agrees with what was asked for."""
     judge, low, high = auditor["judge"], auditor["gap_low"], auditor["gap_high"]
     if not known(auditor["gap"]):
-        return f"{judge!r} has a stance on both sides of no pair: it says nothing of the gap"
+        return f"{judge!r} has a stance on both sides of {counted(auditor['pairs'], 'pair')}: too few to say anything of the gap"
     if not known(low) or not known(high):
         return f"{judge!r} has a stance on both sides of pairs of one prompt only: nothing to make an interval of"
     shown = interval(low, high, DIGITS)

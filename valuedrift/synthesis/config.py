@@ -78,6 +78,14 @@ class Synthesis(BaseModel):
         "selected says something, which is told to be no evidence.",
     )
 
+    auditor_share: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=1.0,
+        description="Share of each topic's pairs that the auditor reads; what the selector says of all of them is then corrected by it, as in a cascade. "
+        "None: all.",
+    )
+
     @property
     def writer_name(self) -> str:
         """Name of the writer in tables and rows: kind and model; of a folder only its last part."""
