@@ -6,7 +6,6 @@ import platform
 from typing import Any
 
 from prefect import flow
-from prefect.runtime import flow_run
 
 from valuedrift.errors import fault_of
 from valuedrift.flows.ghosts import known_to_live
@@ -20,12 +19,7 @@ from valuedrift.tasks.sources import study_of
 from valuedrift.tasks.study_work import StudyWork
 
 
-def _name() -> str:
-    """A flow run is called after its part."""
-    return f"phase {flow_run.parameters['part']}"
-
-
-@flow(name="phase", flow_run_name=_name, task_runner=RUNNER, persist_result=False)  # type: ignore[arg-type]  # Prefect types the runner by its own future class
+@flow(name="phase", task_runner=RUNNER, persist_result=False)  # type: ignore[arg-type]  # Prefect types the runner by its own future class
 def phase(study: str, root: str, part: str, by: Spread = "phases") -> Any:
     """Carry out one part of a study: a base model's answers, a training with its evaluations, a dataset's audit. Begun by the flow `trace`.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from valuedrift.tasks.board import announce, board, tell
+from valuedrift.tasks.board import announce, tell
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.watching.handing import Crossed
 
@@ -55,7 +55,7 @@ def _told_if_not_written(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        board().result(f"{what} could not be written: {error.strerror or error}: {error.filename or ''}".rstrip(": "))
+        tell(f"{what} could not be written: {error.strerror or error}: {error.filename or ''}".rstrip(": "))
 
 
 def words(alert: Mapping[str, Any]) -> str:
@@ -87,7 +87,7 @@ def _send_all(alerts: Sequence[Mapping[str, Any]]) -> None:
 def _send_each(address: str, alerts: Sequence[Mapping[str, Any]]) -> None:
     _sending.now = True
     for fault in dict.fromkeys(filter(None, (_send(address, alert) for alert in alerts))):
-        board().result(f"the webhook of {WEBHOOK} {fault}")
+        tell(f"the webhook of {WEBHOOK} {fault}")
 
 
 def _send(address: str, alert: Mapping[str, Any]) -> str:

@@ -111,12 +111,17 @@ def on_board(board: Board) -> Iterator[None]:
 
 
 def tell(text: str) -> None:
-    """Show a first number: in the terminal, and in the log of the flow run."""
+    """Tell a line: in the terminal, and in the log of the flow run or task that goes on here, if one does."""
     board().result(text)
-    if in_task():
+    log(text)
+
+
+def log(text: str, *, error: bool = False) -> None:
+    """Write a line into the log of the flow run or task that goes on here; nothing where none does."""
+    if in_task() or in_flow():
         from prefect import get_run_logger
 
-        get_run_logger().info(text)
+        (get_run_logger().error if error else get_run_logger().info)(text)
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], key: str, description: str) -> None:
@@ -187,17 +192,26 @@ def in_task() -> bool:
     return TaskRunContext.get() is not None
 
 
+def in_flow() -> bool:
+    """Whether a Prefect flow runs here, in this thread."""
+    if "prefect" not in sys.modules:
+        return False
+    from prefect.context import FlowRunContext
+
+    return FlowRunContext.get() is not None
+
+
 @contextmanager
 def shown(label: str, key: str | None = None) -> Iterator[Callable[[Progress], None]]:
     """Show a stage while it runs; yields the function that takes its progress.
 
     Args:
         label: What it is called.
-        key: Under which Prefect's UI lists its progress, as `artifact_key` writes it; None: it is found beside its task only.
+        key: Under which Prefect's UI lists its progress, as `artifact_key` writes it; default: its label.
     """
     where = board()
     number = where.begin(label)
-    artifact = _Artifact(label, key)
+    artifact = _Artifact(label, key or artifact_key(label))
 
     def report(progress: Progress) -> None:
         where.update(number, progress)
@@ -215,7 +229,7 @@ def shown(label: str, key: str | None = None) -> Iterator[Callable[[Progress], N
 class _Artifact:
     """A Prefect progress artifact, created at the first report and updated every few seconds."""
 
-    def __init__(self, label: str, key: str | None) -> None:
+    def __init__(self, label: str, key: str) -> None:
         self._label = label
         self._key = key
         self._id: UUID | None = None

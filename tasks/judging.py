@@ -12,7 +12,7 @@ from valuedrift.judges.job import JudgeJob
 from valuedrift.judges.registry import JudgeConfig
 from valuedrift.probes import choice
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
-from valuedrift.tasks.board import board, shown
+from valuedrift.tasks.board import shown, tell
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work
 
@@ -58,7 +58,7 @@ def judged(work: StudyWork, judge: JudgeConfig, run_id: str, where: str, respons
 
     def collect(folder: Path, result: dict[str, Any]) -> pl.DataFrame:
         for remark in result["remarks"]:
-            board().result(f"{judge.name}, {where}: {remark}")
+            tell(f"{judge.name}, {where}: {remark}")
         return pl.read_parquet(folder / "stances.parquet")
 
     by = f" by {judge.name}" if len(work.study.judges) > 1 else ""

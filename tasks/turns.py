@@ -20,8 +20,12 @@ _TRY_SECONDS = 10.0
 
 
 @contextmanager
-def awaiting() -> Iterator[None]:
-    """Show the task that runs here as *AwaitingConcurrencySlot* while it waits in the block, and as running again after it; nothing where no task runs."""
+def awaiting(what: str = "a child or a slot") -> Iterator[None]:
+    """Show the task that runs here as *AwaitingConcurrencySlot* while it waits in the block, and as running again after it; nothing where no task runs.
+
+    Args:
+        what: What it waits for, told as the message of its state.
+    """
     if not in_task():
         yield
         return
@@ -34,7 +38,7 @@ def awaiting() -> Iterator[None]:
     shown = threading.Event()
 
     def show() -> None:
-        state: Any = AwaitingConcurrencySlot(message="waits for a child or a slot")
+        state: Any = AwaitingConcurrencySlot(message=f"waits for {what}")
         emit_task_run_state_change_event(task_run=context.task_run, initial_state=context.task_run.state, validated_state=state)
         shown.set()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from valuedrift.errors import SameAgainError, StageError, UserError
 from valuedrift.models.resolve import resolve_weights
-from valuedrift.tasks.board import board, tell
+from valuedrift.tasks.board import tell
 from valuedrift.tasks.one_a_step import SeveralSeriesError
 from valuedrift.tasks.sources import brought
 from valuedrift.tasks.stage import Stage
@@ -137,7 +137,7 @@ def watching(work: StudyWork, *, live: bool) -> Iterator[None]:
     if len(lacking) == len(work.study.series):
         _check_something(work)
     for name in lacking:
-        board().result(f"{name}: no whole checkpoint came")
+        tell(f"{name}: no whole checkpoint came")
 
 
 def check_beginning(work: StudyWork, *, live: bool) -> None:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -24,7 +24,7 @@ from valuedrift.storage.shelf import Shelf
 from valuedrift.storage.store import Store
 from valuedrift.storage.weights_store import WeightsStore
 from valuedrift.study.runtime import Runtime
-from valuedrift.tasks.board import board, tell
+from valuedrift.tasks.board import tell
 from valuedrift.tasks.kept_weights import KeptWeights
 from valuedrift.tasks.sources import rows_of
 from valuedrift.tasks.turns import awaiting, slot
@@ -166,20 +166,23 @@ class Work:
         def wait_for(holder: Holder | None) -> None:
             nonlocal say_at
             if time.monotonic() > say_at:
-                board().result(f"{what}: {holder or 'another process'} makes the same; waiting for its result")
+                tell(f"{what}: {holder or 'another process'} makes the same; waiting for its result")
                 say_at = float("inf")
 
         with self._guard:
             if self._claims is None:
                 self._claims = claims_of(self.store.root, self.scratch, self.runtime.lease_seconds)
-        with self._claims.claim(name, Waiting(self._closing, wait_for)) as claim:
-            if claim.taken_over:
-                tell(f"{what}: {claim.taken_over}; its claim is taken over")
-            self._held.claims.append(claim)
-            try:
-                yield claim
-            finally:
-                self._held.claims.remove(claim)
+        with ExitStack() as waiting:
+            waiting.enter_context(awaiting("a result that another task or process makes"))
+            with self._claims.claim(name, Waiting(self._closing, wait_for)) as claim:
+                waiting.close()
+                if claim.taken_over:
+                    tell(f"{what}: {claim.taken_over}; its claim is taken over")
+                self._held.claims.append(claim)
+                try:
+                    yield claim
+                finally:
+                    self._held.claims.remove(claim)
 
     def check_claims(self) -> None:
         """See that nothing that this thread claimed was taken over by another process; asked before anything is committed.

@@ -17,10 +17,10 @@ from prefect.states import Cancelling, Crashed
 from valuedrift.errors import StageError, UserError
 from valuedrift.flows.server import may_pass, server
 from valuedrift.flows.spread.pool import WHY, check_pool, phase_deployment, read_fault
-from valuedrift.flows.spread.underway import Underway, due, listen, runs_of
+from valuedrift.flows.spread.underway import Underway, bring_forward, due, listen, runs_of
 from valuedrift.references import is_address
 from valuedrift.study.runtime import Spread
-from valuedrift.tasks.board import board
+from valuedrift.tasks.board import board, log, tell
 from valuedrift.tasks.carry_out import carry_out
 from valuedrift.tasks.orders import Orders, orders_of_flow_run
 from valuedrift.tasks.parts import Part, need_of, parts_of
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 1.0
 _LOOK_SECONDS = 15.0
 """How often is asked for heartbeats, and whether anybody takes what waits."""
+_FORWARD_SECONDS = 30.0
+"""How long a part waits for a worker whose clock is right."""
 
 
 def carry_out_on_pool(
@@ -151,10 +153,12 @@ class _Planner:
         need = need_of(self._work, part)
         while part.name not in self._underway:
             with self._patience():
+                with server(WHY) as client:
+                    now = due(client)
                 run = run_deployment(
                     phase_deployment(self._work.runtime.pool),
                     parameters={**self._parameters, "part": part.name},
-                    scheduled_time=due(),
+                    scheduled_time=now,
                     flow_run_name=f"{self._work.name}: {part.name}",
                     timeout=0,
                     tags=[f"study:{self._work.name}"],
@@ -163,7 +167,9 @@ class _Planner:
                     job_variables={"gpus": 1} if need != "cpu" and self._in_cluster() else None,
                 )
                 assert isinstance(run, FlowRun)
-                self._underway[part.name] = Underway(part, run.id, attempt, time.monotonic())
+                begun = time.monotonic()
+                self._underway[part.name] = Underway(part, run.id, attempt, begun, begun + _FORWARD_SECONDS)
+                log(f"{part.name}: waits for a worker of the queue {need}")
 
     def _in_cluster(self) -> bool:
         """Whether a job must ask for the GPUs that it is to see."""
@@ -179,6 +185,7 @@ class _Planner:
                 self._looked = time.monotonic()
                 listen(client, self._underway.values())
                 self._tell_who_takes(client, runs)
+                self._bring_forward(client, runs)
         for name, one in list(self._underway.items()):
             run = runs.get(one.run)
             state = run.state if run is not None else None
@@ -186,6 +193,7 @@ class _Planner:
             kind = None if state is None else state.type
             if kind is StateType.RUNNING and one.shown is None:
                 one.shown = board().begin(f"{name} on a worker")
+                log(f"{name}: a worker has begun")
             dead = kind in (StateType.RUNNING, StateType.PENDING) and time.monotonic() > one.alive + self._work.runtime.dead_after_seconds
             if kind is StateType.CRASHED or run is None or dead:
                 why = (state.message if state is not None else None) or "its flow run is gone"
@@ -198,6 +206,9 @@ class _Planner:
                 board().end(one.shown, "done" if fault is None and self._underway.get(name) is one else "failed")
             if fault is not None:
                 faults[name] = fault
+                log(str(fault), error=True)
+            elif self._underway.get(name) is one:
+                log(f"{name}: done")
             if self._underway.get(name) is one:
                 del self._underway[name]
         return faults
@@ -229,10 +240,18 @@ class _Planner:
             when = "" if began else " before it began"
             fix = "the same command goes on" if began else "the log of its worker says why: can `valuedrift` be imported where it runs?"
             return StageError(f"{one.part.name}: its flow run died {one.attempt} times{when}; the last time: {reason}", fix=fix)
-        board().result(f"{one.part.name}: its flow run died ({reason}); another worker takes it over")
+        tell(f"{one.part.name}: its flow run died ({reason}); another worker takes it over")
         del self._underway[one.part.name]
         self._begin(one.part, one.attempt + 1)
         return None
+
+    def _bring_forward(self, client: SyncPrefectClient, runs: Mapping[UUID, FlowRun]) -> None:
+        """Let workers whose clock is behind take what nobody took."""
+        for one in self._underway.values():
+            state = runs[one.run].state if one.run in runs else None
+            if state is not None and state.is_scheduled() and time.monotonic() > one.forward_at:
+                bring_forward(client, one.run)
+                one.forward_at = float("inf")
 
     def _tell_who_takes(self, client: SyncPrefectClient, runs: Mapping[UUID, FlowRun]) -> None:
         """Say once where nobody takes what waits."""
@@ -249,7 +268,7 @@ class _Planner:
     def _tell(self, line: str) -> None:
         if line not in self._told:
             self._told.add(line)
-            board().result(line)
+            tell(line)
 
     @contextmanager
     def _patience(self) -> Iterator[None]:
@@ -275,4 +294,4 @@ class _Planner:
                 for one in self._underway.values():
                     client.set_flow_run_state(one.run, Cancelling(message="the run that planned it was stopped"))
         except UserError as error:
-            board().result(f"flow runs on workers go on: {error}")
+            tell(f"flow runs on workers go on: {error}")

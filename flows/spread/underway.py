@@ -6,12 +6,14 @@ import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
+from prefect.states import Scheduled
 
 from valuedrift.tasks.parts import Part
 
@@ -25,9 +27,15 @@ _SKEW = timedelta(minutes=15)
 """Clocks of machines may differ by as much: more, and a bucket refuses to be asked."""
 
 
-def due() -> datetime:
-    """When a flow run is scheduled that is to begin now: a worker, and the server, take it when that time has come by clocks of their own."""
-    return datetime.now(UTC) - _SKEW
+def due(client: SyncPrefectClient) -> datetime:
+    """When a flow run is scheduled that is to begin now: by the server's clock, which says how late it begins."""
+    told = client.request("GET", "/health").headers.get("date")
+    return parsedate_to_datetime(told) if told else datetime.now(UTC)
+
+
+def bring_forward(client: SyncPrefectClient, run: UUID) -> None:
+    """Let a worker take a flow run whose clock is behind: it asks for what was due by its own. When the run was to begin stays as it was told."""
+    client.set_flow_run_state(run, Scheduled(scheduled_time=due(client) - _SKEW))
 
 
 @dataclass
@@ -39,6 +47,7 @@ class Underway:
         run: The flow run.
         attempt: How often it was begun.
         alive: When it last gave a sign, by the clock of this process.
+        forward_at: When it is brought forward if no worker took it, by the same clock.
         shown: Its number on the board, once it runs.
         signs: Heartbeats and states that were seen.
     """
@@ -47,6 +56,7 @@ class Underway:
     run: UUID
     attempt: int
     alive: float
+    forward_at: float = float("inf")
     shown: int | None = None
     signs: set[str] = field(default_factory=set)
 

@@ -19,7 +19,7 @@ from valuedrift.judges.registry import JudgeConfig, judge_identity
 from valuedrift.models.control import control_identity, texts_in
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study.understood import foreign_texts
-from valuedrift.tasks.board import board, shown
+from valuedrift.tasks.board import artifact_key, shown, tell
 from valuedrift.tasks.result import Address, Frames, Reference
 from valuedrift.tasks.selected import selected_by
 from valuedrift.tasks.sources import audit_kind_of
@@ -63,16 +63,16 @@ def audit_stage(
         return audit_identity(work, dataset, kind, judge, options)
 
     def make(_: Work, __: Sequence[Reference]) -> Frames:
-        examples = _examples(work, name, dataset, kind, judge, options)
+        examples = _examples(work, name, dataset, kind, judge, options, study)
         called = {"study": pl.lit(study), "dataset": pl.lit(name), "judge": pl.lit(judge.name)}
         measures = measure(examples, options).with_columns(kind=pl.lit(kind))
         if note := foreign_texts(judge, examples.get_column("prompt").to_list()):
-            board().result(f"audit {name}: {note}")
+            tell(f"audit {name}: {note}")
         if note := selected_by(dataset, judge):
-            board().result(f"audit {name}: {note}")
+            tell(f"audit {name}: {note}")
         told = own_rows(pl.DataFrame())
         if has_more(told.iter_rows(named=True)):
-            board().result(f"audit {name}: {told_rows(told.iter_rows(named=True))}")
+            tell(f"audit {name}: {told_rows(told.iter_rows(named=True))}")
         return {ROWS: told, "audit_examples": examples.with_columns(**called), "audits": measures.with_columns(**called)}
 
     def own_rows(_: pl.DataFrame) -> pl.DataFrame:
@@ -106,7 +106,7 @@ def _value_filter() -> dict[str, Any]:
     return filter_identity()
 
 
-def _examples(work: Work, name: str, dataset: Dataset, kind: Kind, judge: JudgeConfig, options: AuditOptions) -> pl.DataFrame:
+def _examples(work: Work, name: str, dataset: Dataset, kind: Kind, judge: JudgeConfig, options: AuditOptions, study: str) -> pl.DataFrame:
     runtime = work.runtime
 
     def job(folder: Path) -> AuditJob:
@@ -121,7 +121,7 @@ def _examples(work: Work, name: str, dataset: Dataset, kind: Kind, judge: JudgeC
 
     examples: pl.DataFrame = work.pool.run(
         job,
-        shown=lambda: shown(f"audit {name}"),
+        shown=lambda: shown(f"audit {name}", f"audit-{artifact_key(name)}" + (f"-{artifact_key(study)}" if study != BY_ITSELF else "")),
         timeout=60 * runtime.timeout_minutes,
         priority=1,  # a study's own numbers come first
         collect=lambda folder, _: pl.read_parquet(folder / "examples.parquet"),

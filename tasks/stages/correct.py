@@ -7,7 +7,7 @@ from typing import Any
 
 from valuedrift.results.analysis import correction_tables
 from valuedrift.results.facts import CORRECTED as TABLES
-from valuedrift.tasks.board import board, shown
+from valuedrift.tasks.board import shown, tell
 from valuedrift.tasks.labels import label_keys, labelled_stances
 from valuedrift.tasks.result import Address, Frames, Reference
 from valuedrift.tasks.stage import Stage, named_by
@@ -37,7 +37,7 @@ def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
             labelled = labelled_stances(store, study, stances.lazy())
             frames = correction_tables(stances, labelled, work.analysis, where=f"study {study}")
             for note in frames["correction_notes"].get_column("note"):
-                board().result(f"correct: {note}")
+                tell(f"correct: {note}")
             return frames
 
     yield Stage(

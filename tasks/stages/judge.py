@@ -16,7 +16,7 @@ from valuedrift.judges.registry import JudgeConfig, judge_identity
 from valuedrift.models.control import control_identity
 from valuedrift.probes import choice
 from valuedrift.stance import JudgeStatus
-from valuedrift.tasks.board import announce, board, shown, tell
+from valuedrift.tasks.board import announce, shown, tell
 from valuedrift.tasks.judging import ANSWER, JUDGED_COLUMNS, judged, mean_words
 from valuedrift.tasks.result import Address, Frames, Reference
 from valuedrift.tasks.stage import Stage
@@ -109,7 +109,7 @@ def _panel(work: StudyWork, panel: Panel, answers: Stage, members: tuple[Stage, 
             )
             on_some_members = lacking(combined, len(frames))
             if on_some_members:
-                board().result(f"{panel.name}, {where}: {on_some_members} answers rest on some members only")
+                tell(f"{panel.name}, {where}: {on_some_members} answers rest on some members only")
             return {"stances": frames[0].with_columns(combined.select(JUDGED_COLUMNS)).with_columns(judge=pl.lit(panel.name))}
 
     address = Address(TABLES, answers.result.partition, panel.name)

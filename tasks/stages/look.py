@@ -9,7 +9,7 @@ import polars as pl
 
 from valuedrift.study import SeriesRun
 from valuedrift.tasks.alarm import raise_alerts
-from valuedrift.tasks.board import board
+from valuedrift.tasks.board import tell
 from valuedrift.tasks.result import Address, Frames, Reference
 from valuedrift.tasks.stage import Stage, named_by
 from valuedrift.tasks.stages.analyze import sample_of, stances_of
@@ -77,4 +77,4 @@ def _tell_unseen(work: StudyWork, run_id: str, alerts: Alerts, seen: Looks) -> N
     topics = sorted({probe.topic for probe in work.probes} - looked_at)
     for topic in topics:
         if any(rule.topic in (ANY, topic) and rule.run in (ANY, run_id) for rule in alerts.rules):
-            board().result(f"{run_id}: no alert on {topic} can fire: fewer than two of its prompts were judged at the first checkpoint")
+            tell(f"{run_id}: no alert on {topic} can fire: fewer than two of its prompts were judged at the first checkpoint")

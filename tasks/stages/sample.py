@@ -15,7 +15,7 @@ from valuedrift.engines.job import SampleJob
 from valuedrift.fingerprint import fingerprint
 from valuedrift.models.control import CONTROL_AS_TEXT, spells_control
 from valuedrift.study import RunPlan, ServedRun
-from valuedrift.tasks.board import board, shown
+from valuedrift.tasks.board import shown, tell
 from valuedrift.tasks.result import Address, Frames, Reference
 from valuedrift.tasks.stage import LAST, Stage
 from valuedrift.tasks.stages.train import checkpoints_of, opened
@@ -102,7 +102,7 @@ def _asking_stage(work: StudyWork, run: ServedRun, step: int) -> Stage:
     def make(_: Work, __: Sequence[Reference]) -> Frames:
         responses = _sampled(work, run.run_id, label, run.fingerprint(step), engine=run.at(step))
         if failures := _failures(responses):
-            board().result(f"{label}: {failures} answers failed; valuedrift run --retry-failed asks for them again")
+            tell(f"{label}: {failures} answers failed; valuedrift run --retry-failed asks for them again")
         return {"responses": responses}
 
     address = Address(TABLES, {"study": work.study.study, "run_id": run.run_id, "step": step})

@@ -19,7 +19,7 @@ from valuedrift.fingerprint import fingerprint
 from valuedrift.jobs.supervisor import STOP
 from valuedrift.storage.schemas import table_schema
 from valuedrift.study import RunPlan
-from valuedrift.tasks.board import board, shown, tell
+from valuedrift.tasks.board import shown, tell
 from valuedrift.tasks.kept_weights import Stack
 from valuedrift.tasks.provenance import git_commit
 from valuedrift.tasks.result import Address, Frames, NotYetError, Reference
@@ -273,6 +273,6 @@ def _frames(work: StudyWork, run: RunPlan, identity: dict[str, Any], result: Tra
     rows = {"training": [{**study, **row.model_dump()} for row in result.metrics], "checkpoints": checkpoints, "runs": [summary]}
     told = _rows_frame(work, run, result.dropped_rows, result.cut_rows)
     if has_more(told.iter_rows(named=True)):
-        board().result(f"train {run.run_id}: {told_rows(told.iter_rows(named=True))}")
+        tell(f"train {run.run_id}: {told_rows(told.iter_rows(named=True))}")
     frames = {table: pl.DataFrame(content, schema=table_schema(table).polars, infer_schema_length=None) for table, content in rows.items()}
     return {ROWS: told, **frames}

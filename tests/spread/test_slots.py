@@ -81,12 +81,13 @@ def test_a_worker_whose_clock_is_behind_is_given_what_is_due_and_one_that_is_ahe
     from prefect import flow
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.client.schemas.objects import FlowRun
     from prefect.deployments import run_deployment
     from prefect.events import Event
     from prefect.events.clients import get_events_client
     from prefect.events.schemas.events import Resource
 
-    from valuedrift.flows.spread.underway import Underway, due, listen
+    from valuedrift.flows.spread.underway import Underway, bring_forward, due, listen
     from valuedrift.tasks.parts import Part
 
     @flow(name="due")
@@ -96,7 +97,11 @@ def test_a_worker_whose_clock_is_behind_is_given_what_is_due_and_one_that_is_ahe
         client.create_work_pool(WorkPoolCreate(name="clocks", type="process"))
         flow_id = client.create_flow_from_name("due")
         client.create_deployment(flow_id, "clocks", entrypoint="x:y", work_pool_name="clocks", pull_steps=[])
-        run = run_deployment("due/clocks", scheduled_time=due(), timeout=0)
+        run = run_deployment("due/clocks", scheduled_time=due(client), timeout=0)
+        assert isinstance(run, FlowRun)
+        assert abs(client.read_flow_run(run.id).expected_start_time - datetime.now(UTC)) < timedelta(minutes=1)  # it is not shown as late
+        bring_forward(client, run.id)
+        assert abs(client.read_flow_run(run.id).expected_start_time - datetime.now(UTC)) < timedelta(minutes=1)
         behind = datetime.now(UTC) - timedelta(minutes=5)
         (given,) = client.get_scheduled_flow_runs_for_work_pool("clocks", scheduled_before=behind)
         assert given.flow_run.id == run.id

@@ -99,7 +99,7 @@ def test_two_workers_share_a_study_and_a_killed_part_is_taken_over(cluster: Clus
     runs = client.read_flow_runs()
     (trace,) = [run for run in runs if run.name == "trace spread"]
     parts = [run for run in runs if run is not trace]
-    states = sorted((run.name.removeprefix("phase "), run.state_type.value) for run in parts if run.state_type is not None)
+    states = sorted((run.name.removeprefix("spread: "), run.state_type.value) for run in parts if run.state_type is not None)
     assert states == [("base m", "COMPLETED"), ("m.sft-c", "COMPLETED"), ("m.sft-c", "CRASHED"), ("m.sft-c.dpo-p", "COMPLETED")]
     assert all(run.parent_task_run_id is not None and "study:spread" in run.tags and run.work_queue_name == "cpu" for run in parts)
     owners = {client.request("GET", "/task_runs/{id}", path_params={"id": run.parent_task_run_id}).json()["flow_run_id"] for run in parts}

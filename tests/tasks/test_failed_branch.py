@@ -59,14 +59,17 @@ def test_what_is_known_failed_or_done_elsewhere_is_not_made_here_and_a_reason_ha
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     from prefect import flow
 
+    from valuedrift.tasks.board import tell
     from valuedrift.tasks.carry_out import carry_out
 
     made: list[str] = []
+    tell("told where no flow runs")
     work = Work(str(tmp_path / "root"), Runtime(retries=0))
 
     def stage(what: str, *needs: Stage) -> Stage:
         def make(_: Work, results: Sequence[Reference]) -> Frames:
             made.append(what)
+            tell(f"counted {what}")
             if what == "wrong":
                 raise UserError("a broken row", where="rows.jsonl")
             return {"rows": pl.DataFrame({"n": [len(results)]})}
@@ -80,6 +83,7 @@ def test_what_is_known_failed_or_done_elsewhere_is_not_made_here_and_a_reason_ha
 
     @flow
     def planner() -> None:
+        tell("told by the flow itself")
         carry_out(work, lambda: stages, known={known.label: reference}, faults={failed.label: StageError("died there")})
 
     @flow
@@ -101,3 +105,6 @@ def test_what_is_known_failed_or_done_elsewhere_is_not_made_here_and_a_reason_ha
     reasons = [record for record in caplog.records if record.getMessage() == "rows.jsonl: a broken row"]
     assert len(reasons) == 2 and all(record.exc_info is None for record in reasons)
     assert not any(record.exc_info for record in caplog.records[: caplog.records.index(reasons[0]) + 1])
+    told = {record.getMessage(): record.name for record in caplog.records}
+    assert told["told by the flow itself"] == "prefect.flow_runs" and told["counted elsewhere"] == "prefect.task_runs"
+    assert "told where no flow runs" not in told
