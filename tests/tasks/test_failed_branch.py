@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,6 +59,10 @@ def test_what_is_known_failed_or_done_elsewhere_is_not_made_here_and_a_reason_ha
 ) -> None:
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     from prefect import flow
+    from prefect.logging.configuration import setup_logging
+
+    setup_logging()  # the first time it takes the handlers of others away
+    logging.getLogger().addHandler(caplog.handler)
 
     from valuedrift.tasks.board import tell
     from valuedrift.tasks.carry_out import carry_out
