@@ -116,7 +116,7 @@ def fetch(
         runs = sorted({one.run_id for one in found.held})
         raise UserError(
             "no such checkpoint was trained here",
-            where=f"--run {run} --step {step}",
+            where=" ".join(f"{option} {given}" for option, given in (("--run", run), ("--step", step)) if given is not None),
             fix=f"runs are {', '.join(runs) or 'not trained yet'}",
         )
     gone = [one for one in wanted if not all(place in found.lying for place in one.places)]
