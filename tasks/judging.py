@@ -105,7 +105,7 @@ def judged_answers(work: Work, judge: JudgeConfig, answers: pl.DataFrame, label:
 
     def collect(folder: Path, result: dict[str, Any]) -> pl.DataFrame:
         for remark in result["remarks"]:
-            board().result(f"{judge.name}, {label}: {remark}")
+            tell(f"{judge.name}, {label}: {remark}")
         return pl.read_parquet(folder / "judged.parquet")
 
     found: pl.DataFrame = work.pool.run(job, shown=lambda: shown(label), timeout=60 * work.runtime.timeout_minutes, collect=collect)
