@@ -9,8 +9,19 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from valuedrift.judges.base import Judge, Pair
-from valuedrift.judges.network.weights import CROSS_ENCODER, WEIGHTS_FILE, body_fingerprint
+from valuedrift.judges.network.weights import (
+    CROSS_ENCODER,
+    EMBEDDED,
+    WEIGHTS_FILE,
+    body_fingerprint,
+    body_folder,
+    read_description,
+    weights_folder,
+)
+from valuedrift.judges.prompted import status_before_asking
+from valuedrift.judges.refusals import status_before_judging
 from valuedrift.judges.trained import LogitJudge, TrainedJudge, chosen, opened
+from valuedrift.stance import JudgeStatus
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +32,7 @@ if TYPE_CHECKING:
 
 _SLICE = 512
 """Windows read between two reports of progress."""
-_NEUTRAL_FLOOR = 0.05
+NEUTRAL_FLOOR = 0.05
 """What a window that says nothing still weighs beside one that takes a stance."""
 
 
@@ -40,10 +51,20 @@ class CrossEncoder(TrainedJudge):
     name: str = Field(default="cross-encoder", min_length=1, description="Name of the judge in every table.")
 
     def control_names(self) -> frozenset[str]:
-        """Those of BERT; see :meth:`JudgeBase.control_names`."""
+        """Those of its body; see :meth:`JudgeBase.control_names`."""
         from valuedrift.judges.network.windows import CONTROL_NAMES
+        from valuedrift.models.control import control_names
 
-        return CONTROL_NAMES
+        folder = weights_folder(self.weights)
+        description = read_description(folder)
+        return CONTROL_NAMES if description.knows_english_alone else control_names(body_folder(folder, description))
+
+    @property
+    def known_languages(self) -> tuple[str, ...] | None:
+        """See :attr:`ReadingJudge.known_languages`; a body of the user's own knows whatever it was trained on."""
+        if self.languages is not None or self.weights == EMBEDDED or read_description(weights_folder(self.weights)).knows_english_alone:
+            return super().known_languages
+        return None
 
     def load_uncalibrated(self, *, threads: int | None = None, device: str = "auto", keep: Path | None = None) -> Judge:
         """The judge with its weights in memory; see :meth:`JudgeBase.load`."""
@@ -59,10 +80,19 @@ class CrossEncoderJudge(LogitJudge[CrossEncoder]):
         encoder: Cuts pairs into windows.
         temperature: Divides the logits.
         device: Where the network is.
+        status: The status that a response has by its text alone.
     """
 
-    def __init__(self, config: CrossEncoder, network: StanceNetwork, encoder: Encoder, temperature: float, device: str) -> None:
-        super().__init__(config, temperature)
+    def __init__(
+        self,
+        config: CrossEncoder,
+        network: StanceNetwork,
+        encoder: Encoder,
+        temperature: float,
+        device: str,
+        status: Callable[[str], JudgeStatus] = status_before_judging,
+    ) -> None:
+        super().__init__(config, temperature, status)
         self._network = network
         self._encoder = encoder
         self._device = device
@@ -128,7 +158,7 @@ def combine(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     import numpy as np
     from scipy.special import softmax
 
-    weight = np.maximum(_NEUTRAL_FLOOR, 1.0 - softmax(logits, axis=1)[:, 1])
+    weight = np.maximum(NEUTRAL_FLOOR, 1.0 - softmax(logits, axis=1)[:, 1])
     return np.asarray(np.average(logits, axis=0, weights=weight))
 
 
@@ -147,7 +177,8 @@ def load_cross_encoder(config: CrossEncoder, *, threads: int | None = None, devi
     from valuedrift.judges.network.model import load_body, load_judge
     from valuedrift.judges.network.windows import Encoder
 
-    folder, description, body_folder = opened(config, body_fingerprint, threads)
-    network = load_judge(load_body(body_folder), folder / WEIGHTS_FILE)
+    folder, description, body = opened(config, body_fingerprint, threads)
+    network = load_judge(load_body(body), folder / WEIGHTS_FILE)
     where = chosen(device)
-    return CrossEncoderJudge(config, network.eval().to(where), Encoder(body_folder), description.temperature, where)
+    status = status_before_judging if description.knows_english_alone else status_before_asking
+    return CrossEncoderJudge(config, network.eval().to(where), Encoder(body), description.temperature, where, status)

@@ -12,7 +12,15 @@ from pydantic import Field
 from valuedrift.errors import UserError
 from valuedrift.judges.base import Configured, Judgement, Pair
 from valuedrift.judges.calibrated import ReadingJudge
-from valuedrift.judges.network.weights import EMBEDDED, Description, Trained, read_description, weights_folder, weights_identity
+from valuedrift.judges.network.weights import (
+    EMBEDDED,
+    Description,
+    Trained,
+    body_folder,
+    read_description,
+    weights_folder,
+    weights_identity,
+)
 from valuedrift.judges.refusals import status_before_judging
 from valuedrift.progress import Progress
 from valuedrift.stance import JudgeStatus
@@ -32,7 +40,8 @@ class TrainedJudge(ReadingJudge):
     """What its weights are."""
 
     weights: str = Field(
-        default="embedded", description="`embedded` (shipped with the package) or a folder written by `valuedrift judge train`."
+        default="embedded",
+        description="`embedded` (shipped with the package) or a folder written by `valuedrift judge train`; of the cross-encoder also by `judge distil`.",
     )
 
     def own_identity(self) -> dict[str, Any]:
@@ -114,13 +123,11 @@ def opened(config: TrainedJudge, body_fingerprint: Callable[[Path], str], thread
     """
     import torch
 
-    from valuedrift.models.resolve import resolve_model
-
     if threads is not None:
         torch.set_num_threads(threads)
     folder = weights_folder(config.weights, config.trained)
     description = read_description(folder, config.trained)
-    body = Path(resolve_model(description.body))
+    body = body_folder(folder, description)
     if body_fingerprint(body) != description.body_fingerprint:
         raise UserError(
             f"the judge was trained on another version of {description.body}",

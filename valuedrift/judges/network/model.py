@@ -1,17 +1,19 @@
-"""The embedded judge's network: a BERT body, low-rank adapters on its linear layers, and a small head over three stances."""
+"""The cross-encoder's network: an encoder as body, low-rank adapters on its linear layers, and a small head over three stances."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from valuedrift.errors import DataError
+from valuedrift.errors import DataError, UserError
 from valuedrift.judges.network.windows import Window
-from valuedrift.models.checking import fill, read_tensors
+from valuedrift.models.checking import check_model, fill, read_tensors
+from valuedrift.models.others import quiet, read_by_others
 from valuedrift.stance import STANCES
 from valuedrift.weight_files import told
 
@@ -23,9 +25,8 @@ BATCH_TOKENS = 4096
 """Tokens of one batch, padding included: fills two CPU cores and stays within their caches; more gains nothing."""
 _LENGTH_STEP = 8
 """Lengths are rounded up to this: every new shape costs the CPU kernels a plan of their own, in time and memory."""
-
-_POSITIONS = "embeddings.position_ids"
-"""A constant that older files carry among the weights."""
+ENCODERS = "a model that reads whole texts: BERT, RoBERTa, DeBERTa, ModernBERT, …"
+"""What a body is, for messages."""
 
 
 class LowRank(nn.Module):
@@ -48,7 +49,7 @@ class Reading(NamedTuple):
     """What the body makes of some texts, each (texts, width), float32."""
 
     first: Tensor
-    """State of [CLS]."""
+    """State of the token that a text begins with, [CLS] in BERT."""
     mean: Tensor
     """Mean state of all tokens."""
 
@@ -110,13 +111,13 @@ class StanceNetwork(nn.Module):
     """Logits over (support, neutral, oppose) for pairs whose prompt and response the body reads apart.
 
     Args:
-        body: A BERT encoder.
+        body: An encoder of transformers.
     """
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
         self.body = body
-        self.head = StanceHead(body.get_parameter("embeddings.word_embeddings.weight").shape[1])
+        self.head = StanceHead(cast(Any, body).config.hidden_size)
 
     def read(self, windows: Sequence[Window], pad: int, device: str = "cpu", tokens: int = BATCH_TOKENS) -> Reading:
         """Readings of windows in their order, worked out in batches of similar length, longest first so that memory is asked for once."""
@@ -138,18 +139,23 @@ class StanceNetwork(nn.Module):
 
 
 def load_body(folder: Path) -> nn.Module:
-    """The frozen body from a folder in Hugging Face layout, float32, without its pooler, which the head does not use.
+    """The frozen body from a folder in Hugging Face layout, any encoder that transformers knows, float32, without a pooler, which the head does not use.
 
     Raises:
-        DataError: The weights are not those of the body that the config describes, or not finite.
+        UserError: The folder is incomplete, holds no safetensors, or a model that is no encoder.
+        DataError: The weights are not those of the model that the config describes, or not finite.
     """
-    from transformers import BertConfig, BertModel
+    from transformers import MODEL_MAPPING, AutoConfig, AutoModel
 
-    body = cast(nn.Module, BertModel(BertConfig.from_json_file(folder / "config.json"), add_pooling_layer=False))
-    path = folder / "model.safetensors"
-    tensors = read_tensors(path)
-    fill(body, {name: tensor for name, tensor in tensors.items() if not name.startswith("pooler.") and name != _POSITIONS}, path)
-    return body.requires_grad_(False)
+    check_model(folder, AutoModel, dtype=torch.float32)
+    with read_by_others("not loadable as an encoder", folder), quiet():
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        if config.is_encoder_decoder:
+            raise UserError(f"a {config.model_type} is an encoder with a decoder", where=str(folder), fix=ENCODERS)
+        kind = MODEL_MAPPING[type(config)]
+        pooler = {"add_pooling_layer": False} if "add_pooling_layer" in signature(kind).parameters else {}
+        body = kind.from_pretrained(folder, config=config, dtype=torch.float32, use_safetensors=True, local_files_only=True, **pooler)
+    return cast(nn.Module, body).requires_grad_(False)
 
 
 def add_adapters(body: nn.Module, rank: int, dropout: float = 0.0) -> dict[str, LowRank]:
@@ -161,6 +167,16 @@ def add_adapters(body: nn.Module, rank: int, dropout: float = 0.0) -> dict[str, 
         parent, _, child = name.rpartition(".")
         setattr(body.get_submodule(parent), child, adapters[name])
     return adapters
+
+
+def save_weights(path: Path, network: StanceNetwork, adapters: Mapping[str, LowRank]) -> None:
+    """Write adapters and head in half precision: the rounding is far below what training leaves to chance."""
+    from safetensors.torch import save_file
+
+    tensors = {f"head.{name}": tensor for name, tensor in network.head.state_dict().items()}
+    for name, adapter in adapters.items():
+        tensors |= {f"{name}.down": adapter.down.detach(), f"{name}.up": adapter.up.detach()}
+    save_file({name: tensor.to(torch.float16).contiguous() for name, tensor in tensors.items()}, path)
 
 
 def load_judge(body: nn.Module, path: Path) -> StanceNetwork:

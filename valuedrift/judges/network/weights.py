@@ -15,12 +15,16 @@ from valuedrift.faults import describe
 from valuedrift.fingerprint import file_fingerprint, files_fingerprint, fingerprint
 from valuedrift.judges import refusals
 from valuedrift.judges.network import windows
+from valuedrift.models.resolve import resolve_model
+from valuedrift.weights import folder_fingerprint
 
 EMBEDDED = "embedded"
 WEIGHTS_FILE = "weights.safetensors"
 DESCRIPTION_FILE = "judge.json"
 METRICS_FILE = "metrics.json"
 _BODY_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+BESIDE = "body"
+"""How a description names a body that lies with the weights, in a folder of this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class Trained:
     """The command that makes its weights."""
 
 
-CROSS_ENCODER = Trained(None, "judge", windows.VERSION, "token windows", "valuedrift judge train --out FOLDER")
+CROSS_ENCODER = Trained(None, "judge", windows.VERSION, "token windows", "valuedrift judge train --out FOLDER, or judge distil")
 
 
 class Description(BaseModel):
@@ -47,7 +51,9 @@ class Description(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    body: str = Field(description="Reference of the body that the adapters belong to, e.g. `embedded:minilm`.")
+    body: str = Field(
+        description="Reference of the body that the adapters belong to: `embedded:minilm`, `hf:…`, or `body`, the folder of this name beside them."
+    )
     body_fingerprint: str = Field(description="Content hash of the body's weights; another body would make nonsense of the adapters.")
     temperature: float = Field(
         gt=0, description="Divides the logits; fitted on held-out questions, so that probabilities mean what they say."
@@ -56,6 +62,11 @@ class Description(BaseModel):
     seed: int = Field(description="Seed of the training.")
     recipe: dict[str, float] = Field(description="How it was trained: rank, rates, epochs.")
     data_fingerprint: str = Field(description="Content hash of the text it was trained on.")
+
+    @property
+    def knows_english_alone(self) -> bool:
+        """Whether its body is an embedded one; what others know, nobody can say here."""
+        return self.body.startswith("embedded:")
 
 
 def weights_folder(weights: str, kind: Trained = CROSS_ENCODER) -> Path:
@@ -118,8 +129,24 @@ def read_description(folder: Path, kind: Trained = CROSS_ENCODER) -> Description
 
 
 def body_fingerprint(folder: Path) -> str:
-    """Content hash of the three files of the body that the judge reads; what else counts as a model's weights elsewhere is no matter here."""
-    return files_fingerprint(folder, _BODY_FILES)
+    """Content hash of what the judge reads of the body: three files; where they are others (shards, an older tokenizer), of all that a loader reads."""
+    if all((folder / name).is_file() for name in _BODY_FILES):
+        return files_fingerprint(folder, _BODY_FILES)
+    return folder_fingerprint(folder)
+
+
+def write_description(folder: Path, description: Description) -> None:
+    """Write what the weights in a folder are."""
+    (folder / DESCRIPTION_FILE).write_text(description.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def body_folder(folder: Path, description: Description) -> Path:
+    """Where the body of the weights in a folder lies.
+
+    Raises:
+        UserError: It is not there.
+    """
+    return resolve_model(str(folder / BESIDE) if description.body == BESIDE else description.body)
 
 
 def weights_identity(weights: str, kind: Trained = CROSS_ENCODER) -> dict[str, Any]:

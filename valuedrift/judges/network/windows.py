@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from valuedrift.errors import UserError
+from valuedrift.models.others import read_by_others
+from valuedrift.weight_files import read_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -32,24 +34,39 @@ _ENDS = 100_000
 Ids = TypeVar("Ids", list[int], tuple[int, ...])
 
 Window = tuple[int, ...]
-"""What the body reads at once: [CLS], a prompt or a part of a response, [SEP]."""
+"""What the body reads at once: a prompt or a part of a response between the tokens that its tokenizer puts around a text, [CLS] and [SEP] in BERT."""
 
 
 class Encoder:
     """Cuts texts into windows.
 
     Args:
-        folder: Model folder with a BERT ``tokenizer.json``.
+        folder: An encoder's folder.
+
+    Raises:
+        UserError: Its tokenizer can't be read, or is none of an encoder.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._tokenizer = _tokenizer(folder / "tokenizer.json")
-        self._cls, self._sep, self.pad = (self._special(token) for token in ("[CLS]", "[SEP]", "[PAD]"))
+        self._tokenizer = _tokenizer(folder)
+        whole, text = (self._tokenizer.encode("a", add_special_tokens=around).ids for around in (True, False))
+        begins = [place for place in range(1, len(whole)) if text and whole[place : place + len(text)] == text]
+        if not begins:
+            raise UserError(
+                "the tokenizer puts no token before a text, as that of an encoder does",
+                where=str(folder),
+                fix="another body, with [CLS] or <s>",
+            )
+        self._before, self._after = tuple(whole[: begins[0]]), tuple(whole[begins[0] + len(text) :])
+        self.pad = self._padding(folder)
 
-    def _special(self, token: str) -> int:
-        number = self._tokenizer.token_to_id(token)
+    def _padding(self, folder: Path) -> int:
+        """The id that fills a batch up: the config's, else that of the token which is written like one."""
+        own = read_json(folder / "config.json").get("pad_token_id")
+        found = [own, *map(self._tokenizer.token_to_id, ("[PAD]", "<pad>"))]
+        number = next((one for one in found if isinstance(one, int)), None)
         if number is None:
-            raise UserError(f"the tokenizer has no {token}", fix="the judge's body is a BERT model")
+            raise UserError("nothing says which token pads a text", where=str(folder / "config.json"), fix="set pad_token_id")
         return number
 
     def prompts(self, texts: Sequence[str]) -> list[Window]:
@@ -65,7 +82,7 @@ class Encoder:
         return [encoding.ids for encoding in encoded]
 
     def _window(self, ids: list[int]) -> Window:
-        return (self._cls, *ids, self._sep)
+        return (*self._before, *ids, *self._after)
 
 
 def spans(ids: list[int]) -> list[list[int]]:
@@ -91,11 +108,21 @@ def clean(text: str) -> str:
 
 
 @functools.lru_cache(maxsize=2)
-def _tokenizer(path: Path) -> Tokenizer:
+def _tokenizer(folder: Path) -> Tokenizer:
     from tokenizers import Tokenizer
 
-    tokenizer: Tokenizer = Tokenizer.from_file(str(path))
+    with read_by_others("tokenizer not loadable", folder):
+        path = folder / "tokenizer.json"
+        tokenizer: Tokenizer = Tokenizer.from_file(str(path)) if path.is_file() else _made_fast(folder)
     tokenizer.no_padding()  # the shipped file pads and cuts to 128 by itself
     tokenizer.no_truncation()
     tokenizer.encode_special_tokens = True  # [SEP] in an answer is text
     return tokenizer
+
+
+def _made_fast(folder: Path) -> Tokenizer:
+    """The tokenizer of a folder whose files are of an older kind (``vocab.txt``, ``spm.model``), as transformers converts it."""
+    from transformers import AutoTokenizer
+
+    converted: Tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True).backend_tokenizer
+    return converted

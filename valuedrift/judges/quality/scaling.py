@@ -65,12 +65,12 @@ def fit_calibration(
     )
 
 
-def fit_temperature(logits: Array, labels: NDArray[np.int64]) -> float:
+def fit_temperature(logits: Array, labels: NDArray[np.int64] | Array) -> float:
     """The temperature in [0.05, 20] with the least negative log-likelihood, without a prior; rounded to three digits.
 
     Args:
         logits: Shape (rows, classes).
-        labels: Index of the right class, shape (rows,).
+        labels: Index of the right class, shape (rows,), or the probability of each class, shape (rows, classes).
     """
     from scipy.optimize import minimize_scalar
 
@@ -80,14 +80,15 @@ def fit_temperature(logits: Array, labels: NDArray[np.int64]) -> float:
     return round(float(np.exp(best.x)), 3)
 
 
-def negative_log_likelihood(logits: Array, labels: NDArray[np.int64], temperature: float) -> float:
+def negative_log_likelihood(logits: Array, labels: NDArray[np.int64] | Array, temperature: float) -> float:
     """Mean negative log-likelihood of the labels, in nats.
 
     Args:
         logits: Shape (rows, classes).
-        labels: Index of the right class, shape (rows,).
+        labels: Index of the right class, shape (rows,), or the probability of each class, shape (rows, classes): their cross-entropy then.
         temperature: Divides the logits, > 0.
     """
     from scipy.special import log_softmax
 
-    return float(-np.mean(log_softmax(logits / temperature, axis=1)[np.arange(len(labels)), labels]))
+    log_p = log_softmax(logits / temperature, axis=1)
+    return float(-np.mean((labels * log_p).sum(axis=1) if labels.ndim == 2 else log_p[np.arange(len(labels)), labels]))

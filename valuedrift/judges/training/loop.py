@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from valuedrift.judges.network.model import LowRank, StanceNetwork
-from valuedrift.judges.network.windows import Encoder
-from valuedrift.judges.training.grids import Step, StepLoss
 from valuedrift.progress import Progress
+
+LearntAtOnce = TypeVar("LearntAtOnce")
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """How the weights are trained; chosen by the held-out packaged questions."""
+class Rates:
+    """How adapters and head are trained, whatever they learn from."""
 
     rank: int = 18
     """Rank of the adapters."""
@@ -26,15 +27,21 @@ class Recipe:
     head_learning_rate: float = 1e-3
     """The same of the head."""
     epochs: int = 5
-    """Passes over the issues; each draws new examples beside them."""
-    issues: int = 8
-    """Issues a step."""
-    drill: float = 0.5
-    """Drills about actions that go with an issue, on average."""
+    """Passes over what is learnt from."""
     dropout: float = 0.1
     """Dropout of the body's states."""
     weight_decay: float = 0.01
     """AdamW's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe(Rates):
+    """How the shipped weights are trained, chosen by the held-out packaged questions; each pass over the issues draws new examples beside them."""
+
+    issues: int = 8
+    """Issues a step."""
+    drill: float = 0.5
+    """Drills about actions that go with an issue, on average."""
     smoothing: float = 0.05
     """Label smoothing."""
 
@@ -42,27 +49,31 @@ class Recipe:
 def fit(
     network: StanceNetwork,
     adapters: dict[str, LowRank],
-    encoder: Encoder,
-    steps: Sequence[Step],
-    recipe: Recipe,
+    steps: Sequence[LearntAtOnce],
+    loss_of: Callable[[LearntAtOnce], Tensor],
+    recipe: Rates,
     seed: int,
     progress: Callable[[Progress], None],
+    *,
+    fresh: bool = True,
 ) -> None:
     """Train the adapters and the head in place.
 
     Args:
         network: With adapters in its body.
         adapters: The adapters of its body.
-        encoder: Cuts texts into windows.
         steps: What each step learns from.
+        loss_of: The loss of a step.
         recipe: Rates.
         seed: Seed of initial weights and dropout.
         progress: Called after every step.
+        fresh: Whether adapters and head begin anew, and not as they are.
     """
     torch.manual_seed(seed)
-    for adapter in adapters.values():
-        nn.init.normal_(adapter.down, std=adapter.down.shape[1] ** -0.5)
-    network.head.reset()
+    if fresh:
+        for adapter in adapters.values():
+            nn.init.normal_(adapter.down, std=adapter.down.shape[1] ** -0.5)
+        network.head.reset()
     for name, module in network.body.named_modules():
         if isinstance(module, nn.Dropout):  # dropout of attention weights would keep torch from its fast attention
             module.p = 0.0 if name.endswith("attention.self.dropout") else recipe.dropout
@@ -73,7 +84,7 @@ def fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / warm_up, (total - step) / max(1, total - warm_up))
     )
-    loss_of, smooth = StepLoss(network, encoder, recipe.smoothing), math.nan
+    smooth = math.nan
     network.train()
     for done, step in enumerate(steps, start=1):
         loss = loss_of(step)

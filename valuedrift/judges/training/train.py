@@ -18,13 +18,13 @@ from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.base import Judgement, Pair
 from valuedrift.judges.cross_encoder import CrossEncoder, load_cross_encoder
 from valuedrift.judges.network import windows
-from valuedrift.judges.network.model import LowRank, StanceNetwork, add_adapters, load_body, unit
-from valuedrift.judges.network.weights import DESCRIPTION_FILE, WEIGHTS_FILE, Description, body_fingerprint, record_metrics
+from valuedrift.judges.network.model import StanceNetwork, add_adapters, load_body, save_weights, unit
+from valuedrift.judges.network.weights import BESIDE, WEIGHTS_FILE, Description, body_fingerprint, record_metrics, write_description
 from valuedrift.judges.network.windows import Encoder
 from valuedrift.judges.quality.scaling import fit_temperature
 from valuedrift.judges.quality.validation import Validation, validate
 from valuedrift.judges.training.augment import Augmenter, BesideGrids
-from valuedrift.judges.training.grids import Step, make_step
+from valuedrift.judges.training.grids import Step, StepLoss, make_step
 from valuedrift.judges.training.loop import Recipe, fit
 from valuedrift.judges.training.polarity import PolarityDrill
 from valuedrift.judges.training.sources import Example, Issue, actions, issues, phrases, plain_examples
@@ -130,6 +130,7 @@ def written_whole(out: Path) -> Iterator[Path]:
     try:
         yield part
         out.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(out / BESIDE, ignore_errors=True)
         for path in part.iterdir():
             path.replace(out / path.name)
     finally:
@@ -141,8 +142,8 @@ def _train_into(folder: Path, seed: int, recipe: Recipe, progress: Callable[[Pro
     encoder, network = Encoder(body_folder), StanceNetwork(load_body(body_folder))
     seen = without_near_held_out(everything, network.eval(), encoder)
     adapters = add_adapters(network.body, recipe.rank)
-    fit(network, adapters, encoder, course(seen, recipe, seed), recipe, seed, progress)
-    _save(folder, network, adapters)
+    fit(network, adapters, course(seen, recipe, seed), StepLoss(network, encoder, recipe.smoothing), recipe, seed, progress)
+    save_weights(folder / WEIGHTS_FILE, network, adapters)
     kept = [example for examples in held_out_examples().values() for example in examples]
     description = Description(
         body=BODY,
@@ -153,11 +154,11 @@ def _train_into(folder: Path, seed: int, recipe: Recipe, progress: Callable[[Pro
         recipe={name: float(value) for name, value in asdict(recipe).items()},
         data_fingerprint=data_fingerprint(everything),
     )
-    _describe(folder, description)
+    write_description(folder, description)
     judge = load_cross_encoder(CrossEncoder(weights=str(folder)))
     logits = judge.logits(as_pairs(kept))
     labels = np.array([STANCES.index(example.stance) for example in kept])
-    _describe(folder, description.model_copy(update={"temperature": fit_temperature(logits, labels)}))
+    write_description(folder, description.model_copy(update={"temperature": fit_temperature(logits, labels)}))
 
 
 def data_fingerprint(everything: Sequence[Issue]) -> str:
@@ -172,20 +173,6 @@ def _augmenter(chosen: Sequence[Issue], seed: int) -> Augmenter:
 def distractors() -> list[str]:
     """Texts that speak to no issue."""
     return [row["response"] for row in instructions()]
-
-
-def _save(folder: Path, network: StanceNetwork, adapters: dict[str, LowRank]) -> None:
-    """Adapters and head in half precision: the rounding is far below what training leaves to chance."""
-    from safetensors.torch import save_file
-
-    tensors = {f"head.{name}": tensor for name, tensor in network.head.state_dict().items()}
-    for name, adapter in adapters.items():
-        tensors |= {f"{name}.down": adapter.down.detach(), f"{name}.up": adapter.up.detach()}
-    save_file({name: tensor.to(torch.float16).contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS_FILE)
-
-
-def _describe(folder: Path, description: Description) -> None:
-    (folder / DESCRIPTION_FILE).write_text(description.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def measure(folder: Path) -> list[Validation]:
