@@ -10,7 +10,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-_WORDS = tuple(["yes", "no", "i", "we", "think", "it", "is", "wrong", "right", "should", "be", "allowed", "banned", "of", "course", "never", "always", "good", "bad", "this", "that", "?", ".", ","])
+_TEXT = "yes no i we think it is wrong right should be allowed banned of course never always good bad this that ? . ,"
 _SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48, "max_position_embeddings": 512}
 
 
@@ -34,7 +34,7 @@ BODIES: dict[str, Callable[[int], Any]] = {
 
 def write_tokenizer(folder: Path, first: str, last: str, pad: str) -> int:
     """A tokenizer of whole words that puts two tokens around a text; returns its number of tokens."""
-    words = [pad, "[UNK]", first, last, *_WORDS]
+    words = [pad, "[UNK]", first, last, *_TEXT.split()]
     tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(words)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.add_special_tokens([pad, "[UNK]", first, last])
