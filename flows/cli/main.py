@@ -28,7 +28,7 @@ _COMMANDS = {
     "tables": ("tables",),
     "checkpoints": ("checkpoints",),
     "sample": ("sample",),
-    "judge": ("judge", "judge_compare", "judge_fit", "labels"),
+    "judge": ("judge", "judge_compare", "judge_fit", "judge_distil", "labels"),
     "labels": ("labels",),
     "audit": ("audit",),
     "synthesize": ("synthesize",),
