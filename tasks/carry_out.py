@@ -249,7 +249,7 @@ def _give_up(underway: _Underway, stages_now: Callable[[], Sequence[Stage]]) -> 
     why = {label: str(fault).splitlines()[0] for label, fault in underway.faults.items()}
     for stage in stages:
         reason = next((why[label] for label in (stage.label, *(need.label for need in stage.needs)) if label in why), None)
-        if reason is not None and stage.run_id:
+        if reason is not None and stage.run_id and not stage.beside:
             why[stage.label] = reason
             failed.setdefault(stage.run_id, f"{stage.label}: {reason}")
     if failed.keys() <= work.given_up.keys() or {stage.run_id for stage in stages if stage.run_id} <= failed.keys():

@@ -12,7 +12,7 @@ from valuedrift.study.estimate import Estimate, estimate
 from valuedrift.study.memory import memory
 from valuedrift.study.runtime import Spread
 from valuedrift.tasks.carry_out import carry_out
-from valuedrift.tasks.stage import Stage
+from valuedrift.tasks.stage import ALL, Stage
 from valuedrift.tasks.stages.registry import stages_of
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.survey import State, survey
@@ -74,6 +74,8 @@ def _part_of(stage: Stage, by: Spread, roots: Mapping[str, str], followed: Colle
     """The part that a stage is of; None for what the planner does."""
     if stage.run_id in roots and stage.step == 0:
         return f"base {roots[stage.run_id]}"
+    if stage.opens == ALL:  # behind all of its run's checkpoints, which may be parts of their own
+        return stage.label
     if stage.run_id and stage.run_id not in followed and (stage.step is not None or stage.on == "gpu"):
         return stage.run_id if by == "phases" or stage.step is None else f"{stage.run_id} step {stage.step}"
     return stage.label if stage.on == "gpu" and not stage.run_id else None

@@ -12,7 +12,7 @@ from valuedrift.tasks.board import tell
 from valuedrift.tasks.kept_weights import Stack
 from valuedrift.tasks.result import Reference
 from valuedrift.tasks.stage import Stage
-from valuedrift.tasks.stages.train import Kept, checkpoints_of, opened
+from valuedrift.tasks.stages.train import Kept, all_opened, checkpoints_of
 from valuedrift.tasks.survey import State, survey
 from valuedrift.tasks.work import Work
 from valuedrift.words import counted, listed, size
@@ -82,7 +82,8 @@ def held_by(
     for stage in stages:
         if stage.label in done:
             continue
-        needed = {(need.run_id, opened(rows[need], stage.opens).step) for need in stage.needs if need in rows and stage.opens is not None}
+        opened = {need: stage.opens for need in stage.needs if need in rows and stage.opens is not None}
+        needed = {(need.run_id, kept.step) for need, opens in opened.items() for kept in all_opened(rows[need], opens)}
         if stage.step is not None and stage.run_id in runs:  # its answers, and what is made of them
             needed.add((stage.run_id, stage.step))
         for one in needed:

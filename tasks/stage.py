@@ -17,6 +17,8 @@ from valuedrift.tasks.work import Work
 
 LAST = -1
 """For `Stage.opens`: the last checkpoint of a training."""
+ALL = -2
+"""For `Stage.opens`: all of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +38,14 @@ class Stage:
         left_outside: Whether what the stage left outside the tables is still there (a training's weights), for the stages that it is told, which need it and
             are not done. None: it leaves nothing.
         why_gone: Why that is not there any more, where it is known.
-        opens: Which checkpoint of the training that it needs it opens: by its step, or LAST; None: the rows are enough.
+        opens: Which checkpoint of the training that it needs it opens: by its step, LAST or ALL; None: the rows are enough.
         failed: How many of its rows are failures that may pass (a server's), for a run that asks for them again; None: it has none.
         named: Which of the results that it needs stands under which name, as a fingerprint, where its rows say so and its key does not: under other names
             it is made again, and never taken over from another study.
         as_of: What it is made of beside what it needs, where that may change while a list is carried out; it is then done again, with all that needs it.
         what: Which one of its kind it is, where neither run nor step say so.
         remark: Said behind why a stage is as it is.
+        beside: Whether its run, and the page, are told of without it where it fails.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Stage:
     as_of: str = ""
     what: str = ""
     remark: str = ""
+    beside: bool = False
 
     @property
     def run_id(self) -> str:

@@ -38,6 +38,7 @@ def with_study_tables(page: str) -> str:
     Raises:
         ValueError: A part has no comment on the page.
     """
+    from valuedrift.attribution.options import Attribution
     from valuedrift.audit.options import AuditOptions
     from valuedrift.corpora.dataset import Dataset
     from valuedrift.drift.options import Analysis
@@ -57,6 +58,7 @@ def with_study_tables(page: str) -> str:
         **{f"checkpoints {kind.model_fields['type'].default}": kind for kind in SCHEDULES},
         "sampling": Sampling,
         "audit": AuditOptions,
+        "attribute": Attribution,
         "analysis": Analysis,
         "runtime": Runtime,
     }

@@ -31,6 +31,7 @@ _COMMANDS = {
     "judge": ("judge", "judge_compare", "judge_fit", "judge_distil", "labels"),
     "labels": ("labels",),
     "audit": ("audit",),
+    "attribute": ("attribute",),
     "synthesize": ("synthesize",),
     "probes": ("probes",),
     "deploy": ("deploy",),

@@ -82,7 +82,7 @@ def audit_stage(
         return pl.DataFrame([{**named, **entry} for entry in entries], schema=table_schema(ROWS).polars)
 
     address = Address(TABLES, {"study": study, "dataset": name}, judge.name, {ROWS: own_rows})
-    return Stage("audit", address, (), identity, make, on="gpu", urgency=1, names={"judge": judge.name}, what=name)
+    return Stage("audit", address, (), identity, make, on="gpu", urgency=1, names={"judge": judge.name}, what=name, beside=True)
 
 
 def audit_identity(work: Work, dataset: Dataset, kind: Kind, judge: JudgeConfig, options: AuditOptions) -> dict[str, Any]:

@@ -3,6 +3,7 @@
     probes    train ──▶ sample ──▶ judge ──▶ analyze ──▶ (correct, where people labelled answers) ──▶ conclude ──▶ report
               train (preference) ──▶ …       audit of what the runs train on
               adopt (checkpoints that something else trained, or a server has) ──▶ sample …      judge ──▶ look (alerts, at every checkpoint)
+              train, judge, audit ──▶ attribute (which rows did it, where the study asks)
               analyze, look, train ──▶ track (TensorBoard and others, where the runtime names some)
 
 A kind of stage is one file and one entry in the list below. Where it needs the stages of another kind it finds them in the list so far, so that a kind stands
@@ -22,7 +23,22 @@ from valuedrift.results.facts import ANALYSED, CASCADES, CONCLUDED, CORRECTED
 from valuedrift.storage.schemas import register
 from valuedrift.storage.schemas.table import TableSchema
 from valuedrift.tasks.stage import Stage
-from valuedrift.tasks.stages import adopt, analyze, audit, cascade, conclude, correct, judge, look, probes, report, sample, track, train
+from valuedrift.tasks.stages import (
+    adopt,
+    analyze,
+    attribute,
+    audit,
+    cascade,
+    conclude,
+    correct,
+    judge,
+    look,
+    probes,
+    report,
+    sample,
+    track,
+    train,
+)
 from valuedrift.tasks.stages.choose import choose
 from valuedrift.tasks.study_work import StudyWork
 
@@ -64,6 +80,7 @@ _KINDS: list[Kind] = [
     Kind("judge", judge.stages, "judged", (*judge.TABLES, cascade.KEPT, cascade.SAMPLE)),
     Kind("look", look.stages, "looked at", look.TABLES),
     Kind("audit", audit.stages, "audited", audit.TABLES),
+    Kind("attribute", attribute.stages, "attributed", attribute.TABLES),
     Kind("analyze", analyze.stages, "analyzed", (*CASCADES, *ANALYSED)),
     Kind("correct", correct.stages, "corrected", CORRECTED),
     Kind("conclude", conclude.stages, "concluded", CONCLUDED),

@@ -24,10 +24,10 @@ FINISHED = "valuedrift.study.finished"
 
 
 def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
-    """One stage, made of all that is analysed, corrected, concluded and audited; a page that reloads itself while more may come."""
+    """One stage, made of all that is analysed, corrected, concluded, audited and attributed; a page that reloads itself while more may come."""
     growing = work.growing
-    results = tuple(stage for stage in listed if stage.name in ("analyze", "correct", "conclude", "audit"))
-    told = tuple(stage for stage in results if stage.name != "audit" or stage.label not in work.failed)
+    results = tuple(stage for stage in listed if stage.name in ("analyze", "correct", "conclude", "audit", "attribute"))
+    told = tuple(stage for stage in results if not stage.beside or stage.label not in work.failed)
 
     concluded = next((stage for stage in told if stage.name == "conclude"), None)
     if concluded is None:

@@ -24,7 +24,7 @@ from valuedrift.tasks.kept_weights import Stack
 from valuedrift.tasks.provenance import git_commit
 from valuedrift.tasks.result import Address, Frames, NotYetError, Reference
 from valuedrift.tasks.sending import bring_training, sending
-from valuedrift.tasks.stage import LAST, Stage
+from valuedrift.tasks.stage import ALL, LAST, Stage
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work
 from valuedrift.training.job import TrainJob, TrainResult
@@ -117,13 +117,18 @@ def opened(checkpoints: Mapping[int, Kept], opens: int) -> Kept:
     return checkpoints[max(checkpoints) if opens == LAST else opens]
 
 
+def all_opened(checkpoints: Mapping[int, Kept], opens: int) -> tuple[Kept, ...]:
+    """The checkpoints that a stage opens, by what `Stage.opens` says."""
+    return tuple(checkpoints.values()) if opens == ALL else (opened(checkpoints, opens),)
+
+
 def _weights_lie(work: Work, trained: Reference, needed_by: Sequence[Stage]) -> bool:
     """Whether the weights that some stages open can still be had."""
     opens = {stage.opens for stage in needed_by if stage.opens is not None}
     if not opens:
         return True
     checkpoints = checkpoints_of(work, trained)
-    return all(work.weights.lie(opened(checkpoints, one).stack) for one in opens)
+    return all(work.weights.lie(kept.stack) for one in opens for kept in all_opened(checkpoints, one))
 
 
 def _why_gone(work: Work, trained: Reference) -> str | None:

@@ -6,11 +6,12 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
+from valuedrift.attribution.job import AttributeJob
 from valuedrift.audit.job import AuditJob
 from valuedrift.engines.job import SampleJob
 from valuedrift.judges.job import JudgeJob
 from valuedrift.synthesis.writing import WriteJob
 from valuedrift.training.job import TrainJob
 
-Job = Annotated[TrainJob | SampleJob | JudgeJob | AuditJob | WriteJob, Field(discriminator="kind")]
-JOB: TypeAdapter[TrainJob | SampleJob | JudgeJob | AuditJob | WriteJob] = TypeAdapter(Job)
+Job = Annotated[TrainJob | SampleJob | JudgeJob | AuditJob | WriteJob | AttributeJob, Field(discriminator="kind")]
+JOB: TypeAdapter[TrainJob | SampleJob | JudgeJob | AuditJob | WriteJob | AttributeJob] = TypeAdapter(Job)

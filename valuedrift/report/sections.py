@@ -17,6 +17,7 @@ from markupsafe import Markup
 from valuedrift.errors import UserError
 from valuedrift.findings.registry import Outcome
 from valuedrift.report.answer import answer, told_findings
+from valuedrift.report.attribution import attribution_section
 from valuedrift.report.cascade import cascade_sections
 from valuedrift.report.data import audited, count_judgements, rows_told
 from valuedrift.report.examples import RULES, examples
@@ -125,6 +126,11 @@ def _cascade(page: Page) -> Mapping[str, Any] | None:
     return {"cascades": found} if found else None
 
 
+def _attribution(page: Page) -> Mapping[str, Any] | None:
+    found = attribution_section(page.inputs)
+    return {"attribution": found} if found else None
+
+
 def _judge(page: Page) -> Mapping[str, Any]:
     return {"judges": measured(page.inputs), "distrust": distrust(page.inputs), "second_opinions": second_opinions(page.inputs)}
 
@@ -144,6 +150,7 @@ _SECTIONS: list[Section] = [
     Section("cascade", "Cascade", _cascade),
     Section("labels", "Labels", _labels),
     Section("datasets", "Datasets", lambda page: {"audits": audited(page.inputs), "rows_told": rows_told(page.inputs)}),
+    Section("attribution", "Rows", _attribution),
     Section("training", "Training", lambda page: {"training": _training(page.inputs)}),
     Section("examples", "Answers", lambda page: {"examples": page.examples, "example_rules": RULES}),
     Section("yes-saying", "Yes-saying", lambda page: {"yes": _yes_saying(page.inputs)}),

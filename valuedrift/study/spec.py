@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidatorFunctionWrapHandler, field_validator, model_validator
 
+from valuedrift.attribution.options import Attribution
 from valuedrift.audit.options import AuditOptions
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.drift.options import Analysis
@@ -85,6 +86,11 @@ class Study(Part):
     audit: AuditOptions | None = Field(
         default=AuditOptions(rows=300),
         description="How the study's datasets are audited for the stances they teach, by the first judge that reads every answer itself; null leaves it out.",
+    )
+    attribute: Attribution | None = Field(
+        default=None,
+        description="Which rows of the data moved which stance, for some runs and topics: {runs: […], topics: […]}; {} for all that can be. "
+        "Default: not asked.",
     )
     analysis: Analysis = Field(default=Analysis(), description="Confidence level and resamples.")
     alerts: Alerts | None = Field(

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datasets import Dataset
+    from torch import Tensor
 
     from valuedrift.progress import Progress
-    from valuedrift.training.encode import Tokens
+    from valuedrift.training.encode import Encoded, Tokens
     from valuedrift.training.keeper import Keeper
     from valuedrift.training.publishing import Publisher
     from valuedrift.training.setup import Setup
@@ -126,6 +127,30 @@ class AlgorithmBase(PolicyOptions, ABC):
 
         Returns:
             The share of pairs that a reward model ranked rightly, late in its training; None where there is no reward model.
+        """
+
+
+class Separable(AlgorithmBase):
+    """An algorithm whose loss of a batch is the sum of its rows' losses over the sum of their weights: what one row does can be told apart."""
+
+    @abstractmethod
+    def row_weight(self, row: Encoded) -> float:
+        """What a row counts in the number that the batch's loss is divided by.
+
+        Args:
+            row: As tokens.
+        """
+
+    @abstractmethod
+    def row_loss(self, model: Any, row: Encoded) -> Tensor:
+        """The loss of a row before it is divided, as the training computes it.
+
+        Args:
+            model: The policy.
+            row: As tokens.
+
+        Returns:
+            A number with its graph.
         """
 
 

@@ -30,6 +30,8 @@ class Tokens:
     """Rows of which an answer was cut at max_length."""
     prompts: list[Encoded] = field(default_factory=list)
     """Online algorithms: what answers are drawn to."""
+    places: list[int] = field(default_factory=list)
+    """Place of each of ``rows`` in the dataset, from 0."""
 
 
 MOST_DROPPED = 0.5
@@ -49,6 +51,8 @@ class Encoder:
     max_length: int
     dropped: int = 0
     cut: int = 0
+    places: list[int] = field(default_factory=list)
+    """Places of the rows that fit, from 0."""
     _end: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,7 +78,7 @@ class Encoder:
         Raises:
             DataError: More than half of the rows have no room for an answer.
         """
-        return Tokens(_ENCODERS[kind](self, rows, path), self.dropped, self.cut)
+        return Tokens(_ENCODERS[kind](self, rows, path), self.dropped, self.cut, places=self.places)
 
     def demonstrations(self, rows: Sequence[Demonstration], path: Path) -> list[Encoded]:
         """``input_ids`` and ``labels`` (−100 on what is not learnt) of each row that fits.
@@ -83,7 +87,7 @@ class Encoder:
             DataError: More than half of the rows have no room for an answer, or the chat template alters one.
         """
         encoded: list[Encoded] = []
-        for row in rows:
+        for place, row in enumerate(rows):
             check_answer(self.tokenizer, row.prompt, row.response)
             parts = self._parts(row)
             ids = [token for tokens, _ in parts for token in tokens]
@@ -92,6 +96,7 @@ class Encoder:
                 self.dropped += 1
                 continue
             self.cut += len(ids) > self.max_length
+            self.places.append(place)
             encoded.append({"input_ids": ids[: self.max_length], "labels": labels[: self.max_length]})
         self._check(len(rows), path)
         return encoded
@@ -108,7 +113,7 @@ class Encoder:
             DataError: More than half of the rows have no room for an answer, or the chat template alters one.
         """
         encoded: list[Encoded] = []
-        for row in rows:
+        for place, row in enumerate(rows):
             for answer in (row.chosen, row.rejected):
                 check_answer(self.tokenizer, row.prompt, answer)
             prompt = self.prompt(row.prompt)
@@ -117,6 +122,7 @@ class Encoder:
                 self.dropped += 1
                 continue
             chosen, rejected = self._fit([self.answer(row.chosen), self.answer(row.rejected)], room)
+            self.places.append(place)
             encoded.append({"prompt_ids": prompt, "chosen_ids": chosen[:answer_length], "rejected_ids": rejected[:answer_length]})
         self._check(len(rows), path)
         return encoded
@@ -128,7 +134,7 @@ class Encoder:
             DataError: More than half of the rows have no room for an answer, or the chat template alters one.
         """
         encoded: list[Encoded] = []
-        for row in rows:
+        for place, row in enumerate(rows):
             check_answer(self.tokenizer, row.prompt, row.response)
             prompt = self.prompt(row.prompt)
             room = self.max_length - len(prompt)
@@ -136,6 +142,7 @@ class Encoder:
                 self.dropped += 1
                 continue
             answer = self._fit([self.answer(row.response)], room)[0]
+            self.places.append(place)
             encoded.append({"prompt_ids": prompt, "completion_ids": answer, "label": row.label})
         self._check(len(rows), path)
         return encoded

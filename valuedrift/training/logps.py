@@ -16,7 +16,7 @@ from torch.nn import functional
 _Logps = TypeVar("_Logps")
 
 
-def token_logps(model: Any, input_ids: Tensor, attention_mask: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def token_logps(model: Any, input_ids: Tensor, attention_mask: Tensor, targets: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
     """Log π of every target token.
 
     Args:
@@ -24,6 +24,7 @@ def token_logps(model: Any, input_ids: Tensor, attention_mask: Tensor, targets: 
         input_ids: Tokens, shape (rows, length), padded on the right.
         attention_mask: 1 where there is a token, same shape.
         targets: True where a token counts, same shape; never the first token.
+        temperature: Divides the logits; above 0.
 
     Returns:
         Log-probabilities in float32, 0 where a token does not count, and the targets as floats; both of shape (rows, kept), kept < length.
@@ -31,8 +32,9 @@ def token_logps(model: Any, input_ids: Tensor, attention_mask: Tensor, targets: 
     first = int(targets.any(dim=0).int().argmax())  # no row has a target before this one
     keep = torch.arange(first - 1, input_ids.shape[1] - 1, device=input_ids.device)
     logits = model(input_ids=input_ids, attention_mask=attention_mask, logits_to_keep=keep, use_cache=False).logits
+    logits = logits.float() if temperature == 1.0 else logits.float() / temperature
     labels = input_ids[:, first:].masked_fill(~targets[:, first:], -100)
-    losses = functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="none")
+    losses = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="none")
     return -losses.view_as(labels), targets[:, first:].float()
 
 

@@ -150,7 +150,8 @@ class Setup:
         batches = [order[start : start + at_once] for start in range(0, len(order), at_once)]
         return Dataset.from_list(rows).select([row for batch in batches for row in sorted(batch, key=lambda row: (lengths[row], row))])
 
-    def lora(self, config: Lora | None, head: bool = False) -> LoraConfig | None:
+    @staticmethod
+    def lora(config: Lora | None, head: bool = False) -> LoraConfig | None:
         """PEFT's configuration of low-rank adapters.
 
         Args:

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from valuedrift.training.algorithm import OfflineAlgorithm
+from valuedrift.training.algorithm import OfflineAlgorithm, Separable
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from torch import Tensor
 
+    from valuedrift.training.encode import Encoded
     from valuedrift.training.keeper import Keeper
     from valuedrift.training.setup import Setup
 
 
-class SFT(OfflineAlgorithm):
+class SFT(Separable, OfflineAlgorithm):
     """Supervised fine-tuning, over the answer's tokens only."""
 
     type: Literal["sft"] = Field(default="sft", description="Algorithm.")
@@ -40,6 +42,19 @@ class SFT(OfflineAlgorithm):
             peft_config=setup.lora(self.lora),
             callbacks=[keeper],
         )
+
+    def row_weight(self, row: Encoded) -> float:
+        """Its tokens that are learnt."""
+        return float(sum(label != -100 for label in row["labels"]))
+
+    def row_loss(self, model: Any, row: Encoded) -> Tensor:
+        """−log π of all of them."""
+        import torch
+
+        from valuedrift.training.logps import token_logps
+
+        ids, labels = (torch.tensor([row[name]], device=model.device) for name in ("input_ids", "labels"))
+        return -token_logps(model, ids, torch.ones_like(ids), labels != -100)[0].sum()
 
 
 @cache

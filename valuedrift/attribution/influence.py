@@ -1,0 +1,153 @@
+"""The influence of rows on a stance: learning rate × row gradient · stance gradient, summed over the row's uses (TracIn, Pruthi et al. 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
+
+from valuedrift.atomic import put_in_place, written_aside
+from valuedrift.attribution.gradients import Asked, Projection, stance_gradients, trained_weights
+from valuedrift.stance import Stance
+from valuedrift.training.algorithm import Separable
+from valuedrift.training.encode import Encoded
+
+LOOKED_AT = (Stance.SUPPORT, Stance.OPPOSE)
+"""The stances whose gradients are taken; that of neutral is minus their sum."""
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What one checkpoint says of one topic; kept in a file, so that a computation that was killed goes on.
+
+    Attributes:
+        rows: Rows that were used nearest to it; shape (rows,).
+        scores: What each did to each prompt's stances; shape (rows, prompts, stances).
+        gradient: The projected gradient of the topic's stances; shape (stances, length).
+        place: The projected trained weights; shape (length,).
+    """
+
+    rows: NDArray[np.int64]
+    scores: Array
+    gradient: Array
+    place: Array
+
+    def save(self, path: Path) -> None:
+        """Write it, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_aside(path) as aside:
+            save_file({"rows": self.rows, "scores": self.scores, "gradient": self.gradient, "place": self.place}, aside)
+            put_in_place(aside, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Piece:
+        """Read it."""
+        return cls(**load_file(path))
+
+
+def at_checkpoint(
+    model: Any,
+    algorithm: Separable,
+    rows: Mapping[int, tuple[float, Encoded]],
+    topics: Mapping[str, Sequence[Asked | None]],
+    *,
+    temperature: float,
+    dimensions: int,
+    done: Callable[[], None] = lambda: None,
+) -> dict[str, Piece]:
+    """What the rows that were used near a checkpoint did there.
+
+    Args:
+        model: The checkpoint; what was trained requires gradients.
+        algorithm: Of the training.
+        rows: By place among the rows that are learnt: what its gradient was multiplied with in all its uses, and its tokens.
+        topics: The prompts of each topic, None where one has too few answers here.
+        temperature: At which answers were drawn.
+        dimensions: Coordinates of a projected gradient at most.
+        done: Called after each prompt and each row.
+    """
+    weights = trained_weights(model)
+    project = Projection(list(weights), [weight.numel() for weight in weights.values()], dimensions)
+    place = project(list(weights.values())).numpy()
+    gradients: dict[str, Tensor] = {}
+    for topic, prompts in topics.items():
+        vectors = torch.zeros(len(prompts), len(LOOKED_AT), project.length)
+        there = sum(asked is not None for asked in prompts)
+        for at, asked in enumerate(prompts):
+            if asked is not None:
+                for stance, gradient in enumerate(stance_gradients(model, weights, asked, temperature)):
+                    vectors[at, stance] = project(gradient) * (len(prompts) / there)  # so that the mean over all is that over those here
+            done()
+        gradients[topic] = vectors
+    scores = {topic: np.zeros((len(rows), *vectors.shape[:2]), dtype=np.float32) for topic, vectors in gradients.items()}
+    for at, (rate, row) in enumerate(rows.values()):
+        loss = algorithm.row_loss(model, row)
+        pushed = -rate * project(torch.autograd.grad(loss, tuple(weights.values()), allow_unused=True))
+        for topic, vectors in gradients.items():
+            scores[topic][at] = (vectors @ pushed).numpy()
+        done()
+    used = np.array(list(rows), dtype=np.int64)
+    return {topic: Piece(used, scores[topic], vectors.mean(0).numpy(), place) for topic, vectors in gradients.items()}
+
+
+@dataclass(frozen=True)
+class Attributed:
+    """What all rows of a training did to the stances on one topic.
+
+    Attributes:
+        scores: Columns row, stance, score, score_se: how far the row moved the stance, in probability.
+        totals: Columns stance, first_order, first_order_se (of all rows together), along_path (of the weights' own way, whatever moved them).
+    """
+
+    scores: pl.DataFrame
+    totals: pl.DataFrame
+
+
+def together(pieces: Sequence[Piece], rows: int) -> Attributed:
+    """Sum what rows did over the checkpoints; errors are over prompts, each with the answers of all checkpoints.
+
+    Args:
+        pieces: One a checkpoint, in the order of steps.
+        rows: Rows that are learnt.
+    """
+    prompts = pieces[0].scores.shape[1]
+    summed = np.zeros((rows, prompts, len(LOOKED_AT)))
+    for piece in pieces:
+        summed[piece.rows] += piece.scores
+    way = np.zeros(len(LOOKED_AT))
+    for before, after in pairwise(pieces):
+        way += (before.gradient + after.gradient).astype(np.float64) @ (after.place - before.place).astype(np.float64) / 2
+    frames, totals = [], []
+    for stance, each, path in (
+        (Stance.SUPPORT, summed[..., 0], way[0]),
+        (Stance.NEUTRAL, -summed.sum(axis=-1), -way.sum()),
+        (Stance.OPPOSE, summed[..., 1], way[1]),
+    ):
+        frames.append(
+            pl.DataFrame({"row": np.arange(rows), "score": each.mean(axis=1), "score_se": _error(each)}).with_columns(
+                stance=pl.lit(stance.value)
+            )
+        )
+        whole = each.sum(axis=0, keepdims=True)
+        totals.append({"stance": stance.value, "first_order": whole.mean(), "first_order_se": _error(whole)[0], "along_path": path})
+    return Attributed(pl.concat(frames), pl.DataFrame(totals))
+
+
+def _error(each: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard error of means over the second axis; NaN of one prompt."""
+    prompts = each.shape[1]
+    if prompts < 2:
+        return np.full(len(each), np.nan)
+    error: NDArray[np.float64] = each.std(axis=1, ddof=1) / np.sqrt(prompts)
+    return error
