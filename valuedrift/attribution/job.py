@@ -143,7 +143,7 @@ def _attribute(job: AttributeJob, progress: Callable[[Progress], None]) -> Attri
         learnt = pl.DataFrame(
             {
                 "row": range(len(tokens.rows)),
-                "row_idx": tokens.places,
+                "row_idx": [place + 1 for place in tokens.places],
                 "n_uses": [uses.get(row, 0) for row in range(len(tokens.rows))],
             }
         )
