@@ -39,7 +39,7 @@ def _value(schema: TableSchema, column: Column, row: int) -> object:
     if column.nullable and row == 1:
         return None
     if column.values:
-        return column.values[0]
+        return column.values[row % len(column.values) if column.name in schema.keys else 0]
     if pa.types.is_string(column.type):
         return f"{column.name} {row}"
     if pa.types.is_boolean(column.type):
