@@ -13,6 +13,8 @@ from valuedrift.weight_formats import told_format
 WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 ADAPTER = "adapter_model.safetensors"
+MOMENTS = "optimizer.moments"
+"""In a checkpoint's folder: Adam's second moments of the trained weights, corrected for their beginning at 0, as safetensors. No part of its content."""
 ADAPTER_CONFIG = "adapter_config.json"
 _NOT_MERGED = frozenset({"PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT", "ADAPTION_PROMPT"})
 """PEFT's kinds of adapters that are no change of weights."""

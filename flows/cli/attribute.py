@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -33,6 +33,14 @@ def attribute(
     ] = None,
     topics: Annotated[list[str] | None, typer.Option("--topic", help="A topic; may be repeated.", show_default="all")] = None,
     stance: Annotated[Stance | None, typer.Option("--stance", help="Show and write this stance alone.", show_default="all three")] = None,
+    method: Annotated[
+        Literal["less", "tracin"] | None,
+        typer.Option(
+            "--method",
+            help="less: rates as Adam scaled them, by moments that a training keeps where its study has `attribute`; tracin needs none.",
+            show_default="as the study says, else tracin",
+        ),
+    ] = None,
     dimensions: Annotated[
         int, typer.Option("--dimensions", min=256, help="Coordinates that a gradient is projected to where the trained weights are more.")
     ] = DIMENSIONS,
@@ -51,10 +59,14 @@ def attribute(
     from valuedrift.tasks.study_work import StudyWork
 
     place = target(out, "--out", ".parquet") if out else None
-    options = Attribution(
-        runs=None if runs is None else tuple(runs), topics=None if topics is None else tuple(topics), dimensions=dimensions
-    )
     work = StudyWork(study_of(study), resolve_root(root))
+    said = work.study.attribute
+    options = Attribution(
+        runs=None if runs is None else tuple(runs),
+        topics=None if topics is None else tuple(topics),
+        method=method or ("tracin" if said is None else said.method),
+        dimensions=dimensions,
+    )
     wanted = attribution_of(work, options)
     if wanted.missing:
         _run(study, options, work.root, len(wanted.missing))

@@ -8,7 +8,11 @@ from valuedrift.storage.schemas.columns import FROM_STEP, RUN_ID, STANCE, STANCE
 from valuedrift.storage.schemas.table import TableSchema, real, text, whole
 
 _PARTITION = ("study", "run_id", "topic")
-_METHOD = text("method", "`tracin`: learning rate × gradient of the row · gradient of the stance.", values=("tracin",))
+_METHOD = text(
+    "method",
+    "`tracin`: learning rate × gradient of the row · gradient of the stance; `less`: with each weight's rate as Adam scaled it.",
+    values=("tracin", "less"),
+)
 
 TABLES = (
     TableSchema(

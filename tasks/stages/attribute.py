@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from valuedrift.attribution.job import SCORES, TOTALS, AttributeJob
+from valuedrift.attribution.job import SCORES, TOTALS, AttributeJob, moments_of, no_moments
 from valuedrift.attribution.options import Attribution, check_algorithm, check_known, check_sampling
 from valuedrift.audit.examples import examples_of
 from valuedrift.drift.options import Towards
@@ -218,6 +218,9 @@ class _Of:
         if gone:
             raise StageError(f"the weights of step {gone[0]} are gone", where=run.run_id, fix="valuedrift run trains them again")
         weights = {step: work.weights.at_hand(kept.stack, kept.fingerprint) for step, kept in checkpoints.items()}
+        without = next((one for step, one in weights.items() if step and not moments_of(one).is_file()), None)
+        if self._options.method == "less" and without is not None:
+            raise no_moments(run.run_id)
         for folder in folders.values():
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -234,6 +237,7 @@ class _Of:
                 prompts=folder / "prompts.json",
                 answers=folder / "answers.parquet",
                 sampling=work.study.sampling,
+                method=self._options.method,
                 dimensions=self._options.dimensions,
                 keep=dict(folders),
                 out=folder,

@@ -169,6 +169,7 @@ def _trained(work: StudyWork, run: RunPlan, weights: Weights, key: str) -> Train
         state_seconds=runtime.checkpoints.state_seconds,
         shard=runtime.shard,
         gradient_checkpointing=runtime.gradient_checkpointing,
+        moments=work.study.attribute is not None and work.study.attribute.wants_moments(run.run_id),
     )
     label = f"train {run.run_id}"
     bring_training(work, key)

@@ -63,7 +63,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def attributed(finished: Path) -> StudyWork:
     """The same with its attributions."""
     work = work_of(finished)
-    once_each(work, attribution_of(work, Attribution()).stages)
+    once_each(work, attribution_of(work, Attribution(method="tracin")).stages)
     work.close()
     return work
 
@@ -91,7 +91,9 @@ def test_every_row_has_a_score_of_every_stance_and_topic(attributed: StudyWork) 
     assert not [found.what for found in check(attributed.store) if "attribution" in found.where.path]
 
 
-def test_it_is_done_once_and_the_command_prints_it_in_80_columns(attributed: StudyWork, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_done_once_and_the_command_prints_it_in_80_columns(
+    attributed: StudyWork, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     arguments = ["attribute", str(finished / "small.yaml"), "--topic", "religion", "--stance", "support", "--root", str(finished / "root")]
     out = finished / "rows.parquet"
@@ -110,7 +112,7 @@ def test_it_is_done_once_and_the_command_prints_it_in_80_columns(attributed: Stu
 
 def test_a_killed_computation_goes_on_and_its_numbers_are_the_same(attributed: StudyWork, finished: Path) -> None:
     work = work_of(finished)
-    wanted = attribution_of(work, Attribution(topics=("religion",), dimensions=300))
+    wanted = attribution_of(work, Attribution(topics=("religion",), method="tracin", dimensions=300))
     assert wanted.missing == [f"attribute {RUN}, religion"]
     stage = wanted.stages[-1]
     needs = [wanted.known[need.label] for need in stage.needs]
@@ -125,7 +127,12 @@ def test_a_killed_computation_goes_on_and_its_numbers_are_the_same(attributed: S
 
 
 FAULTS = {
-    "no such run": (Attribution(runs=("tiny.sft-won",)), STUDY, "no run that is trained here 'tiny.sft-won'", "did you mean 'tiny.sft-own'"),
+    "no such run": (
+        Attribution(runs=("tiny.sft-won",)),
+        STUDY,
+        "no run that is trained here 'tiny.sft-won'",
+        "did you mean 'tiny.sft-own'",
+    ),
     "no such topic": (Attribution(topics=("imigration",)), STUDY, "no topic 'imigration'", "did you mean 'immigration'"),
     "greedy": (Attribution(), STUDY.replace("temperature: 0.7", "temperature: 0"), "greedy answers have no gradient", "temperature"),
     "nucleus": (Attribution(), STUDY.replace("temperature: 0.7", "top_p: 0.9"), "nucleus", "top_p: 1"),
@@ -167,8 +174,19 @@ def test_weights_that_are_gone_are_missed(finished: Path) -> None:
 
 def test_an_algorithm_whose_rows_cannot_be_told_apart_is_refused(finished: Path) -> None:
     write_rows(finished / "pairs.jsonl", [{"prompt": row["prompt"], "chosen": "Yes.", "rejected": "No."} for row in ROWS])
-    text = STUDY.format(model=finished / "model").replace("audit: null", "audit: null\npreference: [{data: [gap], algorithm: {type: dpo, steps: 1}}]")
+    text = STUDY.format(model=finished / "model").replace(
+        "audit: null", "audit: null\npreference: [{data: [gap], algorithm: {type: dpo, steps: 1}}]"
+    )
     work = work_of(finished, text)
     run = next(run for run in work.plan.runs if isinstance(run.algorithm, DPO))
     with pytest.raises(UserError, match="does not know what a single row does in DPO"):
         list(attribution_stages(work, [], Attribution(runs=(run.run_id,))))
+
+
+def test_rates_as_adam_scaled_them_need_moments_that_were_kept(finished: Path) -> None:
+    work = work_of(finished)
+    wanted = attribution_of(work, Attribution(topics=("religion",)))
+    stage = wanted.stages[-1]
+    with pytest.raises(UserError, match="kept no second moments"):
+        stage.make(work, [wanted.known[need.label] for need in stage.needs])
+    work.close()

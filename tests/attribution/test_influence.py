@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_training import save_tiny_chat, sentences, write_rows
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from valuedrift.training.rows import READERS
 from valuedrift.training.schedule import Every
 from valuedrift.training.setup import row_order
 from valuedrift.training.sft import SFT
+from valuedrift.weight_files import MOMENTS
 from valuedrift.weights import Weights
 
 TEMPERATURE = 0.7
@@ -201,3 +203,40 @@ def test_scores_are_summed_over_checkpoints_with_errors_over_prompts() -> None:
     total = found.totals.row(by_predicate=pl.col("stance") == "oppose", named=True)
     np.testing.assert_allclose(total["first_order"], (first[..., 1].sum(0) + second[0, :, 1]).mean(), rtol=1e-6)
     np.testing.assert_allclose(total["along_path"], gradients[:, 1].mean(axis=0).sum(), rtol=1e-5)
+
+
+def test_with_adams_scales_the_rows_tell_the_way_that_the_weights_went(tiny: Weights, tmp_path: Path) -> None:
+    """A checkpoint a step, no momentum to speak of at the first: the first step of Adam, rebuilt from its rows."""
+    rows = [{"prompt": question, "response": f"surely {question}"} for question in sentences(6, 1)]
+    dataset = write_rows(tmp_path / "rows.jsonl", rows)
+    sft = SFT(steps=1, batch_size=3, max_length=40, learning_rate=1e-3, schedule="constant", lora={"r": 4}, dtype="float32")
+    job = TrainJob(
+        weights=tiny, algorithm=sft, dataset=dataset, schedule=Every(n=1), seed=3, out=tmp_path / "run", device="cpu", moments=True
+    )
+    result = job.run(lambda _: None)
+    last = result.checkpoints[1].weights
+    moments = load_file(last.adapters[-1] / MOMENTS)
+    assert last.fingerprint() == result.checkpoints[1].fingerprint
+    start, tokenizer = load_checkpoint(tiny, None, sft, 3, "cpu")
+    end, _ = load_checkpoint(tiny, last, sft, 3, "cpu")
+    tokens = sft.encode(READERS["sft"](dataset), tokenizer, dataset)
+    logged = [Logged(row.learning_rate, row.grad_norm) for row in result.metrics]
+    (part, _) = segments(row_order(6, 3, 3), 3, lambda row: sft.row_weight(tokens.rows[row]), logged, [0, 1], momentum=0.9)
+    asked = prompts()
+    learnt = {row: (rate, tokens.rows[row]) for row, rate in part.rates().items()}
+    piece = at_checkpoint(start, sft, learnt, {"t": asked}, temperature=TEMPERATURE, dimensions=10**7, moments=moments)["t"]
+    away = {name: weight.detach() - trained_weights(start)[name].detach() for name, weight in trained_weights(end).items()}
+    weights = trained_weights(start)
+    for stance in (0, 1):
+        moved = 0.0
+        for one in asked:
+            gradient = stance_gradients(start, weights, one, TEMPERATURE)[stance]
+            moved += sum(float((part * away[name]).sum()) for name, part in zip(weights, gradient, strict=True) if part is not None) / 2
+        assert piece.scores[:, :, stance].mean(axis=1).sum() == pytest.approx(moved, rel=1e-2)
+
+
+def test_momentum_spreads_a_gradient_over_the_steps_that_follow() -> None:
+    rates = [0.3, 0.2, 0.1]
+    parts = segments([0, 1, 2], 1, lambda _: 1.0, [Logged(rate, 0.5) for rate in rates], [0], momentum=0.9)
+    wanted = [sum(rates[at] * 0.1 * 0.9 ** (at - used) / (1 - 0.9 ** (at + 1)) for at in range(used, 3)) for used in range(3)]
+    assert list(parts[0].rates().values()) == pytest.approx(wanted)

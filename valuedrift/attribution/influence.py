@@ -16,13 +16,16 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from valuedrift.atomic import put_in_place, written_aside
-from valuedrift.attribution.gradients import Asked, Projection, stance_gradients, trained_weights
+from valuedrift.attribution.gradients import Asked, Gradient, Projection, stance_gradients, trained_weights
 from valuedrift.stance import Stance
 from valuedrift.training.algorithm import Separable
 from valuedrift.training.encode import Encoded
 
 LOOKED_AT = (Stance.SUPPORT, Stance.OPPOSE)
 """The stances whose gradients are taken; that of neutral is minus their sum."""
+
+_EPSILON = 1e-8
+"""Adam's ε in every training (TRL's default)."""
 
 Array = NDArray[np.float32]
 
@@ -64,6 +67,7 @@ def at_checkpoint(
     *,
     temperature: float,
     dimensions: int,
+    moments: Mapping[str, Tensor] | None = None,
     done: Callable[[], None] = lambda: None,
 ) -> dict[str, Piece]:
     """What the rows that were used near a checkpoint did there.
@@ -75,30 +79,45 @@ def at_checkpoint(
         topics: The prompts of each topic, None where one has too few answers here.
         temperature: At which answers were drawn.
         dimensions: Coordinates of a projected gradient at most.
+        moments: Adam's second moments by name of a trained weight, which scale its rate (LESS, Xia et al. 2024); None: no weight is scaled (TracIn).
         done: Called after each prompt and each row.
     """
     weights = trained_weights(model)
     project = Projection(list(weights), [weight.numel() for weight in weights.values()], dimensions)
     place = project(list(weights.values())).numpy()
+    scales = None if moments is None else [1 / (moments[name].to(weight.device).sqrt() + _EPSILON) for name, weight in weights.items()]
     gradients: dict[str, Tensor] = {}
+    directions: dict[str, Tensor] = {}
     for topic, prompts in topics.items():
         vectors = torch.zeros(len(prompts), len(LOOKED_AT), project.length)
+        summed = torch.zeros(len(LOOKED_AT), project.length)
         there = sum(asked is not None for asked in prompts)
         for at, asked in enumerate(prompts):
             if asked is not None:
                 for stance, gradient in enumerate(stance_gradients(model, weights, asked, temperature)):
-                    vectors[at, stance] = project(gradient) * (len(prompts) / there)  # so that the mean over all is that over those here
+                    summed[stance] += project(gradient) / there
+                    vectors[at, stance] = project(_scaled(gradient, scales)) * (
+                        len(prompts) / there
+                    )  # the mean over all is that over those here
             done()
-        gradients[topic] = vectors
-    scores = {topic: np.zeros((len(rows), *vectors.shape[:2]), dtype=np.float32) for topic, vectors in gradients.items()}
+        gradients[topic] = summed
+        directions[topic] = vectors
+    scores = {topic: np.zeros((len(rows), *vectors.shape[:2]), dtype=np.float32) for topic, vectors in directions.items()}
     for at, (rate, row) in enumerate(rows.values()):
         loss = algorithm.row_loss(model, row)
         pushed = -rate * project(torch.autograd.grad(loss, tuple(weights.values()), allow_unused=True))
-        for topic, vectors in gradients.items():
+        for topic, vectors in directions.items():
             scores[topic][at] = (vectors @ pushed).numpy()
         done()
     used = np.array(list(rows), dtype=np.int64)
-    return {topic: Piece(used, scores[topic], vectors.mean(0).numpy(), place) for topic, vectors in gradients.items()}
+    return {topic: Piece(used, scores[topic], mean.numpy(), place) for topic, mean in gradients.items()}
+
+
+def _scaled(gradient: Gradient, scales: Sequence[Tensor] | None) -> Gradient:
+    """A gradient with each weight's rate as Adam scaled it."""
+    if scales is None:
+        return gradient
+    return [None if part is None else part * scale for part, scale in zip(gradient, scales, strict=True)]
 
 
 @dataclass(frozen=True)

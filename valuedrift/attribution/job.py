@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from valuedrift.attribution.options import check_algorithm
+from valuedrift.errors import UserError
 from valuedrift.progress import Progress
 from valuedrift.sampling import Prompt, Sampling
 from valuedrift.training.registry import Algorithm
+from valuedrift.weight_files import MOMENTS
 from valuedrift.weights import Weights
 
 if TYPE_CHECKING:
     import polars as pl
+    from torch import Tensor
 
     from valuedrift.attribution.gradients import Asked
 
+_MOMENTUM = 0.9
+"""Adam's β₁ in every training (TRL's default)."""
 SCORES, TOTALS = "scores", "totals"
 """Endings of the two files that are written of a topic."""
 
@@ -50,6 +55,7 @@ class AttributeJob(BaseModel):
         description="Parquet with topic, prompt (place in the list), step, response, ended, support, oppose: the judged answers of all checkpoints."
     )
     sampling: Sampling = Field(description="How they were drawn.")
+    method: Literal["less", "tracin"] = Field(description="Whether rates are scaled as Adam scaled them.")
     dimensions: int = Field(ge=1, description="Coordinates of a projected gradient at most.")
     keep: dict[str, Path] = Field(
         description="By topic the folder for its pieces, a file a checkpoint; those that are there are not made again."
@@ -95,7 +101,8 @@ def _attribute(job: AttributeJob, progress: Callable[[Progress], None]) -> Attri
     logged = [Logged(*row) for row in pl.read_parquet(job.log).sort("step").select("learning_rate", "grad_norm").iter_rows()]
     order = row_order(len(tokens.rows), algorithm.batch_size * len(logged), job.seed)
     steps = sorted(job.checkpoints)
-    parts = segments(order, algorithm.batch_size, lambda row: algorithm.row_weight(tokens.rows[row]), logged, steps)
+    momentum = _MOMENTUM if job.method == "less" else 0.0
+    parts = segments(order, algorithm.batch_size, lambda row: algorithm.row_weight(tokens.rows[row]), logged, steps, momentum)
     prompts = [Prompt(**row) for row in json.loads(job.prompts.read_text(encoding="utf-8"))]
     answers = pl.read_parquet(job.answers)
     wanted = {topic: answers.filter(topic=topic).get_column("prompt").unique().sort().to_list() for topic in job.keep}
@@ -132,6 +139,7 @@ def _attribute(job: AttributeJob, progress: Callable[[Progress], None]) -> Attri
             asked,
             temperature=job.sampling.temperature,
             dimensions=job.dimensions,
+            moments=_moments(job, step) if job.method == "less" else None,
             done=lambda step=step: one_more(f"step {step}"),  # type: ignore[misc]
         )
         for topic, piece in found.items():
@@ -150,6 +158,36 @@ def _attribute(job: AttributeJob, progress: Callable[[Progress], None]) -> Attri
         result.scores.join(learnt, on="row").drop("row").write_parquet(job.out / f"{place}-{SCORES}.parquet")
         result.totals.write_parquet(job.out / f"{place}-{TOTALS}.parquet")
     return AttributeResult(rows=len(tokens.rows), steps=tuple(steps), loaded=tuple(step for step in steps if missing[step]))
+
+
+def _moments(job: AttributeJob, step: int) -> dict[str, Tensor]:
+    """Second moments for the steps around a checkpoint: those of the next one, which know the gradients of these steps; at the last its own.
+
+    Raises:
+        UserError: The training kept none.
+    """
+    from safetensors.torch import load_file
+
+    later = min((other for other in job.checkpoints if other > step), default=step)
+    path = moments_of(job.checkpoints[later])
+    if not path.is_file():
+        raise no_moments(str(path.parent))
+    moments: dict[str, Tensor] = load_file(path)
+    return moments
+
+
+def moments_of(weights: Weights) -> Path:
+    """Where the second moments of a checkpoint lie, if its training kept them."""
+    return (weights.adapters[-1] if weights.adapters else weights.base) / MOMENTS
+
+
+def no_moments(where: str) -> UserError:
+    """The error of a training that kept no second moments."""
+    return UserError(
+        "the training kept no second moments of Adam: its study did not have `attribute` then",
+        where=where,
+        fix="method: tracin, which needs none",
+    )
 
 
 def _piece(folder: Path, step: int) -> Path:

@@ -27,9 +27,10 @@ class Attribution(BaseModel):
     topics: tuple[str, ...] | None = Field(
         default=None, description="Topics of the probes; default: all. Each costs gradients of its answers."
     )
-    method: Literal["tracin"] = Field(
-        default="tracin",
-        description="tracin: learning rate × gradient of the row · gradient of the stance, at the checkpoint nearest to each use.",
+    method: Literal["less", "tracin"] = Field(
+        default="less",
+        description="tracin: learning rate × gradient of the row · gradient of the stance, at the checkpoint nearest to each use. less: the same with each "
+        "weight's rate as Adam scaled it, by second moments that a training keeps where its study has `attribute`.",
     )
     dimensions: int = Field(
         default=DIMENSIONS,
@@ -37,6 +38,10 @@ class Attribution(BaseModel):
         description="Coordinates that a gradient is projected to where the trained weights are more; products of two are then off by "
         "their norms / √dimensions.",
     )
+
+    def wants_moments(self, run_id: str) -> bool:
+        """Whether a training is to keep its second moments."""
+        return self.method == "less" and (self.runs is None or run_id in self.runs)
 
 
 def check_sampling(sampling: Sampling) -> None:

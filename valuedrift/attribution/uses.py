@@ -49,7 +49,12 @@ class Segment:
 
 
 def segments(
-    order: Sequence[int], batch_size: int, weight: Callable[[int], float], logged: Sequence[Logged], checkpoints: Sequence[int]
+    order: Sequence[int],
+    batch_size: int,
+    weight: Callable[[int], float],
+    logged: Sequence[Logged],
+    checkpoints: Sequence[int],
+    momentum: float = 0.0,
 ) -> list[Segment]:
     """The uses of all rows, each at the checkpoint nearest to the weights that it was computed with.
 
@@ -59,6 +64,7 @@ def segments(
         weight: What a row counts in what the batch's loss is divided by.
         logged: One entry a step.
         checkpoints: Steps at which there are weights, ascending.
+        momentum: Adam's β₁, by which a gradient is spread over the steps that follow; 0: it acts in its own step.
 
     Returns:
         One segment a checkpoint, with the steps whose start lies nearest to it (of two, the earlier).
@@ -70,9 +76,20 @@ def segments(
     if len(steps) != len(logged):
         raise DataError(f"the table training has {len(logged)} steps of {len(steps)}", fix="run the training anew: its log is not whole")
     found = {at: Segment(at) for at in checkpoints}
+    spread = _spread([log.learning_rate for log in logged], momentum)
     for step, (rows, log) in enumerate(zip(steps, logged, strict=True), start=1):
         nearest = min(checkpoints, key=lambda at: (abs(at - (step - 1)), at))
         clipped = min(1.0, _MAX_NORM / (log.grad_norm + 1e-6))
-        rate = log.learning_rate * clipped / sum(map(weight, rows))
+        rate = spread[step - 1] * clipped / sum(map(weight, rows))
         found[nearest].batches.append(Batch(step, tuple(rows), rate))
     return list(found.values())
+
+
+def _spread(rates: Sequence[float], momentum: float) -> list[float]:
+    """What a gradient of each step is multiplied with in that step and those that follow, together."""
+    spread = [0.0] * len(rates)
+    carried = 0.0
+    for at in range(len(rates), 0, -1):
+        carried = (1 - momentum) * rates[at - 1] / (1 - momentum**at) + momentum * carried
+        spread[at - 1] = carried
+    return spread

@@ -19,7 +19,8 @@ MOST_CELLS = 30
 METHODS: Mapping[str, str] = MappingProxyType(
     {
         "tracin": "TracIn: learning rate × gradient of the row · gradient of the stance. The training's optimizer is Adam, which scales each "
-        "weight's step by itself: scores rank rows, and their sum need not be of the size of the drift."
+        "weight's step by itself: scores rank rows, and their sum need not be of the size of the drift.",
+        "less": "LESS: rate × gradient of the row · gradient of the stance, with each weight's rate as Adam scaled it.",
     }
 )
 """What the column method says, in words."""

@@ -54,6 +54,10 @@ class TrainJob(BaseModel):
     )
     shard: bool = Field(default=False, description="Whether each process holds a share of the model (FSDP2), not all of it.")
 
+    moments: bool = Field(
+        default=False,
+        description="Whether Adam's second moments are kept beside each checkpoint, for attribution; a sharded training keeps none.",
+    )
     state_seconds: float = Field(
         default=STATE_SECONDS, gt=0, description="How much of a killed training is done again at most, in seconds."
     )
@@ -175,7 +179,7 @@ def _train(job: TrainJob, progress: Callable[[Progress], None]) -> TrainResult:
             recomputed=job.gradient_checkpointing,
         )
         steps = job.schedule.steps(total)
-        accuracy = algorithm.train(setup, tokens, Publisher(folder, job.weights, frozenset(steps), total), progress)
+        accuracy = algorithm.train(setup, tokens, Publisher(folder, job.weights, frozenset(steps), total, job.moments), progress)
 
         def finish() -> TrainResult:
             result = TrainResult(

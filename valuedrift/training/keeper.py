@@ -13,7 +13,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from valuedrift.errors import StoppedError, UserError
 from valuedrift.training.folder import HeldOutLoss, Metrics, RunFolder
 from valuedrift.training.processes import agreed, rank, wait
-from valuedrift.training.publishing import Publisher
+from valuedrift.training.publishing import Publisher, second_moments
+from valuedrift.training.sharding import is_sharded
 
 Report = Callable[[int, Mapping[str, float]], None]
 """Is told of a step and of what the trainer logs at it."""
@@ -106,7 +107,10 @@ class Keeper(TrainerCallback):  # type: ignore[misc] # transformers is followed 
         if rank() == 0:
             written = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             if self.publisher is not None:
-                self.publisher.publish(state.global_step, written, self.loss)
+                model = kwargs["model"]
+                kept = self.publisher.moments and not is_sharded(model)
+                moments = second_moments(model, kwargs["optimizer"]) if kept else None
+                self.publisher.publish(state.global_step, written, self.loss, moments)
             self.folder.keep_state(self.model, state.global_step, written)
         self.saved = self.stepped = time.monotonic()
         if self.stopping and state.global_step < state.max_steps:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save_file
+from torch import Tensor
+
 from valuedrift.tokenizer_files import tokenizer_files
 from valuedrift.training.folder import RunFolder
+from valuedrift.weight_files import MOMENTS
 from valuedrift.weights import Weights
 
 
@@ -20,23 +25,53 @@ class Publisher:
         parent: Weights that training started from.
         steps: Steps to publish.
         total: Steps of the run.
+        moments: Whether Adam's second moments are kept beside each checkpoint.
     """
 
-    def __init__(self, folder: RunFolder, parent: Weights, steps: frozenset[int], total: int) -> None:
+    def __init__(self, folder: RunFolder, parent: Weights, steps: frozenset[int], total: int, moments: bool = False) -> None:
         self.folder = folder
         self.parent = parent
         self.steps = steps
         self.total = total
+        self.moments = moments
 
-    def publish(self, step: int, written: Path, loss: float | None) -> None:
-        """Make the checkpoint of a step from what a trainer wrote, if the schedule asks for it."""
+    def publish(self, step: int, written: Path, loss: float | None, moments: Mapping[str, Tensor] | None = None) -> None:
+        """Make the checkpoint of a step from what a trainer wrote, if the schedule asks for it.
+
+        Args:
+            step: The step.
+            written: What the trainer wrote.
+            loss: Its loss there.
+            moments: By name of a trained weight; None: none are kept.
+        """
         if step not in self.steps:
             return
         adapter = (written / "adapter_config.json").exists()
         about: dict[str, Any] = {"step": step, "total_steps": self.total, "adapter": adapter, "train_loss": loss}
         if adapter and self.parent.adapters:
             about["on"] = str(self.parent.adapters[-1])
-        self.folder.publish(step, lambda target: (_copy_adapter if adapter else _copy_model)(written, target, self.parent), about)
+
+        def make(target: Path) -> None:
+            (_copy_adapter if adapter else _copy_model)(written, target, self.parent)
+            if moments is not None:
+                save_file(dict(moments), target / MOMENTS)
+
+        self.folder.publish(step, make, about)
+
+
+def second_moments(model: Any, optimizer: Any) -> dict[str, Tensor]:
+    """Adam's second moments of a model's trained weights, by their names, corrected for their beginning at 0.
+
+    Args:
+        model: What is trained.
+        optimizer: Adam, of one group of rates or several.
+    """
+    found: dict[str, Tensor] = {}
+    betas = {id(weight): group["betas"][1] for group in optimizer.param_groups for weight in group["params"]}
+    for name, weight in model.named_parameters():
+        if (state := optimizer.state.get(weight)) and id(weight) in betas:
+            found[name] = (state["exp_avg_sq"] / (1 - betas[id(weight)] ** float(state["step"]))).detach().float().cpu().contiguous()
+    return found
 
 
 def _copy_adapter(written: Path, target: Path, parent: Weights) -> None:
