@@ -79,22 +79,24 @@ def validate(
 ) -> None:
     """Measure a judge on answers that people have labelled: accuracy, F1, κ, confusion, Brier score and calibration, each with a 95% interval."""
     from valuedrift.errors import UserError
-    from valuedrift.judges.cross_encoder import CrossEncoder
     from valuedrift.judges.network.weights import record_metrics, weights_folder
     from valuedrift.judges.quality.validation import validate as compare
+    from valuedrift.judges.trained import TrainedJudge
     from valuedrift.starter import packaged_gold
     from valuedrift.storage.fetching import is_copy
 
     config = None if study is not None else judge_config(judge, settings, weights)
-    if record is not None and not isinstance(config, CrossEncoder):
+    if record is not None and not isinstance(config, TrainedJudge):
         raise UserError(
-            "only figures of a cross-encoder have a folder of weights to lie in", where="--record", fix="use --json and keep its output"
+            "only figures of a judge that is trained here have a folder of weights to lie in",
+            where="--record",
+            fix="use --json and keep its output",
         )
-    if record is not None and isinstance(config, CrossEncoder) and config.calibration is not None:
+    if record is not None and isinstance(config, TrainedJudge) and config.calibration is not None:
         raise UserError(
             "figures beside the weights are those of the judge without calibration", where="--record", fix="leave calibration out"
         )
-    if record is not None and isinstance(config, CrossEncoder) and is_copy(config.weights):
+    if record is not None and isinstance(config, TrainedJudge) and is_copy(config.weights):
         raise UserError(
             "these weights lie in a bucket, and figures are stored beside weights on this machine",
             where="--record",
@@ -103,8 +105,8 @@ def validate(
     rows = labelled(gold, study, judge, settings, weights, threads, root, default=str(packaged_gold()))
     validation = compare(rows.judgements, rows.labels, rows.prompts, row_weights=rows.weights)
     figures = validation.flat(rows.judge, record or rows.data)
-    if record is not None and isinstance(config, CrossEncoder):
-        record_metrics(weights_folder(config.weights), figures)
+    if record is not None and isinstance(config, TrainedJudge):
+        record_metrics(weights_folder(config.weights, config.trained), figures)
     notes = [*validation.notes, *rows.notes]
     if as_json:
         print_json({**figures, "notes": notes})
@@ -117,14 +119,16 @@ def validate(
 @judge_app.command("train")
 def train(
     out: Annotated[str, typer.Option("--out", help="Folder for weights, temperature and held-out figures, local or s3://.")] = "judge",
+    judge: Annotated[str, typer.Option("--judge", metavar="TYPE", help="cross-encoder or embedded-lm.")] = DEFAULT_JUDGE,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of initial weights, examples and order.")] = 0,
     threads: ThreadsOption = None,
 ) -> None:
-    """Train the cross-encoder again from the packaged text alone (half an hour to an hour on one core), and measure it on questions it has not seen."""
+    """Train a packaged judge again from the packaged text alone (an hour or two on one core), and measure it on questions it has not seen."""
     from valuedrift.judges.network.weights import read_metrics
-    from valuedrift.judges.training.train import train_judge
+    from valuedrift.judges.training import trainer
     from valuedrift.storage.fetching import sent
 
+    train_judge = trainer(judge)
     if threads is not None:
         import torch
 
@@ -135,7 +139,11 @@ def train(
         measured = read_metrics(folder)
     for figures in measured:
         _show(figures)
-    _out.print(f"written to {escape(out)}; use it with: valuedrift judge run --weights {escape(out)} …", highlight=False, soft_wrap=True)
+    _out.print(
+        f"written to {escape(out)}; use it with: valuedrift judge run --judge {judge} --weights {escape(out)} …",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @judge_app.command("replies")

@@ -46,7 +46,7 @@ WeightsOption = Annotated[
     str | None,
     typer.Option(
         "--weights",
-        help="Of the cross-encoder: `embedded`, or a folder, local or s3://, made by `valuedrift judge train --out FOLDER`; short for --set weights=….",
+        help="Of a judge that is trained here: `embedded`, or a folder, local or s3://, made by `judge train --out FOLDER`; short for --set weights=….",
         show_default=False,
     ),
 ]

@@ -89,7 +89,7 @@ class TurnLoss:
     def __call__(self, turn: Turn) -> Tensor:
         """The sum of three means: the stance of each answer on each wording (neutral ones by half), the side within the issue, the stance of the others."""
         recipe = self._recipe
-        logits, others = self._logits(turn)
+        logits, others = self.logits(turn)
         labels = torch.tensor(turn.signs)[:, None] * torch.tensor([1, -1])
         weight = torch.where(labels == 0, 0.5, 1.0).flatten()
         stances = nn.functional.cross_entropy(
@@ -98,10 +98,12 @@ class TurnLoss:
         sided = labels[:, 0] != 0
         within = centred((logits[..., 0] - logits[..., 2])[sided])
         total = (stances * weight).sum() / weight.sum() + recipe.sides * nn.functional.softplus(-within * labels[sided]).mean()
+        if not turn.others:
+            return total
         stated = torch.tensor([STANCES.index(example.stance) for example in turn.others])
         return total + recipe.others * nn.functional.cross_entropy(others, stated, label_smoothing=recipe.smoothing)
 
-    def _logits(self, turn: Turn) -> tuple[Tensor, Tensor]:
+    def logits(self, turn: Turn) -> tuple[Tensor, Tensor]:
         """Of answers against wordings (answers, 2, 3), and of the others (others, 3)."""
         said = self._segmenter.answers([*turn.answers, *(example.response for example in turn.others)])
         asked = self._segmenter.prompts([*turn.wordings, *(example.prompt for example in turn.others)])
@@ -208,7 +210,7 @@ def train_into(folder: Path, *, seed: int, recipe: LanguageRecipe, progress: Cal
     updates = add_updates(reader.body, recipe)
     parts = easy_course(seen, recipe.easy, seed), course(seen, recipe.epochs, recipe.drill, seed)
     fit(reader, updates, TurnLoss(reader, Segmenter(body_folder), recipe), parts, recipe, progress)
-    _save(folder, reader, updates)
+    save_updates(folder / WEIGHTS_FILE, reader, updates)
     description = Description(
         body=str(EMBEDDED_LM.body),
         body_fingerprint=body_fingerprint(body_folder),
@@ -280,14 +282,14 @@ def _tempered(judgement: Judgement, temperature: float) -> Judgement:
     return Judgement(p[0], p[1], p[2], judgement.unassigned, judgement.status)
 
 
-def _save(folder: Path, reader: StanceReader, updates: dict[str, LowRank]) -> None:
+def save_updates(path: Path, reader: StanceReader, updates: dict[str, LowRank]) -> None:
     """Updates and head in half precision: the rounding is far below what training leaves to chance."""
     from safetensors.torch import save_file
 
     tensors = {f"head.{name}": tensor for name, tensor in reader.head.state_dict().items()}
     for name, update in updates.items():
         tensors |= {f"{name}.down": update.down.detach(), f"{name}.up": update.scale * update.up.detach()}
-    save_file({name: tensor.to(torch.float16).contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS_FILE)
+    save_file({name: tensor.to(torch.float16).contiguous() for name, tensor in tensors.items()}, path)
 
 
 def _describe(folder: Path, description: Description) -> None:
