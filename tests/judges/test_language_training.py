@@ -58,6 +58,7 @@ def test_turns_hold_answers_of_both_sides_with_their_signs(seen: list[Issue]) ->
     assert len(course(seen, 0.25, 0.5, 0)) == 10
 
 
+@pytest.mark.slow
 def test_the_loss_falls_and_what_was_learnt_judges(seen: list[Issue], tmp_path: Path) -> None:
     """On the same few turns again and again; what is saved, loaded and merged in float32 says what the trained network says."""
     body, weights = tmp_path / "body", tmp_path / "weights"
