@@ -108,13 +108,18 @@ def _schedules(wanted: Wanted) -> list[DeploymentScheduleCreate]:
     from pydantic import ValidationError
 
     if wanted.cron is None:
+        if wanted.active:
+            raise UserError("there is no schedule to switch on", where="--active", fix='--schedule "0 3 * * *"')
         return []
     if not wanted.studies:
         raise UserError("a schedule is of a study, and none is named", where=f"--schedule {wanted.cron}", fix="--study FILE")
     try:
         schedule = CronSchedule(cron=wanted.cron, timezone=wanted.timezone)
     except ValidationError as error:
-        what = str(error.errors(include_url=False)[0]["msg"]).removeprefix("Value error, ")
+        first = error.errors(include_url=False)[0]
+        what = str(first["msg"]).removeprefix("Value error, ")
+        if "timezone" in first["loc"]:
+            raise UserError(f"not a time zone: {what}", where=f"--timezone {wanted.timezone}") from error
         raise UserError(
             f"not a schedule: {what}", where=f"--schedule {wanted.cron}", fix='as cron has it: "0 3 * * *" is every night at three'
         ) from error

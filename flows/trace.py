@@ -53,7 +53,7 @@ def trace(
     Args:
         study: The study file, a path or s3://bucket/key.
         root: Where the tables lie: a folder or s3://bucket/prefix.
-        report_folder: Where report.html and the figures are written; default: reports/<study> below the root. A path or s3://bucket/prefix.
+        report_folder: Where report.html and the figures are written; default: reports/STUDY below the root. A path or s3://bucket/prefix.
         live: Whether to wait for checkpoints of its series that are not there yet, until the trainings end.
         spread: Whether workers of a work pool do the work: a phase each, or also a checkpoint each; default: as the study's runtime says.
 
