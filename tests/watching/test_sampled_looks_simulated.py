@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "drift"))
 from two_judges import FIRST, both_judges, drawn_of  # of the tests of drift
 
 CHECKPOINTS, PROMPTS, SAMPLES = 6, 50, 5
-DOUBTED = 0.5
+DOUBTED = 0.51
 """A confidence so low that alerts would fire for nothing often enough to be counted."""
 
 
