@@ -251,6 +251,12 @@ def judge_fingerprint(store: Store, study: str, judge: str) -> str:
     return key
 
 
+def is_calibrated(store: Store, study: str, judge: str) -> bool:
+    """Whether stances of a study are of a judge with a calibration."""
+    identities = [entry.identity.get("judge") for entry in store.entries("stances", study) if entry.slot == judge]
+    return any("calibration" in identity for identity in identities if isinstance(identity, dict))
+
+
 def _judged(store: Store, study: str, judge: str) -> pl.DataFrame:
     """Stances of a judge with the answers they are of."""
     stances, responses = store.scan("stances", study=study, judge=judge), store.scan("responses", study=study).select(*_ROW, "response")

@@ -61,7 +61,9 @@ def calibrate(
     else:
         store = Store(resolve_root(root))
         key = judge_fingerprint(store, study_name(store, study), rows.judge)
-    calibrated = fit(rows.judgements, rows.labels, rows.prompts, judge=rows.judge, judge_fingerprint=key, row_weights=rows.weights)
+    calibrated = fit(
+        rows.judgements, rows.labels, rows.prompts, judge=rows.judge, judge_fingerprint=key, row_weights=rows.weights, texts=rows.texts
+    )
     place.put_bytes((calibrated.calibration.model_dump_json(indent=1) + "\n").encode())
     if as_json:
         print_json(calibrated.flat(rows.data) | {"out": out})
@@ -106,7 +108,7 @@ def fit_panel(
     labels = [label.strip().lower() for label in frame.get_column("stance")]
     with progress_bar("judging", len(pairs) * len(config.members)) as progress:
         frames = judge_by_each(config.with_paths(brought), pairs, progress, threads=threads)
-    fitted_panel = fit(config.names, frames, labels)
+    fitted_panel = fit(config.names, frames, labels, [pair.prompt for pair in pairs])
     fitted = config.model_copy(
         update={"how": "calibrated", "weights": dict(fitted_panel.weights), "temperatures": dict(fitted_panel.temperatures)}
     )
@@ -118,11 +120,17 @@ def fit_panel(
             f"{escape(name)}: weight {fitted_panel.weights[name]:.3f}, temperature {fitted_panel.temperatures[name]:.3f}", highlight=False
         )
     console.print(
-        f"fitted on {counted(fitted_panel.n, 'answer')} (log loss {fitted_panel.before:.3f} → {fitted_panel.after:.3f} on these same), "
+        f"fitted on {counted(fitted_panel.n, 'answer')} (log loss {fitted_panel.before:.3f} → "
+        f"{_out_of_sample(fitted_panel.held_out)}{fitted_panel.after:.3f} on these same), "
         f"written to {escape(out)}",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _out_of_sample(loss: float | None) -> str:
+    """What a fit is worth on prompts that it did not see, which is what counts."""
+    return "" if loss is None else f"{loss:.3f} on prompts that the fit did not see; "
 
 
 def _show(calibrating: Calibrating, data: str, out: str) -> None:

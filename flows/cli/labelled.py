@@ -45,6 +45,13 @@ StudyOption = Annotated[
 ]
 
 
+CALIBRATED = (
+    "this judge is calibrated: where its calibration was fitted on these labels, the figures flatter it; "
+    "what it is worth out of sample `valuedrift judge calibrate` showed"
+)
+"""Said of a study's judge, of whose calibration the tables know the numbers alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Labelled:
     """Labelled answers and a judge's view of them.
@@ -60,6 +67,7 @@ class Labelled:
         notes: How one label was made of several, where that happened.
         seconds: What judging took, loading left out; None where it was done before.
         answers: What tells the answers of a study apart, one a row; none of a file.
+        texts: Text of the prompt of each row, where ``prompts`` are names of them.
     """
 
     judge: str
@@ -72,6 +80,7 @@ class Labelled:
     notes: tuple[str, ...] = ()
     seconds: float | None = None
     answers: tuple[tuple[str, ...], ...] = ()
+    texts: list[str] | None = None
 
     def only(self, answers: Container[tuple[str, ...]]) -> Labelled:
         """Those rows of a study's that are of some answers."""
@@ -83,6 +92,7 @@ class Labelled:
             prompts=[self.prompts[row] for row in kept],
             weights=None if self.weights is None else [self.weights[row] for row in kept],
             answers=tuple(self.answers[row] for row in kept),
+            texts=None if self.texts is None else [self.texts[row] for row in kept],
         )
 
 
@@ -100,6 +110,7 @@ def from_file(gold: str, config: JudgeConfig, threads: int | None) -> Labelled:
     """
     from valuedrift.errors import DataError
     from valuedrift.judges.base import Pair, remarks_of
+    from valuedrift.judges.kinship import own_labels
     from valuedrift.judges.quality.resampled import GOLD_LABELS
     from valuedrift.starter import packaged_gold
     from valuedrift.storage.fetching import at_hand
@@ -130,7 +141,9 @@ def from_file(gold: str, config: JudgeConfig, threads: int | None) -> Labelled:
     for remark in remarks_of(loaded):
         typer.echo(remark, err=True)
     data = "the packaged gold set" if packaged else Path(gold).name
-    return Labelled(loaded.name, data, judgements, labels, prompts, None, config, seconds=seconds)
+    note = own_labels(config, prompts)
+    notes = () if note is None else (note,)
+    return Labelled(loaded.name, data, judgements, labels, prompts, None, config, notes, seconds=seconds)
 
 
 def from_study(study: str, judge: str, root: str | None) -> Labelled:
@@ -149,7 +162,7 @@ def from_study(study: str, judge: str, root: str | None) -> Labelled:
     from valuedrift.judges.frames import judgements_of
     from valuedrift.labels.people import ANSWER, MAJORITY, several_labellers
     from valuedrift.storage.store import Store
-    from valuedrift.tasks.labels import judge_name, judged_labels, study_name
+    from valuedrift.tasks.labels import is_calibrated, judge_name, judged_labels, study_name
 
     store = Store(resolve_root(root))
     name = study_name(store, study)
@@ -157,9 +170,14 @@ def from_study(study: str, judge: str, root: str | None) -> Labelled:
     by = judge_name(store, name, None if judge == DEFAULT_JUDGE and judge not in known else judge)
     frame = judged_labels(store, name, by)
     labels, prompts, weights = (frame.get_column(column).to_list() for column in ("label", "prompt_id", "weight"))
-    notes = tuple(several_labellers(frame, MAJORITY))
+    notes = (*several_labellers(frame, MAJORITY), *([CALIBRATED] if is_calibrated(store, name, by) else []))
+    probes = store.read("probes").select("probe_set", "prompt_id", "prompt").unique(["probe_set", "prompt_id"], keep="first")
+    asked = frame.join(probes, on=["probe_set", "prompt_id"], how="left", maintain_order="left")
+    texts = asked.select(pl.coalesce("prompt", "prompt_id")).to_series().to_list()
     answers = tuple(frame.select(pl.col(ANSWER).cast(pl.String)).rows())
-    return Labelled(by, f"labelled answers of study {name}", judgements_of(frame), labels, prompts, weights, None, notes, answers=answers)
+    return Labelled(
+        by, f"labelled answers of study {name}", judgements_of(frame), labels, prompts, weights, None, notes, answers=answers, texts=texts
+    )
 
 
 def labelled(

@@ -8,7 +8,7 @@ corrected by the bias, one that is too sure by the temperature. :mod:`valuedrift
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -47,6 +47,9 @@ class Calibration(BaseModel):
     judge_fingerprint: str = Field(description="Fingerprint of that judge's identity; no other judge can be calibrated by it.")
     labels: dict[str, int] = Field(description="Labelled answers that it was fitted on, by stance.")
     prompts: int = Field(ge=0, description="Different prompts among them.")
+    fitted_on: tuple[str, ...] = Field(
+        default=(), description="Fingerprints of these prompts' texts: figures on them are no measure of it. Empty in files of version 0.2."
+    )
 
     @property
     def fingerprint(self) -> str:
@@ -63,6 +66,15 @@ class Calibration(BaseModel):
         from scipy.special import softmax
 
         return np.asarray(softmax(np.log(np.maximum(p, LEAST_P)) / self.temperature + np.array(self.bias), axis=1))
+
+
+def asked_marks(prompts: Iterable[str]) -> tuple[str, ...]:
+    """What prompts are known by in a calibration, each once; sorted.
+
+    Args:
+        prompts: Their texts.
+    """
+    return tuple(sorted({fingerprint(prompt) for prompt in prompts}))
 
 
 def read_calibration(path: Path, judge_identity: dict[str, Any]) -> Calibration:

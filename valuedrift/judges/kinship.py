@@ -1,15 +1,16 @@
-"""Whether two judges are one: a judge that selected answers, or was fitted on them, finds what it looked for, and proves nothing."""
+"""Whether a judge marks its own work: one that selected answers, or was fitted on them, finds what it looked for, and proves nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.base import JudgeBase
-from valuedrift.judges.calibrated import ReadingJudge
-from valuedrift.words import listed
+from valuedrift.judges.calibrated import ReadingJudge, read_calibration
+from valuedrift.words import counted, listed
 
 
 class Kin(StrEnum):
@@ -66,7 +67,7 @@ def mark_of(judge: JudgeBase) -> Mark:
     Raises:
         UserError: Its weights are missing.
     """
-    return Mark(fingerprint(judge.identity()), dict(_readers(judge)))
+    return Mark(fingerprint(judge.identity()), {fingerprint(one.own_identity()): one.name for one in _reading(judge)})
 
 
 def kinship(selector: JudgeBase | Mark, auditor: JudgeBase) -> Kinship:
@@ -88,8 +89,35 @@ def kinship(selector: JudgeBase | Mark, auditor: JudgeBase) -> Kinship:
     return Kinship(Kin.RETUNED if set(theirs.readers) <= set(ours.readers) else Kin.SHARED, shared)
 
 
-def _readers(judge: JudgeBase) -> Iterator[tuple[str, str]]:
+def own_labels(judge: JudgeBase, prompts: Sequence[str]) -> str | None:
+    """What to know of figures on answers to prompts that a calibration of the judge was fitted on; None where it was not, or has none.
+
+    Args:
+        judge: The judge; the members of a panel count.
+        prompts: Texts of the prompts that it is measured on, one an answer.
+
+    Raises:
+        UserError: A calibration is missing or made for another judge.
+    """
+    calibrations = [
+        (one.name, read_calibration(Path(one.calibration), one.own_identity())) for one in _reading(judge) if one.calibration is not None
+    ]
+    unknown = [name for name, one in calibrations if not one.fitted_on]
+    seen = {mark for _, one in calibrations for mark in one.fitted_on}
+    met = sum(fingerprint(prompt) in seen for prompt in prompts)
+    if met:
+        return (
+            f"{met:,} of {counted(len(prompts), 'answer')} are to prompts that a calibration of {judge.name} was fitted on: there its figures flatter it; "
+            "what it is worth out of sample `valuedrift judge calibrate` showed"
+        )
+    if unknown:
+        return f"the calibration of {listed(unknown)} does not say what it was fitted on: if on these answers, its figures flatter it"
+    return None
+
+
+def _reading(judge: JudgeBase) -> Iterator[ReadingJudge]:
+    """Everything in a judge that reads answers."""
     for member in judge.made_of:
-        yield from _readers(member)
+        yield from _reading(member)
     if isinstance(judge, ReadingJudge):
-        yield fingerprint(judge.own_identity()), judge.name
+        yield judge

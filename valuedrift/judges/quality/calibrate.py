@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from valuedrift.errors import DataError
 from valuedrift.fingerprint import seed_from
 from valuedrift.judges.base import Judgement
-from valuedrift.judges.calibrated import LEAST_P, Calibration, calibrated, probabilities
+from valuedrift.judges.calibrated import LEAST_P, Calibration, asked_marks, calibrated, probabilities
 from valuedrift.judges.quality.resampled import Figure
 from valuedrift.judges.quality.scaling import FEW_LABELS, FEW_OF_A_STANCE, Array, fit_calibration
 from valuedrift.judges.quality.validation import Validation, mean_figure, validate
@@ -80,6 +80,7 @@ def calibrate(
     judge: str,
     judge_fingerprint: str,
     row_weights: Sequence[float] | None = None,
+    texts: Sequence[str] | None = None,
 ) -> Calibrating:
     """Fit a calibration, and measure by cross-validation over prompts what it is worth.
 
@@ -90,6 +91,7 @@ def calibrate(
         judge: Name of the judge.
         judge_fingerprint: Fingerprint of its identity.
         row_weights: How many answers each row stands for.
+        texts: Text of the prompt of each row, where ``prompts`` are names of them; the calibration remembers which it was fitted on.
 
     Raises:
         DataError: Fewer than 10 usable rows, or fewer than 2 prompts or stances among them.
@@ -98,7 +100,7 @@ def calibrate(
     used = [row for row, one in enumerate(judgements) if one.status is JudgeStatus.OK and labels[row] in names]
     kept, said, asked = [judgements[row] for row in used], [labels[row] for row in used], [prompts[row] for row in used]
     gold = np.array([names.index(label) for label in said], dtype=np.int64)
-    folds = _folds(asked)
+    folds = folds_of(asked)
     count = int(folds.max()) + 1 if len(folds) else 0
     if len(used) < FOLDS or count < 2 or len(set(said)) < 2:
         raise DataError(
@@ -120,8 +122,9 @@ def calibrate(
         for row, one in zip(held, calibrated([kept[row] for row in held], fitted(folds != fold)), strict=True):
             after[row] = one
     q = probabilities(after)
+    fitted_on = asked_marks((prompts if texts is None else texts)[row] for row in used)
     return Calibrating(
-        calibration=fitted(np.ones(len(used), dtype=bool)),
+        calibration=fitted(np.ones(len(used), dtype=bool)).model_copy(update={"fitted_on": fitted_on}),
         before=validate(kept, said, asked, row_weights=weights.tolist()),
         after=validate(after, said, asked, row_weights=weights.tolist()),
         brier_change=mean_figure(_brier(q, gold) - _brier(p, gold), asked, weights),
@@ -131,7 +134,7 @@ def calibrate(
     )
 
 
-def _folds(prompts: Sequence[str]) -> NDArray[np.int64]:
+def folds_of(prompts: Sequence[str]) -> NDArray[np.int64]:
     """Fold of each row; a prompt lies in one fold, folds are as equal as prompts allow, and order changes nothing."""
     order = sorted(set(prompts), key=lambda prompt: seed_from("fold", prompt))
     fold = {prompt: place % FOLDS for place, prompt in enumerate(order)}

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from valuedrift.errors import DataError
+from valuedrift.judges.quality.calibrate import folds_of
 from valuedrift.judges.quality.scaling import fit_temperature, negative_log_likelihood
 from valuedrift.stance import STANCE_COLUMNS, STANCES, JudgeStatus
 
@@ -35,9 +36,13 @@ class PanelFit:
     """Mean negative log-likelihood of these labels under the plain mean, nats."""
     after: float
     """The same as fitted; on the very rows that were fitted, so it flatters."""
+    held_out: float | None = None
+    """The same of each answer by a fit on the answers to other prompts; None where the prompts are not known, or are too few."""
 
 
-def fit_panel(names: Sequence[str], members: Sequence[pl.DataFrame], labels: Sequence[str]) -> PanelFit:
+def fit_panel(
+    names: Sequence[str], members: Sequence[pl.DataFrame], labels: Sequence[str], prompts: Sequence[str] | None = None
+) -> PanelFit:
     """Fit a panel.
 
     A member's temperature makes its own probabilities mean what they say (Guo et al. 2017); the weights then maximise the likelihood of the labels under the
@@ -47,6 +52,7 @@ def fit_panel(names: Sequence[str], members: Sequence[pl.DataFrame], labels: Seq
         names: Members.
         members: Their judgements, as ``judgements_frame`` makes them; rows alike.
         labels: Of people: support, neutral, oppose, or others, which are left out.
+        prompts: Text of the prompt of each row; with them the fit is measured on prompts that it did not see.
 
     Raises:
         DataError: Fewer than ``FEWEST`` answers remain.
@@ -59,16 +65,42 @@ def fit_panel(names: Sequence[str], members: Sequence[pl.DataFrame], labels: Seq
         raise DataError(f"{use.sum()} labelled answers on which every member has a stance", fix=f"label at least {FEWEST}")
     gold = np.array([stances.index(label) for label, used in zip(labels, use, strict=True) if used])
     p = [np.maximum(frame.filter(pl.Series(use)).select(STANCE_COLUMNS).to_numpy(), _FLOOR) for frame in members]
-    temperatures = [fit_temperature(np.log(one), gold) for one in p]
-    softened = [_softened(one, temperature) for one, temperature in zip(p, temperatures, strict=True)]
-    weights = _mixture(np.stack([one[np.arange(len(gold)), gold] for one in softened], axis=1))
+    temperatures, weights = _fitted(p, gold)
+    asked = None if prompts is None else [prompt for prompt, used in zip(prompts, use, strict=True) if used]
     return PanelFit(
         temperatures=dict(zip(names, temperatures, strict=True)),
         weights={name: max(0.001, round(float(weight), 3)) for name, weight in zip(names, weights, strict=True)},
         n=len(gold),
         before=negative_log_likelihood(np.log(np.mean(p, axis=0)), gold, 1.0),
-        after=negative_log_likelihood(np.log(np.einsum("m,mrs->rs", weights, np.stack(softened))), gold, 1.0),
+        after=float(-_log_likelihoods(p, gold, temperatures, weights).mean()),
+        held_out=None if asked is None else _held_out(p, gold, asked),
     )
+
+
+def _fitted(p: Sequence[Array], gold: NDArray[np.int64]) -> tuple[list[float], Array]:
+    """Temperature and weight of each member."""
+    temperatures = [fit_temperature(np.log(one), gold) for one in p]
+    softened = [_softened(one, temperature) for one, temperature in zip(p, temperatures, strict=True)]
+    return temperatures, _mixture(np.stack([one[np.arange(len(gold)), gold] for one in softened], axis=1))
+
+
+def _log_likelihoods(p: Sequence[Array], gold: NDArray[np.int64], temperatures: Sequence[float], weights: Array) -> Array:
+    """Log-probability of each label under the panel, shape (rows,)."""
+    softened = np.stack([_softened(one, temperature) for one, temperature in zip(p, temperatures, strict=True)])
+    return np.asarray(np.log(np.einsum("m,mrs->rs", weights, softened)[np.arange(len(gold)), gold]))
+
+
+def _held_out(p: Sequence[Array], gold: NDArray[np.int64], prompts: Sequence[str]) -> float | None:
+    """Mean negative log-likelihood of answers under fits on the answers to other prompts."""
+    folds = folds_of(prompts)
+    if folds.max() == 0:
+        return None
+    found = np.zeros(len(gold))
+    for fold in range(int(folds.max()) + 1):
+        held = folds == fold
+        fit = _fitted([one[~held] for one in p], gold[~held])
+        found[held] = _log_likelihoods([one[held] for one in p], gold[held], *fit)
+    return float(-found.mean())
 
 
 def _softened(p: Array, temperature: float) -> Array:
