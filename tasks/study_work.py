@@ -190,8 +190,8 @@ class StudyWork(StancesWork):
 
     @property
     def auditor(self) -> JudgeConfig:
-        """Who audits the study's datasets: its first judge that reads every answer itself."""
-        return self.study.reading_all[0]
+        """Who audits the study's datasets; see `Study.auditor`."""
+        return self.study.auditor
 
     def control(self, model: Model, texts: object, content: str) -> dict[str, str]:
         """What an identity holds more where some texts spell control tokens of a base model: see `valuedrift.models.control`.

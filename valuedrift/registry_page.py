@@ -39,7 +39,7 @@ def with_study_tables(page: str) -> str:
         ValueError: A part has no comment on the page.
     """
     from valuedrift.attribution.options import Attribution
-    from valuedrift.audit.options import AuditOptions
+    from valuedrift.audit.options import StudyAudit
     from valuedrift.corpora.dataset import Dataset
     from valuedrift.drift.options import Analysis
     from valuedrift.sampling import Sampling
@@ -57,7 +57,7 @@ def with_study_tables(page: str) -> str:
         "preference": PreferencePhase,
         **{f"checkpoints {kind.model_fields['type'].default}": kind for kind in SCHEDULES},
         "sampling": Sampling,
-        "audit": AuditOptions,
+        "audit": StudyAudit,
         "attribute": Attribution,
         "analysis": Analysis,
         "runtime": Runtime,

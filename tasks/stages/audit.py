@@ -41,7 +41,7 @@ def stages(work: StudyWork, _: Sequence[Stage]) -> Iterator[Stage]:
         return
     for run in {run.dataset_name: run for run in work.plan.runs}.values():
         kind = audit_kind_of(run.dataset) if run.kind == "labelled" else run.kind
-        yield audit_stage(work, run.dataset_name, run.dataset, kind, work.auditor, work.study.audit, work.study.study)
+        yield audit_stage(work, run.dataset_name, run.dataset, kind, work.auditor, work.study.audit.options, work.study.study)
 
 
 def audit_stage(
@@ -94,7 +94,7 @@ def audit_identity(work: Work, dataset: Dataset, kind: Kind, judge: JudgeConfig,
         "rows": rows.fingerprint,
         "judge": judge_identity(judge),
         "value_filter": _value_filter(),
-        "options": options.model_dump(mode="json"),
+        "options": options.model_dump(mode="json", exclude={"auditor"}),
         **control_identity(judge.control_names(), texts_in(rows.rows)),
     }
 

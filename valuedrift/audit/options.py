@@ -40,3 +40,18 @@ class AuditOptions(BaseModel):
     )
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="Level of the intervals.")
     value_laden: float = Field(default=0.5, gt=0.0, lt=1.0, description="Probability from which on a prompt counts as speaking to a value.")
+
+
+class StudyAudit(AuditOptions):
+    """The ``audit:`` section of a study: options, and who audits its datasets."""
+
+    auditor: str | None = Field(
+        default=None,
+        description="Name of the judge of the study that audits its datasets, one that reads every answer itself; default: the first. Pairs that one judge "
+        "selected want another one.",
+    )
+
+    @property
+    def options(self) -> AuditOptions:
+        """Without who audits: its content is identity by itself."""
+        return AuditOptions(**self.model_dump(exclude={"auditor"}))

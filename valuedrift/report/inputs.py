@@ -89,6 +89,8 @@ class ReportInputs:
     """Name of the judge whose numbers are told; by default the first one in the drift table."""
     known_gaps: Mapping[str, float] = field(default_factory=dict)
     """Value gaps by construction of the packaged preference sets among the study's datasets."""
+    auditor: str | None = None
+    """The judge that audited the study's datasets; None where they were not."""
     audits: pl.DataFrame | None = None
     """Table audits of the study's datasets; None or empty where they were not audited."""
     panels: Mapping[str, Sequence[str]] = field(default_factory=lambda: _NONE)
@@ -191,6 +193,7 @@ def read_inputs(read: Reader) -> ReportInputs:
         propositions=json.loads(study["propositions"]),
         towards=_towards(study["file"]),
         judge=study["judge"],
+        auditor=study["auditor"],
         audits=_audits(read, runs, study["auditor"]),
         known_gaps=_known_gaps(study["file"]),
         panels=json.loads(study["panels"]),

@@ -65,7 +65,7 @@ def facts_of(study: Study) -> StudyFacts:
         study=study.study,
         description=study.description,
         judge=study.judges[0].name,
-        auditor=study.reading_all[0].name if study.audit is not None else None,
+        auditor=study.auditor.name if study.audit is not None else None,
         panels={judge.name: judge.judged_from for judge in study.judges if isinstance(judge, Panel)},
         traits={
             name: {str(trait): str(value) for trait, value in dataset.traits.items()}

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, TypeAdapter, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from valuedrift.attribution.options import Attribution
-from valuedrift.audit.options import AuditOptions
+from valuedrift.audit.options import StudyAudit
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.drift.options import Analysis
 from valuedrift.engines.base import LocalEngine, RemoteEngine
@@ -83,9 +83,10 @@ class Study(Part):
     judges: tuple[JudgeConfig, ...] = Field(
         default=(CrossEncoder(),), min_length=1, description="Who judges stance; the first is the main one."
     )
-    audit: AuditOptions | None = Field(
-        default=AuditOptions(rows=300),
-        description="How the study's datasets are audited for the stances they teach, by the first judge that reads every answer itself; null leaves it out.",
+    audit: StudyAudit | None = Field(
+        default=StudyAudit(rows=300),
+        description="How the study's datasets are audited for the stances they teach, by its `auditor`, else by the first judge that reads every answer "
+        "itself; null leaves it out.",
     )
     attribute: Attribution | None = Field(
         default=None,
@@ -192,6 +193,12 @@ class Study(Part):
         return tuple(judge for judge in self.judges if isinstance(judge, ReadingJudge) and judge.name not in strong)
 
     @property
+    def auditor(self) -> ReadingJudge:
+        """Who audits the study's datasets."""
+        named = self.audit.auditor if self.audit is not None else None
+        return next((judge for judge in self.reading_all if judge.name == named), self.reading_all[0])
+
+    @property
     def engine_name(self) -> str:
         """Type of the engine."""
         return self.engine if isinstance(self.engine, str) else self.engine.type
@@ -199,6 +206,16 @@ class Study(Part):
     def drawing_identity(self) -> dict[str, Any]:
         """What of the engine can change a draw, whatever the checkpoint."""
         return engine_identity(self.engine, dtype=self.dtype) if isinstance(self.engine, str) else self.engine.drawing_identity()
+
+    @model_validator(mode="after")
+    def _audited_by_one_of_its_judges(self) -> Study:
+        if self.audit is not None and self.audit.auditor is not None:
+            _known(
+                [self.audit.auditor],
+                [judge.name for judge in self.reading_all],
+                "judges that read every answer themselves, for `audit.auditor`",
+            )
+        return self
 
     @model_validator(mode="after")
     def _questions_are_put_so(self) -> Study:
