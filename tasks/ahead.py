@@ -10,101 +10,26 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from pathlib import Path
-from typing import Any
+from functools import partial
 
-from valuedrift.corpora.load import Rows
 from valuedrift.corpora.normal import Row
 from valuedrift.engines.base import LocalEngine
 from valuedrift.engines.prompting import end_tokens, tokenise_prompts
 from valuedrift.engines.registry import ENGINES
 from valuedrift.errors import DataError, UserError
-from valuedrift.models.loading import check_files, load_tokenizer
+from valuedrift.models.loading import check_files
 from valuedrift.models.others import read_by_others
 from valuedrift.study import RunPlan
 from valuedrift.study.disk import peak_bytes
 from valuedrift.study.estimate import bytes_of_checkpoint
 from valuedrift.study.parts import Model
 from valuedrift.study.understood import check_languages
-from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages.registry import stages_of
+from valuedrift.tasks.still_to_make import Ahead
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.survey import State, survey
 from valuedrift.training.rendering import check_rendering
-from valuedrift.weights import Weights
 from valuedrift.words import counted, size
-
-
-class Ahead:
-    """What is still to be made of a study, and what that needs.
-
-    Args:
-        work: The study and where it works.
-        missing: Its stages that are not done.
-    """
-
-    def __init__(self, work: StudyWork, missing: Sequence[Stage]) -> None:
-        self.work = work
-        trained = {stage.run_id for stage in missing if stage.name == "train"}
-        asked = {stage.run_id for stage in missing if stage.name == "sample"}
-        self.trained = [run for run in work.plan.runs if run.run_id in trained]
-        """Runs that are still to be trained."""
-        self.told = any(stage.name == "track" for stage in missing)
-        """Whether trackers are still to be told."""
-        asking = {stage.result.slot for stage in missing if stage.name == "judge"}
-        self.judges = asking | {cascade.strong for cascade in work.study.cascades if cascade.name in asking}
-        """Names of judges that still have to read answers."""
-        self._asked = [run for run in work.plan.runs if run.run_id in asked]
-        self._tokenizers: dict[Path, Any] = {}
-
-    @cached_property
-    def models(self) -> dict[str, Model]:
-        """Models whose weights are still needed, by name."""
-        return {run.model_name: run.model for run in (*self.trained, *self._asked)}
-
-    @cached_property
-    def weights(self) -> dict[str, Weights]:
-        """Their weights by name: those that are at hand and whole."""
-        return {name: weights for name, weights in self._looked_at.items() if isinstance(weights, Weights)}
-
-    @cached_property
-    def broken(self) -> list[UserError]:
-        """What is wrong with the others."""
-        return [fault for fault in self._looked_at.values() if isinstance(fault, UserError)]
-
-    @cached_property
-    def _looked_at(self) -> dict[str, Weights | UserError]:
-        learning = {run.model_name for run in self.trained}
-        found: dict[str, Weights | UserError] = {}
-        for name, model in self.models.items():
-            try:
-                weights, _ = self.work.base(model)
-                check_files(weights, learns=name in learning)
-                found[name] = weights
-            except UserError as fault:
-                found[name] = fault
-        return found
-
-    def tokenizer(self, name: str) -> Any:
-        """The tokenizer of one of `weights`."""
-        folder = self.weights[name].tokenizer
-        if folder not in self._tokenizers:
-            self._tokenizers[folder] = load_tokenizer(folder)
-        return self._tokenizers[folder]
-
-    @cached_property
-    def data(self) -> dict[tuple[str, str], Rows | UserError]:
-        """What is trained on, by name and kind: its rows, or what is wrong with it."""
-        found: dict[tuple[str, str], Rows | UserError] = {}
-        for run in self.trained:
-            place = run.dataset_name, run.kind
-            if place not in found:
-                try:
-                    found[place] = self.work.corpus(run.dataset, run.kind)
-                except UserError as fault:
-                    found[place] = fault
-        return found
 
 
 @dataclass(frozen=True)
@@ -238,6 +163,15 @@ def _trackers(ahead: Ahead) -> Iterator[UserError]:
             yield fault
 
 
+def _capability(ahead: Ahead) -> Iterator[UserError]:
+    capability = ahead.work.study.capability
+    for task in capability.tasks if capability is not None and ahead.tested else ():
+        try:
+            ahead.work.task(task)
+        except UserError as fault:
+            yield fault
+
+
 CHECKS: tuple[Check, ...] = (
     Check("engine", "whether the engine can be imported", _engines),
     Check("models", "config, headers of the weights, tokenizer, end token", _models),
@@ -245,6 +179,7 @@ CHECKS: tuple[Check, ...] = (
     Check("templates", "a row of every shape of every dataset through the chat template of every model that learns it", _templates),
     Check("prompts", "every probe through the chat template, with room for an answer", _prompts),
     Check("languages", "whether the judges know the language of the probes", _languages),
+    Check("capability", "every task with its items", _capability),
     Check("room", "checkpoints that will be kept, and the room on the disk", _room),
     Check("trackers", "whether their packages are installed, and their folders can be written to", _trackers),
     Check("keys", "keys of servers that ask for one", _keys),

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import polars as pl
 
+from valuedrift.capability.harness import Found, find
+from valuedrift.capability.options import CapabilityTask
 from valuedrift.corpora.became import has_more, row_counts, told_rows
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.held_out import apart, evaluated
@@ -51,12 +53,15 @@ class StudyWork(StancesWork):
         self.recorded = shipped_metrics()
         engine = study.engine if isinstance(study.engine, str) else study.engine.with_paths(brought)
         judges = tuple(judge.with_paths(brought) for judge in study.judges)
-        self.study = study.model_copy(update={"judges": judges, "engine": engine, "sampling": with_template(study.sampling)})
+        capability = study.capability and study.capability.with_paths(brought)
+        told = {"judges": judges, "engine": engine, "sampling": with_template(study.sampling), "capability": capability}
+        self.study = study.model_copy(update=told)
         self.trainings: dict[str, TrainJob] = {}
         """Trainings under way, by run: what they have published is sampled while they go on."""
         self._bases: dict[str, tuple[Weights, str]] = {}
         self._control: dict[tuple[frozenset[str], str], dict[str, str]] = {}
         self._apart: dict[tuple[str, float], tuple[Rows, Rows]] = {}
+        self._tasks: dict[str, Found] = {}
 
     @cached_property
     def _planned(self) -> Plan:
@@ -192,6 +197,17 @@ class StudyWork(StancesWork):
     def auditor(self) -> JudgeConfig:
         """Who audits the study's datasets; see `Study.auditor`."""
         return self.study.auditor
+
+    def task(self, asked: CapabilityTask) -> Found:
+        """One of the study's tasks with its rows, read once.
+
+        Raises:
+            UserError: See :func:`valuedrift.capability.harness.find`.
+        """
+        with self.lock("capability"):
+            if asked.title not in self._tasks:
+                self._tasks[asked.title] = find(asked)
+            return self._tasks[asked.title]
 
     def control(self, model: Model, texts: object, content: str) -> dict[str, str]:
         """What an identity holds more where some texts spell control tokens of a base model: see `valuedrift.models.control`.

@@ -82,7 +82,7 @@ def _ended(work: StudyWork, stages: Sequence[Stage], *, with_failed: bool) -> Ca
     """Whether a checkpoint of a run is judged; or a stage of it failed, so that nobody waits for it."""
     stands = defaultdict(list)
     for stage in stages:
-        if stage.name in ("sample", "judge"):
+        if stage.name in ("sample", "judge", "capability"):
             stands[stage.run_id, stage.step].append((stage.label, stage.as_of))
 
     def ended(run_id: str, step: int) -> bool:

@@ -40,6 +40,7 @@ def with_study_tables(page: str) -> str:
     """
     from valuedrift.attribution.options import Attribution
     from valuedrift.audit.options import StudyAudit
+    from valuedrift.capability.options import Capability, CapabilityTask
     from valuedrift.corpora.dataset import Dataset
     from valuedrift.drift.options import Analysis
     from valuedrift.sampling import Sampling
@@ -60,6 +61,8 @@ def with_study_tables(page: str) -> str:
         "audit": StudyAudit,
         "attribute": Attribution,
         "analysis": Analysis,
+        "capability": Capability,
+        "tasks of capability": CapabilityTask,
         "runtime": Runtime,
     }
     return _with(page, {f"keys of {name}": keys_table(part) for name, part in parts.items()})

@@ -80,6 +80,7 @@ def plan(
         *([] if not planned.runs else _costs(work, total, [name for name, model in spec.models.items() if model.known_parameters is None])),
         _visible(per_topic, spec.sampling.n, smallest),
         *_asked(work, evaluations),
+        *_tested(work, stages),
         *(f"[yellow]note[/] {escape(note)}" for note in notes),
         *([looked] if looked else []),
     ):
@@ -245,6 +246,22 @@ def _asked(work: StudyWork, checkpoints: int) -> Iterator[str]:
         chosen, *others = _readings(work, cascade, checkpoints)
         yield from (escape(line) for line in told(cascade, chosen, others))
         yield from (f"[yellow]{warning}[/]" for warning in (chosen.cost.warnings() if chosen.cost else ()))
+
+
+def _tested(work: StudyWork, stages: Sequence[Stage]) -> Iterator[str]:
+    """What the tasks of `capability` ask of a checkpoint; of those whose data are not at hand nothing is known."""
+    from valuedrift.errors import UserError
+
+    capability = work.study.capability
+    put = Counter(stage.result.slot for stage in stages if stage.name == "capability")
+    for task in capability.tasks if capability is not None else ():
+        times = f"{escape(task.title)}: put to {counted(put[task.title], 'checkpoint')}"
+        try:
+            found = work.task(task)
+        except UserError as fault:
+            yield f"task {times}; items unknown: {escape(str(fault))}"
+            continue
+        yield f"task {times}, each {counted(found.n_items, 'item')} in {counted(found.n_requests, 'request')}"
 
 
 def _judging_cost(work: StudyWork, judge: JudgeConfig, checkpoints: int) -> AskingCost | None:

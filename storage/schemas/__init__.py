@@ -9,12 +9,25 @@ already written stay as they are and are upgraded when they are read.
 from __future__ import annotations
 
 from valuedrift.errors import UserError
-from valuedrift.storage.schemas import alerts, answers, attributions, audits, cascades, conclusions, drift, labels, probes, runs, synthesis
+from valuedrift.storage.schemas import (
+    alerts,
+    answers,
+    attributions,
+    audits,
+    capability,
+    cascades,
+    conclusions,
+    drift,
+    labels,
+    probes,
+    runs,
+    synthesis,
+)
 from valuedrift.storage.schemas.table import SHARED_STUDY, TableSchema
 
 __all__ = ("SHARED_STUDY", "TABLES", "register", "table_schema")
 
-_FAMILIES = (probes, runs, answers, drift, cascades, alerts, labels, conclusions, audits, attributions, synthesis)
+_FAMILIES = (probes, runs, answers, drift, cascades, alerts, capability, labels, conclusions, audits, attributions, synthesis)
 
 TABLES: dict[str, TableSchema] = {}
 """All tables by name, in the order of the docs."""

@@ -8,6 +8,7 @@ from valuedrift.drift.prompt_means import Cell, cells, oriented, prompt_means
 from valuedrift.stance import STANCE_COLUMNS
 from valuedrift.statistics.rounding import rounding_of
 from valuedrift.tasks.stages import judge, sample
+from valuedrift.tasks.stages.at_checkpoint import watched
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.survey import State, survey
 from valuedrift.watching.adaptive import Seen, chosen_steps
@@ -31,7 +32,7 @@ def _seen(work: StudyWork, name: str) -> Seen:
         for entry in work.store.entries("stances", work.study.study)
         if entry.partition["run_id"] == name and entry.slot == main
     }
-    asked = [sample.watched_stage(work, name, one) for one in there if one.step in entries or one.step in work.watch.chosen(name)]
+    asked = [sample.stage_at(work, watched(name, one)) for one in there if one.step in entries or one.step in work.watch.chosen(name)]
     stages = [*asked, *judge.stages(work, asked)]
     failed = frozenset(stage.step for stage in stages if stage.step is not None and work.failed.get(stage.label) == stage.as_of)
     standing = {one.stage.step: one for one in survey(work, stages) if one.stage.name == "judge" and one.stage.result.slot == main}

@@ -4,6 +4,7 @@
               train (preference) ──▶ …       audit of what the runs train on
               adopt (checkpoints that something else trained, or a server has) ──▶ sample …      judge ──▶ look (alerts, at every checkpoint)
               train, judge, audit ──▶ attribute (which rows did it, where the study asks)
+    train ──▶ capability ──▶ compare ──▶ report (where the study names tasks)
               analyze, look, train ──▶ track (TensorBoard and others, where the runtime names some)
 
 A kind of stage is one file and one entry in the list below. Where it needs the stages of another kind it finds them in the list so far, so that a kind stands
@@ -28,6 +29,7 @@ from valuedrift.tasks.stages import (
     analyze,
     attribute,
     audit,
+    capability,
     cascade,
     conclude,
     correct,
@@ -79,6 +81,8 @@ _KINDS: list[Kind] = [
     Kind("sample", sample.stages, "sampled", sample.TABLES),
     Kind("judge", judge.stages, "judged", (*judge.TABLES, cascade.KEPT, cascade.SAMPLE)),
     Kind("look", look.stages, "looked at", look.TABLES),
+    Kind("capability", capability.stages, "tested", capability.TABLES),
+    Kind("compare", capability.comparisons, "compared", (capability.CHANGES,)),
     Kind("audit", audit.stages, "audited", audit.TABLES),
     Kind("attribute", attribute.stages, "attributed", attribute.TABLES),
     Kind("analyze", analyze.stages, "analyzed", (*CASCADES, *ANALYSED)),

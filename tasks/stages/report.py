@@ -26,7 +26,7 @@ FINISHED = "valuedrift.study.finished"
 def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     """One stage, made of all that is analysed, corrected, concluded, audited and attributed; a page that reloads itself while more may come."""
     growing = work.growing
-    results = tuple(stage for stage in listed if stage.name in ("analyze", "correct", "conclude", "audit", "attribute"))
+    results = tuple(stage for stage in listed if stage.name in ("analyze", "correct", "conclude", "audit", "attribute", "compare"))
     told = tuple(stage for stage in results if not stage.beside or stage.label not in work.failed)
 
     concluded = next((stage for stage in told if stage.name == "conclude"), None)

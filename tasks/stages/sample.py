@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,14 @@ from valuedrift.engines.base import EngineTuning, RemoteEngine
 from valuedrift.engines.job import SampleJob
 from valuedrift.fingerprint import fingerprint
 from valuedrift.models.control import CONTROL_AS_TEXT, spells_control
-from valuedrift.study import RunPlan, ServedRun
+from valuedrift.study import ServedRun
+from valuedrift.study.parts import Model
 from valuedrift.tasks.board import shown, tell
 from valuedrift.tasks.result import Address, Frames, Reference
-from valuedrift.tasks.stage import LAST, Stage
-from valuedrift.tasks.stages.train import checkpoints_of, opened
+from valuedrift.tasks.stage import Stage
+from valuedrift.tasks.stages.at_checkpoint import Checkpoint, checkpoints
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work
-from valuedrift.watching.sighted import Sighted
 from valuedrift.weights import Weights
 
 TABLES = ("responses",)
@@ -29,67 +29,47 @@ TABLES = ("responses",)
 
 def stages(work: StudyWork, listed: Sequence[Stage]) -> Iterator[Stage]:
     """One stage a checkpoint. That of a base model needs no training: its answers come first; nor do those that a training has published already."""
-    trained = {stage.run_id: stage for stage in listed if stage.name == "train"}
-    for run in work.plan.runs:
-        training = work.trainings.get(run.run_id)
-        published = training.published() if training is not None else {}
-        for step in run.steps:
-            if step == 0:  # a phase begins with what its parent ended with
-                yield (
-                    _stage(work, run, step, (trained[run.parent_run_id],)) if run.parent_run_id else _stage(work, run, step, (), urgency=-1)
-                )
-            elif step in published:
-                yield _stage(work, run, step, (), published[step])
-            else:
-                yield _stage(work, run, step, (trained[run.run_id],))
-    for series in work.plan.series:
-        for sighted in series.checkpoints:
-            yield watched_stage(work, series.run_id, sighted)
+    for checkpoint in checkpoints(work, listed):
+        yield stage_at(work, checkpoint)
     for served in work.plan.served:
         for step in served.steps:
             yield _asking_stage(work, served, step)
 
 
-def _stage(
-    work: StudyWork, run: RunPlan, step: int, needs: tuple[Stage, ...], published: Weights | None = None, *, urgency: int = 1
-) -> Stage:
-    opens = (step if needs[0].run_id == run.run_id else LAST) if needs else None
+def stage_at(work: StudyWork, checkpoint: Checkpoint) -> Stage:
+    """The stage of a checkpoint whose weights can be had."""
+    label = f"sample {checkpoint.run_id} step {checkpoint.step}"
 
-    def weights(trained: Sequence[Reference]) -> tuple[Callable[[], Weights], str]:
-        """What gives the weights of the checkpoint, and their fingerprint."""
-        if opens is not None:
-            kept = opened(checkpoints_of(work, trained[0]), opens)
-            return lambda: work.weights.at_hand(kept.stack, kept.fingerprint), kept.fingerprint
-        given, content = work.base(run.model) if published is None else (published, published.fingerprint())
-        return lambda: given, content
+    def identity(needs: Sequence[Reference]) -> dict[str, Any]:
+        return {**sample_identity(work, checkpoint.weights(needs)[1]), **_control(work, checkpoint.model)}
 
-    def identity(trained: Sequence[Reference]) -> dict[str, Any]:
-        asked = [prompt.messages for prompt in work.asked]
-        return {**sample_identity(work, weights(trained)[1]), **work.control(run.model, asked, work.probes_fingerprint)}
+    def make(_: Work, needs: Sequence[Reference]) -> Frames:
+        weights, content = checkpoint.weights(needs)
+        return {"responses": _sampled(work, checkpoint.run_id, label, content, weights=weights())}
 
-    address = Address(TABLES, {"study": work.study.study, "run_id": run.run_id, "step": step})
-    label = f"sample {run.run_id} step {step}"
+    address = Address(TABLES, {"study": work.study.study, "run_id": checkpoint.run_id, "step": checkpoint.step})
+    return Stage(
+        "sample",
+        address,
+        checkpoint.needs,
+        identity,
+        make,
+        on="gpu",
+        urgency=checkpoint.urgency,
+        names=work.probe_set,
+        opens=checkpoint.opens,
+        as_of=checkpoint.as_of,
+    )
 
-    def make(_: Work, trained: Sequence[Reference]) -> Frames:
-        given, content = weights(trained)
-        return {"responses": _sampled(work, run.run_id, label, content, weights=given())}
 
-    return Stage("sample", address, needs, identity, make, on="gpu", urgency=urgency, names=work.probe_set, opens=opens)
-
-
-def watched_stage(work: StudyWork, run_id: str, sighted: Sighted) -> Stage:
-    """The stage of a checkpoint that something else trained."""
-    label = f"sample {run_id} step {sighted.step}"
-
-    def identity(_: Sequence[Reference]) -> dict[str, Any]:
-        spelling = any(spells_control(prompt.whole_text) for prompt in work.asked)  # its tokenizer may not be here yet
-        return {**sample_identity(work, sighted.fingerprint()), **(CONTROL_AS_TEXT if spelling else {})}
-
-    def make(_: Work, __: Sequence[Reference]) -> Frames:
-        return {"responses": _sampled(work, run_id, label, sighted.fingerprint(), weights=sighted.weights())}
-
-    address = Address(TABLES, {"study": work.study.study, "run_id": run_id, "step": sighted.step})
-    return Stage("sample", address, (), identity, make, on="gpu", urgency=0, names=work.probe_set, as_of=sighted.state)
+def _control(work: StudyWork, model: Model | None) -> dict[str, str]:
+    """What the identity holds more where a question spells a control token."""
+    if model is not None:
+        return work.control(model, [prompt.messages for prompt in work.asked], work.probes_fingerprint)
+    spelling = any(
+        spells_control(prompt.whole_text) for prompt in work.asked
+    )  # the tokenizer of what something else trained may not be here yet
+    return CONTROL_AS_TEXT if spelling else {}
 
 
 def _asking_stage(work: StudyWork, run: ServedRun, step: int) -> Stage:

@@ -143,6 +143,8 @@ class EngineBase(BaseModel, ABC):
     renders: ClassVar[frozenset[str]] = frozenset()
     """What it heeds of how a sampling says that questions are put: names among ``system``, ``chat_template``, ``chat_template_kwargs``. A study that says
     more is refused."""
+    continues: ClassVar[bool] = False
+    """Whether its engine is one that `Continues`, which `capability:` needs."""
 
     type: str = Field(description="Kind of engine.")
     model: str = Field(min_length=1, description="Its model, by a name or a folder.")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -79,22 +79,52 @@ class SampleJob(BaseModel):
 
     def _engine(self) -> AbstractContextManager[Engine]:
         """The engine, with weights that are those that were trained, or with its model's name."""
-        from valuedrift.engines.base import EngineSettings
-        from valuedrift.engines.kept import KEPT
-
         if not isinstance(self.engine, str):
             return self.engine.open(keep=self.keep)
         assert self.weights is not None
-        content = self.weights.fingerprint()
-        if content != self.fingerprint:
-            raise StageError(
-                f"the weights changed since they were trained (fingerprint {content}, expected {self.fingerprint})",
-                where=str(self.weights.adapters[-1] if self.weights.adapters else self.weights.base),
-                fix="remove the folder and run the study again: it will be trained anew",
-            )
-        where: dict[str, Any] = {"device": self.device, "threads": self.threads, "cache_tokens": self.cache_tokens}
-        settings = EngineSettings(dtype=self.dtype, **where, **self.tuning.tuning)
-        return KEPT.at(self.engine, self.weights, self.fingerprint, settings)
+        return engine_with(
+            self.engine, self.weights, self.fingerprint, self.dtype, self.device, self.threads, self.cache_tokens, self.tuning
+        )
+
+
+def engine_with(
+    name: str,
+    weights: Weights,
+    fingerprint: str,
+    dtype: str,
+    device: str,
+    threads: int | None,
+    cache_tokens: int,
+    tuning: EngineTuning,
+) -> AbstractContextManager[Engine]:
+    """The engine of this process with a checkpoint, gone on from the one before where that can be.
+
+    Args:
+        name: Type of an engine that holds weights.
+        weights: The checkpoint.
+        fingerprint: What its content must have.
+        dtype: Dtype of weights and activations.
+        device: Where the model runs.
+        threads: CPU threads.
+        cache_tokens: Tokens that the key-value cache may hold.
+        tuning: How the engine uses its machine.
+
+    Raises:
+        UserError: The model folder is at fault.
+        StageError: The weights are not those that were trained.
+    """
+    from valuedrift.engines.base import EngineSettings
+    from valuedrift.engines.kept import KEPT
+
+    content = weights.fingerprint()
+    if content != fingerprint:
+        raise StageError(
+            f"the weights changed since they were trained (fingerprint {content}, expected {fingerprint})",
+            where=str(weights.adapters[-1] if weights.adapters else weights.base),
+            fix="remove the folder and run the study again: it will be trained anew",
+        )
+    settings = EngineSettings(dtype=dtype, device=device, threads=threads, cache_tokens=cache_tokens, **tuning.tuning)
+    return KEPT.at(name, weights, fingerprint, settings)
 
 
 def without_thought(response: Response, sampling: Sampling) -> Response:

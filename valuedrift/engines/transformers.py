@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
 from valuedrift.engines.base import Engine, EngineSettings, LocalEngine, Progress
+from valuedrift.engines.continuing import Continued
 from valuedrift.engines.prompting import context_length, end_tokens, excerpt, option_tokens, prompt_tokens, to_response, tokenise_prompts
 from valuedrift.errors import UserError
 from valuedrift.sampling import Prompt, Response, Sampling
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from valuedrift.engines.decoding.loop import Answer
+
 
 class TransformersEngineConfig(LocalEngine):
     """A local model under the program's own decode loop."""
 
     when = "the default: any machine, fast on CPUs"
     renders = frozenset({"system", "chat_template", "chat_template_kwargs"})
+    continues = True
 
     type: Literal["transformers"] = Field(default="transformers", description="Kind of engine.")
 
@@ -78,30 +82,14 @@ class TransformersEngine:
 
     def sample(self, prompts: Sequence[Prompt], sampling: Sampling, progress: Progress | None = None) -> list[Response]:
         """See ``Engine.sample``."""
-        from valuedrift.engines.decoding.loop import Answer, Limits, decode
+        from valuedrift.engines.decoding.loop import Answer
 
         tokenised = tokenise_prompts(self._tokenizer, self._model.config, prompts, sampling)
         groups = [
             [Answer(tokens, self._uniforms(prompt.prompt_id, index, sampling), prompt_id=prompt.prompt_id) for index in range(sampling.n)]
             for prompt, tokens in zip(prompts, tokenised, strict=True)
         ]
-        total, done = len(prompts) * sampling.n, 0
-
-        def tell(more: int) -> None:
-            nonlocal done
-            done += more
-            if progress is not None:
-                progress(done, total)
-
-        decode(
-            self._model,
-            groups,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            end_tokens=self._end_tokens,
-            limits=Limits(max_rows=self.settings.max_rows, cache_tokens=self.settings.cache_tokens),
-            progress=tell,
-        )
+        self._decode(groups, sampling.temperature, sampling.top_p, progress)
         return [
             to_response(self._tokenizer, prompt, answer.prompt, index, answer.tokens, sampling, ended=answer.ended)
             for prompt, group in zip(prompts, groups, strict=True)
@@ -125,6 +113,32 @@ class TransformersEngine:
         """See ``Engine.option_tokens``."""
         return option_tokens(self._tokenizer, option)
 
+    @property
+    def tokenizer(self) -> Any:
+        """See ``Continues.tokenizer``."""
+        return self._tokenizer
+
+    @property
+    def context(self) -> int | None:
+        """See ``Continues.context``."""
+        return context_length(self._model.config)
+
+    def continuations(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], progress: Progress | None = None) -> list[Continued]:
+        """See ``Continues.continuations``."""
+        from valuedrift.engines.decoding.continuations import score_continuations
+
+        return score_continuations(self._model, pairs, progress)
+
+    def greedy(self, beginnings: Sequence[Sequence[int]], new_tokens: int, progress: Progress | None = None) -> list[list[int]]:
+        """See ``Continues.greedy``."""
+        import numpy as np
+
+        from valuedrift.engines.decoding.loop import Answer
+
+        answers = [Answer(beginning, np.zeros(new_tokens), prompt_id=f"number {index}") for index, beginning in enumerate(beginnings, 1)]
+        self._decode([[answer] for answer in answers], 0.0, 1.0, progress)
+        return [answer.tokens for answer in answers]
+
     def close(self) -> None:
         """Free the model."""
         import torch
@@ -139,6 +153,28 @@ class TransformersEngine:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def _decode(self, groups: Sequence[Sequence[Answer]], temperature: float, top_p: float, progress: Progress | None) -> None:
+        """Draw answers in place, a group a prompt."""
+        from valuedrift.engines.decoding.loop import Limits, decode
+
+        total, done = sum(map(len, groups)), 0
+
+        def tell(more: int) -> None:
+            nonlocal done
+            done += more
+            if progress is not None:
+                progress(done, total)
+
+        decode(
+            self._model,
+            groups,
+            temperature=temperature,
+            top_p=top_p,
+            end_tokens=self._end_tokens,
+            limits=Limits(max_rows=self.settings.max_rows, cache_tokens=self.settings.cache_tokens),
+            progress=tell,
+        )
 
     def _uniforms(self, prompt_id: str, index: int, sampling: Sampling) -> NDArray[np.float64]:
         from valuedrift.engines.decoding.draws import sequence_uniforms

@@ -8,10 +8,11 @@ from pydantic import Field, TypeAdapter
 
 from valuedrift.attribution.job import AttributeJob
 from valuedrift.audit.job import AuditJob
+from valuedrift.capability.job import CapabilityJob
 from valuedrift.engines.job import SampleJob
 from valuedrift.judges.job import JudgeJob
 from valuedrift.synthesis.writing import WriteJob
 from valuedrift.training.job import TrainJob
 
-Job = Annotated[TrainJob | SampleJob | JudgeJob | AuditJob | WriteJob | AttributeJob, Field(discriminator="kind")]
-JOB: TypeAdapter[TrainJob | SampleJob | JudgeJob | AuditJob | WriteJob | AttributeJob] = TypeAdapter(Job)
+Job = Annotated[TrainJob | SampleJob | JudgeJob | AuditJob | WriteJob | AttributeJob | CapabilityJob, Field(discriminator="kind")]
+JOB: TypeAdapter[TrainJob | SampleJob | JudgeJob | AuditJob | WriteJob | AttributeJob | CapabilityJob] = TypeAdapter(Job)

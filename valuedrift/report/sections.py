@@ -18,6 +18,7 @@ from valuedrift.errors import UserError
 from valuedrift.findings.registry import Outcome
 from valuedrift.report.answer import answer, told_findings
 from valuedrift.report.attribution import attribution_section
+from valuedrift.report.capability import abilities
 from valuedrift.report.cascade import cascade_sections
 from valuedrift.report.data import audited, count_judgements, rows_told
 from valuedrift.report.examples import RULES, examples
@@ -131,6 +132,11 @@ def _attribution(page: Page) -> Mapping[str, Any] | None:
     return {"attribution": found} if found else None
 
 
+def _capability(page: Page) -> Mapping[str, Any] | None:
+    found = abilities(page.inputs)
+    return {"abilities": found} if found else None
+
+
 def _judge(page: Page) -> Mapping[str, Any]:
     return {"judges": measured(page.inputs), "distrust": distrust(page.inputs), "second_opinions": second_opinions(page.inputs)}
 
@@ -147,6 +153,7 @@ _SECTIONS: list[Section] = [
     Section("figures", "Over training", _figures),
     Section("magnitudes", "Magnitudes", _magnitudes),
     Section("table", "Table", lambda page: {"rows": page.rows}),
+    Section("capability", "Abilities", _capability),
     Section("cascade", "Cascade", _cascade),
     Section("labels", "Labels", _labels),
     Section("datasets", "Datasets", lambda page: {"audits": audited(page.inputs), "rows_told": rows_told(page.inputs)}),

@@ -98,6 +98,8 @@ def study_fingerprint(study: Study) -> str:
     for name in said.get("series", {}):
         series = study.series[name].with_paths(last)
         said["series"][name] = series.model_dump(mode="json", exclude=set(series.identity_free), exclude_defaults=True)
+    if study.capability is not None:
+        said["capability"] = study.capability.with_paths(last).model_dump(mode="json", exclude_defaults=True)
     for model in said.get("models", {}).values():
         model["path"] = last(model["path"])
     asked = said.get("probes", {})

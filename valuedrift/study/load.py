@@ -77,6 +77,7 @@ def anchored(study: Study, folder: Path | str) -> Study:
             "series": data(study.series),
             "judges": judges,
             "engine": engine,
+            "capability": study.capability and study.capability.with_paths(lambda path: beside(folder, path)),
             "runtime": study.runtime.model_copy(update={"trackers": tuple(one.anchored(folder) for one in study.runtime.trackers)}),
         }
     )

@@ -11,10 +11,11 @@ from pydantic import Field, TypeAdapter, ValidatorFunctionWrapHandler, field_val
 
 from valuedrift.attribution.options import Attribution
 from valuedrift.audit.options import StudyAudit
+from valuedrift.capability.options import Capability
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.drift.options import Analysis
 from valuedrift.engines.base import LocalEngine, RemoteEngine
-from valuedrift.engines.registry import ENGINES, RemoteEngineConfig, check_rendering, engine_identity
+from valuedrift.engines.registry import ENGINES, RemoteEngineConfig, check_rendering, engine_identity, local_engine
 from valuedrift.judges.calibrated import ReadingJudge
 from valuedrift.judges.cascade import Cascade
 from valuedrift.judges.cross_encoder import CrossEncoder
@@ -98,6 +99,10 @@ class Study(Part):
         default=None,
         description="Which changes are told as soon as they are sure, at each checkpoint: a list like [`neutral on immigration < -0.2`, `support > 0.1`, "
         "`moved`]. Default: whatever has moved, of `series`; [] for none.",
+    )
+    capability: Capability | None = Field(
+        default=None,
+        description="Tasks of lm-evaluation-harness, or items of your own, put to the checkpoints too: what else moved. Default: none.",
     )
     seed: int = Field(default=0, ge=0, description="Seed of training: data order and initial adapters.")
     runtime: Runtime = Field(default=Runtime(), description="Where and how fast; never part of a fingerprint.")
@@ -248,6 +253,13 @@ class Study(Part):
                 raise ValueError(f"served {name!r}: a drift is from one checkpoint to another; name two or more, by step")
             if min(models) < 0 or max(models) >= 2**53 or not all(models.values()):
                 raise ValueError(f"served {name!r}: steps are 0 or more, below 2^53, and each has the name of a model")
+        return self
+
+    @model_validator(mode="after")
+    def _engine_continues(self) -> Study:
+        if self.capability is not None and (not isinstance(self.engine, str) or not local_engine(self.engine).continues):
+            fit = [name for name in ENGINES.types(LocalEngine) if local_engine(name).continues]
+            raise ValueError(f"`capability` scores continuations, which engine {self.engine_name} can't: take engine {' or '.join(fit)}")
         return self
 
     @model_validator(mode="after")
