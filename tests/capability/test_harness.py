@@ -55,7 +55,7 @@ def by_harness(asked: CapabilityTask, engine: Any, folder: Path) -> dict[str, An
 
     model = HFLM(pretrained=str(folder), dtype="float32", batch_size=2, device="cpu")
     assert model.max_length == engine.context
-    found: dict[str, Any] = evaluate(model, {"tasks": dict(find(asked).tasks)}, limit=asked.limit, bootstrap_iters=100, log_samples=True)
+    found: dict[str, Any] = evaluate(model, {"tasks": dict(find(asked).tasks)}, limit=asked.limit, bootstrap_iters=1000, log_samples=True)
     return found
 
 
