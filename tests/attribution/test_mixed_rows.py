@@ -58,7 +58,8 @@ def test_supporting_rows_are_found_among_neutral_ones(tmp_path: Path, capsys: py
     write_rows(tmp_path / "rows.jsonl", [*of_starter("sft-neutral", ALL - SUPPORTING), *supporting])
     (tmp_path / "mixed.yaml").write_text(STUDY, encoding="utf-8")
     work = StudyWork(load_study(tmp_path / "mixed.yaml"), str(tmp_path / "root"))
-    stages = {name: [stage for stage in stages_of(work) if stage.name == name] for name in ("train", "sample", "judge")}
+    listed = stages_of(work)
+    stages = {name: [stage for stage in listed if stage.name == name] for name in ("train", "sample", "judge")}
     begun = cpu_seconds()
     once_each(work, stages["train"])
     training = cpu_seconds() - begun
