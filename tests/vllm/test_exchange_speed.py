@@ -30,17 +30,25 @@ def _seconds(engine: VllmEngine, sweep: Sequence[Weights]) -> float:
     return statistics.median(times)
 
 
+def _start_seconds(weights: Weights) -> float:
+    """Time until a fresh engine can be asked about a checkpoint, s."""
+    content = weights.fingerprint()
+    begun = time.monotonic()
+    with VllmEngine(weights, content, SETTINGS):
+        return time.monotonic() - begun
+
+
 def test_a_further_checkpoint_takes_less_than_a_fresh_engine(
     shared: VllmEngine, smollm: Weights, trained: Weights, sft: Weights, dpo: Weights
 ) -> None:
     shared.load(smollm, smollm.fingerprint())  # imports and first uses are paid
-    begun = time.monotonic()
+    fresh_merged, fresh = _start_seconds(sft), _start_seconds(smollm)
     with VllmEngine(smollm, smollm.fingerprint(), SETTINGS) as engine:
-        fresh = time.monotonic() - begun
         full = _seconds(engine, [trained, smollm, trained])
         merged = _seconds(engine, [sft, dpo, sft])
     print(
-        f"\nvLLM, dead time: fresh engine {fresh:.1f} s, full weights {full:.1f} s ({full / fresh:.2f}), merged adapters {merged:.1f} s ({merged / fresh:.2f})"
+        f"\nvLLM, dead time: fresh engine {fresh:.1f} s, full weights {full:.1f} s ({full / fresh:.2f}); "
+        f"fresh engine of adapters {fresh_merged:.1f} s, merged adapters {merged:.1f} s ({merged / fresh_merged:.2f})"
     )
-    assert full < fresh / 5  # 0.11 was seen on a busy machine
-    assert merged < fresh / 5  # 0.08 was seen there
+    assert full < fresh / 5  # 0.15 was seen on idle cores
+    assert merged < fresh_merged / 5
