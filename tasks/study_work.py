@@ -17,8 +17,8 @@ from valuedrift.corpora.held_out import apart, evaluated
 from valuedrift.corpora.load import Rows
 from valuedrift.corpora.normal import rows_fingerprint
 from valuedrift.corpora.registry import Kind
-from valuedrift.judges.network.weights import shipped_metrics
 from valuedrift.judges.registry import JudgeConfig
+from valuedrift.judges.trained import recorded_figures
 from valuedrift.models.control import control_identity, control_names, texts_in, told_of_servers
 from valuedrift.models.resolve import resolve_weights
 from valuedrift.probes import Probe, asked_ids, probes_fingerprint, same_texts, together
@@ -50,12 +50,12 @@ class StudyWork(StancesWork):
 
     def __init__(self, study: Study, root: str, report_folder: str | None = None) -> None:
         super().__init__(study.study, root, study.runtime, study.analysis, report_folder)
-        self.recorded = shipped_metrics()
         engine = study.engine if isinstance(study.engine, str) else study.engine.with_paths(brought)
         judges = tuple(judge.with_paths(brought) for judge in study.judges)
         capability = study.capability and study.capability.with_paths(brought)
         told = {"judges": judges, "engine": engine, "sampling": with_template(study.sampling), "capability": capability}
         self.study = study.model_copy(update=told)
+        self.recorded = recorded_figures(judges)
         self.trainings: dict[str, TrainJob] = {}
         """Trainings under way, by run: what they have published is sampled while they go on."""
         self._bases: dict[str, tuple[Weights, str]] = {}

@@ -83,6 +83,7 @@ def distil(
     from valuedrift.errors import UserError
     from valuedrift.fingerprint import fingerprint
     from valuedrift.judges.cross_encoder import CrossEncoder
+    from valuedrift.judges.network.weights import LATEST
     from valuedrift.judges.registry import judge_identity
     from valuedrift.judges.training.card import Origin, measure_student, write_card
     from valuedrift.judges.training.distil import Lesson, Lessons, Student, check_questions
@@ -101,7 +102,7 @@ def distil(
     chosen = drawn(found, n, seed)
     check_questions(chosen["question"].n_unique(), told)
     student = Student(brought(body))
-    if student.from_shipped and who.identity == fingerprint(judge_identity(CrossEncoder())):
+    if student.from_shipped and who.identity == fingerprint(judge_identity(CrossEncoder(weights=LATEST))):
         raise UserError("the shipped judge would learn from itself", where="--teacher", fix="a stronger judge, or another --body")
     _announce(who, chosen, keep)
     with progress_bar("the teacher judges", None) as progress:

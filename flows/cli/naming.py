@@ -46,7 +46,8 @@ WeightsOption = Annotated[
     str | None,
     typer.Option(
         "--weights",
-        help="Of a judge that is trained here: `embedded`, or a folder, local or s3://, made by `judge train --out FOLDER`; short for --set weights=….",
+        help="Of a judge that is trained here: `embedded`, `embedded-2` (of the cross-encoder), or a folder, local or s3://, "
+        "made by `judge train --out FOLDER`; short for --set weights=….",
         show_default=False,
     ),
 ]

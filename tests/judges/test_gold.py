@@ -12,7 +12,12 @@ import valuedrift.flows.cli.judge
 import valuedrift.flows.cli.judge_compare  # noqa: F401  # enter the commands
 from valuedrift.errors import UserError
 from valuedrift.flows.cli.app import app
+from valuedrift.judges.base import Pair
+from valuedrift.judges.cross_encoder import CrossEncoder
+from valuedrift.judges.network.weights import read_metrics, weights_folder
+from valuedrift.judges.quality.validation import validate
 from valuedrift.judges.refusals import is_refusal
+from valuedrift.judges.trained import recorded_figures
 from valuedrift.judges.training.sources import issues
 from valuedrift.starter import TOPICS, packaged_gold
 from valuedrift.tabular import read_frame
@@ -55,6 +60,27 @@ def test_every_prompt_has_all_three_stances_and_no_answer_is_there_twice(gold: p
 def test_no_answer_is_among_those_that_judges_learn_from(gold: pl.DataFrame) -> None:
     learnt = {answer.text.casefold() for issue in issues() for answer in issue.answers}
     assert not learnt & {text.casefold() for text in gold.get_column("response")}
+
+
+def test_the_second_weights_are_as_good_on_it_as_their_card_says(gold: pl.DataFrame) -> None:
+    pairs = [Pair(str(row), prompt, response) for row, (prompt, response) in enumerate(gold.select("prompt", "response").iter_rows())]
+    judge = CrossEncoder(weights="embedded-2")
+    found = validate(judge.load(threads=1).judge(pairs), gold.get_column("stance").to_list(), gold.get_column("prompt").to_list())
+    (recorded,) = (figures for figures in read_metrics(weights_folder("embedded-2")) if figures["data"] == "packaged gold set")
+    assert found.accuracy.value == pytest.approx(recorded["accuracy"], abs=0.011) and found.accuracy.value > 0.75
+    for stance, n in Counter(gold.get_column("stance")).items():
+        assert sum(row[stance] for row in recorded["confusion"].values()) == pytest.approx(n, rel=0.1), "no stance is favoured"
+
+
+def test_a_report_tells_the_figures_of_the_weights_that_judged() -> None:
+    def accuracy(*judges: CrossEncoder) -> dict[str, float]:
+        return {f"{one['name']}: {one['data']}": one["accuracy"] for one in recorded_figures(judges)}
+
+    default, second = accuracy(CrossEncoder()), accuracy(CrossEncoder(weights="embedded-2"))
+    people = "cross-encoder: 200 answers labelled by people"
+    assert default[people] == accuracy()[people] == 0.85 and second[people] == 0.975
+    both = accuracy(CrossEncoder(), CrossEncoder(name="second", weights="embedded-2"))
+    assert both == {**default, **{name.replace("cross-encoder", "second"): value for name, value in second.items()}}
 
 
 def test_validate_uses_it_where_no_file_is_given() -> None:

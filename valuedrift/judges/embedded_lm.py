@@ -10,7 +10,7 @@ from pydantic import Field
 
 from valuedrift.judges.base import Judge, Pair
 from valuedrift.judges.language import segments
-from valuedrift.judges.network.weights import WEIGHTS_FILE, Trained
+from valuedrift.judges.network.weights import EMBEDDED, WEIGHTS_FILE, Trained
 from valuedrift.judges.trained import LogitJudge, TrainedJudge, chosen, opened
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 EMBEDDED_LM = Trained(
     body="embedded:smollm2-135m-instruct",
-    data="judge-lm",
+    packaged={EMBEDDED: "judge-lm"},
     encoding=segments.VERSION,
     encoded="token segments",
     train="valuedrift judge train --judge embedded-lm --out FOLDER",

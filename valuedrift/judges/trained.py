@@ -13,11 +13,14 @@ from valuedrift.errors import UserError
 from valuedrift.judges.base import Configured, Judgement, Pair
 from valuedrift.judges.calibrated import ReadingJudge
 from valuedrift.judges.network.weights import (
+    CROSS_ENCODER,
     EMBEDDED,
     Description,
     Trained,
     body_folder,
     read_description,
+    read_metrics,
+    shipped_metrics,
     weights_folder,
     weights_identity,
 )
@@ -41,7 +44,8 @@ class TrainedJudge(ReadingJudge):
 
     weights: str = Field(
         default="embedded",
-        description="`embedded` (shipped with the package) or a folder written by `valuedrift judge train`; of the cross-encoder also by `judge distil`.",
+        description="Packaged ones by name (`embedded`; the cross-encoder has `embedded-2` too, learnt from more), "
+        "or a folder written by `valuedrift judge train`; of the cross-encoder also by `judge distil`.",
     )
 
     def own_identity(self) -> dict[str, Any]:
@@ -51,7 +55,29 @@ class TrainedJudge(ReadingJudge):
     def with_paths(self, change: Callable[[str], str]) -> Self:
         """The same with another weights folder; see :meth:`JudgeBase.with_paths`."""
         judge = super().with_paths(change)
-        return judge if self.weights == EMBEDDED else judge.model_copy(update={"weights": change(self.weights)})
+        return judge if self.weights in self.trained.packaged else judge.model_copy(update={"weights": change(self.weights)})
+
+
+def recorded_figures(judges: Sequence[object]) -> list[dict[str, Any]]:
+    """What was measured of a study's judges when their weights were made, under the names that they have there.
+
+    Those of the default judge come first, and are there also where a study has no judge of its name: versions before had them so.
+
+    Args:
+        judges: Of the study.
+    """
+    mine = [judge for judge in judges if isinstance(judge, TrainedJudge)]
+    default = shipped_metrics()
+    known = default[0]["name"]
+    found = [] if any(judge.name == known and not _is_default(judge) for judge in mine) else [*default]
+    for judge in mine:
+        if judge.name != known or not _is_default(judge):
+            found += [{**figures, "name": judge.name} for figures in read_metrics(weights_folder(judge.weights, judge.trained))]
+    return found
+
+
+def _is_default(judge: TrainedJudge) -> bool:
+    return judge.trained is CROSS_ENCODER and judge.weights == EMBEDDED
 
 
 Config = TypeVar("Config", bound=TrainedJudge)

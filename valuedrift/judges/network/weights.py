@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +20,9 @@ from valuedrift.models.resolve import resolve_model
 from valuedrift.weights import folder_fingerprint
 
 EMBEDDED = "embedded"
+"""The default: studies have it in their identity."""
+LATEST = "embedded-2"
+"""The cross-encoder's weights that learnt from most."""
 WEIGHTS_FILE = "weights.safetensors"
 DESCRIPTION_FILE = "judge.json"
 METRICS_FILE = "metrics.json"
@@ -33,8 +37,8 @@ class Trained:
 
     body: str | None
     """Reference of the model that its weights are added to; None where the weights say it."""
-    data: str
-    """Folder of its packaged weights in the package's data."""
+    packaged: Mapping[str, str]
+    """Folders of its packaged weights in the package's data, by the name of the weights; `embedded` are the default."""
     encoding: int
     """Version of how texts are put before it."""
     encoded: str
@@ -43,7 +47,13 @@ class Trained:
     """The command that makes its weights."""
 
 
-CROSS_ENCODER = Trained(None, "judge", windows.VERSION, "token windows", "valuedrift judge train --out FOLDER, or judge distil")
+CROSS_ENCODER = Trained(
+    None,
+    {EMBEDDED: "judge", LATEST: "judge-2"},
+    windows.VERSION,
+    "token windows",
+    "valuedrift judge train --out FOLDER, or judge distil",
+)
 
 
 class Description(BaseModel):
@@ -73,7 +83,7 @@ def weights_folder(weights: str, kind: Trained = CROSS_ENCODER) -> Path:
     """The folder of some weights.
 
     Args:
-        weights: `embedded`, or a folder.
+        weights: Name of packaged ones, or a folder.
         kind: Whose they are.
 
     Raises:
@@ -81,7 +91,7 @@ def weights_folder(weights: str, kind: Trained = CROSS_ENCODER) -> Path:
     """
     if "://" in weights:
         raise UserError("weights are read from a folder on this machine", where=weights, fix="copy the folder here and give its path")
-    folder = _packaged(kind) if weights == EMBEDDED else Path(weights)
+    folder = _packaged(kind.packaged[weights]) if weights in kind.packaged else Path(weights)
     missing = [name for name in (WEIGHTS_FILE, DESCRIPTION_FILE) if not (folder / name).is_file()]
     if missing:
         raise UserError(
@@ -92,8 +102,8 @@ def weights_folder(weights: str, kind: Trained = CROSS_ENCODER) -> Path:
     return folder
 
 
-def _packaged(kind: Trained) -> Path:
-    return Path(str(files("valuedrift").joinpath("data", kind.data)))
+def _packaged(folder: str) -> Path:
+    return Path(str(files("valuedrift").joinpath("data", folder)))
 
 
 def read_description(folder: Path, kind: Trained = CROSS_ENCODER) -> Description:
@@ -153,7 +163,7 @@ def weights_identity(weights: str, kind: Trained = CROSS_ENCODER) -> dict[str, A
     """What changes the answers of a judge with these weights.
 
     Args:
-        weights: `embedded`, or a folder.
+        weights: Name of packaged ones, or a folder.
         kind: Whose they are.
 
     Returns:
@@ -174,7 +184,7 @@ def shipped_metrics(kind: Trained = CROSS_ENCODER) -> list[dict[str, Any]]:
     Returns:
         Objects as :meth:`valuedrift.judges.quality.validation.Validation.flat` makes them.
     """
-    return read_metrics(_packaged(kind))
+    return read_metrics(_packaged(kind.packaged[EMBEDDED]))
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import numpy as np
 from valuedrift.judges.base import Judgement, Pair
 from valuedrift.judges.calibrated import probabilities
 from valuedrift.judges.cross_encoder import CrossEncoder, load_cross_encoder
-from valuedrift.judges.network.weights import EMBEDDED, read_description, record_metrics
+from valuedrift.judges.network.weights import LATEST, read_description, record_metrics
 from valuedrift.judges.quality.validation import mean_figure, validate
 from valuedrift.judges.training.distil import Lesson, Lessons
 from valuedrift.stance import STANCES, JudgeStatus
@@ -85,7 +85,7 @@ def measure_student(folder: Path, lessons: Lessons, *, from_shipped: bool) -> Me
     measured = Measured(
         agreement=_agreement(judge.judge([lesson.pair for lesson in lessons.held_out]), lessons.held_out, student.name),
         before=_agreement(
-            load_cross_encoder(CrossEncoder(weights=EMBEDDED)).judge([lesson.pair for lesson in lessons.held_out]),
+            load_cross_encoder(CrossEncoder(weights=LATEST)).judge([lesson.pair for lesson in lessons.held_out]),
             lessons.held_out,
             "the shipped judge",
         )

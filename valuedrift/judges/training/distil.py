@@ -25,7 +25,7 @@ from valuedrift.judges.network import windows
 from valuedrift.judges.network.model import ENCODERS, LowRank, StanceNetwork, add_adapters, load_body, save_weights
 from valuedrift.judges.network.weights import (
     BESIDE,
-    EMBEDDED,
+    LATEST,
     WEIGHTS_FILE,
     Description,
     body_fingerprint,
@@ -149,9 +149,9 @@ class Student:
         self.name = named if named is not None and is_named(named) else None
         self.encoder, self.network = Encoder(self.folder), StanceNetwork(load_body(self.folder)).eval()
         _check_reads(self.network, self.encoder, body)
-        self.from_shipped = self.name == read_description(weights_folder(EMBEDDED)).body
+        self.from_shipped = self.name == read_description(weights_folder(LATEST)).body
         if self.from_shipped:
-            tensors = read_tensors(weights_folder(EMBEDDED) / WEIGHTS_FILE)
+            tensors = read_tensors(weights_folder(LATEST) / WEIGHTS_FILE)
             rank = next(tensor.shape[0] for name, tensor in tensors.items() if name.endswith(".down"))
             self.adapters = add_adapters(self.network.body, rank)
             self.rates = replace(FROM_SHIPPED, rank=rank)

@@ -26,7 +26,7 @@ class Rates:
     """Peak of the adapters' learning rate (linear warm-up over a twentieth of the steps, then linear decay)."""
     head_learning_rate: float = 1e-3
     """The same of the head."""
-    epochs: int = 5
+    epochs: int = 3
     """Passes over what is learnt from."""
     dropout: float = 0.1
     """Dropout of the body's states."""
