@@ -195,8 +195,8 @@ def _announce(teacher: Teacher, chosen: pl.DataFrame, keep: Path) -> None:
     from valuedrift.tasks.distilling import to_ask
 
     asked = to_ask(teacher, chosen, keep)
-    words = f"{counted(chosen.height, 'answer')} to {counted(chosen['question'].n_unique(), 'question')}; {teacher.name} judges {asked.height:,} of them"
-    words += f", {chosen.height - asked.height:,} it has judged before" if asked.height < chosen.height else ""
+    words = f"{counted(chosen.height, 'answer')} to {counted(chosen['question'].n_unique(), 'question')}; {teacher.name} reads {asked.height:,} of them"
+    words += f", {chosen.height - asked.height:,} it has read before" if asked.height < chosen.height else ""
     cost = teacher.config.asking_cost(asked["prompt"].to_list(), 1, _ANSWER_TOKENS) if teacher.config is not None and asked.height else None
     typer.echo(words + (f" ({cost.words()})" if cost is not None else ""), err=True)
 

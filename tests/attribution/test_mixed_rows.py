@@ -36,6 +36,7 @@ sft:
 checkpoints: {type: log, points: 4}
 sampling: {n: 5, temperature: 0.7, max_new_tokens: 24}
 audit: null
+attribute: {topics: [immigration]}
 runtime: {workers: 1, threads: 1, device: cpu}
 """
 SUPPORTING, ALL = 6, 60
