@@ -119,7 +119,7 @@ def validate(
 @judge_app.command("train")
 def train(
     out: Annotated[str, typer.Option("--out", help="Folder for weights, temperature and held-out figures, local or s3://.")] = "judge",
-    judge: Annotated[str, typer.Option("--judge", metavar="TYPE", help="Type of the judge: cross-encoder.")] = DEFAULT_JUDGE,
+    judge: Annotated[str, typer.Option("--judge", metavar="TYPE", help="cross-encoder or embedded-lm.")] = DEFAULT_JUDGE,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of initial weights, examples and order.")] = 0,
     threads: ThreadsOption = None,
 ) -> None:

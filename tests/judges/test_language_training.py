@@ -15,7 +15,7 @@ from valuedrift.judges.language.body import load_body
 from valuedrift.judges.language.model import StanceReader
 from valuedrift.judges.language.segments import Segmenter
 from valuedrift.judges.network.weights import WEIGHTS_FILE
-from valuedrift.judges.training import trainer
+from valuedrift.judges.training import TRAINERS, trainer
 from valuedrift.judges.training.language import LanguageRecipe, TurnLoss, add_updates, fit, save_updates
 from valuedrift.judges.training.sources import Issue, issues
 from valuedrift.judges.training.turns import Turn, course, easy_course, usable
@@ -100,7 +100,12 @@ def test_half_precision_beside_the_updates_rounds_as_little_as_it_can(tmp_path: 
     assert len(updates) == 64
 
 
+@pytest.mark.parametrize("judge", ["cross-encoder", "embedded-lm"])
+def test_each_trained_type_has_its_training(judge: str) -> None:
+    assert callable(trainer(judge)) and set(TRAINERS) == {"cross-encoder", "embedded-lm"}
+
+
 def test_other_types_have_none() -> None:
     with pytest.raises(UserError, match="no training for 'panel'") as raised:
         trainer("panel")
-    assert raised.value.fix == "one of cross-encoder"
+    assert raised.value.fix == "one of cross-encoder, embedded-lm"

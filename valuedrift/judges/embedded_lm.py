@@ -35,8 +35,8 @@ class EmbeddedLM(TrainedJudge):
     """SmolLM2-135M with small trained weights, in the package: it reads the response, then the prompt, and names the stance."""
 
     when = (
-        "English, no network, and better than `cross-encoder` where a stance is argued, at some tenth of its speed. Its "
-        "[data card](../valuedrift/data/judge-lm/README.md) says how good it is"
+        "English, no network, beside the cross-encoder in a panel: reads said opinions and neutral answers well, argued ones hardly, at a tenth of the speed. "
+        "Its [data card](../valuedrift/data/judge-lm/README.md) says so in figures"
     )
 
     knows = ("en",)

@@ -19,6 +19,7 @@ JUDGES: Registry[JudgeBase] = Registry(
     JudgeBase,
     {
         "cross-encoder": "valuedrift.judges.cross_encoder:CrossEncoder",
+        "embedded-lm": "valuedrift.judges.embedded_lm:EmbeddedLM",
         "causal-lm": "valuedrift.judges.causal_lm:CausalLM",
         "openai": "valuedrift.judges.openai:OpenAI",
         "panel": "valuedrift.judges.panel:Panel",

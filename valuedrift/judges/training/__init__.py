@@ -1,4 +1,4 @@
-"""How the shipped weights of the judges are made: from packaged text alone, see valuedrift/data/judge/README.md."""
+"""How the shipped weights of the judges are made: from packaged text alone, see valuedrift/data/judge/README.md and valuedrift/data/judge-lm/README.md."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TRAINERS = {
     "cross-encoder": ("valuedrift.judges.training.train", "train_judge"),
+    "embedded-lm": ("valuedrift.judges.training.language", "train_language_judge"),
 }
 """Module and function that train each type of judge; heavy, so imported where one is wanted."""
 
