@@ -306,7 +306,7 @@ def test_what_is_wrong_is_told_before_anything_is_asked(tmp_path: Path, rows: Pa
         ({"--body": write_body(tmp_path / "short", "short")}, "can't read 290 tokens"),
         ({"--body": pickled}, "safetensors"),
         ({"--body": tmp_path / "absent"}, "no such model folder"),
-        ({"--teacher": "cross-encoder", "--body": "embedded:minilm"}, "learn from itself"),
+        ({"--teacher": "cross-encoder", "--teacher-set": "weights=embedded-2", "--body": "embedded:minilm"}, "learn from itself"),
         ({"--out": tmp_path / "other"}, "something else than a judge"),
         ({"--out": tmp_path / "absent" / "floor"}, "no such folder"),
     ]
