@@ -113,10 +113,10 @@ def test_a_table_of_a_newer_version_stands_in_no_other_s_way(root: Path) -> None
 def test_a_table_that_is_not_known_here_is_kept_and_told(root: Path) -> None:
     store = Store(root)
     theirs = Entry(
-        "attributions",
+        "premonitions",
         {"study": small_study.STUDY, "run_id": "dpo-gap"},
         "k",
-        "attributions/x.parquet",
+        "premonitions/x.parquet",
         7,
         70,
         1,
@@ -126,17 +126,17 @@ def test_a_table_that_is_not_known_here_is_kept_and_told(root: Path) -> None:
     )
     store.commit(small_study.STUDY, lambda known: {**known, theirs.address: theirs})
     store = Store(root)
-    assert "attributions" in _run(root, "tables").output
+    assert "premonitions" in _run(root, "tables").output
     with Catalog(store) as catalog:
         assert catalog.frame("FROM drift").height
-        with pytest.raises(DataError, match="table attributions was written by a newer valuedrift"):
+        with pytest.raises(DataError, match="table premonitions was written by a newer valuedrift"):
             catalog.frame("SELECT * FROM Attributions")
     assert [(finding.kind, finding.what[:35]) for finding in check(store)] == [(Kind.UNKNOWN, "the manifest names 7 rows in 1 part")]
     assert compact(store, small_study.STUDY)
     store.put("stances", stances_frame(), partition={"study": small_study.STUDY, "run_id": "r", "step": 0}, key="k", identity={})
     assert theirs in Store(root).entries()
-    with pytest.raises(UserError, match="no table 'attributions'"):
-        store.read("attributions")
+    with pytest.raises(UserError, match="no table 'premonitions'"):
+        store.read("premonitions")
 
 
 def test_a_part_whose_file_is_not_of_the_version_that_the_manifest_says_is_named(root: Path) -> None:
