@@ -130,7 +130,7 @@ def test_a_table_that_is_not_known_here_is_kept_and_told(root: Path) -> None:
     with Catalog(store) as catalog:
         assert catalog.frame("FROM drift").height
         with pytest.raises(DataError, match="table premonitions was written by a newer valuedrift"):
-            catalog.frame("SELECT * FROM Attributions")
+            catalog.frame("SELECT * FROM Premonitions")
     assert [(finding.kind, finding.what[:35]) for finding in check(store)] == [(Kind.UNKNOWN, "the manifest names 7 rows in 1 part")]
     assert compact(store, small_study.STUDY)
     store.put("stances", stances_frame(), partition={"study": small_study.STUDY, "run_id": "r", "step": 0}, key="k", identity={})
