@@ -105,7 +105,7 @@ def evaluated(found: Found, engine: Continues, progress: Callable[[int, int], No
     from valuedrift.capability.harness import quiet
     from valuedrift.capability.model import EngineModel
 
-    os.environ["LMEVAL_DISABLE_MULTIPROC"] = "1"  # this is a child of one process already
+    os.environ["DISABLE_MULTIPROC"] = "1"  # its pool for resampling would fork a process that has threads, which may stand still
     with quiet():
         given = {"tasks": dict(found.tasks), "groups": dict(found.groups)}
         limit = found.asked.limit
