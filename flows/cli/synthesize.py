@@ -94,8 +94,8 @@ def synthesize(
         candidates=candidates,
         writer=engine_config(writer, writer_settings, "--writer", STARTER),
         judge=judge_config(judge, settings, weights),
-        auditor=auditor_config(auditor, auditor_settings),
         auditor_share=_share(auditor, auditor_share),
+        auditor=auditor_config(auditor, auditor_settings),
     )
     questions = _questions(made, probes, topics, per_topic)
     _run(questions, made, resolve_root(root), place)

@@ -30,7 +30,7 @@ def test_help_lists_the_commands_in_the_order_of_use(tmp_path: Path) -> None:
     shown = called("--help", cwd=tmp_path).stdout
     names = re.findall(r"^│ (\w+)  ", shown.partition("Commands")[2], re.MULTILINE)
     assert names[:6] == ["plan", "run", "watch", "status", "explain", "report"]
-    data = ["analyze", "sql", "tables", "checkpoints", "sample", "judge", "labels", "audit", "synthesize", "probes"]
+    data = ["analyze", "sql", "tables", "checkpoints", "sample", "judge", "labels", "audit", "attribute", "synthesize", "probes"]
     assert names[6:] == [*data, "deploy", "automations", "init", "demo"]
 
 
