@@ -23,9 +23,6 @@ class StancesWork(Work, ABC):
         runtime: Devices, parallelism and patience.
         analysis: How the stances are analysed.
         report_folder: Where the report goes; None: reports/<study> below the root.
-
-    Attributes:
-        recorded: Figures that were recorded with its judges, see `valuedrift.results.quality`.
     """
 
     def __init__(self, name: str, root: str, runtime: Runtime, analysis: Analysis, report_folder: str | None = None) -> None:
@@ -33,7 +30,11 @@ class StancesWork(Work, ABC):
         self.name = name
         self.analysis = analysis
         self.report_folder = report_folder
-        self.recorded: Sequence[Figures] = []
+
+    @property
+    def recorded(self) -> Sequence[Figures]:
+        """Figures that were recorded with its judges' weights, see `valuedrift.results.quality`."""
+        return []
 
     @property
     @abstractmethod

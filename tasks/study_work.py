@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from valuedrift.models.resolve import resolve_weights
 from valuedrift.probes import Probe, asked_ids, probes_fingerprint, same_texts, together
 from valuedrift.references import is_address
 from valuedrift.results.facts import StudyFacts, facts_of
+from valuedrift.results.quality import Figures
 from valuedrift.sampling import Prompt
 from valuedrift.servers.server import Server
 from valuedrift.study import Plan, RunPlan, Study, expand
@@ -55,13 +56,17 @@ class StudyWork(StancesWork):
         capability = study.capability and study.capability.with_paths(brought)
         told = {"judges": judges, "engine": engine, "sampling": with_template(study.sampling), "capability": capability}
         self.study = study.model_copy(update=told)
-        self.recorded = recorded_figures(judges)
         self.trainings: dict[str, TrainJob] = {}
         """Trainings under way, by run: what they have published is sampled while they go on."""
         self._bases: dict[str, tuple[Weights, str]] = {}
         self._control: dict[tuple[frozenset[str], str], dict[str, str]] = {}
         self._apart: dict[tuple[str, float], tuple[Rows, Rows]] = {}
         self._tasks: dict[str, Found] = {}
+
+    @cached_property
+    def recorded(self) -> Sequence[Figures]:
+        """Those of the weights that judge here; read when the study is concluded, since a page of its tables needs no weights."""
+        return recorded_figures(self.study.judges)
 
     @cached_property
     def _planned(self) -> Plan:

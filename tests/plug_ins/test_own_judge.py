@@ -52,8 +52,9 @@ def study(tmp_path: Path) -> Path:
 def test_without_the_line_it_is_not_known() -> None:
     with pytest.raises(ValidationError) as raised:
         JUDGE.validate_python({"type": "length"})
-    told = describe(raised.value, JudgeConfig)  # other tests of the process may have entered judges of their own behind these
-    assert told.startswith("`type`: no 'length'; one of cross-encoder, embedded-lm, causal-lm, openai, panel, cascade")
+    assert (
+        describe(raised.value, JudgeConfig) == "`type`: no 'length'; one of cross-encoder, embedded-lm, causal-lm, openai, panel, cascade"
+    )
 
 
 @pytest.mark.usefixtures("entered")

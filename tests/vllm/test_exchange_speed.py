@@ -50,5 +50,5 @@ def test_a_further_checkpoint_takes_less_than_a_fresh_engine(
         f"\nvLLM, dead time: fresh engine {fresh:.1f} s, full weights {full:.1f} s ({full / fresh:.2f}); "
         f"fresh engine of adapters {fresh_merged:.1f} s, merged adapters {merged:.1f} s ({merged / fresh_merged:.2f})"
     )
-    assert full < fresh / 5  # 0.15 was seen on idle cores
-    assert merged < fresh_merged / 5
+    assert full < fresh / 5
+    assert merged < fresh / 5
