@@ -10,10 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from valuedrift.attribution.options import DIMENSIONS
+from valuedrift.attribution.told import first_order
 from valuedrift.flows.cli.app import JsonOption, RootOption, app, parquet_bytes, print_json, resolve_root, target
 from valuedrift.flows.cli.console import hush_prefect, make_console
 from valuedrift.stance import STANCES, Stance
-from valuedrift.words import percent, plain, signed
+from valuedrift.words import plain, signed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -125,13 +126,9 @@ def _ends(scores: pl.DataFrame, total: dict[str, object], rows: int) -> dict[str
 def _show(scores: pl.DataFrame, totals: pl.DataFrame, rows: int) -> None:
     console = Console(emoji=False)
     for total in totals.iter_rows(named=True):
-        share = (
-            ""
-            if total["explained"] is None
-            else f"; all rows together {signed(total['first_order'], 3)}, {percent(total['explained'])} of it"
-        )
         console.print(
-            f"\n[bold]{escape(total['run_id'])}[/] {escape(total['topic'])}, {total['stance']}: drift {signed(total['drift'], 3)}{share}",
+            f"\n[bold]{escape(total['run_id'])}[/] {escape(total['topic'])}, {total['stance']}: drift {signed(total['drift'], 3)}; "
+            f"all rows together {first_order(total)}",
             highlight=False,
             soft_wrap=True,
         )

@@ -13,6 +13,7 @@ import polars as pl
 
 from valuedrift.attribution.job import SCORES, TOTALS, AttributeJob, moments_of, no_moments
 from valuedrift.attribution.options import Attribution, check_algorithm, check_known, check_sampling
+from valuedrift.attribution.told import first_order
 from valuedrift.audit.examples import examples_of
 from valuedrift.drift.options import Towards
 from valuedrift.errors import StageError, UserError
@@ -28,7 +29,7 @@ from valuedrift.tasks.stages.train import checkpoints_of
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work
 from valuedrift.training.algorithm import Separable
-from valuedrift.words import percent
+from valuedrift.words import signed
 
 ATTRIBUTION_VERSION = 1
 """Raised when scores change."""
@@ -301,5 +302,4 @@ def _drifts(answers: pl.DataFrame) -> pl.DataFrame:
 
 def _words(run_id: str, topic: str, total: Mapping[str, Any]) -> str:
     """What all rows together say, in words."""
-    share = "" if total["explained"] is None else f", {percent(total['explained'])} of it told by the rows"
-    return f"{run_id}, {topic}: {total['stance']} {total['drift']:+.3f}{share}"
+    return f"{run_id}, {topic}: {total['stance']} {signed(total['drift'], 3)}, all rows together {first_order(total)}"

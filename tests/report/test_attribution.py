@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import polars as pl
 
+from valuedrift.attribution.told import first_order
 from valuedrift.report import ReportInputs, build_report
 from valuedrift.report.attribution import MOST_ROWS, attribution_section
 
@@ -25,7 +26,16 @@ def made(run_id: str) -> dict[str, pl.DataFrame]:
         for at in range(10)
     ]
     totals = [
-        {**cell, "stance": stance, "drift": drift, "first_order": 0.005, "explained": share, "along_path": 0.1, "n_rows": 10}
+        {
+            **cell,
+            "stance": stance,
+            "drift": drift,
+            "first_order": 0.005,
+            "first_order_se": 0.001,
+            "explained": share,
+            "along_path": 0.1,
+            "n_rows": 10,
+        }
         for stance, drift, share in (("oppose", 0.1, 0.05), ("support", -0.3, None))
     ]
     other = {**scores[0], "run_id": "of an older plan"}
@@ -41,6 +51,14 @@ def test_rows_stand_by_their_score_beneath_the_largest_drift(demo_inputs: Report
     assert [row.number for row in support.against] == [1, 2, 3, 4]
     assert "%" not in support.sentence
     assert "5%" in found.cells[1].sentence
+
+
+def test_a_sum_that_is_not_surely_one_is_no_share() -> None:
+    sure = {"first_order": 0.105, "first_order_se": 0.021, "explained": 0.525}
+    assert first_order(sure) == "+0.105 ± 0.021, 52% of the drift"
+    assert first_order({**sure, "first_order_se": 0.06}) == "+0.105 ± 0.060, too uncertain to be a share of the drift"
+    assert first_order({**sure, "first_order_se": None}) == "+0.105, too uncertain to be a share of the drift"
+    assert first_order({**sure, "explained": None}) == "+0.105 ± 0.021"
 
 
 def test_the_page_escapes_the_rows(demo_inputs: ReportInputs) -> None:

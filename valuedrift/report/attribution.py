@@ -9,8 +9,9 @@ from typing import Any
 
 import polars as pl
 
+from valuedrift.attribution.told import first_order
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.words import counted, percent, plain, signed
+from valuedrift.words import counted, plain, signed
 
 MOST_ROWS = 5
 """Rows shown each way."""
@@ -79,13 +80,12 @@ def _of_study(inputs: ReportInputs, frame: pl.DataFrame) -> pl.DataFrame:
 
 def _cell(scores: pl.DataFrame, total: Mapping[str, Any], titles: Mapping[str, str]) -> PushedCell:
     mine = scores.filter(run_id=total["run_id"], topic=total["topic"], stance=total["stance"]).sort("score", "row_idx")
-    share = "" if total["explained"] is None else f", {percent(total['explained'])} of the drift"
     return PushedCell(
         title=titles[total["run_id"]],
         topic=total["topic"],
         stance=total["stance"],
         sentence=f"It moved by {signed(total['drift'])}. To first order {counted(total['n_rows'], 'row')} together moved it by "
-        f"{signed(total['first_order'], 3)}{share}; the way that the weights went, by {signed(total['along_path'], 3)}.",
+        f"{first_order(total)}; the way that the weights went, by {signed(total['along_path'], 3)}.",
         pushed=[_row(row) for row in mine.filter(pl.col("score") > 0).reverse().head(MOST_ROWS).iter_rows(named=True)],
         against=[_row(row) for row in mine.filter(pl.col("score") < 0).head(MOST_ROWS).iter_rows(named=True)],
     )
