@@ -86,8 +86,9 @@ def distil(
     from valuedrift.judges.network.weights import LATEST
     from valuedrift.judges.registry import judge_identity
     from valuedrift.judges.training.card import Origin, measure_student, write_card
-    from valuedrift.judges.training.distil import Lesson, Lessons, Student, check_questions
+    from valuedrift.judges.training.distil import Student
     from valuedrift.judges.training.distil import distil as train
+    from valuedrift.judges.training.lessons import Lesson, Lessons, check_questions
     from valuedrift.judges.training.train import written_whole
     from valuedrift.storage.fetching import sent
     from valuedrift.tasks.distilling import drawn, judged_by, probabilities_of

@@ -23,7 +23,7 @@ from valuedrift.judges.base import Configured, Judge, Judgement, Pair
 from valuedrift.judges.calibrated import ReadingJudge
 from valuedrift.judges.cross_encoder import CrossEncoder, load_cross_encoder
 from valuedrift.judges.registry import JUDGES, judge_identity
-from valuedrift.judges.training.distil import Lesson, Lessons
+from valuedrift.judges.training.lessons import Lesson, Lessons
 from valuedrift.progress import Progress
 from valuedrift.stance import STANCES, JudgeStatus, Stance
 from valuedrift.storage.part import Part

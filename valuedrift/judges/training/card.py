@@ -15,7 +15,7 @@ from valuedrift.judges.calibrated import probabilities
 from valuedrift.judges.cross_encoder import CrossEncoder, load_cross_encoder
 from valuedrift.judges.network.weights import LATEST, read_description, record_metrics
 from valuedrift.judges.quality.validation import mean_figure, validate
-from valuedrift.judges.training.distil import Lesson, Lessons
+from valuedrift.judges.training.lessons import Lesson, Lessons
 from valuedrift.stance import STANCES, JudgeStatus
 from valuedrift.starter import packaged_gold
 from valuedrift.words import counted, interval, plain
