@@ -10,11 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from valuedrift.attribution.options import DIMENSIONS
-from valuedrift.attribution.told import first_order
+from valuedrift.attribution.told import first_order, score, size
 from valuedrift.flows.cli.app import JsonOption, RootOption, app, parquet_bytes, print_json, resolve_root, target
 from valuedrift.flows.cli.console import hush_prefect, make_console
 from valuedrift.stance import STANCES, Stance
-from valuedrift.words import plain, signed
+from valuedrift.words import signed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -132,18 +132,18 @@ def _show(scores: pl.DataFrame, totals: pl.DataFrame, rows: int) -> None:
             highlight=False,
             soft_wrap=True,
         )
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        table.add_column("row", justify="right")
-        table.add_column("score", justify="right")
-        table.add_column("±", justify="right")
+        table = Table(box=None, expand=True, header_style="bold", pad_edge=False)
+        table.add_column("row", justify="right", no_wrap=True)
+        table.add_column("score", justify="right", no_wrap=True)
+        table.add_column("±", justify="right", no_wrap=True)
         table.add_column("prompt", no_wrap=True, overflow="ellipsis", ratio=1)
         table.add_column("answer", no_wrap=True, overflow="ellipsis", ratio=1)
         for name, found in _ends(scores, total, rows).items():
             table.add_row("", "", "", f"[dim]{name}[/]", "")
             for row in found:
                 texts = (" ".join(str(row[column]).split()) for column in ("prompt", "answer"))
-                error = "" if row["score_se"] is None else plain(float(str(row["score_se"])), 5)
-                table.add_row(f"{row['row_idx']}", signed(float(str(row["score"])), 5), error, *(escape(text) for text in texts))
+                error = "" if row["score_se"] is None else size(float(str(row["score_se"])))
+                table.add_row(f"{row['row_idx']}", score(float(str(row["score"]))), error, *(escape(text) for text in texts))
         console.print(table)
     console.print(
         "\nscore: what the row added to the mean probability of the stance, to first order; ± over questions", style="dim", highlight=False

@@ -163,6 +163,7 @@ class _Of:
         totals = totals.join(drifts, on="stance").with_columns(
             explained=pl.when(pl.col("drift") != 0).then(pl.col("first_order") / pl.col("drift")),
             n_rows=pl.lit(scores.get_column("row_idx").n_unique()),
+            method=pl.lit(self._options.method),
         )
         named = {"study": pl.lit(work.name), "run_id": pl.lit(run.run_id), "topic": pl.lit(topic), "method": pl.lit(self._options.method)}
         told = scores.join(self._rows(made), on="row_idx", how="left", maintain_order="left")

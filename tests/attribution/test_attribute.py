@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import valuedrift.flows.cli.attribute  # noqa: F401  # enters the command
 from valuedrift.attribution.options import Attribution
+from valuedrift.attribution.told import score
 from valuedrift.errors import DataError, UserError
 from valuedrift.flows.cli.app import app
 from valuedrift.report.attribution import MOST_ROWS
@@ -108,6 +109,8 @@ def test_it_is_done_once_and_the_command_prints_it_in_80_columns(
     (found,) = json.loads(shown.output)
     assert [row["score"] for row in found["pushed"]] == sorted((row["score"] for row in found["pushed"]), reverse=True)
     assert len(found["pushed"]) <= MOST_ROWS
+    for row in [*found["pushed"][:2], *found["against"][:2]]:
+        assert any({str(row["row_idx"]), score(row["score"])} <= set(line.split()) for line in lines), "narrow columns of numbers stay"
 
 
 def test_a_killed_computation_goes_on_and_its_numbers_are_the_same(attributed: StudyWork, finished: Path) -> None:

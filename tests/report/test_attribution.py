@@ -18,7 +18,7 @@ def reading(inputs: ReportInputs, tables: Mapping[str, pl.DataFrame]) -> ReportI
 
 def made(run_id: str) -> dict[str, pl.DataFrame]:
     """Eleven rows; the last is of another run, which the page does not tell of."""
-    cell = {"run_id": run_id, "topic": "law", "method": "tracin"}
+    cell = {"run_id": run_id, "topic": "law", "method": "less"}
     scores = [
         {**cell, "stance": stance, "row_idx": at + 1, "score": sign * (at - 4) / 1000, "score_se": 0.0005, "row_topic": None}
         | {"prompt": f"<i>prompt</i> {at}", "answer": "<script>alert(1)</script>"}
@@ -54,11 +54,12 @@ def test_rows_stand_by_their_score_beneath_the_largest_drift(demo_inputs: Report
 
 
 def test_a_sum_that_is_not_surely_one_is_no_share() -> None:
-    sure = {"first_order": 0.105, "first_order_se": 0.021, "explained": 0.525}
-    assert first_order(sure) == "+0.105 ± 0.021, 52% of the drift"
-    assert first_order({**sure, "first_order_se": 0.06}) == "+0.105 ± 0.060, too uncertain to be a share of the drift"
-    assert first_order({**sure, "first_order_se": None}) == "+0.105, too uncertain to be a share of the drift"
-    assert first_order({**sure, "explained": None}) == "+0.105 ± 0.021"
+    sure = {"method": "less", "first_order": 0.105, "first_order_se": 0.021, "explained": 0.525}
+    assert first_order(sure) == "+0.10 ± 0.021, 52% of the drift"
+    assert first_order({**sure, "first_order_se": 0.06}) == "+0.10 ± 0.060, too uncertain to be a share of the drift"
+    assert first_order({**sure, "first_order_se": None}) == "+0.10, too uncertain to be a share of the drift"
+    assert first_order({**sure, "explained": None}) == "+0.10 ± 0.021"
+    assert first_order({**sure, "method": "tracin", "first_order": -2.14e-6, "first_order_se": 1e-6}) == "−2.1e-06 ± 1.0e-06"
 
 
 def test_the_page_escapes_the_rows(demo_inputs: ReportInputs) -> None:

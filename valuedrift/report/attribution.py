@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from valuedrift.attribution.told import first_order
+from valuedrift.attribution.told import first_order, score, size
 from valuedrift.report.inputs import ReportInputs
-from valuedrift.words import counted, plain, signed
+from valuedrift.words import counted, signed
 
 MOST_ROWS = 5
 """Rows shown each way."""
@@ -94,8 +94,8 @@ def _cell(scores: pl.DataFrame, total: Mapping[str, Any], titles: Mapping[str, s
 def _row(row: Mapping[str, Any]) -> PushingRow:
     return PushingRow(
         number=row["row_idx"],
-        score=signed(row["score"], 5),
-        error="" if row["score_se"] is None else f"± {plain(row['score_se'], 5)}",
+        score=score(row["score"]),
+        error="" if row["score_se"] is None else f"± {size(row['score_se'])}",
         topic=row["row_topic"] or "",
         prompt=row["prompt"],
         answer=row["answer"],
