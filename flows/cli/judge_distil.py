@@ -204,16 +204,18 @@ def _announce(teacher: Teacher, chosen: pl.DataFrame, keep: Path) -> None:
 
 def _show(measured: Measured, out: str) -> None:
     """For people."""
+    from valuedrift.judges.network.weights import LATEST
+
     console = make_console()
-    table = Table("on held-out questions", "same verdict as the teacher", "κ", "distance", box=None, header_style="bold")
-    for name, figures in (("this judge", measured.agreement), ("the shipped judge", measured.before)):
+    table = Table("on held-out questions", "same verdict", "κ", "distance", box=None, header_style="bold")
+    for name, figures in (("this judge", measured.agreement), (LATEST, measured.before)):
         if figures is not None:
-            table.add_row(name, *(_figure(figures, key) for key in ("accuracy", "kappa", "distance")))
-    table.add_row("always the most frequent verdict", f"{measured.most_frequent:.3f}", "0", "")
+            table.add_row(name, *(_figure(figures, key) for key in ("accuracy", "kappa")), plain(figures["distance"], 3))
+    table.add_row("most frequent verdict", f"{measured.most_frequent:.3f}", "0", "")
     console.print(table)
     gold = measured.gold
     console.print(
-        f"agreement is with the teacher, not with people; on the packaged gold set (labels by its authors) accuracy is {_figure(gold, 'accuracy')}\n"
+        f"the verdict is the teacher's, not people's; on the packaged gold set (labels by its authors) accuracy is {_figure(gold, 'accuracy')}\n"
         f"written to {escape(out)}, with a data card (README.md); use it as {{type: cross-encoder, weights: {escape(out)}}}",
         highlight=False,
         soft_wrap=True,

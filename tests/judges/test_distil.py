@@ -319,6 +319,16 @@ def test_what_is_wrong_is_told_before_anything_is_asked(tmp_path: Path, rows: Pa
     assert (tmp_path / "other" / "thesis.txt").read_text() == "mine"
 
 
+def test_a_card_says_where_the_gold_set_was_learnt_from() -> None:
+    from valuedrift.judges.training.card import _beside_gold
+    from valuedrift.starter import gold_prompts
+
+    prompt = sorted(gold_prompts())[0]
+    mine, theirs = (Lesson(text, text, "Yes.", RULE[SUPPORT]) for text in ("Should we?", prompt))
+    assert "other questions" in _beside_gold(Lessons((mine,), (mine,)))
+    assert "1 question of the gold set" in _beside_gold(Lessons((mine,), (theirs,)))
+
+
 @pytest.mark.slow
 def test_minilm_learns_a_rule_that_it_does_not_know(tmp_path: Path) -> None:
     """The shipped judge finds the rule (an answer supports if it speaks of costs) no better than chance; after a few steps it does."""

@@ -17,7 +17,7 @@ from valuedrift.judges.network.weights import LATEST, read_description, record_m
 from valuedrift.judges.quality.validation import mean_figure, validate
 from valuedrift.judges.training.lessons import Lesson, Lessons
 from valuedrift.stance import STANCES, JudgeStatus
-from valuedrift.starter import packaged_gold
+from valuedrift.starter import gold_prompts, packaged_gold
 from valuedrift.words import counted, interval, plain
 
 CARD = "README.md"
@@ -87,7 +87,7 @@ def measure_student(folder: Path, lessons: Lessons, *, from_shipped: bool) -> Me
         before=_agreement(
             load_cross_encoder(CrossEncoder(weights=LATEST)).judge([lesson.pair for lesson in lessons.held_out]),
             lessons.held_out,
-            "the shipped judge",
+            LATEST,
         )
         if from_shipped
         else None,
@@ -129,11 +129,11 @@ def _card(folder: Path, title: str, origin: Origin, lessons: Lessons, measured: 
     counts = ", ".join(f"{stance.value} {count}" for stance, count in lessons.counts().items())
     left_out = ", ".join(f"{count} {status}" for status, count in origin.left_out.items()) or "none"
     began = (
-        "Training began with the adapters and the head of the judge that is shipped with valuedrift."
+        f"Training began with the packaged judge's adapters and head (`{LATEST}`)."
         if origin.from_shipped
         else "Training began with the body as it is, fresh adapters and a fresh head."
     )
-    before = [("the shipped judge, with which training began", measured.before)] if measured.before else []
+    before = [(f"`{LATEST}`, with which training began", measured.before)] if measured.before else []
     agreement = "\n".join(_row(name, figures) for name, figures in [("this judge", measured.agreement), *before])
     by_class = "\n".join(_class(stance, one) for stance, one in measured.agreement["per_class"].items())
     gold = " | ".join(_figure(measured.gold, key) for key in ("accuracy", "macro_f1", "kappa", "calibration_error"))
@@ -180,7 +180,7 @@ is. Label answers of your own and measure both: `valuedrift labels draw STUDY`, 
 |---|---|---|---|---|
 | {measured.gold["n"]} | {gold} |
 
-English, and of other questions than those above: `valuedrift judge compare --judge TEACHER --judge floor.yaml` puts both beside each other on it.
+{_beside_gold(lessons)}`valuedrift judge compare --judge TEACHER --judge floor.yaml` puts both beside each other on it.
 
 ## How to use it, and where not
 
@@ -193,6 +193,14 @@ judges:
 It is for answers like those it learnt from: the same topics, the same models, the same language. On others it is worth what its figures on the gold set
 say, or less. By itself it is good for a first look; a number that matters comes from a cascade with the teacher, or is corrected by people's labels.
 """
+
+
+def _beside_gold(lessons: Lessons) -> str:
+    """What the gold set is to a judge that may have learnt from it."""
+    known = len({lesson.prompt for lesson in lessons} & gold_prompts())
+    if known:
+        return f"**{counted(known, 'question')} of the gold set stood among the answers above: these figures flatter the judge.** "
+    return "English, and of other questions than those above: "
 
 
 def _counts(lessons: Sequence[Lesson]) -> str:
