@@ -233,6 +233,10 @@ def test_with_adams_scales_the_rows_tell_the_way_that_the_weights_went(tiny: Wei
             gradient = stance_gradients(start, weights, one, TEMPERATURE)[stance]
             moved += sum(float((part * away[name]).sum()) for name, part in zip(weights, gradient, strict=True) if part is not None) / 2
         assert piece.scores[:, :, stance].mean(axis=1).sum() == pytest.approx(moved, rel=1e-2)
+    half = sum(weight.numel() for weight in weights.values()) // 2
+    folded = at_checkpoint(start, sft, learnt, {"t": asked}, temperature=TEMPERATURE, dimensions=half, moments=moments)["t"]
+    found, exact = (one.scores.astype(float).ravel() for one in (folded, piece))
+    assert np.corrcoef(found, exact)[0, 1] > 0.85, "folding does not drown the scores, though some of Adam's scales are huge"
 
 
 def test_momentum_spreads_a_gradient_over_the_steps_that_follow() -> None:

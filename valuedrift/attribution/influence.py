@@ -85,7 +85,8 @@ def at_checkpoint(
     weights = trained_weights(model)
     project = Projection(list(weights), [weight.numel() for weight in weights.values()], dimensions)
     place = project(list(weights.values())).numpy()
-    scales = None if moments is None else [1 / (moments[name].to(weight.device).sqrt() + _EPSILON) for name, weight in weights.items()]
+    # the root of Adam's scale on either side: all of it on one would leave that with a few huge coordinates, which folding spreads over all
+    halves = None if moments is None else [(moments[name].to(weight.device).sqrt() + _EPSILON).rsqrt() for name, weight in weights.items()]
     gradients: dict[str, Tensor] = {}
     directions: dict[str, Tensor] = {}
     for topic, prompts in topics.items():
@@ -96,7 +97,7 @@ def at_checkpoint(
             if asked is not None:
                 for stance, gradient in enumerate(stance_gradients(model, weights, asked, temperature)):
                     summed[stance] += project(gradient) / there
-                    vectors[at, stance] = project(_scaled(gradient, scales)) * (
+                    vectors[at, stance] = project(_scaled(gradient, halves)) * (
                         len(prompts) / there
                     )  # the mean over all is that over those here
             done()
@@ -105,7 +106,7 @@ def at_checkpoint(
     scores = {topic: np.zeros((len(rows), *vectors.shape[:2]), dtype=np.float32) for topic, vectors in directions.items()}
     for at, (rate, row) in enumerate(rows.values()):
         loss = algorithm.row_loss(model, row)
-        pushed = -rate * project(torch.autograd.grad(loss, tuple(weights.values()), allow_unused=True))
+        pushed = -rate * project(_scaled(torch.autograd.grad(loss, tuple(weights.values()), allow_unused=True), halves))
         for topic, vectors in directions.items():
             scores[topic][at] = (vectors @ pushed).numpy()
         done()
@@ -114,7 +115,7 @@ def at_checkpoint(
 
 
 def _scaled(gradient: Gradient, scales: Sequence[Tensor] | None) -> Gradient:
-    """A gradient with each weight's rate as Adam scaled it."""
+    """A gradient, each weight's part times its scale."""
     if scales is None:
         return gradient
     return [None if part is None else part * scale for part, scale in zip(gradient, scales, strict=True)]

@@ -12,7 +12,7 @@ from valuedrift.errors import UserError
 from valuedrift.sampling import Sampling
 from valuedrift.training.algorithm import AlgorithmBase, Separable
 
-DIMENSIONS = 65_537
+DIMENSIONS = 524_287
 """A prime: no row of a weight matrix, folded, comes to lie on another."""
 
 
