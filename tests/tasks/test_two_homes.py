@@ -62,7 +62,8 @@ def test_another_machine_trains_nothing_again_and_samples_what_is_missing(
 def test_a_training_that_is_killed_is_resumed_by_another_machine(
     model: Path, s3_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = write_study(tmp_path / "study", model, steps=30)
+    steps = 600  # some seconds of training: its state is looked at once a second
+    study = write_study(tmp_path / "study", model, steps=steps)
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "undisturbed"))
     carry_out(study, undisturbed := str(tmp_path / "root"), "train")
 
@@ -81,7 +82,7 @@ def test_a_training_that_is_killed_is_resumed_by_another_machine(
         with contextlib.suppress(ProcessLookupError):
             os.killpg(machine.pid, signal.SIGKILL)
         machine.wait()
-    assert 5 <= reached < 30, "killed while it trained"
+    assert 5 <= reached < steps, "killed while it trained"
     assert not Store(root).studies()
 
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "other"))
@@ -91,5 +92,5 @@ def test_a_training_that_is_killed_is_resumed_by_another_machine(
     carry_out(study, root, "train")
     assert brought == [True, False], "the killed training was brought; the one after it had not begun"
     assert trained_rows(root) == trained_rows(undisturbed)
-    steps = Store(root).read("training", study="far").sort("run_id", "step").select("run_id", "step").rows()
-    assert steps == Store(undisturbed).read("training", study="far").sort("run_id", "step").select("run_id", "step").rows()
+    trained = Store(root).read("training", study="far").sort("run_id", "step").select("run_id", "step").rows()
+    assert trained == Store(undisturbed).read("training", study="far").sort("run_id", "step").select("run_id", "step").rows()
