@@ -24,7 +24,7 @@ sft: [{{data: [own], algorithm: {{type: sft, steps: {steps}, batch_size: 2, max_
 preference: [{{data: [gap], algorithm: {{type: dpo, steps: 2, batch_size: 2, max_length: 64, learning_rate: 1.0e-2, lora: {{r: 4}}}}}}]
 checkpoints: {{type: log, points: 3}}
 sampling: {{n: 1, temperature: 0.7, max_new_tokens: 4}}
-runtime: {{threads: 1, checkpoints: {{state_seconds: 0.2, keep: {keep}}}}}
+runtime: {{threads: 1, lease_seconds: 10, checkpoints: {{state_seconds: 1, keep: {keep}}}}}
 """
 ROWS = [{"prompt": f"Should people vote {word}?", "completion": "They must decide."} for word in ("now", "free", "here", "never")]
 PAIRS = [{"prompt": row["prompt"], "chosen": "Yes, surely.", "rejected": "No, never."} for row in ROWS]
