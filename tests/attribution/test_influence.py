@@ -14,8 +14,10 @@ from tiny_training import save_tiny_chat, sentences, write_rows
 from torch import Tensor
 
 from valuedrift.attribution.checkpoint import load_checkpoint
-from valuedrift.attribution.gradients import Asked, Projection, stance_gradients, trained_weights
+from valuedrift.attribution.gradients import Projection, trained_weights
 from valuedrift.attribution.influence import Piece, at_checkpoint, together
+from valuedrift.attribution.rows import _blocks, row_gradients
+from valuedrift.attribution.stances import Asked, _below_each_other, _in_one_line, stance_gradients
 from valuedrift.attribution.uses import Logged, segments
 from valuedrift.models.loading import load_causal_lm
 from valuedrift.training.job import TrainJob
@@ -142,7 +144,7 @@ def test_rows_of_a_batch_sum_to_the_gradient_that_the_training_logged(tiny: Weig
         tokens = sft.encode(READERS["sft"](dataset), tokenizer, dataset)
         assert tokens.places == [place for place in range(12) if place != 4]
         batch = row_order(len(tokens.rows), 12, 3)[3 * step : 3 * step + 3]
-        loss = sum(sft.row_loss(model, tokens.rows[row]) for row in batch) / sum(sft.row_weight(tokens.rows[row]) for row in batch)
+        loss = sum(sft.row_losses(model, [tokens.rows[row]])[0] for row in batch) / sum(sft.row_weight(tokens.rows[row]) for row in batch)
         gradient = torch.autograd.grad(loss, tuple(trained_weights(model).values()))
         norm = float(sum((part**2).sum() for part in gradient)) ** 0.5
         assert loss.item() == pytest.approx(result.metrics[step].loss, rel=1e-4)
@@ -244,3 +246,40 @@ def test_momentum_spreads_a_gradient_over_the_steps_that_follow() -> None:
     parts = segments([0, 1, 2], 1, lambda _: 1.0, [Logged(rate, 0.5) for rate in rates], [0], momentum=0.9)
     wanted = [sum(rates[at] * 0.1 * 0.9 ** (at - used) / (1 - 0.9 ** (at + 1)) for at in range(used, 3)) for used in range(3)]
     assert list(parts[0].rates().values()) == pytest.approx(wanted)
+
+
+def test_answers_behind_one_prompt_are_as_likely_as_each_behind_its_own(model: Any) -> None:
+    model.requires_grad_(True)
+    weights = tuple(trained_weights(model).values())
+    for asked in prompts():
+        each = torch.stack([logp(model, list(asked.prompt), list(answer), TEMPERATURE) for answer in asked.answers])
+        for found in (_in_one_line(model, asked, TEMPERATURE), _below_each_other(model, asked, TEMPERATURE)):
+            torch.testing.assert_close(found.double(), each, rtol=1e-5, atol=1e-5)
+            for mine, theirs in zip(
+                torch.autograd.grad(found[2], weights), torch.autograd.grad(each[2], weights, retain_graph=True), strict=True
+            ):
+                torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("lora", [{"r": 4}, None], ids=["lora", "full"])
+def test_rows_that_go_together_have_the_gradients_that_each_has_alone(
+    tiny: Weights, tmp_path: Path, lora: dict[str, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("valuedrift.attribution.rows._TOKENS", 60)
+    rows = [{"prompt": question, "response": f"surely {question}"} for question in sentences(9, 1)]
+    dataset = write_rows(tmp_path / "rows.jsonl", rows)
+    sft = SFT(steps=1, batch_size=3, max_length=40, learning_rate=1e-2, lora=lora, dtype="float32")
+    job = TrainJob(weights=tiny, algorithm=sft, dataset=dataset, schedule=Every(n=1), seed=3, out=tmp_path / "run", device="cpu")
+    model, tokenizer = load_checkpoint(tiny, job.run(lambda _: None).checkpoints[1].weights, sft, 3, "cpu")
+    tokens = sft.encode(READERS["sft"](dataset), tokenizer, dataset)
+    weights = trained_weights(model)
+    found = dict(row_gradients(model, weights, sft, tokens.rows))
+    assert sorted(found) == list(range(9))
+    together = {len(block) for block in _blocks([len(row["input_ids"]) for row in tokens.rows], 9)}
+    assert max(together) > 1
+    for place, row in enumerate(tokens.rows):
+        ids, labels = (torch.tensor([row[name]]) for name in ("input_ids", "labels"))
+        loss = model(input_ids=ids, labels=labels).loss * sft.row_weight(row)
+        for mine, theirs in zip(found[place], torch.autograd.grad(loss, tuple(weights.values())), strict=True):
+            assert mine is not None
+            torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)

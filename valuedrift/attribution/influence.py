@@ -16,7 +16,9 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from valuedrift.atomic import put_in_place, written_aside
-from valuedrift.attribution.gradients import Asked, Gradient, Projection, stance_gradients, trained_weights
+from valuedrift.attribution.gradients import Gradient, Projection, trained_weights
+from valuedrift.attribution.rows import row_gradients
+from valuedrift.attribution.stances import Asked, stance_gradients
 from valuedrift.stance import Stance
 from valuedrift.training.algorithm import Separable
 from valuedrift.training.encode import Encoded
@@ -104,9 +106,9 @@ def at_checkpoint(
         gradients[topic] = summed
         directions[topic] = vectors
     scores = {topic: np.zeros((len(rows), *vectors.shape[:2]), dtype=np.float32) for topic, vectors in directions.items()}
-    for at, (rate, row) in enumerate(rows.values()):
-        loss = algorithm.row_loss(model, row)
-        pushed = -rate * project(_scaled(torch.autograd.grad(loss, tuple(weights.values()), allow_unused=True), halves))
+    rates, learnt = [rate for rate, _ in rows.values()], [row for _, row in rows.values()]
+    for at, row_gradient in row_gradients(model, weights, algorithm, learnt):
+        pushed = -rates[at] * project(_scaled(row_gradient, halves))
         for topic, vectors in directions.items():
             scores[topic][at] = (vectors @ pushed).numpy()
         done()

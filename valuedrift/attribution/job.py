@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
     from torch import Tensor
 
-    from valuedrift.attribution.gradients import Asked
+    from valuedrift.attribution.stances import Asked
 
 _MOMENTUM = 0.9
 """Adam's β₁ in every training (TRL's default)."""
@@ -196,7 +196,7 @@ def _piece(folder: Path, step: int) -> Path:
 
 def _asked(tokenizer: Any, config: Any, prompt: Prompt, answers: pl.DataFrame, sampling: Sampling) -> Asked | None:
     """A prompt with its judged answers as tokens; None of fewer than two."""
-    from valuedrift.attribution.gradients import Asked
+    from valuedrift.attribution.stances import Asked
     from valuedrift.engines.prompting import tokenise_prompts
 
     if answers.height < 2:

@@ -142,15 +142,15 @@ class Separable(AlgorithmBase):
         """
 
     @abstractmethod
-    def row_loss(self, model: Any, row: Encoded) -> Tensor:
-        """The loss of a row before it is divided, as the training computes it.
+    def row_losses(self, model: Any, rows: Sequence[Encoded]) -> Tensor:
+        """The losses of rows before they are divided, as the training computes them.
 
         Args:
             model: The policy.
-            row: As tokens.
+            rows: As tokens.
 
         Returns:
-            A number with its graph.
+            One number a row, with its graph.
         """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -47,14 +48,19 @@ class SFT(Separable, OfflineAlgorithm):
         """Its tokens that are learnt."""
         return float(sum(label != -100 for label in row["labels"]))
 
-    def row_loss(self, model: Any, row: Encoded) -> Tensor:
+    def row_losses(self, model: Any, rows: Sequence[Encoded]) -> Tensor:
         """−log π of all of them."""
         import torch
+        from torch.nn.utils.rnn import pad_sequence
 
         from valuedrift.training.logps import token_logps
 
-        ids, labels = (torch.tensor([row[name]], device=model.device) for name in ("input_ids", "labels"))
-        return -token_logps(model, ids, torch.ones_like(ids), labels != -100)[0].sum()
+        ids, labels = (
+            pad_sequence([torch.tensor(row[name]) for row in rows], batch_first=True, padding_value=blank).to(model.device)
+            for name, blank in (("input_ids", 0), ("labels", -100))
+        )
+        there = pad_sequence([torch.ones(len(row["input_ids"]), dtype=torch.long) for row in rows], batch_first=True).to(model.device)
+        return -token_logps(model, ids, there, labels != -100)[0].sum(dim=1)
 
 
 @cache

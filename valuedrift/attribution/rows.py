@@ -1,0 +1,84 @@
+"""Gradients of rows: of many with one pass where only adapters were trained, one after another where full weights were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from valuedrift.attribution.gradients import Gradient
+from valuedrift.training.algorithm import Separable
+from valuedrift.training.encode import Encoded
+
+_TOKENS = 1024
+"""Tokens of rows that go through the model together, at most."""
+_NUMBERS = 2**27
+"""Numbers of their gradients, at most: 512 MB in float32."""
+
+
+def row_gradients(
+    model: Any, weights: Mapping[str, Tensor], algorithm: Separable, rows: Sequence[Encoded]
+) -> Iterator[tuple[int, Gradient]]:
+    """The gradient of every row's loss, with the row's place; rows of about one length come together.
+
+    Args:
+        model: The checkpoint.
+        weights: Its trained weights.
+        algorithm: Of the training.
+        rows: As tokens.
+    """
+    layers = _linear_layers(model, weights)
+    size = sum(weight.numel() for weight in weights.values())
+    for block in _blocks([len(row["input_ids"]) for row in rows], 1 if layers is None else max(1, _NUMBERS // size)):
+        some = [rows[place] for place in block]
+        gradients = _one_alone(model, weights, algorithm, some) if layers is None else _together(model, layers, algorithm, some)
+        yield from zip(block, gradients, strict=True)
+
+
+def _blocks(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Places of rows, the short ones first, in blocks of bounded numbers of rows and of padded tokens."""
+    block: list[int] = []
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if block and (len(block) == most or (len(block) + 1) * lengths[place] > _TOKENS):
+            yield block
+            block = []
+        block.append(place)
+    if block:
+        yield block
+
+
+def _linear_layers(model: Any, weights: Mapping[str, Tensor]) -> dict[str, nn.Linear] | None:
+    """By name of a weight the layer that it is the matrix of; None where something else is trained too."""
+    modules = dict(model.named_modules())
+    layers = {name: modules[name.removesuffix(".weight")] for name in weights if name.endswith(".weight")}
+    plain = len(layers) == len(weights) and all(type(layer) is nn.Linear for layer in layers.values())
+    # a full matrix is larger than what it sees of a row: rows of full weights have no room beside each other
+    return layers if plain and all("lora_" in name for name in weights) else None
+
+
+def _together(model: Any, layers: Mapping[str, nn.Linear], algorithm: Separable, rows: Sequence[Encoded]) -> Iterator[Gradient]:
+    """A linear layer's gradient of a row is, summed over tokens, what came back to it times what went in."""
+    seen: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def keep(name: str, went_in: Tensor, came_out: Tensor) -> None:
+        seen[name] = (went_in.detach(), came_out)
+
+    hooks = [
+        layer.register_forward_hook(lambda _, inputs, output, name=name: keep(name, inputs[0], output)) for name, layer in layers.items()
+    ]
+    try:
+        total = algorithm.row_losses(model, rows).sum()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    back = torch.autograd.grad(total, [seen[name][1] for name in layers], allow_unused=True)
+    blocks = [None if came is None else torch.einsum("rto,rti->roi", came, seen[name][0]) for name, came in zip(layers, back, strict=True)]
+    for place in range(len(rows)):
+        yield [None if block is None else block[place] for block in blocks]
+
+
+def _one_alone(model: Any, weights: Mapping[str, Tensor], algorithm: Separable, rows: Sequence[Encoded]) -> Iterator[Gradient]:
+    for row in rows:
+        yield torch.autograd.grad(algorithm.row_losses(model, [row])[0], tuple(weights.values()), allow_unused=True)
