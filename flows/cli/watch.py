@@ -13,10 +13,10 @@ from valuedrift.flows.cli.app import ReportOption, RootOption, app, resolve_root
 from valuedrift.flows.cli.console import hush_prefect, make_console
 from valuedrift.flows.cli.naming import DEFAULT_JUDGE, JudgeOption, SetOption, named_judge
 from valuedrift.flows.cli.trace import conclude
+from valuedrift.flows.cli.watched_study import study_file
 from valuedrift.words import counted
 
 if TYPE_CHECKING:
-    from valuedrift.storage.location import Location
     from valuedrift.tasks.study_work import StudyWork
 
 _STUDIES = (".yaml", ".yml")
@@ -124,7 +124,7 @@ def watch(
             "judges": [named_judge(judge, settings).model_dump(mode="json", exclude_unset=True)],
             "runtime": {"watch_idle_minutes": idle, **({"trackers": [_tracker(one) for one in tracker]} if tracker else {})},
         }
-        study = _study_file(written, place, console, live=not once).uri
+        study = study_file(written, place, console, live=not once).uri
     folder = Location.parse(report).reached().uri if report else None
     failing = {rule.text for rule in alerts_from(fail_if, where="--fail-if").rules} if fail_if else set()
     work = _follow(study, place, folder, failing, live=not once, console=console)
@@ -186,45 +186,6 @@ def _fired(work: StudyWork, rules: set[str]) -> bool:
     return work.store.read("alerts", study=work.name).get_column("rule").is_in(sorted(rules)).any()
 
 
-def _study_file(written: dict[str, Any], root: str, console: Console, *, live: bool) -> Location:
-    """Write what is asked for as a study file below the root, so that every command that takes a study takes it.
-
-    Raises:
-        UserError: It is no study, or the watch cannot begin; nothing is written then.
-    """
-    import yaml
-    from pydantic import ValidationError
-
-    from valuedrift.errors import UserError
-    from valuedrift.faults import describe
-    from valuedrift.references import beside
-    from valuedrift.storage.location import Location
-    from valuedrift.study import Study
-    from valuedrift.tasks.study_work import StudyWork
-    from valuedrift.tasks.watching import check_beginning
-    from valuedrift.watching.alerts import check_names
-
-    try:
-        study = Study.model_validate(written)
-    except ValidationError as error:
-        raise UserError(describe(error, Study), where="watch") from error
-    here = Path.cwd()
-    for name, series in study.series.items():
-        written["series"][name] = series.anchored(here).model_dump(mode="json", exclude_unset=True)
-    if written["probes"]["set"] != "starter":
-        written["probes"]["set"] = beside(here, written["probes"]["set"])
-    written["judges"] = [judge.anchored(here).model_dump(mode="json", exclude_unset=True) for judge in study.judges]
-    place = Location.parse(root) / f"studies/{study.study}.yaml"
-    _check_same(place, written)
-    work = StudyWork(Study.model_validate(written), root)
-    if work.study.alerts is not None:
-        check_names(work.study.alerts, topics=sorted({probe.topic for probe in work.probes}), runs=list(work.study.series))
-    check_beginning(work, live=live)
-    place.put_bytes(yaml.safe_dump(written, sort_keys=False, allow_unicode=True).encode())
-    console.print(f"study    {escape(place.uri)}", soft_wrap=True, highlight=False)
-    return place
-
-
 def _say_what_is_there(work: StudyWork, console: Console) -> None:
     """Which checkpoints there are, and how much each is asked."""
     from valuedrift.references import is_address, is_pattern, names_folder
@@ -239,30 +200,6 @@ def _say_what_is_there(work: StudyWork, console: Console) -> None:
     for rule in (work.study.alerts or Alerts()).rules:
         console.print(f"alerts   {escape(rule.text)}", soft_wrap=True, highlight=False)
     console.print(f"asks     {counted(len(work.probes), 'probe')} × {counted(work.study.sampling.n, 'answer')} of each", highlight=False)
-
-
-def _check_same(place: Location, written: dict[str, Any]) -> None:
-    """See that the study of this name, if there is one, follows the same training.
-
-    Raises:
-        UserError: It follows another.
-    """
-    import yaml
-
-    from valuedrift.errors import UserError
-
-    if not place.exists():
-        return
-    known = yaml.safe_load(place.read_bytes())
-    for name, series in written["series"].items():
-        before = known.get("series", {}).get(name, series) if isinstance(known, dict) else series
-        for key in ("source", "base"):
-            if before.get(key) != series.get(key):
-                raise UserError(
-                    f"the study {written['study']} of this root has the {key} {before.get(key)}, not {series.get(key)}",
-                    where=place.uri,
-                    fix="give this one a name of its own: --name NAME",
-                )
 
 
 def _follow(study: str, root: str, folder: str | None, failing: set[str], *, live: bool, console: Console) -> StudyWork:

@@ -27,8 +27,9 @@ from valuedrift.tasks.sending import bring_training, sending
 from valuedrift.tasks.stage import ALL, LAST, Stage
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.work import Work
-from valuedrift.training.job import TrainJob, TrainResult
+from valuedrift.training.job import TrainJob
 from valuedrift.training.options import resolve_precision
+from valuedrift.training.records import TrainResult
 from valuedrift.training.writer import doubled_step
 from valuedrift.weights import Weights
 

@@ -26,7 +26,8 @@ from valuedrift.tasks.once import once_each
 from valuedrift.tasks.result import Address, Frames, Reference
 from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.work import Work
-from valuedrift.training.folder import Metrics, RunFolder
+from valuedrift.training.folder import RunFolder
+from valuedrift.training.records import Metrics
 
 STEPS = 12
 STATE_EVERY = 3

@@ -18,7 +18,8 @@ from valuedrift.study.runtime import Runtime
 from valuedrift.tasks import sending as module
 from valuedrift.tasks.sending import bring_training, sending
 from valuedrift.tasks.work import Work
-from valuedrift.training.folder import Metrics, RunFolder
+from valuedrift.training.folder import RunFolder
+from valuedrift.training.records import Metrics
 
 KEY = "0123456789abcdef0123"
 

@@ -83,7 +83,8 @@ def test_a_job_without_is_what_it_was(job_of: Job, tmp_path: Path) -> None:
 
 
 def test_a_part_of_the_losses_is_gone_on_with(job_of: Job, tmp_path: Path) -> None:
-    from valuedrift.training.folder import HeldOutLoss, RunFolder
+    from valuedrift.training.folder import RunFolder
+    from valuedrift.training.records import HeldOutLoss
 
     folder = RunFolder(tmp_path / "run", "identity")
     for step in (0, 1, 3):

@@ -10,7 +10,8 @@ import pytest
 from filelock import FileLock
 
 from valuedrift.errors import StageError, UserError
-from valuedrift.training.folder import HeldOutLoss, Metrics, RunFolder
+from valuedrift.training.folder import RunFolder
+from valuedrift.training.records import HeldOutLoss, Metrics
 from valuedrift.training.writer import doubled_step
 
 

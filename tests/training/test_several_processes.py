@@ -19,7 +19,8 @@ from valuedrift.errors import StageError, UserError
 from valuedrift.jobs import ChildPool, Supervisor
 from valuedrift.progress import Progress
 from valuedrift.study.runtime import Runtime
-from valuedrift.training.job import TrainJob, TrainResult
+from valuedrift.training.job import TrainJob
+from valuedrift.training.records import TrainResult
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # each start of two processes imports torch twice
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from valuedrift.progress import Progress
-from valuedrift.training.job import TrainJob, TrainResult
+from valuedrift.training.job import TrainJob
+from valuedrift.training.records import TrainResult
 
 _TEXT = "should people be free to speak and vote or must the state decide for them yes no surely never it depends on whom you ask"
 WORDS = _TEXT.split()

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import file_fingerprint, fingerprint
 from valuedrift.progress import Progress
-from valuedrift.training.folder import STATE_SECONDS, Checkpoint, Metrics, RunFolder, TrainResult, published_in
+from valuedrift.training.folder import STATE_SECONDS, RunFolder, published_in
 from valuedrift.training.options import Precision, resolve_precision
+from valuedrift.training.records import Checkpoint, Metrics, TrainResult
 from valuedrift.training.registry import Algorithm
 from valuedrift.training.rows import READERS
 from valuedrift.training.schedule import Schedule

@@ -11,9 +11,10 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from valuedrift.errors import StoppedError, UserError
-from valuedrift.training.folder import HeldOutLoss, Metrics, RunFolder
+from valuedrift.training.folder import RunFolder
 from valuedrift.training.processes import agreed, rank, wait
 from valuedrift.training.publishing import Publisher, second_moments
+from valuedrift.training.records import HeldOutLoss, Metrics
 from valuedrift.training.sharding import is_sharded
 
 Report = Callable[[int, Mapping[str, float]], None]
