@@ -2,11 +2,12 @@
 # make test       install what tests need too, and run them
 # make test-long  the tests that take minutes each
 # make test-vllm  install the CPU build of vLLM into .venv-vllm, and run the tests of its engine
+# make bench      the benchmarks, those of vLLM too: ratios within one run, on a machine that does nothing else
 # make bench-peers  this beside lm-evaluation-harness, inspect-ai and raw vLLM on one workload: an hour and more
 # make figures    the figures that the docs tell, made again
 # make docs       the tables of the docs, made again from schemas and registries
 # make lint       ruff, mypy, import-linter
-.PHONY: demo test test-long test-fast test-vllm bench-peers figures docs lint format install install-dev clean
+.PHONY: demo test test-long test-fast test-vllm bench bench-peers figures docs lint format install install-dev clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -30,7 +31,7 @@ demo: install
 # two processes, a file of tests each, one thread a process; then the benchmarks by themselves, since they compare speeds
 test: install-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "not long and not benchmark and not figures" -n 2 --dist loadfile
-	$(BIN)/python -m pytest tests -m benchmark -s
+	$(BIN)/python -m pytest tests -m "benchmark and not vllm" -s
 
 test-fast: install-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m "not slow and not long and not benchmark and not figures" -n 2 --dist loadfile
@@ -41,7 +42,11 @@ test-long: install-dev
 
 # vLLM's worker has both cores of a small machine; the processes around it wait
 test-vllm: $(VLLM_VENV)/.installed
-	$(VLLM_VENV)/bin/python -m pytest tests/vllm -m vllm -s
+	$(VLLM_VENV)/bin/python -m pytest tests/vllm -m "vllm and not benchmark" -s
+
+bench: install-dev $(VLLM_VENV)/.installed
+	$(BIN)/python -m pytest tests -m "benchmark and not vllm" -s
+	$(VLLM_VENV)/bin/python -m pytest tests/vllm -m benchmark -s
 
 # PEERS_QUESTIONS=6 PEERS_TURNS=1 for a quick look; see benchmarks/peers/bench.py
 bench-peers: install $(VLLM_VENV)/.installed $(PEER_VENVS)/lm-eval/.installed $(PEER_VENVS)/inspect-ai/.installed
