@@ -14,16 +14,13 @@ from rich.tree import Tree
 
 from valuedrift.flows.cli.app import JsonOption, RootOption, app, print_json, resolve_root
 from valuedrift.flows.cli.console import make_console
+from valuedrift.flows.cli.plan_asked import asked_of, readings, tested
 from valuedrift.words import counted
 
 if TYPE_CHECKING:
-    from valuedrift.judges.cascade import Cascade
-    from valuedrift.judges.registry import JudgeConfig
-    from valuedrift.servers.prices import AskingCost
     from valuedrift.study import RunPlan, SeriesRun, ServedRun
     from valuedrift.study.estimate import Estimate
     from valuedrift.study.memory import Memory
-    from valuedrift.study.reading import Reading
     from valuedrift.tasks.stage import Stage
     from valuedrift.tasks.study_work import StudyWork
 
@@ -66,7 +63,7 @@ def plan(
     smallest = minimum_detectable_drift(per_topic, spec.sampling.n) if per_topic > 1 else None
     evaluations = sum(_at_most(work, run) for run in planned.sampled)
     if as_json:
-        cascades = {one.name: [size.flat() for size in _readings(work, one, evaluations)] for one in spec.cascades}
+        cascades = {one.name: [size.flat() for size in readings(work, one, evaluations)] for one in spec.cascades}
         print_json({**_plain(work, stages, costs, held, total, smallest, notes), **({"cascades": cascades} if cascades else {})})
         return
     console = make_console()
@@ -74,17 +71,25 @@ def plan(
     asked = f"{counted(len(probes), 'probe')} in {counted(topics, 'topic')} × {counted(spec.sampling.n, 'answer')} × {counted(len(spec.judges), 'judge')}"
     console.print()
     for line in (
+        *_once_a_seed(work),
         f"{counted(len(planned.sampled), 'run')}, {'at most ' * (work.study.checkpoints.type == 'adaptive')}"
         f"{counted(evaluations, 'checkpoint')} × {asked}",
         f"{counted(len(stages), 'stage')}: {', '.join(f'{count} {name}' for name, count in Counter(stage.name for stage in stages).items())}",
         *([] if not planned.runs else _costs(work, total, [name for name, model in spec.models.items() if model.known_parameters is None])),
         _visible(per_topic, spec.sampling.n, smallest),
-        *_asked(work, evaluations),
-        *_tested(work, stages),
+        *asked_of(work, evaluations),
+        *tested(work, stages),
         *(f"[yellow]note[/] {escape(note)}" for note in notes),
         *([looked] if looked else []),
     ):
         console.print(line, highlight=False, soft_wrap=not console.is_terminal)
+
+
+def _once_a_seed(work: StudyWork) -> Iterator[str]:
+    """That runs are trained several times, where they are."""
+    if groups := work.plan.seed_groups:
+        seeds = ", ".join(map(str, work.study.seeds))
+        yield f"{counted(len(set(groups.values())), 'training')}, each once a seed ({seeds}); what starts from a base model shares its answers at step 0"
 
 
 def _at_most(work: StudyWork, run: RunPlan | ServedRun | SeriesRun) -> int:
@@ -187,6 +192,7 @@ def _plain(
             "parent_run_id": run.parent_run_id,
             "phase": run.phase,
             "dataset": run.dataset_name,
+            "seed": run.seed,
             "total_steps": run.total_steps,
             "steps": list(run.steps),
             **asdict(costs[run.run_id]),
@@ -220,73 +226,6 @@ def _plain(
         "smallest_drift": smallest,
         "notes": notes,
     }
-
-
-def _asked(work: StudyWork, checkpoints: int) -> Iterator[str]:
-    """What an engine and judges behind servers will be asked, and whether their budgets are enough."""
-    from valuedrift.study.reading import told
-    from valuedrift.tasks.sources import brought
-
-    spec = work.study
-    if not isinstance(spec.engine, str):
-        priced = next(iter(spec.served.values()))
-        sampled = spec.engine.naming(priced[min(priced)]).asking_cost(
-            [prompt.whole_text for prompt in work.asked], checkpoints * spec.sampling.n, spec.sampling.most_tokens, bring=brought
-        )
-        if sampled is not None:
-            yield f"engine {escape(spec.engine.type)}: {sampled.words()}"
-            yield from (f"[yellow]{warning}[/]" for warning in sampled.warnings())
-    strong = {cascade.strong for cascade in spec.cascades}
-    for judge in spec.judges:
-        cost = _judging_cost(work, judge, checkpoints)
-        if cost is not None and judge.name not in strong:
-            yield f"judge {escape(judge.name)}: {cost.words()}"
-            yield from (f"[yellow]{warning}[/]" for warning in cost.warnings())
-    for cascade in spec.cascades:
-        chosen, *others = _readings(work, cascade, checkpoints)
-        yield from (escape(line) for line in told(cascade, chosen, others))
-        yield from (f"[yellow]{warning}[/]" for warning in (chosen.cost.warnings() if chosen.cost else ()))
-
-
-def _tested(work: StudyWork, stages: Sequence[Stage]) -> Iterator[str]:
-    """What the tasks of `capability` ask of a checkpoint; of those whose data are not at hand nothing is known."""
-    from valuedrift.errors import UserError
-
-    capability = work.study.capability
-    put = Counter(stage.result.slot for stage in stages if stage.name == "capability")
-    for task in capability.tasks if capability is not None else ():
-        times = f"{escape(task.title)}: put to {counted(put[task.title], 'checkpoint')}"
-        try:
-            found = work.task(task)
-        except UserError as fault:
-            yield f"task {times}; items unknown: {escape(str(fault))}"
-            continue
-        yield f"task {times}, each {counted(found.n_items, 'item')} in {counted(found.n_requests, 'request')}"
-
-
-def _judging_cost(work: StudyWork, judge: JudgeConfig, checkpoints: int) -> AskingCost | None:
-    """What a server is asked where a judge reads every answer."""
-    from valuedrift.tasks.sources import brought
-
-    spec = work.study
-    asked = [probe.prompt for probe in work.probes if not probe.options]
-    return judge.asking_cost(asked, checkpoints * spec.sampling.n, spec.sampling.most_tokens, bring=brought)
-
-
-def _readings(work: StudyWork, cascade: Cascade, checkpoints: int) -> list[Reading]:
-    """What a cascade reads, and then what it could."""
-    from valuedrift.study.reading import SHARES, reading
-    from valuedrift.tasks.stages.cascade import share_of
-
-    strong = next(judge for judge in work.study.judges if judge.name == cascade.strong)
-    samples, prompts = work.study.sampling.n, min(Counter(probe.topic for probe in work.probes).values())
-    answers, cost = checkpoints * samples * len(work.probes), _judging_cost(work, strong, checkpoints)
-    asked = [probe.prompt for probe in work.probes if not probe.options]
-    tokens = strong.reading_tokens(asked, checkpoints * samples, work.study.sampling.most_tokens)
-    return [
-        reading(share, prompts=prompts, samples=samples, answers=answers, everything=cost, tokens=tokens)
-        for share in (share_of(work, cascade), *SHARES)
-    ]
 
 
 def _line(run_id: str, total: int | None, steps: tuple[int, ...], cost: Estimate, held: Memory | None) -> str:

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
 from valuedrift.corpora.dataset import Dataset
 from valuedrift.corpora.held_out import HeldOut
 from valuedrift.corpora.splits import split_parts
 from valuedrift.models.embedded import EMBEDDED
 from valuedrift.training.registry import Algorithm, types_of
+
+SEEDS = 2**32
+"""Seeds of a training are below it: numpy takes no larger one."""
+
+
+def _several_distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    twice = next((seed for seed in seeds if seeds.count(seed) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} stands twice; each seed trains every run once")
+    if len(seeds) == 1:
+        raise ValueError(f"one seed has no spread: name two or more, or give `seed: {seeds[0]}` alone")
+    return seeds
+
+
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=SEEDS, strict=True)], ...], AfterValidator(_several_distinct)]
+"""Seeds that a study trains each of its runs with: none, or two and more."""
 
 
 class Part(BaseModel):
@@ -97,3 +114,47 @@ class PreferencePhase(_Phase):
     sweep: dict[str, tuple[float, ...]] = Field(
         default_factory=dict, description="Algorithm fields to vary, one run a value; one field at a time."
     )
+
+
+def check_algorithm(section: str, phase: SFTPhase | PreferencePhase) -> None:
+    """Refuse an algorithm in the wrong section, a sweep of what it has not, and rows held out where it has no loss on them.
+
+    Raises:
+        ValueError: Says which.
+    """
+    algorithm = type(phase.algorithm)
+    if algorithm.section() != section:
+        raise ValueError(f"{section}: algorithm type {phase.algorithm.type!r} belongs under `{algorithm.section()}`")
+    check_known(phase.sweep, algorithm.model_fields, f"fields of {algorithm.__name__}")
+    if phase.held_out is not None and not algorithm.evaluated:
+        raise ValueError(f"{section}: {algorithm.title} learns from answers that it draws, so there is no loss on rows that are `held_out`")
+
+
+def check_split(phase: SFTPhase | PreferencePhase, sets: Mapping[str, Dataset]) -> None:
+    """Refuse a split of a mixture, which has none.
+
+    Raises:
+        ValueError: Says of which.
+    """
+    mixed = next((name for name in phase.data if sets[name].mixture), None)
+    if isinstance(phase.held_out, str) and mixed is not None:
+        raise ValueError(f"held_out: {mixed!r} is a mixture, which has no splits; give a share of its rows, or {{data: …}}")
+
+
+def check_known(names: Iterable[str], valid: Iterable[str], where: str) -> None:
+    """Refuse a name that is not known, with the nearest one that is.
+
+    Args:
+        names: What is named.
+        valid: What there is.
+        where: What that is called.
+
+    Raises:
+        ValueError: Says which name.
+    """
+    known = list(valid)
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known) or 'none'}"
+            raise ValueError(f"{name!r} is not among {where}{hint}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import product
 from typing import Any
 
 from pydantic import ValidationError
@@ -47,6 +48,8 @@ class RunPlan:
     seed: int
     held_out: HeldOut | None = None
     """What it is evaluated on."""
+    group: str = ""
+    """The name that it shares with the runs that differ from it in seed alone: the run_id of the study's `seed`."""
 
     @property
     def kind(self) -> Kind:
@@ -144,6 +147,11 @@ class Plan:
         """A run by its id."""
         return next(run for run in self.runs if run.run_id == run_id)
 
+    @property
+    def seed_groups(self) -> dict[str, str]:
+        """The group of each run, by run_id; nothing where every run is trained with one seed."""
+        return {run.run_id: run.group for run in self.runs} if self.study.seeds else {}
+
 
 def expand(study: Study, count_rows: Callable[[Dataset, Kind], int | None]) -> Plan:
     """Expand a study to its runs.
@@ -158,7 +166,7 @@ def expand(study: Study, count_rows: Callable[[Dataset, Kind], int | None]) -> P
     """
     counts: dict[tuple[int, Kind], int | None] = {}
 
-    def plan(phase: SFTPhase | PreferencePhase, name: str, model: str, parent: RunPlan | None) -> Iterator[RunPlan]:
+    def plan(phase: SFTPhase | PreferencePhase, name: str, model: str, seed: int, parent: RunPlan | None) -> Iterator[RunPlan]:
         dataset = study.corpora[name] if isinstance(phase, SFTPhase) else study.preferences[name]
         used = id(dataset), phase.algorithm.kind
         if used not in counts:
@@ -169,7 +177,8 @@ def expand(study: Study, count_rows: Callable[[Dataset, Kind], int | None]) -> P
         for algorithm, suffix in _variants(phase):
             algorithm.check_processes(study.runtime.training_processes(), study.runtime.shard)
             total = algorithm.steps if rows is None else algorithm.total_steps(rows)
-            run_id = f"{parent.run_id if parent else model}.{algorithm.type}-{name}{suffix}"
+            group = f"{parent.group if parent else model}.{algorithm.type}-{name}{suffix}"
+            run_id = group if seed == study.seed else f"{group}-seed{seed}"
             check_fits(run_id, algorithm, study.models[model].known_parameters, study.runtime)
             yield RunPlan(
                 run_id=run_id,
@@ -183,20 +192,21 @@ def expand(study: Study, count_rows: Callable[[Dataset, Kind], int | None]) -> P
                 rows=rows,
                 total_steps=total,
                 steps=study.checkpoints.steps(total) if total is not None else (),
-                seed=study.seed,
+                seed=seed,
                 held_out=phase.held_out,
+                group=group,
             )
 
     runs: list[RunPlan] = []
     parents: list[RunPlan | None]
-    for model in study.models:
-        supervised = [run for phase in study.sft for name in phase.data for run in plan(phase, name, model, None)]
+    for model, seed in product(study.models, study.trained_seeds):
+        supervised = [run for phase in study.sft for name in phase.data for run in plan(phase, name, model, seed, None)]
         runs.extend(supervised)
         for preference in study.preference:
             after = preference.after if preference.after is not None else (BASE,) if not study.sft else tuple(study.corpora)
             from_model = BASE in after and BASE not in study.corpora
             parents = [None] * from_model + [run for run in supervised if run.dataset_name in after]
-            runs.extend(run for parent in parents for name in preference.data for run in plan(preference, name, model, parent))
+            runs.extend(run for parent in parents for name in preference.data for run in plan(preference, name, model, seed, parent))
     _check_unique(runs)
     served = () if isinstance(study.engine, str) else tuple(ServedRun(name, study.engine, models) for name, models in study.served.items())
     series = tuple(SeriesRun(name, one) for name, one in study.series.items())
@@ -234,14 +244,15 @@ def _check_continued(run_ids: list[str], series: Mapping[str, Series]) -> None:
 
 
 def _check_unique(runs: list[RunPlan]) -> None:
-    seen: dict[str, str] = {}
+    seen: dict[str, RunPlan] = {}
     for run in runs:
-        identity = fingerprint(run.algorithm.model_dump(mode="json"))
-        if run.run_id in seen:
-            hint = (
-                "the same run twice"
-                if seen[run.run_id] == identity
-                else "two algorithms of one type on one dataset: vary a field with `sweep`"
-            )
-            raise UserError(f"two runs would be named {run.run_id!r}", where="sft/preference", fix=hint)
-        seen[run.run_id] = identity
+        other = seen.setdefault(run.run_id, run)
+        if other is run:
+            continue
+        if other.seed != run.seed:
+            hint = "a dataset is named as a run of another seed is: rename it"
+        elif fingerprint(other.algorithm.model_dump(mode="json")) == fingerprint(run.algorithm.model_dump(mode="json")):
+            hint = "the same run twice"
+        else:
+            hint = "two algorithms of one type on one dataset: vary a field with `sweep`"
+        raise UserError(f"two runs would be named {run.run_id!r}", where="sft/preference", fix=hint)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidatorFunctionWrapHandler, field_validator, model_validator
@@ -22,7 +21,19 @@ from valuedrift.judges.cross_encoder import CrossEncoder
 from valuedrift.judges.panel import Panel
 from valuedrift.judges.registry import JudgeConfig
 from valuedrift.sampling import Sampling
-from valuedrift.study.parts import PROBE_SETS, Model, Part, PreferencePhase, Probes, SFTPhase
+from valuedrift.study.parts import (
+    PROBE_SETS,
+    SEEDS,
+    Model,
+    Part,
+    PreferencePhase,
+    Probes,
+    Seeds,
+    SFTPhase,
+    check_algorithm,
+    check_known,
+    check_split,
+)
 from valuedrift.study.runtime import Runtime
 from valuedrift.training.schedule import Adaptive, LogSpaced, Schedule
 from valuedrift.watching.alerts import Alerts
@@ -104,7 +115,12 @@ class Study(Part):
         default=None,
         description="Tasks of lm-evaluation-harness, or items of your own, put to the checkpoints too: what else moved. Default: none.",
     )
-    seed: int = Field(default=0, ge=0, description="Seed of training: data order and initial adapters.")
+    seed: int = Field(default=0, ge=0, lt=SEEDS, description="Seed of training: data order and initial adapters.")
+    seeds: Seeds = Field(
+        default=(),
+        description="Trains each run once a seed, at least two, so that drifts are told with the spread over seeds. A run of `seed` keeps its name, those of "
+        "others end in `-seed1`; so a list may grow later. Default: `seed` alone.",
+    )
     runtime: Runtime = Field(default=Runtime(), description="Where and how fast; never part of a fingerprint.")
 
     @field_validator("study")
@@ -147,7 +163,7 @@ class Study(Part):
         if isinstance(engine, str):
             if engine in ENGINES.types(RemoteEngine):
                 raise ValueError(f"{engine!r} asks a server for `served` models: engine: {{type: {engine}, base_url: …}}")
-            _known([engine], ENGINES.types(LocalEngine), "engines that hold a study's checkpoints")
+            check_known([engine], ENGINES.types(LocalEngine), "engines that hold a study's checkpoints")
         return engine
 
     @field_validator("judges")
@@ -163,13 +179,13 @@ class Study(Part):
             if isinstance(panel, Panel):
                 if panel.judged_from != panel.names:
                     raise ValueError(f"panel {panel.name!r}: in a study, members are names of its other judges")
-                _known(panel.names, reading, f"judges that panel {panel.name!r} can use")
+                check_known(panel.names, reading, f"judges that panel {panel.name!r} can use")
         for cascade in judges:
             if isinstance(cascade, Cascade):
                 panels = [judge.name for judge in judges if isinstance(judge, Panel)]
                 readers = [judge.name for judge in judges if isinstance(judge, ReadingJudge)]
-                _known([cascade.strong], readers, _WHO_READS.format(cascade.name, "strong"))
-                _known([cascade.cheap], [*reading, *panels], _WHO_READS.format(cascade.name, "cheap"))
+                check_known([cascade.strong], readers, _WHO_READS.format(cascade.name, "strong"))
+                check_known([cascade.cheap], [*reading, *panels], _WHO_READS.format(cascade.name, "cheap"))
         if names[0] in strong:
             raise ValueError(
                 f"the first judge is the main one, and {names[0]!r} reads nothing but the sample of cascade {strong[names[0]]!r}: name the cascade first"
@@ -215,7 +231,7 @@ class Study(Part):
     @model_validator(mode="after")
     def _audited_by_one_of_its_judges(self) -> Study:
         if self.audit is not None and self.audit.auditor is not None:
-            _known(
+            check_known(
                 [self.audit.auditor],
                 [judge.name for judge in self.reading_all],
                 "judges that read every answer themselves, for `audit.auditor`",
@@ -256,6 +272,19 @@ class Study(Part):
         return self
 
     @model_validator(mode="after")
+    def _trained_once_a_seed(self) -> Study:
+        if self.seeds and not self.sft and not self.preference:
+            raise ValueError("seeds: this study trains nothing that could be trained again; leave the key out")
+        if self.seeds and "seed" in self.model_fields_set and self.seed not in self.seeds:
+            raise ValueError(f"seed: {self.seed} is not among `seeds`; add it there, or leave one of the keys out")
+        return self
+
+    @property
+    def trained_seeds(self) -> tuple[int, ...]:
+        """The seeds that every run is trained with."""
+        return self.seeds or (self.seed,)
+
+    @model_validator(mode="after")
     def _engine_continues(self) -> Study:
         if self.capability is not None and (not isinstance(self.engine, str) or not local_engine(self.engine).continues):
             fit = [name for name in ENGINES.types(LocalEngine) if local_engine(name).continues]
@@ -282,37 +311,13 @@ class Study(Part):
             if series.after == name:
                 raise ValueError(f"series {name!r} continues itself: `after` names another run or series")
         for sft in self.sft:
-            _known(sft.data, self.corpora, "corpora")
-            _check_split(sft, self.corpora)
-            _check_algorithm("sft", sft)
+            check_known(sft.data, self.corpora, "corpora")
+            check_split(sft, self.corpora)
+            check_algorithm("sft", sft)
         trained = [name for sft in self.sft for name in sft.data]
         for phase in self.preference:
-            _known(phase.data, self.preferences, "preferences")
-            _check_split(phase, self.preferences)
-            _known(phase.after or (), [*trained, BASE], "sft data")
-            _check_algorithm("preference", phase)
+            check_known(phase.data, self.preferences, "preferences")
+            check_split(phase, self.preferences)
+            check_known(phase.after or (), [*trained, BASE], "sft data")
+            check_algorithm("preference", phase)
         return self
-
-
-def _check_algorithm(section: str, phase: SFTPhase | PreferencePhase) -> None:
-    algorithm = type(phase.algorithm)
-    if algorithm.section() != section:
-        raise ValueError(f"{section}: algorithm type {phase.algorithm.type!r} belongs under `{algorithm.section()}`")
-    _known(phase.sweep, algorithm.model_fields, f"fields of {algorithm.__name__}")
-    if phase.held_out is not None and not algorithm.evaluated:
-        raise ValueError(f"{section}: {algorithm.title} learns from answers that it draws, so there is no loss on rows that are `held_out`")
-
-
-def _check_split(phase: SFTPhase | PreferencePhase, sets: Mapping[str, Dataset]) -> None:
-    mixed = next((name for name in phase.data if sets[name].mixture), None)
-    if isinstance(phase.held_out, str) and mixed is not None:
-        raise ValueError(f"held_out: {mixed!r} is a mixture, which has no splits; give a share of its rows, or {{data: …}}")
-
-
-def _known(names: Iterable[str], valid: Iterable[str], where: str) -> None:
-    known = list(valid)
-    for name in names:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known) or 'none'}"
-            raise ValueError(f"{name!r} is not among {where}{hint}")
