@@ -61,7 +61,7 @@ class Estimate:
         if self.suits_cpu:
             return f"{_duration(self._cpu_seconds)} on {_CORES} CPU cores"
         hours = (self.training_flops / _GPU_TRAINING + self.sampling_flops / _GPU_SAMPLING) / 3600
-        return f"{hours:.2g} GPU-hours (one H200)"
+        return f"{float(f'{hours:.2g}'):,.10g} GPU-hours (one H200)"
 
     def words_disk(self, keep: Keep, peak: float) -> str:
         """All bytes on disk, or the most at a time where checkpoints are deleted.
