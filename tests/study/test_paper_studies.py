@@ -26,8 +26,8 @@ def said_in_the_head(path: Path) -> list[str]:
     """What the comment at the head of a study says that its plan says."""
     lines = [line.removeprefix("#").strip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
     begin = next(i for i, line in enumerate(lines) if "`valuedrift plan` says: " in line)
-    first, second = lines[begin].partition("says: ")[2], lines[begin + 1]
-    return [*first.split(" · "), *(second.removeprefix("judge: ").split(" · ") if second.startswith("judge: ") else ())]
+    judge = [line.removeprefix("judge: ") for line in lines[begin + 1 :] if line.startswith("judge: ")]
+    return " · ".join([lines[begin].partition("says: ")[2], *judge]).split(" · ")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
