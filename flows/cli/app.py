@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from valuedrift.storage.location import Location
 
-_FORMATS = {".parquet": "Parquet", ".csv": "CSV", ".jsonl": "JSON lines", ".yaml": "YAML", ".yml": "YAML"}
+_FORMATS = {".parquet": "Parquet", ".csv": "CSV", ".jsonl": "JSON lines", ".yaml": "YAML", ".yml": "YAML", ".html": "HTML"}
 
 
 class _InOurWords(typer.core.TyperGroup):

@@ -14,7 +14,7 @@ from valuedrift.flows.cli.app import RootOption, app, parquet_bytes, print_json,
 from valuedrift.flows.cli.console import progress_bar
 from valuedrift.flows.cli.labelled import StudyOption, TriedOnArgument, labelled
 from valuedrift.flows.cli.naming import DEFAULT_JUDGE, JudgeOption, SetOption, WeightsOption, judge_config
-from valuedrift.words import counted
+from valuedrift.words import counted, interval, plain
 
 judge_app = typer.Typer(name="judge", help="Judge stance, check judges against people, train the embedded judge.", no_args_is_help=True)
 app.add_typer(judge_app)
@@ -184,11 +184,8 @@ def _show(figures: dict[str, Any]) -> None:
     _out.print(table)
     classes = Table("stance", "labelled", "precision", "recall", "F1", box=None, header_style="bold")
     for stance, one in figures["per_class"].items():
-        classes.add_row(
-            stance,
-            str(one["n"]),
-            *(f"{_number(one[key])} ({_interval(one, key)})" for key in ("precision", "recall", "f1")),
-        )
+        told = (f"{plain(one[key])} {interval(one[f'{key}_low'], one[f'{key}_high'])}".strip() for key in ("precision", "recall", "f1"))
+        classes.add_row(stance, str(one["n"]), *told)
     _out.print(classes)
     answers = list(next(iter(figures["confusion"].values())))
     confusion = Table("labelled ↓ judged →", *answers, box=None, header_style="bold")

@@ -86,6 +86,8 @@ def _of_file(gold: str | None, judges: Sequence[str], threads: int | None) -> li
     names = [config.name for config in configs]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"two judges are called {twice[0]!r}", where="--judge", fix="a file for each, with a `name` of its own")
+    for config in configs:
+        config.check()  # before the first of them reads anything
     return [from_file(gold or str(packaged_gold()), config, threads) for config in configs]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ import typer
 from valuedrift.flows.cli.app import resolve_root
 from valuedrift.flows.cli.console import progress_bar
 from valuedrift.flows.cli.naming import DEFAULT_JUDGE, judge_config
+from valuedrift.words import counted
 
 if TYPE_CHECKING:
     from valuedrift.judges.base import Judgement
@@ -141,9 +142,20 @@ def from_file(gold: str, config: JudgeConfig, threads: int | None) -> Labelled:
     for remark in remarks_of(loaded):
         typer.echo(remark, err=True)
     data = "the packaged gold set" if packaged else Path(gold).name
-    note = own_labels(config, prompts)
-    notes = () if note is None else (note,)
+    notes = tuple(note for note in (own_labels(config, prompts), _repeated(prompts, responses, labels)) if note is not None)
     return Labelled(loaded.name, data, judgements, labels, prompts, None, config, notes, seconds=seconds)
+
+
+def _repeated(prompts: Sequence[str], responses: Sequence[str], labels: Sequence[str]) -> str | None:
+    """What to know of answers that stand in a file more than once; None where none does."""
+    said: dict[tuple[str, str], set[str]] = {}
+    for prompt, response, label in zip(prompts, responses, labels, strict=True):
+        said.setdefault((prompt, response), set()).add(label)
+    if not (repeats := len(labels) - len(said)):
+        return None
+    split = sum(len(different) > 1 for different in said.values())
+    also = f"; {counted(split, 'answer')} labelled in several ways, where no judge is right each time" if split else ""
+    return f"{repeats} of {counted(len(labels), 'row')} repeat an answer to the same prompt, and count again{also}"
 
 
 def from_study(study: str, judge: str, root: str | None) -> Labelled:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -30,8 +30,14 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Raised whenever the same numbers would be applied in another way."""
+LEAST_T, MOST_T = 0.01, 100.0
+"""Temperatures beyond these are no fit of anything, and far beyond them numbers overflow."""
+MOST_BIAS = 100.0
+"""The same of biases, nats."""
 LEAST_P = 1e-6
 """Probabilities below this count as this in logarithms: a vote of six that is wrong must not cost infinitely much."""
+
+_Bias = Annotated[float, Field(ge=-MOST_BIAS, le=MOST_BIAS)]
 
 
 class Calibration(BaseModel):
@@ -41,8 +47,8 @@ class Calibration(BaseModel):
 
     version: Literal[1] = Field(default=1, description="How the numbers are applied.")
     method: Literal["vector", "temperature"] = Field(description="Temperature and biases, or temperature alone.")
-    temperature: float = Field(gt=0, description="Divides log p; above 1 the judge was too sure.")
-    bias: tuple[float, float, float] = Field(description="Added to log p / temperature: support, neutral, oppose; in nats, sum 0.")
+    temperature: float = Field(ge=LEAST_T, le=MOST_T, description="Divides log p; above 1 the judge was too sure.")
+    bias: tuple[_Bias, _Bias, _Bias] = Field(description="Added to log p / temperature: support, neutral, oppose; in nats, sum 0.")
     judge: str = Field(description="Name of the judge that it was fitted for.")
     judge_fingerprint: str = Field(description="Fingerprint of that judge's identity; no other judge can be calibrated by it.")
     labels: dict[str, int] = Field(description="Labelled answers that it was fitted on, by stance.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -12,7 +11,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from valuedrift.errors import UserError
 from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.base import Configured, Judge, JudgeBase, Judgement, Pair, remarks_of
-from valuedrift.judges.calibrated import ReadingJudge
+from valuedrift.judges.calibrated import LEAST_T, MOST_T, ReadingJudge
 from valuedrift.judges.registry import SingleJudge
 from valuedrift.progress import Progress
 from valuedrift.stance import STANCE_COLUMNS, JudgeStatus
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Raised whenever the same members' judgements would be combined in another way; part of the identity."""
+_MOST_WEIGHT = 1e6
+"""Of a member; one beside which another is nothing at all is no panel, and far beyond it numbers overflow."""
 _MEANS = (*STANCE_COLUMNS, "unassigned")
 _RANK = {JudgeStatus.OK: 0, JudgeStatus.REFUSED: 1, JudgeStatus.UNPARSED: 2, JudgeStatus.FAILED: 3}
 """Of two statuses that equally many members gave, the first."""
@@ -64,12 +65,15 @@ class Panel(JudgeBase):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ValueError(f"two members named {twice!r}; give each a `name` of its own")
-        for kind, numbers in (("weights", self.weights), ("temperatures", self.temperatures)):
+        for kind, numbers, least, most in (
+            ("weights", self.weights, 1 / _MOST_WEIGHT, _MOST_WEIGHT),
+            ("temperatures", self.temperatures, LEAST_T, MOST_T),
+        ):
             for name, number in numbers.items():
                 if name not in names:
                     raise ValueError(f"{kind}: {name!r} is no member; members: {', '.join(names)}")
-                if not 0 < number < math.inf:
-                    raise ValueError(f"{kind}: {name} must be above 0")
+                if not least <= number <= most:
+                    raise ValueError(f"{kind}: {name} must lie between {least:g} and {most:,.0f}, not {number:g}")
         if self.how == "mean" and self.temperatures:
             raise ValueError("temperatures are for `how: calibrated`")
         without = [name for name in names if name not in self.temperatures]

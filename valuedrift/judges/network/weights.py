@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from valuedrift.errors import UserError
 from valuedrift.faults import describe
 from valuedrift.fingerprint import file_fingerprint, files_fingerprint, fingerprint
 from valuedrift.judges import refusals
+from valuedrift.judges.calibrated import LEAST_T, MOST_T
 from valuedrift.judges.network import windows
 from valuedrift.models.resolve import resolve_model
 from valuedrift.weights import folder_fingerprint
@@ -66,7 +68,7 @@ class Description(BaseModel):
     )
     body_fingerprint: str = Field(description="Content hash of the body's weights; another body would make nonsense of the adapters.")
     temperature: float = Field(
-        gt=0, description="Divides the logits; fitted on held-out questions, so that probabilities mean what they say."
+        ge=LEAST_T, le=MOST_T, description="Divides the logits; fitted on held-out questions, so that probabilities mean what they say."
     )
     encoding: int = Field(description="Version of how texts are put before the network (token windows) that the weights were trained for.")
     seed: int = Field(description="Seed of the training.")
@@ -92,6 +94,10 @@ def weights_folder(weights: str, kind: Trained = CROSS_ENCODER) -> Path:
     if "://" in weights:
         raise UserError("weights are read from a folder on this machine", where=weights, fix="copy the folder here and give its path")
     folder = _packaged(kind.packaged[weights]) if weights in kind.packaged else Path(weights)
+    if not weights or not folder.exists():
+        near = get_close_matches(Path(weights).name, kind.packaged, n=1)
+        fix = f"did you mean {near[0]!r}?" if near else f"{kind.train}; packaged ones are {', '.join(kind.packaged)}"
+        raise UserError(f"no judge weights: {weights!r} is no folder, and no packaged ones are called so", where="weights", fix=fix)
     missing = [name for name in (WEIGHTS_FILE, DESCRIPTION_FILE) if not (folder / name).is_file()]
     if missing:
         raise UserError(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from valuedrift.judges.calibrated import LEAST_P, Calibration
+from valuedrift.judges.calibrated import LEAST_P, LEAST_T, MOST_T, Calibration
 from valuedrift.stance import STANCES
 
 FEW_LABELS = 60
@@ -56,7 +56,7 @@ def fit_calibration(
     first, second, third = (round(float(value), 6) for value in bias)
     return Calibration(
         method="vector" if vector else "temperature",
-        temperature=round(float(np.exp(x[0])), 6),
+        temperature=round(float(np.clip(np.exp(x[0]), LEAST_T, MOST_T)), 6),
         bias=(first, second, third),
         judge=judge,
         judge_fingerprint=judge_fingerprint,
