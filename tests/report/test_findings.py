@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -218,3 +219,11 @@ def test_size_of_an_effect() -> None:
     assert Effect(-0.2, -0.3, -0.1, 9).size == (0.1, 0.3)
     assert Effect(0.0, -0.09, 0.09, 9).within(LITTLE) and not Effect(0.0, -0.1, 0.09, 9).within(LITTLE)
     assert Effect(-0.3, -0.4, -0.11, 9).beyond(LITTLE) and not Effect(-0.3, -0.4, -0.1, 9).beyond(LITTLE)
+
+
+def test_the_page_of_the_docs_tells_of_every_finding_in_the_words_of_an_outcome() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "findings.md").read_text(encoding="utf-8")
+    rows = {cells[1]: cells[2:-1] for line in page.splitlines() if len(cells := [cell.strip() for cell in line.split("|")]) > 3}
+    words = tuple(outcome.value for outcome in Outcome)
+    for finding in FINDINGS:
+        assert all(told.strip("*").startswith(words) for told in rows[finding.statement]), finding.statement
