@@ -14,6 +14,7 @@ from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.cascade import Cascade
 from valuedrift.judges.drawing import VERSION, draw_answers
 from valuedrift.judges.registry import JudgeConfig, judge_identity
+from valuedrift.judges.trained import TrainedJudge
 from valuedrift.stance import STANCE_COLUMNS, JudgeStatus
 from valuedrift.tasks.board import tell
 from valuedrift.tasks.judging import ANSWER, JUDGED_COLUMNS, judged
@@ -47,9 +48,15 @@ def cascade_stage(work: StudyWork, cascade: Cascade, answers: Stage, cheap: Stag
         cheap: The stage of its cheap judge.
 
     Raises:
-        UserError: See `share_of`.
+        UserError: Its judges are one under two names; see `share_of`.
     """
-    strong = next(judge for judge in work.study.judges if judge.name == cascade.strong)
+    strong, first = (next(judge for judge in work.study.judges if judge.name == name) for name in (cascade.strong, cascade.cheap))
+    if _is_same(strong, first):
+        raise UserError(
+            f"{cascade.cheap!r} and {cascade.strong!r} are the same judge under two names: a sample of what it says itself corrects nothing",
+            where=f"judge {cascade.name}",
+            fix=f"another strong judge, or {cascade.cheap!r} alone",
+        )
     share = share_of(work, cascade)
     where = f"{answers.run_id} step {answers.step}"
     names = {"judge": cascade.name, "cheap": cascade.cheap, "strong": cascade.strong, **work.probe_set}
@@ -86,6 +93,14 @@ def cascade_stage(work: StudyWork, cascade: Cascade, answers: Stage, cheap: Stag
 def cascade_identity(strong: JudgeConfig, share: float, responses: str, cheap: str) -> dict[str, Any]:
     """Identity of a cascade's stances of one checkpoint: who reads the sample, how it is drawn, of which answers and by which stances of the cheap judge."""
     return {"stage": "cascade", "draw": VERSION, "strong": judge_identity(strong), "share": share, "responses": responses, "cheap": cheap}
+
+
+def _is_same(one: JudgeConfig, other: JudgeConfig) -> bool:
+    """Whether two judges are one by their keys, or by the content of their weights; a model that is not at hand is not looked at."""
+    if one.model_copy(update={"name": other.name}) == other:
+        return True
+    trained = isinstance(one, TrainedJudge) and isinstance(other, TrainedJudge)
+    return trained and judge_identity(one) == judge_identity(other)
 
 
 def share_of(work: StudyWork, cascade: Cascade) -> float:

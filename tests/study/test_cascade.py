@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 
 from valuedrift.errors import UserError
 from valuedrift.judges.cascade import Cascade
+from valuedrift.judges.network.weights import weights_folder
 from valuedrift.judges.registry import JUDGE
 from valuedrift.study import Study, load_study
 from valuedrift.study.reading import reading
@@ -108,6 +110,16 @@ def test_less_than_an_answer_a_topic_says_nothing(tmp_path: Path, size: dict[str
     with pytest.raises(UserError) as caught:
         stages_of(StudyWork(study, str(tmp_path / "root")))
     assert expected in str(caught.value)
+
+
+def test_a_judge_under_two_names_is_no_cascade(tmp_path: Path) -> None:
+    shutil.copytree(weights_folder("embedded"), tmp_path / "copy")
+    for keys in ({}, {"weights": "embedded"}, {"weights": str(tmp_path / "copy")}):
+        study = loaded(tmp_path, BOTH, QUICK, {**QUICK, "name": "deep", **keys})
+        with pytest.raises(UserError, match="'quick' and 'deep' are the same judge under two names"):
+            stages_of(StudyWork(study, str(tmp_path / "root")))
+    study = loaded(tmp_path, BOTH, QUICK, {**QUICK, "name": "deep", "weights": "embedded-2"})
+    assert stages_of(StudyWork(study, str(tmp_path / "root")))
 
 
 def test_a_budget_is_a_share_of_all_answers_and_not_for_series(tmp_path: Path) -> None:
