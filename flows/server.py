@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING
 from valuedrift.errors import UserError
 
 if TYPE_CHECKING:
+    import httpx
     from prefect.client.orchestration import SyncPrefectClient
 
 _STARTING_SECONDS = 120.0
 """A server answers 10 to 60 seconds after its command began."""
+_PORT = 4200
+"""Of a server whose address names none."""
 
 
 @contextmanager
@@ -42,7 +46,7 @@ def server(why: str) -> Iterator[SyncPrefectClient]:
             fix="prefect server start; export PREFECT_API_URL=http://127.0.0.1:4200/api",
         )
     if httpx.URL(address).host in ("127.0.0.1", "localhost", "::1"):
-        _await_start(address)
+        _await_start(httpx.URL(address))
     where = f"PREFECT_API_URL {httpx.URL(address).copy_with(userinfo=b'')}"
     try:
         with get_client(sync_client=True) as client:
@@ -57,35 +61,32 @@ def server(why: str) -> Iterator[SyncPrefectClient]:
         ) from error
 
 
-def _await_start(address: str) -> None:
+def _await_start(address: httpx.URL) -> None:
     """Wait for a server that is starting on this machine: it answers some time after its command began."""
     import httpx
 
-    while _is_starting():
+    while _is_starting(address.port or _PORT):
         try:
-            httpx.get(f"{address.rstrip('/')}/health", timeout=5.0)
+            httpx.get(f"{str(address).rstrip('/')}/health", timeout=5.0)
         except httpx.TransportError:
             time.sleep(0.5)
         else:
             return
 
 
-def _is_starting() -> bool:
-    """Whether somebody on this machine began ``prefect server start`` a moment ago, and it still runs."""
+def _is_starting(port: int) -> bool:
+    """Whether somebody on this machine began ``prefect server start`` a moment ago, for all that is known on this port, and it still runs."""
     import psutil
 
     for process in psutil.process_iter(["cmdline", "create_time"]):
         words = process.info["cmdline"] or ()
         starts = {"server", "start"} <= set(words) and any(Path(word).name == "prefect" for word in words)
-        if starts and time.time() - process.info["create_time"] < _STARTING_SECONDS:
+        if starts and _port_named(words) in (None, port) and time.time() - process.info["create_time"] < _STARTING_SECONDS:
             return True
     return False
 
 
-def may_pass(error: BaseException) -> bool:
-    """Whether a fault is that the server is away, or broken for a while; not that it refuses."""
-    from httpx import TransportError
-    from prefect.exceptions import PrefectHTTPStatusError
-
-    cause = error.__cause__ if isinstance(error, UserError) else error
-    return isinstance(cause, TransportError) or (isinstance(cause, PrefectHTTPStatusError) and cause.response.status_code >= 500)
+def _port_named(words: Sequence[str]) -> int | None:
+    """The port that the words of a command name; None where they name none, and the environment may."""
+    named = re.search(r" --port[ =](\d+)", " ".join(words))
+    return int(named.group(1)) if named else None

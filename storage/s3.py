@@ -219,4 +219,7 @@ def _refused(code: str, message: str, uri: str) -> Exception:
         return FileExistsError(errno.EEXIST, "the key is taken", uri)
     if code in _DENIED:
         return UserError(f"the S3 server refuses these credentials ({code})", where=uri, fix=_CREDENTIALS_FIX)
+    if code == "RequestTimeTooSkewed":
+        what = "the clock of this machine and the one of the S3 server differ by more than the server allows (fifteen minutes, usually)"
+        return UserError(what, where=uri, fix="set the clock of whichever is wrong")
     return UserError(f"the S3 server answers {code}: {message}", where=uri)

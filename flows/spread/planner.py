@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 from prefect.runtime import flow_run as this_run
 from prefect.states import Cancelling, Crashed
 
 from valuedrift.errors import StageError, UserError
-from valuedrift.flows.server import may_pass, server
-from valuedrift.flows.spread.pool import WHY, check_pool, phase_deployment, read_fault
+from valuedrift.flows.server import server
+from valuedrift.flows.spread.pool import WHY, check_pool, phase_deployment, read_fault, why_nothing_begins
 from valuedrift.flows.spread.underway import Underway, bring_forward, due, listen, runs_of
 from valuedrift.references import is_address
 from valuedrift.study.runtime import Spread
@@ -29,6 +29,7 @@ from valuedrift.tasks.stage import Stage
 from valuedrift.tasks.stages.registry import stages_of
 from valuedrift.tasks.study_work import StudyWork
 from valuedrift.tasks.survey import Standing, State, survey
+from valuedrift.tasks.turns import is_away
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -255,15 +256,12 @@ class _Planner:
 
     def _tell_who_takes(self, client: SyncPrefectClient, runs: Mapping[UUID, FlowRun]) -> None:
         """Say once where nobody takes what waits."""
-        waiting = [one for one in self._underway.values() if one.run in runs and (state := runs[one.run].state) and state.is_scheduled()]
-        if not waiting or any(one.shown is not None for one in self._underway.values()):
-            return
-        pool = self._work.runtime.pool
-        if any(worker.status is WorkerStatus.ONLINE for worker in client.read_workers_for_work_pool(pool)):
-            return
-        self._tell(
-            f"no worker takes from the work pool {pool}: prefect worker start --pool {pool} (on any machine that reaches the root); waiting"
-        )
+        waiting = [run for run in runs.values() if run.state is not None and run.state.is_scheduled()]
+        if waiting:
+            queues = {run.work_queue_name for run in waiting if run.work_queue_name is not None}
+            at_work = any(one.shown is not None for one in self._underway.values())
+            for line in why_nothing_begins(client, self._work.runtime.pool, queues, at_work=at_work):
+                self._tell(line)
 
     def _tell(self, line: str) -> None:
         if line not in self._told:
@@ -276,7 +274,7 @@ class _Planner:
         try:
             yield
         except Exception as error:
-            if not may_pass(error):
+            if not is_away(error):
                 raise
             self._away(error)
 

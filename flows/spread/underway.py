@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _PAGE = 200
 _EVENTS = 50
 """As many as the server gives at once."""
-_SKEW = timedelta(minutes=15)
-"""Clocks of machines may differ by as much: more, and a bucket refuses to be asked."""
+_SKEW = timedelta(days=1)
+"""Clocks of machines may differ by as much; a bucket refuses to be asked by one that differs by more than fifteen minutes, and says so."""
 
 
 def due(client: SyncPrefectClient) -> datetime:

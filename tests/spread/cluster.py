@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -69,6 +70,48 @@ def postgres() -> Iterator[str | None]:
             subprocess.run([*control, "-m", "immediate", "stop"], **run)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class Gate:
+    """A way to a server on loopback that can be shut: whoever goes by it finds the server away.
+
+    Args:
+        port: The server's.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._server = port
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._through: list[socket.socket] = []
+        self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}/api"
+        self.is_open = True
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def shut(self) -> None:
+        """Let nobody through, and break what goes on."""
+        self.is_open = False
+        for one in self._through:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        while True:
+            asked, _ = self._socket.accept()
+            if not self.is_open:
+                asked.close()
+                continue
+            answering = socket.create_connection(("127.0.0.1", self._server))
+            self._through += [asked, answering]
+            for one, other in ((asked, answering), (answering, asked)):
+                threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def _pass(one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while some := one.recv(65536):
+                other.sendall(some)
+        with suppress(OSError):
+            other.shutdown(socket.SHUT_RDWR)
 
 
 @dataclass(frozen=True)

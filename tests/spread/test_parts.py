@@ -93,3 +93,17 @@ def test_a_state_that_no_fault_wrote_is_a_stage_that_died() -> None:
     from valuedrift.flows.spread.pool import read_fault
 
     assert type(read_fault("Flow run exceeded timeout")) is StageError
+
+
+@pytest.mark.parametrize(
+    ("command", "port"),
+    [
+        ("prefect server start", None),
+        ("prefect server start --port 4300", 4300),
+        ("python prefect server start --host h --port=4300", 4300),
+    ],
+)
+def test_a_server_that_starts_on_another_port_is_not_waited_for(command: str, port: int | None) -> None:
+    from valuedrift.flows.server import _port_named
+
+    assert _port_named(command.split()) == port

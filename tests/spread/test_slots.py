@@ -1,24 +1,29 @@
-"""Two tasks, one slot: one runs, the other says that it waits; a limit that is not there is told; clocks that differ do no harm. On a real server."""
+"""Slots and pools on a real server: who waits says so and why, what can never begin is refused, a server that is away is waited for, clocks may differ."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import httpx
 import pytest
-from cluster import Cluster
+from cluster import Cluster, Gate
+from test_parts import divided
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @contextmanager
-def on(cluster: Cluster) -> Iterator[None]:
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+def on(cluster: Cluster, address: str | None = None) -> Iterator[None]:
+    from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-    with temporary_settings({PREFECT_API_URL: cluster.address}):
+    with temporary_settings({PREFECT_API_URL: address or cluster.address, **({PREFECT_CLIENT_MAX_RETRIES: 0} if address else {})}):
         yield
 
 
@@ -102,7 +107,7 @@ def test_a_worker_whose_clock_is_behind_is_given_what_is_due_and_one_that_is_ahe
         assert abs(client.read_flow_run(run.id).expected_start_time - datetime.now(UTC)) < timedelta(minutes=1)  # it is not shown as late
         bring_forward(client, run.id)
         assert abs(client.read_flow_run(run.id).expected_start_time - datetime.now(UTC)) < timedelta(minutes=1)
-        behind = datetime.now(UTC) - timedelta(minutes=5)
+        behind = datetime.now(UTC) - timedelta(hours=2)
         (given,) = client.get_scheduled_flow_runs_for_work_pool("clocks", scheduled_before=behind)
         assert given.flow_run.id == run.id
 
@@ -121,3 +126,91 @@ def test_a_worker_whose_clock_is_behind_is_given_what_is_due_and_one_that_is_ahe
                 break
             time.sleep(0.5)
         assert one.alive > 0
+
+
+def test_a_server_that_is_away_is_waited_for_and_what_was_made_meanwhile_is_kept(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.client.orchestration import get_client
+
+    from valuedrift.tasks import turns
+
+    with on(cluster), get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name("gated", 1)
+    told: list[str] = []
+    monkeypatch.setattr(turns, "in_task", lambda: True)
+    monkeypatch.setattr(turns, "tell", told.append)
+    gate, holds, made = Gate(httpx.URL(cluster.address).port or 0), threading.Event(), threading.Event()
+    results: list[str] = []
+
+    def work() -> None:
+        with turns.slot("gated", lambda: False):
+            holds.set()
+            made.wait()
+            results.append("made")
+        results.append("kept")
+
+    with on(cluster, gate.address):
+        gate.shut()
+        worker = threading.Thread(target=copy_context().run, args=(work,))
+        worker.start()
+        while not told:
+            time.sleep(0.1)
+        assert told[0].startswith("runtime.slots gated: the Prefect server, which counts them, does not answer") and not holds.is_set()
+        gate.is_open = True
+        assert holds.wait(120)
+        gate.shut()
+        made.set()
+        worker.join(120)
+    assert results == ["made", "kept"]
+    assert len(told) == 1, told
+
+
+def test_what_keeps_a_pool_from_taking_work_is_told_with_the_command_that_mends_it(cluster: Cluster, tmp_path: Path) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate, WorkPoolCreate, WorkPoolUpdate
+    from prefect.client.schemas.objects import WorkQueueStatus
+
+    from valuedrift.errors import UserError
+    from valuedrift.flows.spread.pool import check_pool, check_slots, why_nothing_begins
+
+    with on(cluster), get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="told", type="process"))
+        queues = {name: client.create_work_queue(name=name, work_pool_name="told") for name in ("cpu", "gpu", "gpu-80gb")}
+
+        def told(*waiting: str, at_work: bool = False) -> list[str]:
+            return why_nothing_begins(client, "told", waiting, at_work=at_work)
+
+        (line,) = told("cpu")
+        assert line.startswith("no worker takes from the work pool told: prefect worker start --pool told")
+        assert told("cpu", at_work=True) == []
+        client.send_worker_heartbeat("told", "w", heartbeat_interval_seconds=600)
+        client.get_scheduled_flow_runs_for_work_pool("told", work_queue_names=["cpu"])
+        for _ in range(120):  # the server notes after a while who asked
+            if client.read_work_queue(queues["cpu"].id).status is WorkQueueStatus.READY:
+                break
+            time.sleep(0.5)
+        assert told("cpu") == []
+        assert told("cpu", "gpu") == [
+            "no worker takes from the queue gpu of the work pool told: prefect worker start --pool told --work-queue gpu; waiting"
+        ]
+        client.update_work_queue(queues["cpu"].id, is_paused=True)
+        assert told("cpu") == ["the queue cpu of the work pool told is paused: prefect work-queue resume cpu --pool told; waiting"]
+        client.update_work_pool("told", WorkPoolUpdate(is_paused=True))
+        assert told("cpu", "gpu") == ["the work pool told is paused: prefect work-pool resume told; waiting"]
+
+        work, _ = divided(tmp_path, "phases", pool="told", device="cpu")
+        client.create_deployment(client.create_flow_from_name("phase"), "told", entrypoint="x:y", work_pool_name="told", pull_steps=[])
+        check_pool(work, "phases")
+        client.update_work_queue(queues["cpu"].id, concurrency_limit=0)
+        with pytest.raises(UserError, match=r"limit of its queue cpu is 0.*work-queue clear-concurrency-limit cpu --pool told"):
+            check_pool(work, "phases")
+        client.update_work_pool("told", WorkPoolUpdate(concurrency_limit=0))
+        with pytest.raises(UserError, match=r"limit of this work pool is 0.*work-pool clear-concurrency-limit told"):
+            check_pool(work, "phases")
+
+        client.upsert_global_concurrency_limit_by_name("off", 1)
+        client.update_global_concurrency_limit("off", GlobalConcurrencyLimitUpdate(active=False))
+        with pytest.raises(UserError, match=r"switched off.*prefect gcl enable off"):
+            check_slots("off")
+        client.update_global_concurrency_limit("off", GlobalConcurrencyLimitUpdate(active=True, limit=0))
+        with pytest.raises(UserError, match=r"no slots.*prefect gcl update off"):
+            check_slots("off")

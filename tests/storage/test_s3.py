@@ -212,3 +212,18 @@ def test_more_objects_than_a_page_of_a_listing(s3_root: str, monkeypatch: pytest
     for number in range(25):
         (folder / f"{number:04d}").put_bytes(b"x")
     assert [found.location.name for found in folder.listing()] == [f"{number:04d}" for number in range(25)]
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_machine_whose_clock_is_an_hour_off_is_told_so_at_once(s3_root: str, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    from datetime import timedelta
+
+    import botocore.auth
+
+    right = botocore.auth.get_current_datetime
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: right() + timedelta(hours=hours))
+    begun = time.monotonic()
+    with pytest.raises(UserError, match="the clock of this machine and the one of the S3 server differ") as told:
+        Location.parse(s3_root).reached()
+    assert told.value.where and told.value.where.startswith(s3_root) and told.value.fix and "set the clock" in told.value.fix
+    assert time.monotonic() - begun < 30, "it is not asked again for two minutes: no clock sets itself"
