@@ -7,6 +7,7 @@ file system that machines share, it is a lease (`valuedrift.storage.leases`).
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import socket
@@ -28,6 +29,9 @@ _POLL_SECONDS = 0.2
 _OWN_LOCK_SECONDS = 10.0
 _SHARED = ("nfs", "cifs", "smb", "fuse", "lustre", "gpfs", "beegfs", "ceph", "gluster", "9p", "afs", "ocfs", "gfs2", "pvfs", "orangefs")
 """How the names of file systems begin that several machines may have mounted: a lock on them may hold on one machine alone."""
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV, errno.ENOTTY, errno.EPERM)
+"""What file systems without locks answer."""
 
 
 @dataclass(frozen=True)
@@ -153,8 +157,11 @@ class Locks(Claims):
             holder.write_text(f"{me.pid} {me.host}", encoding="utf-8")
             yield Claim()
         finally:
-            holder.unlink(missing_ok=True)
-            place.unlink(missing_ok=True)  # who waits with the old file open sees that it has no name any more, and opens it anew
+            with contextlib.suppress(
+                OSError
+            ):  # a disk that can only be read by now: the lock alone says who holds it, and why the block ended is told
+                holder.unlink(missing_ok=True)
+                place.unlink(missing_ok=True)  # who waits with the old file open sees that it has no name any more, and opens it anew
             lock.release()
 
 
@@ -224,6 +231,10 @@ def locks_hold(folder: Path, mounts: Iterable[tuple[str, str]] | None = None) ->
     Args:
         folder: A folder that may not exist yet.
         mounts: Where file systems are mounted, and of which kind each is; default: as the operating system says.
+
+    Raises:
+        OSError: It cannot be told: the disk is full or read-only, or too many files are open. Two processes of which one takes locks and the other leases
+            would both make one stage.
     """
     if mounts is None:
         mounts = [(one.mountpoint, one.fstype) for one in psutil.disk_partitions(all=True)]
@@ -236,8 +247,10 @@ def locks_hold(folder: Path, mounts: Iterable[tuple[str, str]] | None = None) ->
     probe = file_lock(folder / f".probe-{os.getpid()}-{threading.get_ident()}.lock")
     try:
         probe.acquire(timeout=0)
-    except OSError:  # ENOLCK, ENOSYS, ENOTSUP: no locks here
-        return False
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return False
+        raise
     Path(probe.lock_file).unlink(missing_ok=True)
     probe.release()
     return True

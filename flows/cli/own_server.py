@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import valuedrift
+from valuedrift.errors import StageError
 
 _CALM = timedelta(seconds=5)
 """How often the server looks for its own housekeeping. Prefect's four times a second, with scripts of Lua, alone took most of what a watch takes while nothing
@@ -44,7 +45,11 @@ def start_own_server() -> None:
     """Start Prefect's temporary server where no other is named, deaf to what a terminal or whatever stops a machine sends to every process of a command.
 
     It has to outlive the run, which tells it how each task ended, and waits for minutes where it no longer listens. It is stopped when this process ends.
+
+    Raises:
+        StageError: It does not start in time, or not at all.
     """
+    from httpx import HTTPStatusError
     from prefect.server.api.server import SubprocessASGIServer
     from prefect.settings import get_current_settings
 
@@ -71,6 +76,11 @@ def start_own_server() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _UNHEARD)  # a child is born with the mask of the thread that starts it
     try:
         Guarded().start()
+    except (RuntimeError, HTTPStatusError) as error:
+        seconds = settings.server.ephemeral.startup_timeout_seconds
+        what = f"Prefect's temporary server did not start in {seconds} s, and nothing was begun: {error}"
+        fix = "run the same command again where less goes on; or prefect server start, and name it by PREFECT_API_URL"
+        raise StageError(what, fix=fix) from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

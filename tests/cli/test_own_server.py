@@ -40,3 +40,25 @@ def test_a_killed_command_leaves_no_server(tmp_path: Path) -> None:
     finally:
         if server.is_running():
             server.kill()
+
+
+@pytest.mark.slow
+def test_a_server_that_does_not_start_in_time_is_told_in_words(tmp_path: Path) -> None:
+    command = """
+import valuedrift.flows.cli.own_server as own
+from valuedrift.errors import StageError
+try:
+    own.start_own_server()
+except StageError as fault:
+    print(fault)
+"""
+    environs = {
+        **os.environ,
+        "PREFECT_HOME": str(tmp_path),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "1",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    environs.pop("PREFECT_API_URL", None)
+    ended = subprocess.run([sys.executable, "-c", command], env=environs, capture_output=True, text=True, timeout=300)
+    assert ended.stdout.startswith("Prefect's temporary server did not start in 1 s, and nothing was begun"), ended.stdout + ended.stderr
+    assert "PREFECT_API_URL" in ended.stdout

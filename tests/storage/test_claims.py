@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
+import resource
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -343,6 +346,28 @@ def test_a_file_system_that_machines_share_has_leases(tmp_path: Path) -> None:
         assert not locks_hold(tmp_path, [("/", "ext4"), (os.path.realpath(tmp_path), kind)])
     assert isinstance(claims_of(Location.parse(tmp_path), tmp_path / ".scratch", 60), Locks)
     assert isinstance(claims_of(Location.parse("s3://bucket/x"), tmp_path / ".scratch", 60), Leases)
+
+
+def test_where_it_cannot_be_told_whether_locks_hold_nobody_takes_leases_beside_them(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(OSError) as told:
+            locks_hold(tmp_path, [("/", "ext4")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert told.value.errno == errno.EMFILE
+
+
+def test_a_folder_that_cannot_be_written_to_any_more_hides_no_fault_and_frees_the_lock(tmp_path: Path) -> None:
+    locks = Locks(tmp_path / "claims")
+    with pytest.raises(StageError, match="the fault of the block"), locks.claim("x", no_waiting()):
+        shutil.rmtree(tmp_path / "claims")
+        (tmp_path / "claims").touch()  # nothing can be removed below it, as on a disk that has become read-only
+        raise StageError("the fault of the block")
+    (tmp_path / "claims").unlink()
+    with locks.claim("x", no_waiting()):
+        pass
 
 
 def test_what_is_no_claim_is_told(tmp_path: Path) -> None:
