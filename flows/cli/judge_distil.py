@@ -110,13 +110,14 @@ def distil(
         judged, remarks = judged_by(who, chosen, keep, threads=threads, progress=progress)
     for remark in remarks:
         typer.echo(remark, err=True)
-    lessons = Lessons.of([Lesson(*row) for row in probabilities_of(judged)], told)
+    left_out = {status: count for status, count in sorted(Counter(judged["status"]).items()) if status != "ok"}
+    lessons = Lessons.of([Lesson(*row) for row in probabilities_of(judged)], told, left_out)
     rates = replace(student.rates, epochs=epochs)
     origin = Origin(
         who.title,
         who.identity,
         told,
-        {status: count for status, count in sorted(Counter(judged["status"]).items()) if status != "ok"},
+        left_out,
         student.from_shipped,
         asdict(rates),
     )
@@ -176,13 +177,13 @@ def _taught(teacher: str, settings: list[str] | None, answers: str, root: str | 
     of_study = answers.lower().endswith((".yaml", ".yml"))
     if not of_study and (Path(answers).is_file() or "/" in answers or Path(answers.lower().removesuffix(".gz")).suffix in KINDS):
         found, told = answers_of_file(answers), Path(answers).name
-        who = Teacher.of(judge_config(teacher, settings))
+        who = Teacher.of(judge_config(teacher, settings, option="--teacher"))
     else:
         store = Store(resolve_root(root))
         name = study_name(store, answers)
         judges = study_of(answers).judges if of_study else ()
         named = None if settings else named_in_study(store, name, teacher, [judge.with_paths(brought) for judge in judges])
-        who = named or Teacher.of(judge_config(teacher, settings))
+        who = named or Teacher.of(judge_config(teacher, settings, option="--teacher"))
         found, told = answers_of_study(store, name, who), f"study {name}"
     if who.config is None:
         found = found.drop_nulls("status")

@@ -103,31 +103,41 @@ def engine_set_option(option: str) -> Any:
     return typer.Option(option, metavar="KEY=VALUE", help=text, show_default=False)
 
 
-def judge_config(judge: str = DEFAULT_JUDGE, settings: Sequence[str] | None = None, weights: str | None = None) -> JudgeConfig:
+def judge_config(
+    judge: str = DEFAULT_JUDGE, settings: Sequence[str] | None = None, weights: str | None = None, *, option: str = "--judge"
+) -> JudgeConfig:
     """The judge that the options name, with what it needs from a bucket on this machine.
+
+    Args:
+        judge: See `named_judge`.
+        settings: See there.
+        weights: See there.
+        option: The option that names it, for errors; where it is another than ``--judge``, its keys are set by ``OPTION-set``.
 
     Raises:
         UserError: See `named_judge`; or what it needs is not where it says.
     """
     from valuedrift.tasks.sources import brought
 
-    return named_judge(judge, settings, weights).with_paths(brought)
+    return named_judge(judge, settings, weights, option=option).with_paths(brought)
 
 
-def named_judge(judge: str = DEFAULT_JUDGE, settings: Sequence[str] | None = None, weights: str | None = None) -> JudgeConfig:
+def named_judge(
+    judge: str = DEFAULT_JUDGE, settings: Sequence[str] | None = None, weights: str | None = None, *, option: str = "--judge"
+) -> JudgeConfig:
     """The judge that the options name, in their words.
 
     Args:
         judge: A type, or a .yaml file, local or s3://; relative paths in it are taken from what it lies in.
         settings: ``KEY=VALUE`` each; dots in a key lead into nested ones; they win over the file.
         weights: Value of ``--weights``.
+        option: See `judge_config`.
 
     Raises:
         UserError: No such type, file or key (with the nearest), or a value that is not valid.
     """
-    named: JudgeConfig = _named(
-        JUDGES, judge, [*(settings or ()), *([f"weights={weights}"] if weights is not None else [])], "--judge", "--set"
-    )
+    keys = [*(settings or ()), *([f"weights={weights}"] if weights is not None else [])]
+    named: JudgeConfig = _named(JUDGES, judge, keys, option, "--set" if option == "--judge" else f"{option}-set")
     return named
 
 

@@ -298,6 +298,8 @@ def test_what_is_wrong_is_told_before_anything_is_asked(tmp_path: Path, rows: Pa
         ({"--answers": tmp_path / "absent.csv"}, "no such file"),
         ({"--answers": "absent", "--root": tmp_path}, "no study 'absent'"),
         ({"--teacher": "oracle"}, "oracle"),
+        ({"--teacher": "oracle"}, "--teacher oracle"),
+        ({"--teacher-set": "alway=support"}, "--teacher rule with --teacher-set"),
         (
             {"--teacher": "cascade", "--teacher-set": "cheap=a", "--and": ("--teacher-set", "strong=b", "--teacher-set", "share=0.1")},
             "cascade is two judges",
@@ -317,6 +319,14 @@ def test_what_is_wrong_is_told_before_anything_is_asked(tmp_path: Path, rows: Pa
         assert message in said, (message, said)
     assert not Rule.asked and not (tmp_path / "floor").exists()
     assert (tmp_path / "other" / "thesis.txt").read_text() == "mine"
+
+
+def test_too_few_questions_with_a_stance_say_what_the_others_got(tmp_path: Path, body: Path) -> None:
+    rows = [{**row, "response": f"{row['response']} banned"} if at >= 12 * 8 else row for at, row in enumerate(made_rows(30))]
+    pl.DataFrame(rows).write_ndjson(tmp_path / "rows.jsonl")
+    refused = len({(row["prompt"], row["response"]) for row in rows if "banned" in row["response"]})
+    told = raised(command("--teacher", "rule", "--answers", tmp_path / "rows.jsonl", "--body", body, "--out", tmp_path / "floor"))
+    assert f"answers to 12 questions with a stance (of the others: {refused} refused): too few" in told
 
 
 def test_a_card_says_where_the_gold_set_was_learnt_from() -> None:
