@@ -5,6 +5,7 @@ Pickled weights can run code, so they are never loaded here; those who trust whe
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,17 @@ class _Format:
 
 def _by_transformers(folder: Path, _: Path) -> str:
     save = "; ".join(f"{one}.from_pretrained(p).save_pretrained({_OUT!r})" for one in "MT")
-    return f'if you trust them: python -c "{_AUTO}; p={str(folder)!r}; {save}"'
+    kind = _AUTO.replace("AutoModelForCausalLM", "AutoModel") if _is_encoder(folder) else _AUTO
+    return f'if you trust them: python -c "{kind}; p={str(folder)!r}; {save}"'
+
+
+def _is_encoder(folder: Path) -> bool:
+    """Whether a configuration names a network, and none that writes: a language model's class would leave an encoder's weights out."""
+    try:
+        named = json.loads((folder / "config.json").read_bytes()).get("architectures")
+    except (OSError, ValueError, AttributeError):
+        return False
+    return isinstance(named, list) and bool(named) and not any("CausalLM" in str(one) or "LMHead" in str(one) for one in named)
 
 
 def _gguf(folder: Path, file: Path) -> str:

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 from valuedrift.errors import UserError
 from valuedrift.models.loading import load_causal_lm
 from valuedrift.models.resolve import resolve_model, resolve_weights
+from valuedrift.weight_formats import told_format
 from valuedrift.weights import Weights, folder_fingerprint
 
 
@@ -144,3 +145,22 @@ def test_the_told_command_converts(untied: Path, tmp_path: Path, kind: str) -> N
         again = [load_file(before), load_file(folder / "adapter_model.safetensors")]
         assert resolve_weights(str(folder)).adapters == (folder,)
     assert again[0].keys() == again[1].keys() and all(torch.equal(again[0][name], again[1][name]) for name in again[0])
+
+
+@pytest.mark.parametrize(
+    ("config", "loader"),
+    [
+        ('{"architectures": ["BertModel"]}', "AutoModel "),
+        ('{"architectures": ["RobertaForMaskedLM"]}', "AutoModel "),
+        ('{"architectures": ["Qwen2ForCausalLM"]}', "AutoModelForCausalLM "),
+        ('{"architectures": ["GPT2LMHeadModel"]}', "AutoModelForCausalLM "),
+        ("{}", "AutoModelForCausalLM "),
+        ("[]", "AutoModelForCausalLM "),
+        ("{", "AutoModelForCausalLM "),
+    ],
+)
+def test_pickled_weights_are_converted_as_what_their_configuration_says(tmp_path: Path, config: str, loader: str) -> None:
+    (tmp_path / "config.json").write_text(config)
+    (tmp_path / "pytorch_model.bin").touch()
+    told = told_format(tmp_path)
+    assert told is not None and f"import {loader}as M" in told[1]
