@@ -47,6 +47,11 @@ class StancesWork(Work, ABC):
         """What is known of it beside the numbers."""
 
     @property
+    def seed_groups(self) -> Mapping[str, str]:
+        """Of its runs that are trained with several seeds, by run_id: what those share that differ in seed alone; nothing where there is one seed."""
+        return {}
+
+    @property
     def followed(self) -> Mapping[str, tuple[int, int | None]]:
         """Its runs that something else trains: how many checkpoints are there to be evaluated, and the steps of the whole training, where known."""
         return {}

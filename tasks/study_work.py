@@ -89,6 +89,11 @@ class StudyWork(StancesWork):
         return super().growing or ("watch" in self.__dict__ and self.watch.hides())
 
     @property
+    def seed_groups(self) -> Mapping[str, str]:
+        """See `StancesWork`."""
+        return self.plan.seed_groups
+
+    @property
     def followed(self) -> Mapping[str, tuple[int, int | None]]:
         """See `StancesWork`."""
         return {name: (self.watch.wanted(name), series.length or self.watch.length(name)) for name, series in self.study.series.items()}

@@ -51,6 +51,18 @@ ROWS_BECAME = (
 """What became of rows of a dataset."""
 
 
+RUN_GROUP = text("run_group", "What runs that differ in seed alone share: the run_id of the study's own `seed`, without `-seed1`.")
+OVER_SEEDS = (
+    real("seed_share", "Share of the variance of the mean that is the seeds'; missing without variance.", nullable=True, low=0, high=1),
+    real("prompt_share", "Share that is the prompts'; what is left is of both together, and of sampling.", nullable=True, low=0, high=1),
+    whole("n_prompts", "Prompts that were judged in every run of the group.", pa.int32(), low=2),
+    whole("left_out_prompts", "Prompts that were judged in some of them only, and are left out.", pa.int32(), low=0),
+    whole("n_seeds", "Runs of the group that entered.", pa.int32(), low=2),
+    whole("lacking_seeds", "Runs of it that the study plans and that are not there.", pa.int32(), low=0),
+)
+"""What a mean over prompts and seeds rests on."""
+
+
 def pair_id(*, nullable: bool) -> Column:
     """Which two prompts belong together."""
     doc = "Shared by the two prompts that put one proposition for and against"

@@ -6,7 +6,20 @@ import polars as pl
 import pyarrow as pa
 
 from valuedrift.stance import JudgeStatus
-from valuedrift.storage.schemas.columns import FROM_STEP, JUDGE, N_PROMPTS, RUN_ID, STANCE, STEP, STUDY, TO_STEP, TOPIC, interval
+from valuedrift.storage.schemas.columns import (
+    FROM_STEP,
+    JUDGE,
+    N_PROMPTS,
+    OVER_SEEDS,
+    RUN_GROUP,
+    RUN_ID,
+    STANCE,
+    STEP,
+    STUDY,
+    TO_STEP,
+    TOPIC,
+    interval,
+)
 from valuedrift.storage.schemas.table import TableSchema, flag, real, text, whole
 
 
@@ -78,6 +91,55 @@ TABLES = (
             real("jensen_shannon", "Jensen–Shannon distance of the two stance distributions, base 2.", low=0, high=1),
         ),
         upgrades=(_drift_1,),
+    ),
+    TableSchema(
+        "seed_trajectory",
+        "Mean stance at one checkpoint over runs that differ in seed alone.",
+        1,
+        ("study",),
+        ("study", "judge", "run_group", "step", "topic", "stance"),
+        (
+            STUDY,
+            JUDGE,
+            RUN_GROUP,
+            STEP,
+            TOPIC,
+            STANCE,
+            real("mean", "Mean probability of the stance over prompts and seeds.", low=0, high=1),
+            *interval("low", "high", "its interval, over prompts and seeds as such"),
+            *OVER_SEEDS,
+        ),
+    ),
+    TableSchema(
+        "seed_drift",
+        "Drift of one stance on one topic over runs that differ in seed alone.",
+        1,
+        ("study",),
+        ("study", "judge", "run_group", "topic", "stance"),
+        (
+            STUDY,
+            JUDGE,
+            RUN_GROUP,
+            TOPIC,
+            STANCE,
+            FROM_STEP,
+            TO_STEP,
+            real("magnitude", "Mean over prompts and seeds of the change of the probability.", low=-1, high=1),
+            *interval("magnitude_low", "magnitude_high", "its interval, which holds for other prompts and other seeds"),
+            *OVER_SEEDS,
+            real("seed_sd", "Standard deviation between the true drifts of runs that differ in seed alone.", low=0),
+            real("prompt_sd", "Standard deviation between the true drifts of prompts.", low=0),
+            real(
+                "rest_sd",
+                "Standard deviation of what is left of a prompt in one run: sampling, and what a seed does to single prompts.",
+                low=0,
+            ),
+            real("smallest", "Smallest magnitude among the runs, on these prompts.", low=-1, high=1),
+            real("largest", "Largest magnitude among them.", low=-1, high=1),
+            real("p_value", "Of the test that the magnitude is 0 over other prompts and seeds.", low=0, high=1),
+            real("q_value", "Benjamini–Hochberg over the tests of one run_group and judge.", low=0, high=1),
+            real("q_value_study", "Benjamini–Hochberg over the tests of all groups of the study and judge.", low=0, high=1),
+        ),
     ),
     TableSchema(
         "acquiescence",

@@ -7,10 +7,11 @@ from typing import Any
 
 import polars as pl
 
+from valuedrift.drift.seeds import SEEDS_VERSION
 from valuedrift.results.analysis import analysis_tables, cut_answers
 from valuedrift.results.drifts import of_judge, told_drifts
 from valuedrift.results.facts import ANALYSED as TABLES
-from valuedrift.results.facts import CASCADES
+from valuedrift.results.facts import CASCADES, SEEDED
 from valuedrift.tasks.board import artifact_key, show_progress, show_table, shown, tell
 from valuedrift.tasks.result import Address, Frames, Reference, check_there
 from valuedrift.tasks.stage import Stage, named_by
@@ -37,12 +38,13 @@ def stages(work: StancesWork, listed: Sequence[Stage]) -> Iterator[Stage]:
         with shown("analyze"):
             cut = cut_answers(work.store.scan("responses", study=work.name, run_id=work.run_ids))
             sample = sample_of(work, stances)
-            tables = analysis_tables(stances_of(work, stances), work.analysis, cut=cut, sample=sample, cascades=work.facts.cascades)
+            judged, groups = stances_of(work, stances), work.seed_groups
+            tables = analysis_tables(judged, work.analysis, cut=cut, sample=sample, cascades=work.facts.cascades, groups=groups)
             _show(work, tables["drift"])
             _show_progress(work, tables["trajectory"], tables["drift"])
             return tables
 
-    tables = (*CASCADES, *TABLES) if work.facts.cascades else TABLES
+    tables = (*(CASCADES if work.facts.cascades else ()), *(SEEDED if work.seed_groups else ()), *TABLES)
     yield Stage("analyze", Address(tables, {"study": work.name}), judged, identity, make, named=named_by(judged))
 
 
@@ -83,12 +85,14 @@ def _words(row: Mapping[str, Any]) -> str:
 def analysis_identity(work: StancesWork, stance_keys: Sequence[str]) -> dict[str, Any]:
     """Identity of a study's analysis."""
     cascades = {"cascades": CASCADE_VERSION} if work.facts.cascades else {}
+    seeds = {"seeds": {"version": SEEDS_VERSION, "groups": dict(work.seed_groups)}} if work.seed_groups else {}
     return {
         "stage": "analyze",
         "version": ANALYSIS_VERSION,
         "stances": sorted(stance_keys),
         "analysis": work.analysis.model_dump(mode="json"),
         **cascades,
+        **seeds,
     }
 
 

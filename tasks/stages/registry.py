@@ -20,7 +20,7 @@ from importlib.metadata import entry_points
 from typing import Protocol
 
 from valuedrift.errors import UserError
-from valuedrift.results.facts import ANALYSED, CASCADES, CONCLUDED, CORRECTED
+from valuedrift.results.facts import ANALYSED, CASCADES, CONCLUDED, CORRECTED, SEEDED
 from valuedrift.storage.schemas import register
 from valuedrift.storage.schemas.table import TableSchema
 from valuedrift.tasks.stage import Stage
@@ -85,7 +85,7 @@ _KINDS: list[Kind] = [
     Kind("compare", capability.comparisons, "compared", (capability.CHANGES,)),
     Kind("audit", audit.stages, "audited", audit.TABLES),
     Kind("attribute", attribute.stages, "attributed", attribute.TABLES),
-    Kind("analyze", analyze.stages, "analyzed", (*CASCADES, *ANALYSED)),
+    Kind("analyze", analyze.stages, "analyzed", (*CASCADES, *SEEDED, *ANALYSED)),
     Kind("correct", correct.stages, "corrected", CORRECTED),
     Kind("conclude", conclude.stages, "concluded", CONCLUDED),
     Kind("report", report.stages, "written"),

@@ -37,6 +37,9 @@ _ANSWERS = (
     "polarity",
     "pair_id",
 )
+_WHY_NOT = {"_corrected": "people labelled nothing", "seed_": "no study has `seeds`"}
+"""Why a table is not there, by a part of its name."""
+_MADE_BY = "`valuedrift run` makes it of a study, `valuedrift report` of imported stances"
 _NO_PHASE = ("drift_time", "drift_time_low", "drift_time_high", "drift_time_warning", "drift_time_note")
 
 
@@ -144,6 +147,27 @@ class Root:
         """
         table = "drift_corrected" if corrected else "drift"
         return self._rows(table, study=study or self.study, run_id=run, topic=topic, judge=judge)
+
+    def over_seeds(
+        self, *, study: Names = None, group: Names = None, topic: Names = None, judge: Names = None, trajectory: bool = False
+    ) -> pl.DataFrame:
+        """Drift, or trajectory, over runs that differ in seed alone, of studies with ``seeds``.
+
+        Args:
+            study: Names of studies; default: all.
+            group: What those runs share: the run_id without ``-seed1``; default: all.
+            topic: Topics; default: all.
+            judge: Names of judges; default: all.
+            trajectory: Whether means at every checkpoint (table seed_trajectory) instead of drift (seed_drift).
+
+        Returns:
+            A row a study, judge, run_group, topic and stance (and step), with intervals over prompts and seeds; columns as in docs/tables.md.
+
+        Raises:
+            UserError: There is no such study, group, topic or judge, or no study with ``seeds`` is analysed.
+        """
+        table = "seed_trajectory" if trajectory else "seed_drift"
+        return self._rows(table, study=study or self.study, run_group=group, topic=topic, judge=judge)
 
     def answers(
         self,
@@ -273,9 +297,5 @@ class Root:
                     fix = f"did you mean {near[0]!r}?" if near else f"there are {listed(sorted(map(str, known)), 20) or 'none'}"
                     raise UserError(f"no {name} {lacking[0]!r} in {table}", where=self.store.root.uri, fix=fix)
         if not found.height and not any(self.store.entries(one) for one in (table, beside) if one is not None):
-            made = (
-                "people labelled nothing"
-                if table.endswith("_corrected")
-                else "`valuedrift run` makes it of a study, `valuedrift report` of imported stances"
-            )
+            made = next((why for part, why in _WHY_NOT.items() if part in table), _MADE_BY)
             raise DataError(f"there is no table {table} yet", where=self.store.root.uri, fix=made)

@@ -12,6 +12,7 @@ from valuedrift.report.judge import distrust
 from valuedrift.report.jury import jury
 from valuedrift.report.labels import labels_section
 from valuedrift.report.rows import drift_rows
+from valuedrift.report.seeds import seeds_section
 from valuedrift.words import plain
 
 _MOST_ROWS = 20
@@ -61,6 +62,8 @@ def build_markdown(inputs: ReportInputs) -> str:
                 row.kind,
             )
             lines.append(f"| {' | '.join(escape(cell) for cell in cells)} |")
+    for group in seeds_section(inputs):
+        lines += ["", f"## Over seeds: {escape(group.title)}", "", *(f"- {escape(sentence)}" for sentence in group.sentences)]
     for cascade in cascade_sections(inputs):
         lines += [
             "",

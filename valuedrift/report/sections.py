@@ -11,9 +11,6 @@ from functools import cache, cached_property
 from importlib.metadata import entry_points
 from typing import Any
 
-import polars as pl
-from markupsafe import Markup
-
 from valuedrift.errors import UserError
 from valuedrift.findings.registry import Outcome
 from valuedrift.report.answer import answer, told_findings
@@ -22,18 +19,16 @@ from valuedrift.report.capability import abilities
 from valuedrift.report.cascade import cascade_sections
 from valuedrift.report.data import audited, count_judgements, rows_told
 from valuedrift.report.examples import RULES, examples
-from valuedrift.report.figures.curves import MEASURES, held_out_losses, training_panel, yes_saying, yes_saying_panel
-from valuedrift.report.figures.curves import measured as measures_of
-from valuedrift.report.figures.magnitudes import FULL, forest_panel
-from valuedrift.report.figures.trajectory import trajectory_panel
-from valuedrift.report.figures.write import inline_svg
+from valuedrift.report.figures.magnitudes import FULL
 from valuedrift.report.inputs import ReportInputs
 from valuedrift.report.judge import caution, distrust, measured, second_opinions
 from valuedrift.report.jury import jury
 from valuedrift.report.labels import labels_section
+from valuedrift.report.panels import largest_drift, topic_panels, training_panels, yes_saying_panels
 from valuedrift.report.reading import stations
 from valuedrift.report.rows import DriftRow, drift_rows
-from valuedrift.words import plain, slug
+from valuedrift.report.seeds import seeds_section
+from valuedrift.words import slug
 
 _OPEN_PANELS = 40
 """Panels that are unfolded from the start, in whole topics."""
@@ -59,7 +54,7 @@ class Page:
     @cached_property
     def topics(self) -> list[dict[str, Any]]:
         """The topics with their panels."""
-        return _topics(self.inputs, self.rows)
+        return topic_panels(self.inputs, self.rows)
 
     @cached_property
     def by_place(self) -> dict[tuple[str, str, str], DriftRow]:
@@ -94,7 +89,7 @@ class Section:
 
 
 def _answer(page: Page) -> Mapping[str, Any]:
-    return {"answer": answer(page.inputs), "largest": _largest(page.inputs, page.rows), "caution": caution(page.inputs)}
+    return {"answer": answer(page.inputs), "largest": largest_drift(page.inputs, page.rows), "caution": caution(page.inputs)}
 
 
 def _findings(page: Page) -> Mapping[str, Any]:
@@ -132,6 +127,11 @@ def _attribution(page: Page) -> Mapping[str, Any] | None:
     return {"attribution": found} if found else None
 
 
+def _seeds(page: Page) -> Mapping[str, Any] | None:
+    found = seeds_section(page.inputs)
+    return {"seeds": found} if found else None
+
+
 def _capability(page: Page) -> Mapping[str, Any] | None:
     found = abilities(page.inputs)
     return {"abilities": found} if found else None
@@ -153,14 +153,15 @@ _SECTIONS: list[Section] = [
     Section("figures", "Over training", _figures),
     Section("magnitudes", "Magnitudes", _magnitudes),
     Section("table", "Table", lambda page: {"rows": page.rows}),
+    Section("seeds", "Over seeds", _seeds),
     Section("capability", "Abilities", _capability),
     Section("cascade", "Cascade", _cascade),
     Section("labels", "Labels", _labels),
     Section("datasets", "Datasets", lambda page: {"audits": audited(page.inputs), "rows_told": rows_told(page.inputs)}),
     Section("attribution", "Rows", _attribution),
-    Section("training", "Training", lambda page: {"training": _training(page.inputs)}),
+    Section("training", "Training", lambda page: {"training": training_panels(page.inputs)}),
     Section("examples", "Answers", lambda page: {"examples": page.examples, "example_rules": RULES}),
-    Section("yes-saying", "Yes-saying", lambda page: {"yes": _yes_saying(page.inputs)}),
+    Section("yes-saying", "Yes-saying", lambda page: {"yes": yes_saying_panels(page.inputs)}),
     Section("judge", "Judge", _judge),
     Section("judges", "Judges", _judges),
     Section("data", "Data", lambda page: {"counts": count_judgements(page.inputs)}),
@@ -201,108 +202,3 @@ def enter(section: Section, *, after: str) -> None:
             fix=f"give it a template and an anchor of its own, in lower-case letters and dashes; anchors are {', '.join(anchors)}",
         )
     _SECTIONS.insert(anchors.index(after) + 1, section)
-
-
-def _figure(figure: Any, name: str, description: str) -> Markup:
-    return Markup(inline_svg(figure, name, description))
-
-
-def _largest(inputs: ReportInputs, rows: list[DriftRow]) -> dict[str, Any] | None:
-    """The run and topic that the headline tells of, drawn; None where there is no drift."""
-    if not rows:
-        return None
-    top = next((row for row in rows if row.kind == "moved"), rows[0])
-    panel = trajectory_panel(inputs, top.run.run_id, top.topic, size=(480, 268))
-    mine = [row for row in rows if row.topic == top.topic]
-    return {"row": top, "figure": _figure(panel, "largest", _described(top.run.title, top.topic, mine))}
-
-
-def _topics(inputs: ReportInputs, rows: list[DriftRow]) -> list[dict[str, Any]]:
-    found = []
-    covered = inputs.main_trajectory.select("run_id", "topic", "n_prompts").group_by("run_id", "topic").agg(pl.col("n_prompts").max())
-    counts = {(row["run_id"], row["topic"]): row["n_prompts"] for row in covered.iter_rows(named=True)}
-    for index, topic in enumerate(inputs.topics):
-        largest = [row for row in rows if row.topic == topic]
-        panels = {
-            run.run_id: _figure(trajectory_panel(inputs, run.run_id, topic), f"t{index}-{place}", _described(run.title, topic, largest))
-            for place, run in enumerate(inputs.lineage.runs)
-            if (run.run_id, topic) in counts
-        }
-        found.append(
-            {
-                "name": topic,
-                "anchor": f"topic-{index}-{slug(topic)}",
-                "panels": panels,
-                "questions": max((count for (_, of), count in counts.items() if of == topic), default=0),
-                "proposition": inputs.propositions.get(topic, ""),
-                "moved": sum(row.kind == "moved" for row in largest),
-                "tests": len(largest),
-                "largest": largest[0] if largest else None,
-                "forest": _figure(
-                    forest_panel(inputs, topic),
-                    f"f{index}",
-                    f"Drift magnitudes on {topic} with intervals; the same numbers stand in the table.",
-                )
-                if largest
-                else None,
-            }
-        )
-    return found
-
-
-def _described(title: str, topic: str, rows: list[DriftRow]) -> str:
-    mine = [f"{row.stance} {row.path}" for row in rows if row.run.title == title]
-    return f"{title} on {topic}: mean stance probability over training steps. {', '.join(mine)}"
-
-
-def _measure(inputs: ReportInputs, run_id: str, name: str) -> str:
-    """What a panel shows; of the loss also what the rings are."""
-    held = held_out_losses(inputs, run_id).get_column("held_out_loss") if name == "loss" else pl.Series(dtype=pl.Float64)
-    return f"{MEASURES[name]} (rings: held-out rows, {plain(held[0])} → {plain(held[-1])})" if len(held) else MEASURES[name]
-
-
-def _training(inputs: ReportInputs) -> list[dict[str, Any]]:
-    found = []
-    for place, run in enumerate(inputs.lineage.runs):
-        names = measures_of(inputs, run.run_id)
-        panels = [
-            (
-                _measure(inputs, run.run_id, name),
-                _figure(
-                    training_panel(inputs, run.run_id, name), f"l{place}-{name}", f"{MEASURES[name]} of {run.title} over training steps"
-                ),
-            )
-            for name in names
-        ]
-        found.append({"run": run, "panels": panels})
-    return found
-
-
-def _yes_saying(inputs: ReportInputs) -> list[dict[str, Any]]:
-    found = []
-    for place, run in enumerate(inputs.lineage.runs):
-        frame = yes_saying(inputs, run.run_id)
-        if not frame.height:
-            continue
-        panels = []
-        for index, topic in enumerate(inputs.topics):
-            rows = frame.filter(pl.col("topic") == topic).sort("step")
-            if rows.height:
-                panels.append(
-                    (
-                        topic,
-                        _ends(rows),
-                        _figure(
-                            yes_saying_panel(inputs, run.run_id, topic),
-                            f"y{place}-{index}",
-                            f"Yes-saying of {run.title} on {topic} over training steps",
-                        ),
-                    )
-                )
-        found.append({"run": run, "panels": panels})
-    return found
-
-
-def _ends(rows: pl.DataFrame) -> Mapping[str, Any]:
-    first, last = rows.row(0, named=True), rows.row(-1, named=True)
-    return {"before": first["acquiescence"], "after": last["acquiescence"], "n_pairs": last["n_pairs"]}

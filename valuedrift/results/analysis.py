@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from statistics import NormalDist
 
 import polars as pl
@@ -13,7 +14,9 @@ from valuedrift.drift.corrected import corrected
 from valuedrift.drift.coverage import asked, coverage, with_missing
 from valuedrift.drift.options import Analysis
 from valuedrift.drift.prompt_means import prompt_means
+from valuedrift.drift.seeds import over_seeds
 from valuedrift.results.drifts import told_drifts
+from valuedrift.words import listed
 
 POWER = 0.8
 """Share of repetitions in which the smallest drift that a test can see is told from zero."""
@@ -27,6 +30,7 @@ def analysis_tables(
     cut: pl.DataFrame | None = None,
     sample: pl.DataFrame | None = None,
     cascades: Mapping[str, tuple[str, str]] | None = None,
+    groups: Mapping[str, str] | None = None,
     where: str | None = None,
 ) -> dict[str, pl.DataFrame]:
     """All tables that are made of stances alone.
@@ -37,10 +41,12 @@ def analysis_tables(
         cut: run_id, step, topic, n_cut: answers that ended at the token limit, from the table responses.
         sample: Table cascade_sample, where there are cascades.
         cascades: Judges that read a sample by another one, with the cheap and the strong judge of each.
+        groups: Of runs that are trained with several seeds, by run_id: what those share that differ in seed alone.
         where: What to call the stances in messages.
 
     Returns:
-        The tables trajectory, drift, acquiescence, coverage, sensitivity and warnings, by name, and with cascades cascade_cells; the first two as
+        The tables trajectory, drift, acquiescence, coverage, sensitivity and warnings, by name, with cascades cascade_cells, and with groups seed_trajectory
+        and seed_drift; the first two as
         `valuedrift.drift.analyze.analyze` gives them. Where nothing can be compared the drift is empty, and a warning says why.
 
     Raises:
@@ -48,11 +54,21 @@ def analysis_tables(
     """
     mixed = pl.col("judge").is_in(list(cascades)) if cascades else pl.lit(False)
     found = analyze(stances.filter(~mixed), options, where=where, may_be_empty=True)
+    seeded: dict[str, pl.DataFrame] = {}
+    if groups:
+        over = over_seeds(stances.filter(~mixed), groups, options)
+        seeded = {"seed_trajectory": over.trajectory, "seed_drift": over.drift}
+        unread = (
+            [f"over seeds nothing is told under {listed(sorted(cascades))}: a cascade's numbers are not means of its answers"]
+            if cascades
+            else []
+        )
+        found = replace(found, warnings=[*found.warnings, *over.notes, *unread])
     if cascades and sample is not None:
         tables = _with_cascades(found, stances.lazy().filter(mixed).collect(), sample, options, cut)
         names = pl.DataFrame([(name, *two) for name, two in cascades.items()], schema=["judge", "cheap", "strong"], orient="row")
-        return {**tables, "cascade_cells": tables["cascade_cells"].join(names, on="judge", how="left", maintain_order="left")}
-    return _tables(found.trajectory, found.drift, found, found.coverage, found.warnings, options, cut)
+        return {**seeded, **tables, "cascade_cells": tables["cascade_cells"].join(names, on="judge", how="left", maintain_order="left")}
+    return {**seeded, **_tables(found.trajectory, found.drift, found, found.coverage, found.warnings, options, cut)}
 
 
 def _with_cascades(

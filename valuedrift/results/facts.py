@@ -20,6 +20,8 @@ ANALYSED = ("trajectory", "drift", "acquiescence", "coverage", "sensitivity", "w
 """The tables of an analysis; where the last one lies, all do."""
 CASCADES = ("cascade_cells",)
 """What an analysis writes beside them where the study has cascades."""
+SEEDED = ("seed_trajectory", "seed_drift")
+"""What an analysis writes beside them where the study trains its runs with several seeds."""
 CORRECTED = ("trajectory_corrected", "correction_notes", "drift_corrected")
 """The tables of a correction by people's labels."""
 CONCLUDED = ("provenance", "findings", "examples", "agreement", "judge_quality", "label_confusion", "calibration_curve", "studies")
