@@ -61,6 +61,7 @@ def _concluded(work: StancesWork, analysis: Reference, parts: Sequence[Reference
         provenance=work.provenance(runs, stances),
         people=people,
         sample=sample_of(work, parts),
+        seeds=(work.seed_groups, analysis.read(work, "seed_drift")) if work.seed_groups else None,
     )
     check_there(work, parts)  # the answers were read by their place
     return frames

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,11 @@ import yaml
 
 import valuedrift as vd
 from valuedrift.storage.store import Store
+from valuedrift.study import load_study
+from valuedrift.tasks.once import once_each
+from valuedrift.tasks.stages.registry import stages_of
+from valuedrift.tasks.study_work import StudyWork
+from valuedrift.tasks.survey import State, complete, survey
 
 sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("models", "cli")]
 
@@ -22,17 +25,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 SFT, DPO = "good.sft-c", "good.sft-c.dpo-p"
 
 
-def run(folder: Path, study: dict[str, Any], *command: str) -> str:
+def work_of(folder: Path, study: dict[str, Any]) -> StudyWork:
     (folder / "study.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "valuedrift.flows.cli.main", *command, str(folder / "study.yaml"), "--root", str(folder / "root")],
-        env={**os.environ, "PREFECT_HOME": str(folder / "prefect"), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return StudyWork(load_study(folder / "study.yaml"), str(folder / "root"))
+
+
+def run(work: StudyWork) -> None:
+    once_each(work, stages_of(work))
 
 
 def test_a_study_gets_a_second_seed_and_keeps_what_it_had(tmp_path: Path) -> None:
@@ -47,15 +46,21 @@ def test_a_study_gets_a_second_seed_and_keeps_what_it_had(tmp_path: Path) -> Non
         "sampling": {"n": 2, "max_new_tokens": 4},
         "audit": None,
     }
-    run(tmp_path, study, "run")
+    run(work_of(tmp_path, study))
     before = Store(tmp_path / "root")
     kept = {name: before.read(name).sort(pl.all()) for name in ("runs", "checkpoints", "responses", "stances", "drift")}
     assert not before.entries("seed_drift") and set(kept["runs"]["run_id"]) == {SFT, DPO}
 
     seeded = study | {"seeds": [0, 1]}
-    planned = run(tmp_path, seeded, "explain")
-    assert f"{SFT}-seed1" in planned
-    run(tmp_path, seeded, "run")
+    work = work_of(tmp_path, seeded)
+    standings = survey(work, stages_of(work))
+    mine = [one for one in standings if one.stage.run_id in (SFT, DPO)]
+    assert mine and all(one.state is State.CACHED for one in mine)
+    assert {one.stage.run_id for one in standings if one.stage.name == "train" and one.state is not State.CACHED} == {
+        f"{SFT}-seed1",
+        f"{DPO}-seed1",
+    }
+    run(work)
     store = Store(tmp_path / "root")
     for name, frame in kept.items():
         own = store.read(name).filter(pl.col("run_id").is_in([SFT, DPO]))
@@ -85,5 +90,5 @@ def test_a_study_gets_a_second_seed_and_keeps_what_it_had(tmp_path: Path) -> Non
     assert set(lines["run_group"]) == {SFT, DPO} and lines.filter(run_group=SFT, step=0)["seed_share"].fill_null(0).max() == 0
     page = (tmp_path / "root" / "reports" / "s" / "report.html").read_text(encoding="utf-8")
     assert '<section id="seeds">' in page and f"{DPO}-seed1" in page
-    again = run(tmp_path, seeded, "run")
-    assert Store(tmp_path / "root").entry("seed_drift", {"study": "s"}) == store.entry("seed_drift", {"study": "s"}), again
+    work = work_of(tmp_path, seeded)
+    assert complete(survey(work, stages_of(work)))

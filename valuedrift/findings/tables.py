@@ -117,7 +117,7 @@ class Tables:
         ends = self.stances.filter(pl.col("run_id").is_in(runs)).filter(
             (step == step.min().over("run_id")) | (step == step.max().over("run_id"))
         )
-        together = _of_all_topics(ends)
+        together = of_all_topics(ends)
         if self.sample is not None:
             return self._by_cascade(runs, together, self.sample)
         try:
@@ -127,7 +127,7 @@ class Tables:
             )
         except DataError:  # too little to compare: said as "not tested" where it is asked for
             return {}
-        return _effects_of(found.drift)
+        return effects_of(found.drift)
 
     def _by_cascade(self, runs: tuple[str, ...], together: pl.DataFrame, sample: pl.DataFrame) -> dict[str, Effect]:
         """The same by both judges of a cascade. Two runs are compared as two checkpoints are: their last ones ask the same prompts."""
@@ -142,10 +142,10 @@ class Tables:
             sample = sample.join(together.select("run_id", "step").unique(), on=["run_id", "step"], how="semi")
         if together.is_empty():
             return {}
-        return _effects_of(cascaded(together, _of_all_topics(sample), Analysis(confidence=self.confidence, resamples=100)).drift)
+        return effects_of(cascaded(together, of_all_topics(sample), Analysis(confidence=self.confidence, resamples=100)).drift)
 
 
-def _of_all_topics(rows: pl.DataFrame) -> pl.DataFrame:
+def of_all_topics(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows with all topics as one."""
     prompt = pl.concat_str(pl.col("topic").cast(pl.String), pl.col("prompt_id"), separator="\x1f")
     return rows.with_columns(prompt_id=prompt, topic=pl.lit(_TOGETHER))
@@ -156,7 +156,8 @@ def _as_one_run(rows: pl.DataFrame, last: pl.DataFrame) -> pl.DataFrame:
     return rows.join(last, on=["run_id", "step"]).with_columns(run_id=pl.lit("both"), step=pl.col("phase")).drop("phase")
 
 
-def _effects_of(drift: pl.DataFrame) -> dict[str, Effect]:
+def effects_of(drift: pl.DataFrame) -> dict[str, Effect]:
+    """Rows of drift, one a stance, as effects."""
     return {
         str(Stance(row["stance"])): Effect(row["magnitude"], row["magnitude_low"], row["magnitude_high"], row["n_prompts"])
         for row in drift.iter_rows(named=True)

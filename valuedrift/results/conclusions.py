@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from valuedrift.findings.paper import evaluate
+from valuedrift.findings.seeded import seeded_tables
 from valuedrift.findings.tables import Tables
 from valuedrift.fingerprint import fingerprint
 from valuedrift.judges.frames import judgements_of
@@ -64,6 +65,7 @@ def conclusion_tables(
     provenance: Mapping[str, Mapping[str, str]],
     people: LabelledAnswers | None = None,
     sample: pl.DataFrame | None = None,
+    seeds: tuple[Mapping[str, str], pl.DataFrame] | None = None,
 ) -> dict[str, pl.DataFrame]:
     """All tables that are made of an analysis and of what the study file says.
 
@@ -77,6 +79,7 @@ def conclusion_tables(
         provenance: Where the numbers come from: section to name to value.
         people: What people labelled; None where nobody did.
         sample: Table cascade_sample, where there are cascades.
+        seeds: Where runs are trained with several seeds: the group of each by run_id, and table seed_drift.
 
     Returns:
         The tables studies, provenance, findings, examples, agreement, judge_quality, label_confusion and calibration_curve, by name, without the column study.
@@ -96,7 +99,7 @@ def conclusion_tables(
         "provenance": pl.DataFrame(entries, schema=dict.fromkeys(("section", "name", "value"), pl.String), orient="row").with_row_index(
             "entry_idx"
         ),
-        "findings": findings_table(facts, runs, drift, stances, sample),
+        "findings": findings_table(facts, runs, drift, stances, sample, seeds),
         "examples": examples_table(chosen, stances, answers_to, judge=facts.judge),
         "agreement": agreement,
         **{name: pl.concat([shipped[name], on_labels[name]]) for name in shipped},
@@ -127,7 +130,12 @@ def conclusion_identity(
 
 
 def findings_table(
-    facts: StudyFacts, runs: pl.DataFrame, drift: pl.DataFrame, stances: pl.DataFrame, sample: pl.DataFrame | None = None
+    facts: StudyFacts,
+    runs: pl.DataFrame,
+    drift: pl.DataFrame,
+    stances: pl.DataFrame,
+    sample: pl.DataFrame | None = None,
+    seeds: tuple[Mapping[str, str], pl.DataFrame] | None = None,
 ) -> pl.DataFrame:
     """The paper's findings, put to the tables of the main judge.
 
@@ -137,6 +145,8 @@ def findings_table(
         drift: Table drift.
         stances: Table stances.
         sample: Table cascade_sample, where there are cascades.
+        seeds: Where runs are trained with several seeds: the group of each by run_id, and table seed_drift. Findings are then told over seeds, if the main
+            judge is no cascade.
 
     Returns:
         judge, finding, statement, rule, source, outcome, evidence, more_evidence, finding_idx.
@@ -144,6 +154,8 @@ def findings_table(
     titles = {run.run_id: run.title for run in trace_lineage(runs).runs}
     own = of_judge(sample, facts.judge) if sample is not None and facts.judge in facts.cascades else None
     tables = Tables(runs, told_drifts(drift, facts.judge), of_judge(stances, facts.judge), facts.traits, titles, facts.confidence, own)
+    if seeds is not None and own is None:
+        tables = seeded_tables(tables, seeds[0], of_judge(seeds[1], facts.judge))
     rows = [
         {
             "judge": facts.judge,
