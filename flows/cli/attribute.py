@@ -116,7 +116,7 @@ def _read(work: StudyWork, options: Attribution, stance: Stance | None) -> tuple
 def _ends(scores: pl.DataFrame, total: dict[str, object], rows: int) -> dict[str, list[dict[str, object]]]:
     """The rows that pushed most, and those that pushed most against."""
     mine = scores.filter(run_id=total["run_id"], topic=total["topic"], stance=total["stance"]).sort("score", "row_idx")
-    columns = ("row_idx", "example_id", "score", "score_se", "n_uses", "prompt", "answer")
+    columns = ("row_idx", "example_id", "score", "score_se", "cosine", "n_uses", "prompt", "answer")
     return {
         "pushed": mine.tail(rows).reverse().filter(mine["score"].tail(rows).reverse() > 0).select(columns).to_dicts(),
         "against": mine.head(rows).filter(mine["score"].head(rows) < 0).select(columns).to_dicts(),

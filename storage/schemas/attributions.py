@@ -35,6 +35,12 @@ TABLES = (
                 "Standard error of it over prompts, each with its answers at all checkpoints; missing of one prompt.",
                 nullable=True,
             ),
+            real(
+                "cosine",
+                "Cosine of the way that it pushed the weights and of the stance's gradient, the mean over the checkpoints nearest to its uses: "
+                "what LESS ranks rows by, however long their gradients are; missing of a row that was not used.",
+                nullable=True,
+            ),
             whole("n_uses", "How often the training used it.", low=0),
             text("prompt", "Last message of the user before the answer; untrusted."),
             text("answer", "The answer to learn, or the preferred one; untrusted."),

@@ -31,7 +31,7 @@ from valuedrift.tasks.work import Work
 from valuedrift.training.algorithm import Separable
 from valuedrift.words import signed
 
-ATTRIBUTION_VERSION = 1
+ATTRIBUTION_VERSION = 2
 """Raised when scores change."""
 TABLES = ("attribution_totals", "attributions")
 _ROW_STANCES = tuple(f"{name}_row" for name in STANCE_COLUMNS)

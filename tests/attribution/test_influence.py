@@ -192,14 +192,18 @@ def test_scores_are_summed_over_checkpoints_with_errors_over_prompts() -> None:
     first, second = draw.normal(size=(2, 4, 2)).astype(np.float32), draw.normal(size=(1, 4, 2)).astype(np.float32)
     gradients = draw.normal(size=(2, 2, 3)).astype(np.float32)
     pieces = [
-        Piece(np.array([0, 2]), first, gradients[0], np.zeros(3, dtype=np.float32)),
-        Piece(np.array([2]), second, gradients[1], np.ones(3, dtype=np.float32)),
+        Piece(np.array([0, 2]), first, np.array([2, 5], dtype=np.float32), gradients[0], np.zeros(3, dtype=np.float32)),
+        Piece(np.array([2]), second, np.array([4], dtype=np.float32), gradients[1], np.ones(3, dtype=np.float32)),
     ]
     found = together(pieces, 3)
     support = found.scores.filter(stance="support").sort("row")
     each = np.stack([first[0, :, 0], np.zeros(4), first[1, :, 0] + second[0, :, 0]])
     np.testing.assert_allclose(support["score"], each.mean(axis=1), rtol=1e-6)
     np.testing.assert_allclose(support["score_se"], each.std(axis=1, ddof=1) / 2, rtol=1e-6)
+    lengths = np.linalg.norm(gradients[:, 0], axis=1)
+    of_last = (first[1, :, 0].mean() / 5 / lengths[0] + second[0, :, 0].mean() / 4 / lengths[1]) / 2
+    assert support["cosine"][1] is None, "a row that was not used"
+    np.testing.assert_allclose(support["cosine"].gather([0, 2]), [first[0, :, 0].mean() / 2 / lengths[0], of_last], rtol=1e-5)
     by_stance = found.scores.pivot("stance", index="row", values="score").sort("row")
     np.testing.assert_allclose(by_stance["support"] + by_stance["neutral"] + by_stance["oppose"], 0, atol=1e-7)
     total = found.totals.row(by_predicate=pl.col("stance") == "oppose", named=True)
@@ -227,6 +231,12 @@ def test_with_adams_scales_the_rows_tell_the_way_that_the_weights_went(tiny: Wei
     asked = prompts()
     learnt = {row: (rate, tokens.rows[row]) for row, rate in part.rates().items()}
     piece = at_checkpoint(start, sft, learnt, {"t": asked}, temperature=TEMPERATURE, dimensions=10**7, moments=moments)["t"]
+    steps = []
+    for rate, row in learnt.values():
+        gradient = torch.autograd.grad(sft.row_losses(start, [row])[0], tuple(trained_weights(start).values()))
+        parts = zip(trained_weights(start), gradient, strict=True)
+        steps.append(rate * sum(float(((part / (moments[name].sqrt() + 1e-8)) ** 2).sum()) for name, part in parts) ** 0.5)
+    np.testing.assert_allclose(piece.lengths, steps, rtol=1e-4)
     away = {name: weight.detach() - trained_weights(start)[name].detach() for name, weight in trained_weights(end).items()}
     weights = trained_weights(start)
     for stance in (0, 1):
@@ -265,7 +275,8 @@ def test_answers_behind_one_prompt_are_as_likely_as_each_behind_its_own(model: A
 def test_rows_that_go_together_have_the_gradients_that_each_has_alone(
     tiny: Weights, tmp_path: Path, lora: dict[str, int] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("valuedrift.attribution.rows._TOKENS", 60)
+    tokens_at_once = 60
+    monkeypatch.setattr("valuedrift.attribution.rows._TOKENS", tokens_at_once)
     rows = [{"prompt": question, "response": f"surely {question}"} for question in sentences(9, 1)]
     dataset = write_rows(tmp_path / "rows.jsonl", rows)
     sft = SFT(steps=1, batch_size=3, max_length=40, learning_rate=1e-2, lora=lora, dtype="float32")
@@ -275,7 +286,7 @@ def test_rows_that_go_together_have_the_gradients_that_each_has_alone(
     weights = trained_weights(model)
     found = dict(row_gradients(model, weights, sft, tokens.rows))
     assert sorted(found) == list(range(9))
-    together = {len(block) for block in _blocks([len(row["input_ids"]) for row in tokens.rows], 9)}
+    together = {len(block) for block in _blocks([len(row["input_ids"]) for row in tokens.rows], 9, tokens_at_once)}
     assert max(together) > 1
     for place, row in enumerate(tokens.rows):
         ids, labels = (torch.tensor([row[name]]) for name in ("input_ids", "labels"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,14 @@ class Piece:
     Attributes:
         rows: Rows that were used nearest to it; shape (rows,).
         scores: What each did to each prompt's stances; shape (rows, prompts, stances).
+        lengths: How far each pushed the weights; shape (rows,).
         gradient: The projected gradient of the topic's stances; shape (stances, length).
         place: The projected trained weights; shape (length,).
     """
 
     rows: NDArray[np.int64]
     scores: Array
+    lengths: Array
     gradient: Array
     place: Array
 
@@ -52,7 +55,7 @@ class Piece:
         """Write it, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_aside(path) as aside:
-            save_file({"rows": self.rows, "scores": self.scores, "gradient": self.gradient, "place": self.place}, aside)
+            save_file({field.name: getattr(self, field.name) for field in fields(self)}, aside)
             put_in_place(aside, path)
 
     @classmethod
@@ -106,14 +109,17 @@ def at_checkpoint(
         gradients[topic] = summed
         directions[topic] = vectors
     scores = {topic: np.zeros((len(rows), *vectors.shape[:2]), dtype=np.float32) for topic, vectors in directions.items()}
+    lengths = np.zeros(len(rows), dtype=np.float32)
     rates, learnt = [rate for rate, _ in rows.values()], [row for _, row in rows.values()]
     for at, row_gradient in row_gradients(model, weights, algorithm, learnt):
-        pushed = -rates[at] * project(_scaled(row_gradient, halves))
+        half = _scaled(row_gradient, halves)
+        pushed = -rates[at] * project(half)
+        lengths[at] = rates[at] * _length(_scaled(half, halves))
         for topic, vectors in directions.items():
             scores[topic][at] = (vectors @ pushed).numpy()
         done()
     used = np.array(list(rows), dtype=np.int64)
-    return {topic: Piece(used, scores[topic], mean.numpy(), place) for topic, mean in gradients.items()}
+    return {topic: Piece(used, scores[topic], lengths, mean.numpy(), place) for topic, mean in gradients.items()}
 
 
 def _scaled(gradient: Gradient, scales: Sequence[Tensor] | None) -> Gradient:
@@ -123,12 +129,18 @@ def _scaled(gradient: Gradient, scales: Sequence[Tensor] | None) -> Gradient:
     return [None if part is None else part * scale for part, scale in zip(gradient, scales, strict=True)]
 
 
+def _length(gradient: Gradient) -> float:
+    """Euclidean length of a gradient."""
+    return math.sqrt(sum(float((part.detach().double() ** 2).sum()) for part in gradient if part is not None))
+
+
 @dataclass(frozen=True)
 class Attributed:
     """What all rows of a training did to the stances on one topic.
 
     Attributes:
-        scores: Columns row, stance, score, score_se: how far the row moved the stance, in probability.
+        scores: Columns row, stance, score, score_se (how far the row moved the stance, in probability), and cosine (of its push and the stance's
+            gradient, the mean over the checkpoints that are nearest to its uses; missing of a row that was not used).
         totals: Columns stance, first_order, first_order_se (of all rows together), along_path (of the weights' own way, whatever moved them).
     """
 
@@ -145,25 +157,40 @@ def together(pieces: Sequence[Piece], rows: int) -> Attributed:
     """
     prompts = pieces[0].scores.shape[1]
     summed = np.zeros((rows, prompts, len(LOOKED_AT)))
+    cosines, used = np.zeros((rows, 3)), np.zeros(rows)
     for piece in pieces:
         summed[piece.rows] += piece.scores
+        cosines[piece.rows] += _cosines(piece)
+        used[piece.rows] += 1
+    with np.errstate(invalid="ignore"):
+        cosines /= used[:, None]
     way = np.zeros(len(LOOKED_AT))
     for before, after in pairwise(pieces):
         way += (before.gradient + after.gradient).astype(np.float64) @ (after.place - before.place).astype(np.float64) / 2
     frames, totals = [], []
-    for stance, each, path in (
-        (Stance.SUPPORT, summed[..., 0], way[0]),
-        (Stance.NEUTRAL, -summed.sum(axis=-1), -way.sum()),
-        (Stance.OPPOSE, summed[..., 1], way[1]),
+    for stance, each, path, cosine in (
+        (Stance.SUPPORT, summed[..., 0], way[0], cosines[:, 0]),
+        (Stance.NEUTRAL, -summed.sum(axis=-1), -way.sum(), cosines[:, 1]),
+        (Stance.OPPOSE, summed[..., 1], way[1], cosines[:, 2]),
     ):
         frames.append(
-            pl.DataFrame({"row": np.arange(rows), "score": each.mean(axis=1), "score_se": _error(each)}).with_columns(
-                stance=pl.lit(stance.value)
+            pl.DataFrame({"row": np.arange(rows), "score": each.mean(axis=1), "score_se": _error(each), "cosine": cosine}).with_columns(
+                pl.col("cosine").fill_nan(None), stance=pl.lit(stance.value)
             )
         )
         whole = each.sum(axis=0, keepdims=True)
         totals.append({"stance": stance.value, "first_order": whole.mean(), "first_order_se": _error(whole)[0], "along_path": path})
     return Attributed(pl.concat(frames), pl.DataFrame(totals))
+
+
+def _cosines(piece: Piece) -> NDArray[np.float64]:
+    """Of each row's push and the gradients of support, neutral and oppose; 0 where one has no length. Shape (rows, 3)."""
+    support, oppose = piece.gradient.astype(np.float64)
+    moved = piece.scores.mean(axis=1).astype(np.float64)
+    moves = np.stack([moved[:, 0], -moved.sum(axis=1), moved[:, 1]], axis=1)
+    lengths = piece.lengths[:, None] * np.linalg.norm([support, support + oppose, oppose], axis=1)
+    cosines: NDArray[np.float64] = np.divide(moves, lengths, out=np.zeros_like(moves), where=lengths > 0)
+    return cosines
 
 
 def _error(each: NDArray[np.float64]) -> NDArray[np.float64]:

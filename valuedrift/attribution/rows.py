@@ -13,7 +13,7 @@ from valuedrift.training.algorithm import Separable
 from valuedrift.training.encode import Encoded
 
 _TOKENS = 1024
-"""Tokens of rows that go through the model together, at most."""
+"""Tokens of rows that go through the model together, at most; no more than in a step of the training, for which there was room."""
 _NUMBERS = 2**27
 """Numbers of their gradients, at most: 512 MB in float32."""
 
@@ -31,17 +31,19 @@ def row_gradients(
     """
     layers = _linear_layers(model, weights)
     size = sum(weight.numel() for weight in weights.values())
-    for block in _blocks([len(row["input_ids"]) for row in rows], 1 if layers is None else max(1, _NUMBERS // size)):
+    most = 1 if layers is None else max(1, _NUMBERS // size)
+    tokens = min(_TOKENS, algorithm.batch_size * algorithm.max_length)
+    for block in _blocks([len(row["input_ids"]) for row in rows], most, tokens):
         some = [rows[place] for place in block]
         gradients = _one_alone(model, weights, algorithm, some) if layers is None else _together(model, layers, algorithm, some)
         yield from zip(block, gradients, strict=True)
 
 
-def _blocks(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Places of rows, the short ones first, in blocks of bounded numbers of rows and of padded tokens."""
+def _blocks(lengths: Sequence[int], most: int, tokens: int) -> Iterator[list[int]]:
+    """Places of rows, the short ones first, in blocks of bounded numbers of rows and of padded tokens; one row has always room."""
     block: list[int] = []
     for place in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if block and (len(block) == most or (len(block) + 1) * lengths[place] > _TOKENS):
+        if block and (len(block) == most or (len(block) + 1) * lengths[place] > tokens):
             yield block
             block = []
         block.append(place)
