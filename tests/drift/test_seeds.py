@@ -260,3 +260,23 @@ def test_simulated_studies_with_seeds_that_differ_are_covered_where_single_runs_
         single_hits.append(first["magnitude_low"] <= 0.1 <= first["magnitude_high"])
         assert row["stance"] == STANCES[0]
     assert np.mean(hits) >= 0.9 > 0.7 > np.mean(single_hits)
+
+
+def test_a_step_at_which_other_prompts_were_judged_is_told_by_its_own() -> None:
+    frame = stances()
+    gap = (pl.col("run_id") == RUNS[1]) & (pl.col("prompt_id") == frame["prompt_id"][0]) & (pl.col("topic") == frame["topic"][0])
+    whole = over_seeds(frame, GROUPS, Analysis()).trajectory
+    found = over_seeds(frame.filter(~(gap & (pl.col("step") == 100))), GROUPS, Analysis()).trajectory
+    hit = (pl.col("topic") == frame["topic"][0]) & (pl.col("step") == 100)
+    assert found.select("judge", "run_group", "topic", "step", "stance").equals(
+        whole.select("judge", "run_group", "topic", "step", "stance")
+    )
+    assert found.filter(~hit).equals(whole.filter(~hit)) and set(found.filter(hit).select("n_prompts", "left_out_prompts").rows()) == {
+        (7, 1)
+    }
+    own = analyze(
+        frame.filter(~(pl.col("topic") == frame["topic"][0]) | (pl.col("prompt_id") != frame["prompt_id"][0])), Analysis(resamples=100)
+    )
+    means = own.trajectory.filter(hit).group_by("stance").agg(pl.col("mean").mean())
+    both = found.filter(hit).join(means, on="stance", suffix="_of_runs")
+    assert both["mean"].to_numpy() == pytest.approx(both["mean_of_runs"].to_numpy())

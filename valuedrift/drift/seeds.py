@@ -78,7 +78,8 @@ def over_seeds(stances: pl.DataFrame | pl.LazyFrame, groups: Mapping[str, str], 
     drifts = pl.DataFrame(drift, schema=_DRIFT, orient="row")
     for family, name in ((["judge", "run_group"], "q_value"), (["judge"], "q_value_study")):
         drifts = with_q(drifts, family, name)
-    return OverSeeds(pl.DataFrame(trajectory, schema=_TRAJECTORY, orient="row"), drifts, _notes(groups, together, drifts))
+    lines = pl.DataFrame(trajectory, schema=_TRAJECTORY, orient="row").sort(["judge", "run_group", "topic", "step"], maintain_order=True)
+    return OverSeeds(lines, drifts, _notes(groups, together, drifts))
 
 
 class _Grid:
@@ -93,12 +94,15 @@ class _Grid:
             self.values[[place[prompt] for prompt in run.prompts], at] = run.values[:, np.isin(run.steps, self.steps)]
 
     def trajectory(self) -> Iterator[tuple[object, ...]]:
-        """Rows of seed_trajectory behind their keys."""
-        for at, step in enumerate(self.steps):
-            found = self._found(self.values[:, :, at], (0.0, 1.0))
-            for s, stance in enumerate(STANCES if found else ()):
+        """Rows of seed_trajectory behind their keys; steps at which the same prompts were judged are done at once."""
+        kept, of_step = np.unique(~np.isnan(self.values).any(axis=(1, 3)), axis=1, return_inverse=True)
+        steps = np.asarray(self.steps)
+        for at in np.unique(of_step):
+            found = self._found(self.values[kept[:, at]][:, :, of_step == at], (0.0, 1.0))
+            for (t, s), _ in np.ndenumerate(found.mean) if found is not None else ():
                 assert found is not None
-                yield stance.value, step, *_numbers(found.mean, found.low, found.high, *found.shares, at=s), *self._counts(found)
+                numbers = _numbers(found.mean, found.low, found.high, *found.shares, at=(t, s))
+                yield STANCES[s].value, int(steps[of_step == at][t]), *numbers, *self._counts(found)
 
     def drift(self) -> Iterator[tuple[object, ...]]:
         """Rows of seed_drift behind their keys."""
@@ -125,11 +129,11 @@ class _Grid:
 
 
 def _judged_in_all(values: Array) -> Array:
-    return np.asarray(values[~np.isnan(values).any(axis=(1, 2))])
+    return np.asarray(values[~np.isnan(values).any(axis=tuple(range(1, values.ndim)))])
 
 
-def _numbers(*arrays: Array, at: int) -> tuple[float | None, ...]:
-    """One stance's, null where they are not defined."""
+def _numbers(*arrays: Array, at: int | tuple[int, ...]) -> tuple[float | None, ...]:
+    """One stance's (and step's), null where they are not defined."""
     return tuple(None if np.isnan(array[at]) else float(array[at]) for array in arrays)
 
 
