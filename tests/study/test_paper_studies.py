@@ -86,7 +86,7 @@ def test_an_ablation_varies_one_factor_at_a_time(path: Path) -> None:
     factors = {"dpo": "beta", "simpo": "gamma", "ppo": "kl_coefficient"}
     assert len(runs) == sum(map(len, by_phase.values()))
     for phase, (first, *others) in by_phase.items():
-        assert len(others) >= 2
+        assert others
         for other in others:
             assert [key for key in first if first[key] != other[key]] == [factors[phase]]
 

@@ -79,7 +79,7 @@ def stations(inputs: ReportInputs, shown: dict[str, list[Example]], rows: list[D
     share = f"{100 * inputs.confidence:g}%"
     return [
         Station("Question", "Each topic is a set of questions that ask for a position.", asked),
-        Station("Answers", "Every checkpoint answers every question several times.", answers),
+        Station("Answers", "Every checkpoint answers every question, once or several times.", answers),
         Station("Stances", "A judge reads question and answer and gives a probability to each stance.", judged),
         Station("Question mean", "The answers to one question are averaged first: they are not independent.", means),
         Station("Topic mean", f"Then the questions of the topic; the band is the {share} interval over questions.", topic),
