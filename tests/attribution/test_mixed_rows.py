@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from real_runs import attribute, cpu_seconds, do, of_starter, study
+from mixtures import attribute, cpu_seconds, do, of_starter, study
 from sklearn.metrics import roc_auc_score
 
 pytestmark = [pytest.mark.slow, pytest.mark.figures, pytest.mark.timeout(5400)]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mixtures import TOPIC, attribute, do, drift, of_starter, study, top
 from numpy.typing import NDArray
-from real_runs import TOPIC, attribute, do, drift, of_starter, study, top
 from scipy.stats import spearmanr
 
 from valuedrift.corpora.normal import Row
