@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ _PIPED_WIDTH = 200
 """Columns where the output goes to a file or a pipe: nothing is cut there."""
 _QUIET_PREFECT = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -36,6 +38,7 @@ def hush_prefect() -> None:
     """Keep Prefect quiet in the terminal; to be called before it is imported. What the environment sets wins."""
     for name, value in _QUIET_PREFECT.items():
         os.environ.setdefault(name, value)
+    logging.raiseExceptions = False  # else each line of a log that a server does not take, because it is away, is told on standard error
 
 
 @contextmanager

@@ -62,3 +62,24 @@ except StageError as fault:
     ended = subprocess.run([sys.executable, "-c", command], env=environs, capture_output=True, text=True, timeout=300)
     assert ended.stdout.startswith("Prefect's temporary server did not start in 1 s, and nothing was begun"), ended.stdout + ended.stderr
     assert "PREFECT_API_URL" in ended.stdout
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_makes_no_noise_beside_our_line(tmp_path: Path) -> None:
+    command = """
+from valuedrift.flows.cli.console import hush_prefect
+hush_prefect()
+from prefect.logging.handlers import APILogWorker
+from prefect.concurrency.sync import concurrency
+try:
+    with concurrency("gone", timeout_seconds=5, strict=True):
+        pass
+except Exception as error:
+    print(type(error).__name__)
+APILogWorker.instance().send({"message": "x"})
+APILogWorker.instance().drain()
+"""
+    environs = {**os.environ, "PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": "http://127.0.0.1:1/api", "PREFECT_CLIENT_MAX_RETRIES": "0"}
+    environs["PYTHONPATH"] = str(Path(__file__).parents[2])
+    ended = subprocess.run([sys.executable, "-c", command], env=environs, capture_output=True, text=True, timeout=300)
+    assert (ended.stdout.strip(), ended.stderr) == ("ConcurrencySlotAcquisitionError", "")
