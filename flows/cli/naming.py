@@ -136,6 +136,7 @@ def named_judge(
     Raises:
         UserError: No such type, file or key (with the nearest), or a value that is not valid.
     """
+    _no_weights(judge, option)
     keys = [*(settings or ()), *([f"weights={weights}"] if weights is not None else [])]
     named: JudgeConfig = _named(JUDGES, judge, keys, option, "--set" if option == "--judge" else f"{option}-set")
     return named
@@ -154,8 +155,19 @@ def auditor_config(auditor: str | None, settings: Sequence[str] | None) -> Judge
         if settings:
             raise UserError("there is no auditor to set keys of", where="--auditor-set", fix="name one with --auditor")
         return None
+    _no_weights(auditor, "--auditor")
     named: JudgeConfig = _named(JUDGES, auditor, settings or (), "--auditor", "--auditor-set").with_paths(brought)
     return named
+
+
+def _no_weights(judge: str, option: str) -> None:
+    """Tell who takes packaged weights for a judge what they are weights of."""
+    from valuedrift.errors import UserError
+    from valuedrift.judges.network.weights import CROSS_ENCODER
+
+    if judge in CROSS_ENCODER.packaged and not Path(judge).is_file():
+        fix = f"cross-encoder with the key weights={judge}, or a .yaml file: {{type: cross-encoder, weights: {judge}}}"
+        raise UserError(f"{judge!r} names weights, not a type of judge", where=f"{option} {judge}", fix=fix)
 
 
 def engine_config(given: str, settings: Sequence[str] | None, option: str, otherwise: str = EMBEDDED) -> EngineConfig | None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from valuedrift.errors import UserError
 from valuedrift.flows.cli import judge_compare  # noqa: F401 # hangs its command on the application
 from valuedrift.flows.cli.app import app
+from valuedrift.flows.cli.naming import auditor_config
 from valuedrift.judges.base import Configured, Judge, Judgement, Pair
 from valuedrift.judges.calibrated import Calibration, ReadingJudge
 from valuedrift.judges.cross_encoder import CrossEncoder
@@ -86,6 +87,13 @@ def test_a_judge_that_lacks_its_weights_is_found_before_another_reads() -> None:
     with pytest.raises(UserError, match="no judge weights"):
         compared("gold.csv", "--judge", "a.yaml", "--judge", "c.yaml")
     assert Word.asked == 0
+
+
+def test_weights_are_no_type_of_judge() -> None:
+    with pytest.raises(UserError, match=r"'embedded-2' names weights.*weights=embedded-2"):
+        compared("gold.csv", "--judge", "a.yaml", "--judge", "embedded-2")
+    with pytest.raises(UserError, match="--auditor embedded: 'embedded' names weights"):
+        auditor_config("embedded", None)
 
 
 def test_rows_that_repeat_an_answer_are_told_of() -> None:
