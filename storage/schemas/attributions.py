@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pyarrow as pa
 
 from valuedrift.storage.schemas.columns import FROM_STEP, RUN_ID, STANCE, STANCE_NAMES, STUDY, TO_STEP, TOPIC
@@ -14,11 +15,17 @@ _METHOD = text(
     values=("tracin", "less"),
 )
 
+
+def _attributions_1(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Version 2 tells cosines."""
+    return rows.with_columns(cosine=pl.lit(None, dtype=pl.Float64))
+
+
 TABLES = (
     TableSchema(
         "attributions",
         "How far one row of a run's data moved a stance on a topic, to first order.",
-        1,
+        2,
         _PARTITION,
         (*_PARTITION, "stance", "row_idx"),
         (
@@ -56,6 +63,7 @@ TABLES = (
                 for name in STANCE_NAMES
             ),
         ),
+        upgrades=(_attributions_1,),
     ),
     TableSchema(
         "attribution_totals",
