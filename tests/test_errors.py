@@ -92,3 +92,15 @@ def test_what_may_pass_is_tried_again(error: Exception) -> None:
 def test_a_fault_of_ours_is_itself() -> None:
     fault = StageError("died", where="x")
     assert fault_of(fault) is fault
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full here")
+def test_a_disk_that_is_full_is_told_also_where_torch_writes_by_itself(tmp_path: Path) -> None:
+    import torch
+
+    target = tmp_path / "file"
+    target.symlink_to("/dev/full")
+    with pytest.raises(RuntimeError) as raised:
+        torch.save({"x": torch.zeros(100_000)}, target)
+    told = fault_of(raised.value)
+    assert told is not None and told.exit_code == 2 and "disk is full" in told.what, raised.value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Mapping
 
 
@@ -90,6 +91,10 @@ _OF_INPUT_ERRNO: Mapping[int, tuple[str, str]] = {
     errno.ENAMETOOLONG: ("a name that is too long for the file system", "a shorter one"),
 }
 """Faults of the place that a file is read from or written to."""
+_NOT_WRITTEN = re.compile(
+    r"No space left on device|Disk quota exceeded|PytorchStreamWriter failed writing|inline_container\.cc.*unexpected pos"
+)
+"""How libraries that write files themselves, without an error of Python, tell that one could not be written whole."""
 _SAME_AGAIN = (
     ArithmeticError,
     AssertionError,
@@ -114,6 +119,9 @@ def fault_of(error: BaseException) -> UserError | None:
     if isinstance(error, UserError):
         return error
     said = str(error).strip().splitlines()
+    if not isinstance(error, OSError) and _NOT_WRITTEN.search(str(error)):
+        fix = "make room and run the same command again; what finished is kept"
+        return UserError("a file could not be written whole: the disk is full, or takes no file of this size", fix=fix)
     if isinstance(error, OSError) and error.errno is not None and error.errno in _OF_INPUT_ERRNO:
         what, fix = _OF_INPUT_ERRNO[error.errno]
         return UserError(what, where=str(error.filename) if error.filename else None, fix=fix)
