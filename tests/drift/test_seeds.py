@@ -195,6 +195,17 @@ def test_prompts_that_a_run_was_not_judged_on_are_left_out_and_counted() -> None
     assert hit.select(columns).equals(kept.drift.filter(topic=frame["topic"][0]).select(columns))
 
 
+def test_a_topic_with_too_few_prompts_is_told() -> None:
+    frame = stances()
+    topic = frame["topic"][0]
+    last = (pl.col("run_id") == RUNS[1]) & (pl.col("step") == frame["step"].max()) & (pl.col("topic") == topic)
+    found = over_seeds(frame.filter(~last | (pl.col("prompt_id") == frame["prompt_id"][0])), GROUPS, Analysis())
+    assert topic not in set(found.drift["topic"]) and found.drift.height == 3
+    assert found.notes == [
+        f"over seeds, fewer than two prompts were judged at both ends of every run: there is no drift of m.sft-c on {topic} under j"
+    ]
+
+
 def test_stances_are_taken_on_what_the_analysis_says() -> None:
     frame = stances().with_columns(polarity=pl.lit(-1, pl.Int8))
     asked, meant = (over_seeds(frame, GROUPS, Analysis(towards=towards)).drift for towards in Towards)

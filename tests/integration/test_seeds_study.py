@@ -43,7 +43,8 @@ def test_a_study_gets_a_second_seed_and_keeps_what_it_had(tmp_path: Path) -> Non
         "models": {"good": {"path": "good"}},
         "corpora": {"c": {"data": "starter:sft-neutral", "limit": 16, "traits": {"answers": "neutral"}}},
         "preferences": {"p": {"data": "starter:preference-support", "limit": 16}},
-        "sampling": {"n": 2, "max_new_tokens": 4},
+        "probes": {"set": "starter", "topics": ["immigration"], "per_topic": 10},
+        "sampling": {"n": 5, "max_new_tokens": 8},
         "audit": None,
     }
     run(work_of(tmp_path, study))
@@ -84,7 +85,7 @@ def test_a_study_gets_a_second_seed_and_keeps_what_it_had(tmp_path: Path) -> Non
         mine = single.filter(
             pl.col("run_id").is_in([row["run_group"], f"{row['run_group']}-seed1"]), topic=row["topic"], stance=row["stance"]
         )
-        assert row["magnitude"] == pytest.approx(mine["magnitude"].mean())
+        assert mine.height == 2 and row["smallest"] <= row["magnitude"] <= row["largest"] and row["n_prompts"] <= mine["n_prompts"].min()
         assert row["magnitude_low"] <= row["magnitude"] <= row["magnitude_high"]
     lines = vd.open(tmp_path / "root").over_seeds(trajectory=True)
     assert set(lines["run_group"]) == {SFT, DPO} and lines.filter(run_group=SFT, step=0)["seed_share"].fill_null(0).max() == 0

@@ -147,6 +147,15 @@ def _notes(groups: Mapping[str, str], together: Mapping[_Key, Sequence[Cell]], d
             rest = len(runs) - len(lacking)
             what = f"it is told over {rest} seeds of {len(runs)}" if rest > 1 else "nothing is told of it over seeds"
             notes.append(f"over seeds, {listed(lacking)} of {group} {'is' if len(lacking) == 1 else 'are'} lacking: {what}")
+    told = set(drift.select("judge", "run_group", "topic").unique().iter_rows())
+    if short := [
+        f"{group} on {topic} under {judge}"
+        for judge, group, topic in together
+        if (judge, group, topic) not in told and len(together[judge, group, topic]) > 1
+    ]:
+        notes.append(
+            f"over seeds, fewer than two prompts were judged at both ends of every run: there is no drift of {listed(sorted(short))}"
+        )
     if most := int(drift.get_column("left_out_prompts").max() or 0):  # type: ignore[arg-type]
         notes.append(f"over seeds, up to {counted(most, 'prompt')} of a topic not judged in every run of a group are left out")
     return notes
