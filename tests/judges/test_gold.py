@@ -14,7 +14,9 @@ from valuedrift.errors import UserError
 from valuedrift.flows.cli.app import app
 from valuedrift.judges.base import Pair
 from valuedrift.judges.cross_encoder import CrossEncoder
+from valuedrift.judges.embedded_lm import EmbeddedLM
 from valuedrift.judges.network.weights import read_metrics, weights_folder
+from valuedrift.judges.panel import Panel
 from valuedrift.judges.quality.validation import validate
 from valuedrift.judges.refusals import is_refusal
 from valuedrift.judges.trained import recorded_figures
@@ -70,6 +72,14 @@ def test_the_second_weights_are_as_good_on_it_as_their_card_says(gold: pl.DataFr
     assert found.accuracy.value == pytest.approx(recorded["accuracy"], abs=0.011) and found.accuracy.value > 0.75
     for stance, n in Counter(gold.get_column("stance")).items():
         assert sum(row[stance] for row in recorded["confusion"].values()) == pytest.approx(n, rel=0.1), "no stance is favoured"
+
+
+@pytest.mark.slow
+def test_the_panel_of_both_packaged_kinds_is_as_good_on_it_as_the_docs_say(gold: pl.DataFrame) -> None:
+    pairs = [Pair(str(row), prompt, response) for row, (prompt, response) in enumerate(gold.select("prompt", "response").iter_rows())]
+    panel = Panel(name="both", members=(CrossEncoder(name="quick", weights="embedded-2"), EmbeddedLM(name="slow")))
+    found = validate(panel.load(threads=1).judge(pairs), gold.get_column("stance").to_list(), gold.get_column("prompt").to_list())
+    assert found.accuracy.value == pytest.approx(0.830, abs=0.011)
 
 
 def test_a_report_tells_the_figures_of_the_weights_that_judged() -> None:

@@ -85,4 +85,4 @@ def test_the_command_below_names_the_judge_of_the_block(command: list[str]) -> N
 
 
 def test_three_places_have_a_judge_a_cascade_and_a_command() -> None:
-    assert len(IN_IT) == 6 and len(COMMANDS) == 4 and sum(judges[0]["type"] == "cascade" for judges in IN_IT) == 3
+    assert len(IN_IT) == 7 and len(COMMANDS) == 4 and sum(judges[0]["type"] == "cascade" for judges in IN_IT) == 3

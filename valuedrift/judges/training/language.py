@@ -58,7 +58,7 @@ class LanguageRecipe:
     """Peak of it after them (linear warm-up over a twentieth of the steps, then linear decay)."""
     head_learning_rate: float = 2e-3
     """The same of the head, in both parts."""
-    epochs: float = 1.0
+    epochs: float = 2.4
     """Passes over the issues after the easy part; of a part of one, so many issues are drawn."""
     turns: int = 2
     """Turns a step."""
