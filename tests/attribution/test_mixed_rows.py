@@ -26,7 +26,7 @@ def test_supporting_rows_are_found_among_neutral_ones(tmp_path: Path, capsys: py
     begun = cpu_seconds()
     do(work, "train")
     training = cpu_seconds() - begun
-    do(work, "sample", "judge")
+    do(work, "train", "sample", "judge")
     begun = cpu_seconds()
     attribute(work, "all")
     attributing = cpu_seconds() - begun

@@ -139,7 +139,7 @@ def test_a_reward_model_is_told_of_before_any_work(
         assert not (tmp_path / "root" / "studies").exists()
 
 
-@pytest.mark.parametrize("adapters", [False, True])
+@pytest.mark.parametrize("adapters", [pytest.param(False, marks=pytest.mark.long), True])
 def test_what_grpo_saves_is_followed(tmp_path: Path, tiny: Path, asked: Path, environment: dict[str, str], adapters: bool) -> None:
     from trl import GRPOConfig, GRPOTrainer
 

@@ -50,7 +50,7 @@ class Seaweed:
         }
 
     def start(self) -> None:
-        """Start it and wait until it answers S3 requests."""
+        """Start it and wait until it keeps what it is given, and gives what it has kept."""
         master, volume, filer, s3, admin = self._ports
         binary = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
         if binary is None:
@@ -93,7 +93,9 @@ class Seaweed:
         limit = time.monotonic() + _START_S
         while time.monotonic() < limit:
             with contextlib.suppress(BotoCoreError, ClientError):
-                client.put_object(Bucket=BUCKET, Key="ready", Body=b"")
+                client.put_object(Bucket=BUCKET, Key=f"ready/{time.time_ns()}", Body=bytes(4096))
+                for found in client.list_objects_v2(Bucket=BUCKET, Prefix="ready/")["Contents"]:  # also what was there before a kill
+                    client.get_object(Bucket=BUCKET, Key=found["Key"])["Body"].read()
                 return
             time.sleep(0.1)
         raise RuntimeError(f"SeaweedFS did not start in {_START_S} s: {(self._folder / 'weed.out').read_text()[-2000:]}")
