@@ -17,9 +17,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.figures, pytest.mark.timeout(5400)]
 SUPPORTING, ALL = 10, 100
 
 
-@pytest.mark.xfail(
-    reason="not run to its end at this size; eight prompts of five answers gave an AUC of 0.57 and 3.9 times the training, each row alone"
-)
 def test_supporting_rows_are_found_among_neutral_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [*of_starter("sft-neutral", ALL - SUPPORTING, "any"), *of_starter("sft-support", SUPPORTING, "any")]
     work = study(tmp_path / "study", {"all": rows}, prompts=16, answers=8, checkpoints=4, epochs=2)
@@ -44,4 +41,5 @@ def test_supporting_rows_are_found_among_neutral_ones(tmp_path: Path, capsys: py
             told = ", ".join(f"{name} {total[name]:+.4f}" for name in ("drift", "first_order", "first_order_se", "along_path"))
             print(f"{total['stance']}: {told}")
     assert attributing <= 3 * training
-    assert area["cosine"] >= 0.9
+    if area["cosine"] < 0.9:
+        pytest.xfail("not reached yet: 0.87 by cosine and 0.84 by score were seen, at 2.6 times the training")
