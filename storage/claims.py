@@ -157,9 +157,8 @@ class Locks(Claims):
             holder.write_text(f"{me.pid} {me.host}", encoding="utf-8")
             yield Claim()
         finally:
-            with contextlib.suppress(
-                OSError
-            ):  # a disk that can only be read by now: the lock alone says who holds it, and why the block ended is told
+            # on a disk that can only be read by now: the lock alone says who holds it, and why the block ended is told
+            with contextlib.suppress(OSError):
                 holder.unlink(missing_ok=True)
                 place.unlink(missing_ok=True)  # who waits with the old file open sees that it has no name any more, and opens it anew
             lock.release()

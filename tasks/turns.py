@@ -72,11 +72,11 @@ def awaiting(what: str = "a child or a slot") -> Iterator[None]:
 def slot(limit: str | None, stopped: Callable[[], bool]) -> Iterator[None]:
     """Hold a slot of a global concurrency limit, by a lease that is renewed; nothing where no limit is named or no task runs.
 
+    A server that is away is waited for, before the slot is had; after that it does not matter: the lease of a slot that could not be given back ends.
+
     Args:
         limit: Its name.
         stopped: Asked while this waits, whether nobody wants the slot any more.
-
-    A server that is away is waited for, before the slot is had; after that it does not matter: the lease of a slot that could not be given back ends.
 
     Raises:
         UserError: The server has no such limit.

@@ -294,3 +294,21 @@ def test_rows_that_go_together_have_the_gradients_that_each_has_alone(
         for mine, theirs in zip(found[place], torch.autograd.grad(loss, tuple(weights.values())), strict=True):
             assert mine is not None
             torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_a_layer_that_a_model_uses_twice_keeps_both_parts_of_its_gradient(tiny: Weights, tmp_path: Path) -> None:
+    rows = [{"prompt": question, "response": f"surely {question}"} for question in sentences(3, 1)]
+    dataset = write_rows(tmp_path / "rows.jsonl", rows)
+    sft = SFT(steps=1, batch_size=3, max_length=40, learning_rate=1e-2, lora={"r": 4}, dtype="float32")
+    job = TrainJob(weights=tiny, algorithm=sft, dataset=dataset, schedule=Every(n=1), seed=3, out=tmp_path / "run", device="cpu")
+    model, tokenizer = load_checkpoint(tiny, job.run(lambda _: None).checkpoints[1].weights, sft, 3, "cpu")
+    layers = model.get_base_model().model.layers
+    layers[-1] = layers[0]
+    tokens = sft.encode(READERS["sft"](dataset), tokenizer, dataset)
+    weights = trained_weights(model)
+    found = dict(row_gradients(model, weights, sft, tokens.rows))
+    for place, row in enumerate(tokens.rows):
+        alone = torch.autograd.grad(sft.row_losses(model, [row])[0], tuple(weights.values()))
+        for mine, theirs in zip(found[place], alone, strict=True):
+            assert mine is not None
+            torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)

@@ -102,9 +102,8 @@ def at_checkpoint(
             if asked is not None:
                 for stance, gradient in enumerate(stance_gradients(model, weights, asked, temperature)):
                     summed[stance] += project(gradient) / there
-                    vectors[at, stance] = project(_scaled(gradient, halves)) * (
-                        len(prompts) / there
-                    )  # the mean over all is that over those here
+                    # the mean over all prompts is then that over those with answers
+                    vectors[at, stance] = project(_scaled(gradient, halves)) * (len(prompts) / there)
             done()
         gradients[topic] = summed
         directions[topic] = vectors

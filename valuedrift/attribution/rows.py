@@ -35,7 +35,8 @@ def row_gradients(
     tokens = min(_TOKENS, algorithm.batch_size * algorithm.max_length)
     for block in _blocks([len(row["input_ids"]) for row in rows], most, tokens):
         some = [rows[place] for place in block]
-        gradients = _one_alone(model, weights, algorithm, some) if layers is None else _together(model, layers, algorithm, some)
+        together = None if layers is None else _together(model, layers, algorithm, some)
+        gradients = _one_alone(model, weights, algorithm, some) if together is None else together
         yield from zip(block, gradients, strict=True)
 
 
@@ -60,12 +61,16 @@ def _linear_layers(model: Any, weights: Mapping[str, Tensor]) -> dict[str, nn.Li
     return layers if plain and all("lora_" in name for name in weights) else None
 
 
-def _together(model: Any, layers: Mapping[str, nn.Linear], algorithm: Separable, rows: Sequence[Encoded]) -> Iterator[Gradient]:
-    """A linear layer's gradient of a row is, summed over tokens, what came back to it times what went in."""
-    seen: dict[str, tuple[Tensor, Tensor]] = {}
+def _together(model: Any, layers: Mapping[str, nn.Linear], algorithm: Separable, rows: Sequence[Encoded]) -> Iterator[Gradient] | None:
+    """A linear layer's gradient of a row is, summed over tokens, what came back to it times what went in.
+
+    Returns:
+        None of a model that does not give each layer every token of every row once (shared layers, experts): there it is not so.
+    """
+    seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
 
     def keep(name: str, went_in: Tensor, came_out: Tensor) -> None:
-        seen[name] = (went_in.detach(), came_out)
+        seen[name].append((went_in.detach(), came_out))
 
     hooks = [
         layer.register_forward_hook(lambda _, inputs, output, name=name: keep(name, inputs[0], output)) for name, layer in layers.items()
@@ -75,10 +80,13 @@ def _together(model: Any, layers: Mapping[str, nn.Linear], algorithm: Separable,
     finally:
         for hook in hooks:
             hook.remove()
-    back = torch.autograd.grad(total, [seen[name][1] for name in layers], allow_unused=True)
-    blocks = [None if came is None else torch.einsum("rto,rti->roi", came, seen[name][0]) for name, came in zip(layers, back, strict=True)]
-    for place in range(len(rows)):
-        yield [None if block is None else block[place] for block in blocks]
+    width = max(len(row["input_ids"]) for row in rows)
+    if any(len(calls) != 1 or calls[0][0].shape[:-1] != (len(rows), width) for calls in seen.values()):
+        return None
+    went_in, came_out = zip(*(calls[0] for calls in seen.values()), strict=True)
+    back = torch.autograd.grad(total, came_out, allow_unused=True)
+    blocks = [None if came is None else torch.einsum("rto,rti->roi", came, went) for went, came in zip(went_in, back, strict=True)]
+    return ([None if block is None else block[place] for block in blocks] for place in range(len(rows)))
 
 
 def _one_alone(model: Any, weights: Mapping[str, Tensor], algorithm: Separable, rows: Sequence[Encoded]) -> Iterator[Gradient]:
